@@ -1,0 +1,2 @@
+export { core_init } from "./lane";
+export { clock_set } from "./clock";

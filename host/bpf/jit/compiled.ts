@@ -1,0 +1,41 @@
+/**
+ * CompiledProgram: a Wasm module made from a VerifiedProgram for one arena, and how a lane takes it in.
+ *
+ * The module imports
+ *   env.memory  the arena                        env.table   the lane's function table (funcref)
+ *   env.stack   i32 const: LaneState.stackTop     env.lane    i32 const: lane number
+ *   env.state   i32 const: address of LaneState   env.slots   i32 const: first of the program's table slots
+ *   h.<name>    helpers: raw exports of the lane's core instance, typed by the helper table
+ * and exports
+ *   run   (ctx i32) → i64   entry from the loop: resets the tail-call count
+ *   tail  (ctx i32) → i64   entry from a tail call (PROG_ARRAY values are table slots of this function, 0 = empty)
+ *
+ * Table slots of a program: slots + 0 run, + 1 tail, + 2 … its callbacks.
+ */
+import type { MapSpec, ProgramSpec } from '../spec.js';
+import type { VerifiedProgram } from '../verify/verified.js';
+
+/** Where a map of the spec lives in the arena. Addresses are baked into the code. */
+export interface BoundMap {
+  spec: MapSpec;
+  /** Address of the MapHeader. */
+  addr: number;
+}
+
+/** Keys are those of ProgramSpec.maps. */
+export type MapBinding = Readonly<Record<number, BoundMap>>;
+
+export interface CompiledProgram {
+  readonly spec: ProgramSpec;
+  /** Present for verified mode; absent in guarded mode. */
+  readonly verified: VerifiedProgram | undefined;
+  readonly mode: 'verified' | 'guarded';
+  readonly bytes: Uint8Array;
+  /** Posted to lanes; compiled code is shared between threads. */
+  readonly module: WebAssembly.Module;
+  /** Helper exports that the module imports. */
+  readonly helpers: readonly string[];
+  /** Table slots it needs: 2 + callbacks. */
+  readonly slotCount: number;
+  readonly compileUs: number;
+}

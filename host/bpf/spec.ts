@@ -1,0 +1,111 @@
+/**
+ * ProgramSpec and MapSpec: plain deterministic data, the first stage after an ELF file, JSON or the assembler.
+ * Elf → ProgramSpec → VerifiedProgram → CompiledProgram → Attachment (DESIGN D4).
+ * The JSON form is read and written in spec_json.ts.
+ */
+import type { Btf } from './btf/btf.js';
+import type { Insn } from './insn.js';
+
+/** libbpf's program types that this engine verifies, by the names of the JSON form. */
+export type ProgramType = 'xdp' | 'tc' | 'socket_filter' | 'unspec';
+
+/** Map type names: the lower-case of BPF_MAP_TYPE_*. */
+export type MapTypeName =
+  | 'hash'
+  | 'array'
+  | 'prog_array'
+  | 'perf_event_array'
+  | 'percpu_hash'
+  | 'percpu_array'
+  | 'stack_trace'
+  | 'cgroup_array'
+  | 'lru_hash'
+  | 'lru_percpu_hash'
+  | 'lpm_trie'
+  | 'array_of_maps'
+  | 'hash_of_maps'
+  | 'devmap'
+  | 'sockmap'
+  | 'cpumap'
+  | 'xskmap'
+  | 'sockhash'
+  | 'queue'
+  | 'stack'
+  | 'sk_storage'
+  | 'devmap_hash'
+  | 'ringbuf'
+  | 'bloom_filter'
+  | 'struct_ops';
+
+export interface MapSpec {
+  name: string;
+  type: MapTypeName;
+  /** Bytes. */
+  keySize: number;
+  /** Bytes. */
+  valueSize: number;
+  maxEntries: number;
+  /** BPF_F_* as in the kernel: NO_PREALLOC 1, RDONLY 8, WRONLY 16, ZERO_SEED 64, RDONLY_PROG 128, WRONLY_PROG 256, MMAPABLE 1024 … */
+  flags: number;
+  /** map_extra of the kernel: bloom filter's hash count. */
+  extra?: number;
+  /** Template of the inner maps (maps of maps). */
+  inner?: MapSpec;
+  /** Initial bytes of a one-entry array made of .rodata, .data or .bss. */
+  contents?: Uint8Array;
+  /** .rodata: the verifier may treat its contents as constants, and nobody may write. */
+  frozen?: boolean;
+  /** Initial entries: key → name of a program (prog_array) or of a map (maps of maps). */
+  values?: { key: number; name: string }[];
+  /** BTF type ids of key and value in `btf`, for typed access and for the verifier (spin locks, timers). */
+  btf?: { types: Btf; keyId: number; valueId: number };
+  pinning?: 'none' | 'by_name';
+}
+
+/** From .BTF.ext func_info: where a subprogram starts. Instruction numbers count slots of the linked program. */
+export interface FuncInfo {
+  insn: number;
+  name: string;
+  /** BTF type id of the FUNC, 0 when unknown. */
+  typeId: number;
+  /** BTF_FUNC_GLOBAL functions are verified once, by their argument types; static ones at each call. */
+  linkage: 'static' | 'global' | 'extern';
+}
+
+/** From .BTF.ext line_info. */
+export interface LineInfo {
+  insn: number;
+  file: string;
+  line: number;
+  column: number;
+  text: string;
+}
+
+export interface ProgramSpec {
+  name: string;
+  type: ProgramType;
+  /** Section it came from, as libbpf names it (`xdp`, `tc`, `classifier/x`, `socket` …). */
+  section?: string;
+  /** Contents of the `license` section; decides which helpers may be called. Default "GPL" for hand-written specs. */
+  license: string;
+  /** `xdp.frags` and the like. */
+  flags?: { frags?: boolean; sleepable?: boolean };
+  /** The whole linked program: the entry first, then every static or global subprogram that it reaches. */
+  insns: Insn[];
+  /** LDDW with src 1 (map) or 2 (map value + offset in the next slot's imm) names a key of this record in its imm. */
+  maps: Record<number, MapSpec>;
+  funcs?: FuncInfo[];
+  lines?: LineInfo[];
+  btf?: Btf;
+  /** kfunc calls: imm of the CALL (src 2) → name. */
+  kfuncs?: Record<number, string>;
+}
+
+/** All that one object file holds. Maps that programs share are the same MapSpec object. */
+export interface CollectionSpec {
+  file: string;
+  license: string;
+  programs: Record<string, ProgramSpec>;
+  maps: Record<string, MapSpec>;
+  btf?: Btf;
+}
