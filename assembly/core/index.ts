@@ -1,2 +1,3 @@
 export { core_init } from "./lane";
 export { clock_set } from "./clock";
+export { test_run_xdp, test_run_skb } from "./test_run";

@@ -1,0 +1,123 @@
+/**
+ * test-run: one program over one packet, as BPF_PROG_TEST_RUN does it (kernel net/bpf/test_run.c):
+ * 256 B headroom and a 4 KiB page less skb_shared_info, ifindex 1, queue 0; a socket filter sees the packet
+ * from its network header on. The timing loop runs inside Wasm.
+ */
+import type { ProgramType } from '../bpf/spec.js';
+import { EtherloomError } from '../errors.js';
+import { FRAME_HEADROOM, PAGE, SkBuffLayout, SkBuffView, XdpContextLayout, XdpContextView } from '../layout/layout.gen.js';
+import type { Arena } from '../mem/arena.js';
+import type { Core } from '../mem/core.js';
+
+/** sizeof(struct skb_shared_info) aligned: what the kernel keeps at the end of the page. */
+const SHARED_INFO = 320;
+const ETH_HLEN = 14;
+/** Longest packet, bytes. */
+export const TEST_RUN_MAX = PAGE - FRAME_HEADROOM - SHARED_INFO;
+/** Loopback, the interface that the kernel's test run pretends. */
+const IFINDEX = 1;
+
+export interface TestRunOptions {
+  /** Runs; the result is the last one's. Default 1. */
+  repeat?: number;
+  /** ns for ktime_get_ns. Default: now. */
+  nowNs?: bigint;
+}
+
+export interface TestRunResult {
+  /** Low 32 bits of r0. */
+  retval: number;
+  /** Packet after the last run. */
+  data: Uint8Array;
+  /** Mean time of one run, ns. */
+  nsPerRun: number;
+}
+
+/** A packet and its context, laid out in the scratch region. */
+export interface TestPacket {
+  /** Address of the context: r1 of the program. */
+  ctx: number;
+  /** Copies the packet in and sets the context anew. */
+  reset(): void;
+  /** The packet as the context describes it now. */
+  read(): Uint8Array;
+  free(): void;
+}
+
+/**
+ * Puts `data` where a program of `type` finds it.
+ * @throws EtherloomError ERR_TEST_RUN_DATA when the packet is shorter than an Ethernet header or longer than TEST_RUN_MAX.
+ */
+export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): TestPacket {
+  if (data.length < ETH_HLEN || data.length > TEST_RUN_MAX)
+    throw new EtherloomError('ERR_TEST_RUN_DATA', `packet of ${data.length} bytes`, {
+      expected: `${ETH_HLEN} to ${TEST_RUN_MAX} bytes`,
+    });
+  const isXdp = type === 'xdp';
+  const page = arena.scratch.alloc(PAGE, PAGE);
+  const ctxBytes = isXdp ? XdpContextLayout.size : SkBuffLayout.size;
+  const ctx = arena.scratch.alloc(ctxBytes, 64);
+  const start = page + FRAME_HEADROOM;
+  const clear = (): void => {
+    arena.u8.fill(0, page, page + PAGE);
+    arena.u8.set(data, start);
+    arena.u8.fill(0, ctx, ctx + ctxBytes);
+  };
+  const free = (): void => {
+    arena.scratch.free(ctx);
+    arena.scratch.free(page);
+  };
+  if (isXdp) {
+    const xdp = new XdpContextView(arena.dv, ctx);
+    const reset = (): void => {
+      clear();
+      xdp.data = start;
+      xdp.dataMeta = start;
+      xdp.dataEnd = start + data.length;
+      xdp.ingressIfindex = IFINDEX;
+      xdp.hardStart = page;
+      xdp.frameEnd = page + PAGE - SHARED_INFO;
+    };
+    return { ctx, reset, free, read: () => arena.u8.slice(xdp.data, xdp.dataEnd) };
+  }
+  const skb = new SkBuffView(arena.dv, ctx);
+  const skip = type === 'tc' ? 0 : ETH_HLEN;
+  const reset = (): void => {
+    clear();
+    skb.data = start + skip;
+    skb.dataMeta = start + skip;
+    skb.dataEnd = start + data.length;
+    skb.len = data.length - skip;
+    skb.wireLen = data.length;
+    skb.protocol = data[12] | (data[13] << 8);
+    skb.ifindex = IFINDEX;
+    skb.ingressIfindex = IFINDEX;
+    skb.hardStart = page;
+    skb.frameEnd = page + PAGE - SHARED_INFO;
+  };
+  return { ctx, reset, free, read: () => arena.u8.slice(skb.data - skip, skb.dataEnd) };
+}
+
+/** Runs the program in table slot `slot` of `core` on the calling thread. */
+export function testRun(
+  arena: Arena,
+  core: Core,
+  slot: number,
+  type: ProgramType,
+  data: Uint8Array,
+  options: TestRunOptions = {},
+): TestRunResult {
+  const repeat = options.repeat ?? 1;
+  const packet = testPacket(arena, type, data);
+  try {
+    packet.reset();
+    core.exports.clock_set(options.nowNs ?? process.hrtime.bigint());
+    const run = type === 'xdp' ? core.exports.test_run_xdp : core.exports.test_run_skb;
+    const from = process.hrtime.bigint();
+    const r0 = run(slot, packet.ctx, repeat);
+    const ns = Number(process.hrtime.bigint() - from);
+    return { retval: Number(BigInt.asUintN(32, r0)), data: packet.read(), nsPerRun: ns / repeat };
+  } finally {
+    packet.free();
+  }
+}
