@@ -1,101 +1,51 @@
 /**
  * THE helper table: number, name, verifier prototype and Wasm export of every helper, once (DESIGN §4.3).
- * The verifier, both engines, the assembler, the disassembler and the README's list all read it.
- * Prototypes follow the kernel's `struct bpf_func_proto`; numbers include/uapi/linux/bpf.h.
+ * The verifier, both engines, the assembler, the disassembler, bpf-progs/include/helpers.gen.h and the
+ * README's list all read it. Entries stand in helpers/ by family.
  */
-import type { MapTypeName, ProgramType } from './spec.js';
+import { eventHelpers } from './helpers/events.js';
+import type { Helper } from './helpers/helper.js';
+import { mapHelpers } from './helpers/maps.js';
+import { kernelHelperNames } from './helpers/names.js';
+import { packetHelpers } from './helpers/packet.js';
+import { skbHelpers } from './helpers/skb.js';
+import { systemHelpers } from './helpers/system.js';
 
-/** enum bpf_arg_type of the kernel, by the parts that we support. */
-export type ArgType =
-  | 'anything' // any initialised scalar (or pointer, where leaking is allowed)
-  | 'scalar'
-  | 'ctx'
-  | 'const_map_ptr'
-  | 'map_key' // pointer to readable memory of the map's key size
-  | 'map_value' // pointer to readable memory of the map's value size
-  | 'uninit_map_value' // the helper writes it (map_pop_elem, map_peek_elem)
-  | 'mem' // pointer to readable memory, sized by the const_size argument that follows
-  | 'mem_or_null'
-  | 'uninit_mem' // the helper writes it; need not be initialised
-  | 'mem_write' // initialised memory that the helper may write
-  | 'const_size' // byte count, > 0, upper bound known
-  | 'const_size_or_zero'
-  | 'const_alloc_size_or_zero' // exact constant: ringbuf_reserve
-  | 'alloc_mem' // record from ringbuf_reserve; released when the prototype says so
-  | 'fixed_mem' // pointer to memory of `size` bytes (see HelperArg)
-  | 'uninit_fixed_mem'
-  | 'stack_or_null' // callback context
-  | 'func' // callback: LDDW of a subprogram
-  | 'spin_lock' // pointer to a bpf_spin_lock inside a map value
-  | 'timer'
-  | 'const_str' // pointer to a constant string in a read-only map
-  | 'sock_common';
+export type { ArgType, Helper, HelperArg, HelperWasm, RetType } from './helpers/helper.js';
+export { helperExport, helperExports } from './helpers/helper.js';
+export { kernelHelperNames } from './helpers/names.js';
 
-export type RetType =
-  | 'integer'
-  | 'void'
-  | 'map_value_or_null'
-  | 'alloc_mem_or_null' // size is the const_alloc_size_or_zero argument
-  | 'mem_or_null'
-  | 'socket_or_null'
-  | 'sock_common_or_null';
-
-export interface HelperArg {
-  type: ArgType;
-  /** Bytes, for fixed_mem. */
-  size?: number;
-}
-
-/**
- * How Wasm sees it. One letter an argument: `p` i32 pointer, `w` i32 (low half), `d` i64.
- * Result: `p` pointer or null (zero-extended), `w` u32 (zero-extended), `i` s32 (sign-extended), `d` i64, `v` none (r0 = 0).
- * The core exports the function under `wasm.name`; the JIT imports it from module "h".
- */
-export interface HelperWasm {
-  name: string;
-  args: string;
-  result: 'p' | 'w' | 'i' | 'd' | 'v';
-}
-
-export interface Helper {
-  id: number;
-  /** Kernel name without `bpf_`. */
-  name: string;
-  args: readonly HelperArg[];
-  ret: RetType;
-  /** Program types that may call it. */
-  types: readonly ProgramType[];
-  /** Callable by GPL-compatible programs only. */
-  gpl?: boolean;
-  /** Moves packet data: all packet pointers become invalid. */
-  changesPacket?: boolean;
-  /** May read or write packet memory through mem arguments (kernel's pkt_access). */
-  packetAccess?: boolean;
-  /** Map types whose pointer may be passed (none listed: every type that has the operation). */
-  mapTypes?: readonly MapTypeName[];
-  /** Argument number (0-based) whose reference this call releases. */
-  releases?: number;
-  /** Result must be released (ringbuf_reserve). */
-  acquires?: boolean;
-  wasm: HelperWasm;
-  /** One line for the README's list. */
-  doc: string;
-}
-
-const NET: readonly ProgramType[] = ['xdp', 'tc', 'socket_filter'];
-
+/** In order of their numbers. */
 export const helpers: readonly Helper[] = [
-  {
-    id: 1,
-    name: 'map_lookup_elem',
-    args: [{ type: 'const_map_ptr' }, { type: 'map_key' }],
-    ret: 'map_value_or_null',
-    types: NET,
-    packetAccess: true,
-    wasm: { name: 'map_lookup_elem', args: 'pp', result: 'p' },
-    doc: 'Address of the value under a key, or NULL.',
-  },
-];
+  ...mapHelpers,
+  ...packetHelpers,
+  ...skbHelpers,
+  ...eventHelpers,
+  ...systemHelpers,
+].sort((x, y) => x.id - y.id);
 
 export const helperById: ReadonlyMap<number, Helper> = new Map(helpers.map(h => [h.id, h]));
 export const helperByName: ReadonlyMap<string, Helper> = new Map(helpers.map(h => [h.name, h]));
+
+/** Name of helper `id`, provided here or not; `helper#N` for a number that no kernel has. */
+export const helperName = (id: number): string =>
+  (id > 0 ? kernelHelperNames[id] : undefined) ?? `helper#${id}`;
+
+/** Number of the helper with kernel name `name` (with or without `bpf_`), provided here or not. */
+export function helperId(name: string): number | undefined {
+  const id = kernelHelperNames.indexOf(name.replace(/^bpf_/, ''));
+  return id > 0 ? id : undefined;
+}
+
+/** The README's table of helpers: one row each, in order of their names. */
+export function helperListMarkdown(): string {
+  const rows = [...helpers]
+    .sort((x, y) => (x.name < y.name ? -1 : 1))
+    .map(h => `| \`${h.name}\` | ${h.id} | ${h.types.join(', ')} | ${h.gpl ? 'GPL' : ''} | ${h.doc} |`);
+  return [
+    '| helper | number | programs | licence | what it does |',
+    '|---|--:|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
