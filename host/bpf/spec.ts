@@ -37,6 +37,35 @@ export type MapTypeName =
   | 'bloom_filter'
   | 'struct_ops';
 
+/** enum bpf_map_type (include/uapi/linux/bpf.h). */
+export const mapTypeNumbers: Readonly<Record<MapTypeName, number>> = {
+  hash: 1,
+  array: 2,
+  prog_array: 3,
+  perf_event_array: 4,
+  percpu_hash: 5,
+  percpu_array: 6,
+  stack_trace: 7,
+  cgroup_array: 8,
+  lru_hash: 9,
+  lru_percpu_hash: 10,
+  lpm_trie: 11,
+  array_of_maps: 12,
+  hash_of_maps: 13,
+  devmap: 14,
+  sockmap: 15,
+  cpumap: 16,
+  xskmap: 17,
+  sockhash: 18,
+  queue: 22,
+  stack: 23,
+  sk_storage: 24,
+  devmap_hash: 25,
+  struct_ops: 26,
+  ringbuf: 27,
+  bloom_filter: 30,
+};
+
 export interface MapSpec {
   name: string;
   type: MapTypeName;

@@ -1,0 +1,233 @@
+/**
+ * A program in the real kernel: the oracle of our verifier and engines, and what `--engine kernel` runs.
+ *   ProgramSpec ──load──▶ accepted: KernelProgram (testRun, jitedBytes, close) │ rejected: cause, decisive line, log
+ */
+import { EtherloomError } from '../../errors.js';
+import { encodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
+import type { MapSpec, ProgramSpec, ProgramType } from '../spec.js';
+import { addon, bpf, bpfOrThrow, Cmd, errnoName, INFO_BY_FD, PROG_LOAD, PROG_TEST_RUN } from './attr.js';
+import { loadBtf } from './btf.js';
+import { type ProgramInfo, programInfo } from './info.js';
+import { causeOf, type LogSummary, type RejectCause, summarize } from './log.js';
+import { KernelMap } from './map.js';
+
+/** enum bpf_prog_type. */
+const PROGRAM_TYPE: Record<ProgramType, number> = { unspec: 0, socket_filter: 1, tc: 3, xdp: 6 };
+const F_SLEEPABLE = 1 << 4;
+const F_XDP_HAS_FRAGS = 1 << 5;
+/** Log levels: the path to a rejection (1) or every path (2), statistics (4). */
+const LOG_LEVEL = { none: 0, statistics: 4, path: 5, full: 6 } as const;
+const LOG_BYTES = { first: 1 << 20, largest: 64 << 20 };
+/** struct bpf_prog_info: jited_prog_len at 16; 64 bytes reach far enough. */
+const INFO = { bytes: 64, jitedLength: 16 } as const;
+/** XDP programs may grow a packet by as much as a page. */
+const GROWTH_BYTES = 4096;
+
+export interface KernelLoadOptions {
+  /** Maps that exist already, by their spec; others are created, and closed with the program. */
+  maps?: ReadonlyMap<MapSpec, KernelMap>;
+  /** `statistics` costs nothing; `path` (default) is some 15 times slower than it on large programs. */
+  log?: keyof typeof LOG_LEVEL;
+  /** Further BPF_F_* load flags, as BPF_F_TEST_STATE_FREQ (8). */
+  flags?: number;
+}
+
+export interface KernelAccepted extends LogSummary {
+  accepted: true;
+  program: KernelProgram;
+  log: string;
+}
+
+export interface KernelRejected extends LogSummary {
+  accepted: false;
+  cause: RejectCause;
+  /** `EACCES`, `EINVAL` … */
+  errno: string;
+  /** One line: the verifier's decisive line, or what the environment lacks. */
+  reason: string;
+  log: string;
+}
+
+export type KernelLoad = KernelAccepted | KernelRejected;
+
+export interface KernelRun {
+  /** r0, low 32 bits unsigned. */
+  retval: number;
+  /** The packet afterwards. */
+  dataOut: Uint8Array;
+  ctxOut: Uint8Array | undefined;
+  /** Mean of all repeats, as the kernel measured it (its loop included: ~27 ns). */
+  durationNs: number;
+}
+
+/** LDDW: map keys of the spec become descriptors. */
+function withDescriptors(spec: ProgramSpec, maps: Record<number, KernelMap>): Insn[] {
+  return spec.insns.map((insn, i) => {
+    const second = i > 0 && spec.insns[i - 1].op === OP_LDDW;
+    if (insn.op !== OP_LDDW || second) return insn;
+    if (insn.src !== Pseudo.MAP_FD && insn.src !== Pseudo.MAP_VALUE) return insn;
+    // A map the spec does not have keeps its number, which the kernel then refuses as no descriptor.
+    return maps[insn.imm] ? { ...insn, imm: maps[insn.imm].fd } : { ...insn, imm: -1 };
+  });
+}
+
+function createMaps(spec: ProgramSpec, given: ReadonlyMap<MapSpec, KernelMap> | undefined, own: KernelMap[]) {
+  const bySpec = new Map(given);
+  const byName = new Map<string, KernelMap>();
+  const maps: Record<number, KernelMap> = {};
+  for (const [key, mapSpec] of Object.entries(spec.maps)) {
+    let map = bySpec.get(mapSpec);
+    if (!map) {
+      map = KernelMap.create(mapSpec);
+      own.push(map);
+      bySpec.set(mapSpec, map);
+    }
+    maps[Number(key)] = map;
+    byName.set(mapSpec.name, map);
+  }
+  // Slots of maps of maps. Program arrays are filled by KernelCollection: their programs do not exist yet.
+  for (const map of own) {
+    if (!map.spec.type.endsWith('_of_maps')) continue;
+    for (const { key, name } of map.spec.values ?? []) {
+      const inner = byName.get(name);
+      if (inner) map.update(u32(key), u32(inner.fd));
+    }
+  }
+  return maps;
+}
+
+export function u32(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+export class KernelProgram {
+  private open = true;
+
+  private constructor(
+    readonly spec: ProgramSpec,
+    readonly fd: number,
+    /** Every map of the spec, by its key there. */
+    readonly maps: Readonly<Record<number, KernelMap>>,
+    private readonly owned: readonly KernelMap[],
+  ) {}
+
+  /**
+   * Creates what maps are missing and loads the program. A rejection is a result, not an error; everything made
+   * for it is closed again.
+   * @throws EtherloomError ERR_KERNEL_NO_ADDON, or ERR_KERNEL_<ERRNO> when a map or the BTF is refused
+   */
+  static load(spec: ProgramSpec, options: KernelLoadOptions = {}): KernelLoad {
+    const owned: KernelMap[] = [];
+    let info: ProgramInfo | undefined;
+    let btfFd: number | undefined;
+    let program: KernelProgram | undefined;
+    try {
+      const maps = createMaps(spec, options.maps, owned);
+      info = programInfo(spec);
+      if (info) btfFd = loadBtf(info.btf);
+      const { rc, log } = loadInsns(spec, withDescriptors(spec, maps), info, btfFd, options);
+      const summary = summarize(log);
+      if (rc >= 0) {
+        program = new KernelProgram(spec, rc, maps, owned);
+        return { accepted: true, program, log, ...summary };
+      }
+      const errno = errnoName(-rc);
+      const cause = causeOf(errno, log, spec.insns.length);
+      const denied =
+        errno === 'EPERM' ? 'no CAP_BPF and CAP_NET_ADMIN' : `bpf(2) answered ${errno} without a log`;
+      return { accepted: false, cause, errno, reason: summary.decisive ?? denied, log, ...summary };
+    } finally {
+      if (btfFd !== undefined) addon().close(btfFd);
+      if (!program) for (const map of owned) map.close();
+    }
+  }
+
+  /**
+   * BPF_PROG_TEST_RUN. XDP and tc want at least an Ethernet header (14 bytes).
+   * @throws EtherloomError ERR_KERNEL_<ERRNO>
+   */
+  testRun({ data, ctx, repeat = 1 }: { data: Uint8Array; ctx?: Uint8Array; repeat?: number }): KernelRun {
+    const dataOut = new Uint8Array(data.length + GROWTH_BYTES);
+    const ctxOut = ctx && new Uint8Array(ctx.length);
+    const { attr } = bpfOrThrow(`a test run of ${this.spec.name}`, Cmd.PROG_TEST_RUN, PROG_TEST_RUN, {
+      fd: this.fd,
+      dataSizeIn: data.length,
+      dataIn: data,
+      dataSizeOut: dataOut.length,
+      dataOut,
+      repeat,
+      ctxSizeIn: ctx?.length,
+      ctxIn: ctx,
+      ctxSizeOut: ctxOut?.length,
+      ctxOut,
+    });
+    const field = (name: 'retval' | 'dataSizeOut' | 'durationNs') =>
+      attr.getUint32(PROG_TEST_RUN[name][0], true);
+    return {
+      retval: field('retval'),
+      dataOut: dataOut.subarray(0, field('dataSizeOut')),
+      ctxOut,
+      durationNs: field('durationNs'),
+    };
+  }
+
+  /** Bytes of native code that the kernel's JIT made; 0 when it is off. */
+  get jitedBytes(): number {
+    const info = new Uint8Array(INFO.bytes);
+    bpfOrThrow(`information on ${this.spec.name}`, Cmd.OBJ_GET_INFO_BY_FD, INFO_BY_FD, {
+      fd: this.fd,
+      length: info.length,
+      info,
+    });
+    return new DataView(info.buffer).getUint32(INFO.jitedLength, true);
+  }
+
+  /** Closes the program and the maps that load() created for it. */
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    addon().close(this.fd);
+    for (const map of this.owned) map.close();
+  }
+}
+
+/** BPF_PROG_LOAD, again with a larger log when the first does not hold it. */
+function loadInsns(
+  spec: ProgramSpec,
+  insns: Insn[],
+  info: ProgramInfo | undefined,
+  btfFd: number | undefined,
+  options: KernelLoadOptions,
+): { rc: number; log: string } {
+  if (insns.some(insn => insn.op === OP_CALL && insn.src === 2))
+    throw new EtherloomError(
+      'ERR_KERNEL_KFUNC',
+      `${spec.name} calls kernel functions, which only this engine has`,
+    );
+  const level = LOG_LEVEL[options.log ?? 'path'];
+  const flags = (spec.flags?.frags ? F_XDP_HAS_FRAGS : 0) | (spec.flags?.sleepable ? F_SLEEPABLE : 0);
+  for (let size = LOG_BYTES.first; ; size *= 8) {
+    const log = level ? new Uint8Array(size) : undefined;
+    const { rc } = bpf(Cmd.PROG_LOAD, PROG_LOAD, {
+      type: PROGRAM_TYPE[spec.type],
+      insnCount: insns.length,
+      insns: encodeInsns(insns),
+      license: new TextEncoder().encode(`${spec.license}\0`),
+      logLevel: level,
+      logSize: log?.length,
+      log,
+      flags: flags | (options.flags ?? 0),
+      name: spec.name,
+      btfFd,
+      funcInfoSize: info?.funcs && 8,
+      funcInfo: info?.funcs,
+      funcInfoCount: info?.funcs && info.funcs.length / 8,
+      lineInfoSize: info?.lines && 16,
+      lineInfo: info?.lines,
+      lineInfoCount: info?.lines && info.lines.length / 16,
+    });
+    if (rc < 0 && errnoName(-rc) === 'ENOSPC' && level && size < LOG_BYTES.largest) continue;
+    const end = log ? log.indexOf(0) : 0;
+    return { rc, log: log ? Buffer.from(log.buffer, 0, end < 0 ? log.length : end).toString() : '' };
+  }
+}
