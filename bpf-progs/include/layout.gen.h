@@ -100,6 +100,13 @@ struct etherloom_sk_buff {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_sk_buff) == 256, "SkBuff");
 
+/* Indirection table of receive side scaling: hash → queue. Written by the host, read by whoever steers. */
+struct etherloom_rss_table {
+	__u32 mask; /* Entries in use − 1; a power of two − 1 */
+	__u16 queues[128]; /* Queue of each entry */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_rss_table) == 320, "RssTable");
+
 /* Head of every map. A map pointer in a program is the address of this structure. */
 struct etherloom_map_header {
 	__u32 type; /* MapType */

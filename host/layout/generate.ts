@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { generateWire } from './generate_wire.js';
 import { constants, enums, type FieldSchema, type ScalarType, type StructSchema, structs } from './schema.js';
 
 const BYTES: Record<ScalarType, number> = { u8: 1, u16: 2, u32: 4, u64: 8, i32: 4, i64: 8 };
@@ -186,6 +187,7 @@ export function generate(): Record<string, string> {
     'host/layout/layout.gen.ts': toTypeScript(),
     'bpf-progs/include/layout.gen.h': toC(),
     'docs/memory-map.gen.md': toMarkdown(),
+    ...generateWire(),
   };
 }
 

@@ -648,6 +648,31 @@ export class SkBuffView {
   }
 }
 
+/** Offsets in bytes. Indirection table of receive side scaling: hash → queue. Written by the host, read by whoever steers. */
+export const RssTableLayout = {
+  size: 320,
+  mask: 0,
+  queues: 4,
+} as const;
+/** Indirection table of receive side scaling: hash → queue. Written by the host, read by whoever steers. */
+export class RssTableView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Entries in use − 1; a power of two − 1 */
+  get mask(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set mask(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Queue of each entry */
+  queues(i: number): number {
+    return this.mem.getUint16(this.at + 4 + i * 2, true);
+  }
+}
+
 /** Offsets in bytes. Head of every map. A map pointer in a program is the address of this structure. */
 export const MapHeaderLayout = {
   size: 128,

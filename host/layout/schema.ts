@@ -208,6 +208,15 @@ export const structs: StructSchema[] = [
     ],
   },
   {
+    name: 'RssTable',
+    doc: 'Indirection table of receive side scaling: hash → queue. Written by the host, read by whoever steers.',
+    align: 64,
+    fields: [
+      f('mask', 'u32', 'Entries in use − 1; a power of two − 1'),
+      f('queues', 'u16[128]', 'Queue of each entry'),
+    ],
+  },
+  {
     name: 'MapHeader',
     doc: 'Head of every map. A map pointer in a program is the address of this structure.',
     align: 64,
