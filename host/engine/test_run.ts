@@ -5,7 +5,14 @@
  */
 import type { ProgramType } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
-import { FRAME_HEADROOM, PAGE, SkBuffLayout, SkBuffView, XdpContextLayout, XdpContextView } from '../layout/layout.gen.js';
+import {
+  FRAME_HEADROOM,
+  PAGE,
+  SkBuffLayout,
+  SkBuffView,
+  XdpContextLayout,
+  XdpContextView,
+} from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
 
