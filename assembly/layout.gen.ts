@@ -14,8 +14,8 @@ export const ARENA_HEADER_AT: u32 = 4096;
 export const MAX_LANES: u32 = 64;
 /** Most ports (interfaces) in one engine; also the largest ifindex */
 export const MAX_PORTS: u32 = 256;
-/** eBPF stack of one lane: 8 frames of 512 B, callbacks, and the room of guarded programs */
-export const BPF_STACK_BYTES: u32 = 16384;
+/** eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
+export const BPF_STACK_BYTES: u32 = 32768;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS: u32 = 33;
 
@@ -187,6 +187,7 @@ export const LANE_STATE_INDEX: u32 = 0;
 export const LANE_STATE_STACK_AT: u32 = 4;
 export const LANE_STATE_STACK_TOP: u32 = 8;
 export const LANE_STATE_TAIL_CALLS: u32 = 12;
+export const LANE_STATE_ENTRY_FP: u32 = 16;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class LaneState {
@@ -198,6 +199,8 @@ export class LaneState {
   stackTop: u32;
   /** Tail calls made by the run in progress */
   tailCalls: u32;
+  /** r10 of the next program or callback to be entered; stackTop between runs */
+  entryFp: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -242,10 +245,6 @@ export class LaneState {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
-  private __pad44: u8;
-  private __pad45: u8;
-  private __pad46: u8;
-  private __pad47: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;

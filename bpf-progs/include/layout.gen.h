@@ -9,7 +9,7 @@
 #define ETHERLOOM_ARENA_HEADER_AT 4096 /* Address of the ArenaHeader; page 0 stays zero so that address 0 is no object */
 #define ETHERLOOM_MAX_LANES 64 /* Most lanes in one engine */
 #define ETHERLOOM_MAX_PORTS 256 /* Most ports (interfaces) in one engine; also the largest ifindex */
-#define ETHERLOOM_BPF_STACK_BYTES 16384 /* eBPF stack of one lane: 8 frames of 512 B, callbacks, and the room of guarded programs */
+#define ETHERLOOM_BPF_STACK_BYTES 32768 /* eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
 #define ETHERLOOM_MAX_TAIL_CALLS 33 /* MAX_TAIL_CALL_CNT of the kernel */
 
 /* First object of the arena: where each region lies. Written once by the host before any lane starts. */
@@ -41,6 +41,7 @@ struct etherloom_lane_state {
 	__u32 stack_at; /* Lowest address of this lane's eBPF stack */
 	__u32 stack_top; /* One past its highest address: r10 of a main program */
 	__u32 tail_calls; /* Tail calls made by the run in progress */
+	__u32 entry_fp; /* r10 of the next program or callback to be entered; stackTop between runs */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_lane_state) == 64, "LaneState");
 

@@ -14,8 +14,8 @@ export const ARENA_HEADER_AT = 4096;
 export const MAX_LANES = 64;
 /** Most ports (interfaces) in one engine; also the largest ifindex */
 export const MAX_PORTS = 256;
-/** eBPF stack of one lane: 8 frames of 512 B, callbacks, and the room of guarded programs */
-export const BPF_STACK_BYTES = 16384;
+/** eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
+export const BPF_STACK_BYTES = 32768;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS = 33;
 
@@ -231,6 +231,7 @@ export const LaneStateLayout = {
   stackAt: 4,
   stackTop: 8,
   tailCalls: 12,
+  entryFp: 16,
 } as const;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export class LaneStateView {
@@ -265,6 +266,13 @@ export class LaneStateView {
   }
   set tailCalls(v: number) {
     this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** r10 of the next program or callback to be entered; stackTop between runs */
+  get entryFp(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set entryFp(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
   }
 }
 

@@ -56,8 +56,8 @@ export const constants: ConstSchema[] = [
   { name: 'MAX_PORTS', value: 256, doc: 'Most ports (interfaces) in one engine; also the largest ifindex' },
   {
     name: 'BPF_STACK_BYTES',
-    value: 16384,
-    doc: 'eBPF stack of one lane: 8 frames of 512 B, callbacks, and the room of guarded programs',
+    value: 32768,
+    doc: 'eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs',
   },
   { name: 'MAX_TAIL_CALLS', value: 33, doc: 'MAX_TAIL_CALL_CNT of the kernel' },
 ];
@@ -145,6 +145,7 @@ export const structs: StructSchema[] = [
       f('stackAt', 'u32', "Lowest address of this lane's eBPF stack"),
       f('stackTop', 'u32', 'One past its highest address: r10 of a main program'),
       f('tailCalls', 'u32', 'Tail calls made by the run in progress'),
+      f('entryFp', 'u32', 'r10 of the next program or callback to be entered; stackTop between runs'),
     ],
   },
   {

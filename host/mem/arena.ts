@@ -139,6 +139,7 @@ export class Arena {
       lane.index = i;
       lane.stackAt = stacksAt + i * BPF_STACK_BYTES;
       lane.stackTop = lane.stackAt + BPF_STACK_BYTES;
+      lane.entryFp = lane.stackTop;
     }
     return new Arena(memory);
   }

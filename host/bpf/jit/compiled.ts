@@ -20,6 +20,10 @@ export interface BoundMap {
   spec: MapSpec;
   /** Address of the MapHeader. */
   addr: number;
+  /** Array types: MapHeader.dataAt, stride, laneStride. When given, the JIT bakes them in instead of loading them. */
+  dataAt?: number;
+  stride?: number;
+  laneStride?: number;
 }
 
 /** Keys are those of ProgramSpec.maps. */

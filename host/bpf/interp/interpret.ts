@@ -1,0 +1,190 @@
+/**
+ * The checked interpreter: runs a program over the arena and looks at every access before it is made.
+ * Our oracle: what the verifier accepted must run here without a fault, and the JIT must give the same result.
+ */
+import { MapHeaderView, SkBuffLayout, SkBuffView, XdpContextView } from '../../layout/layout.gen.js';
+import type { Arena } from '../../mem/arena.js';
+import type { Core } from '../../mem/core.js';
+import type { MapBinding } from '../jit/compiled.js';
+import type { ProgramSpec, ProgramType } from '../spec.js';
+import { checkWellformed } from '../wellformed.js';
+import { byteSwap } from './alu.js';
+import { callHelper, type HelperHost } from './helper_calls.js';
+import { type Budget, type Environment, Machine } from './machine.js';
+import { InterpFault, type MemRegion, Regions } from './regions.js';
+
+export { InterpFault, type MemRegion } from './regions.js';
+
+/** A program that a tail call may reach. */
+export interface TailTarget {
+  spec: ProgramSpec;
+  maps: MapBinding;
+}
+
+export interface InterpretOptions {
+  arena: Arena;
+  /** Core instance whose helpers are called; its lane's stack is used. */
+  core: Core;
+  maps?: MapBinding;
+  /** Address of the XdpContext or SkBuff: r1. */
+  ctx: number;
+  /** Instructions before the run is given up. Default 2^24. */
+  budget?: number;
+  /** More memory that the program may touch. */
+  regions?: readonly MemRegion[];
+  /**
+   * The program behind a table slot that a prog_array holds. Without an answer the compiled function in
+   * the core's table is called.
+   */
+  tailTarget?: (slot: number) => TailTarget | undefined;
+}
+
+export interface InterpretResult {
+  /** Unsigned 64-bit. */
+  r0: bigint;
+  /** Instructions executed, subprograms, callbacks and tail-called programs included. */
+  insns: number;
+}
+
+const DEFAULT_BUDGET = 2 ** 24;
+/** struct xdp_md and struct __sk_buff: what of the context a program sees. */
+const CTX_BYTES: Record<ProgramType, number> = { xdp: 24, tc: 192, socket_filter: 192, unspec: 0 };
+/** Fields of __sk_buff that tc (the first two also socket filters: cb, mark … ) may write: [offset, bytes]. */
+const SKB_WRITABLE: readonly (readonly [number, number])[] = [
+  [SkBuffLayout.mark, 8],
+  [SkBuffLayout.priority, 4],
+  [SkBuffLayout.tcIndex, 24],
+  [SkBuffLayout.tcClassid, 4],
+  [SkBuffLayout.tstamp, 8],
+];
+/** SKF_LL_OFF and SKF_NET_OFF: LD_ABS offsets from the link or network header on. */
+const SKF_LL_OFF = -0x200000;
+const SKF_NET_OFF = -0x100000;
+const ETH_HLEN = 14;
+
+/** Bounds of the packet as the context has them now. */
+function packetBounds(arena: Arena, type: ProgramType, ctx: number): { lo: number; hi: number } {
+  const view = type === 'xdp' ? new XdpContextView(arena.dv, ctx) : new SkBuffView(arena.dv, ctx);
+  return { lo: Math.min(view.data, view.dataMeta || view.data), hi: view.dataEnd };
+}
+
+class ArenaEnvironment implements Environment, HelperHost {
+  readonly dv: DataView;
+  readonly regions = new Regions();
+  readonly arena: Arena;
+  readonly core: Core;
+  readonly ctx: number;
+  readonly type: ProgramType;
+  readonly mapPointers = new Set<number>();
+  tailCalls = 0;
+  readonly #stack: MemRegion;
+  readonly #budget: Budget;
+  readonly #options: InterpretOptions;
+  #maps: MapBinding;
+
+  constructor(spec: ProgramSpec, options: InterpretOptions, budget: Budget) {
+    const { arena, core, ctx } = options;
+    this.#options = options;
+    this.#budget = budget;
+    this.arena = arena;
+    this.core = core;
+    this.ctx = ctx;
+    this.type = spec.type;
+    this.dv = arena.dv;
+    this.#maps = options.maps ?? {};
+    const top = arena.lane(core.lane).stackTop;
+    this.#stack = this.regions.add({ name: 'stack', lo: top, hi: top, write: true });
+    if (spec.type !== 'unspec') this.#addContext();
+    for (const region of options.regions ?? []) this.regions.add({ ...region });
+  }
+
+  #addContext(): void {
+    const { regions, arena, type, ctx } = this;
+    const packet = regions.add({ name: 'packet', lo: 0, hi: 0, write: true });
+    regions.add({ name: 'ctx', lo: ctx, hi: ctx + CTX_BYTES[type], write: false });
+    if (type !== 'xdp')
+      for (const [at, bytes] of SKB_WRITABLE)
+        regions.add({ name: 'ctx', lo: ctx + at, hi: ctx + at + bytes, write: true });
+    regions.refresh = () => {
+      // Socket filters read their packet through LD_ABS and helpers only.
+      if (type !== 'socket_filter') Object.assign(packet, packetBounds(arena, type, ctx));
+    };
+  }
+
+  /** Runs the program at the frame pointer `fp`. */
+  run(spec: ProgramSpec, maps: MapBinding, fp: number): bigint {
+    checkWellformed(spec.insns, spec.name);
+    const outer = this.#maps;
+    this.#maps = maps;
+    const machine = new Machine(spec.insns, this, this.#budget, this.#stack);
+    machine.regs[1] = BigInt(this.ctx);
+    const r0 = machine.call(0, fp);
+    this.#maps = outer;
+    return r0;
+  }
+
+  start(spec: ProgramSpec): bigint {
+    return this.run(spec, this.#maps, this.arena.lane(this.core.lane).stackTop);
+  }
+
+  helper(machine: Machine, id: number, pc: number) {
+    return callHelper(this, machine, id, pc);
+  }
+
+  kfunc(_machine: Machine, id: number, pc: number): bigint {
+    throw new InterpFault('helper', pc, `kfunc ${id} is not provided`);
+  }
+
+  mapAddress(key: number, value: boolean, offset: number, pc: number): bigint {
+    const bound = this.#maps[key];
+    if (!bound) throw new InterpFault('map', pc, `no map is bound to key ${key}`);
+    if (!value) {
+      this.mapPointers.add(bound.addr);
+      return BigInt(bound.addr);
+    }
+    const header = new MapHeaderView(this.dv, bound.addr);
+    this.regions.addObject(
+      `value of map ${header.id}`,
+      header.dataAt,
+      header.valueSize,
+      !(header.flags & 128),
+    );
+    return BigInt.asUintN(64, BigInt(header.dataAt + offset));
+  }
+
+  packetLoad(machine: Machine, offset: number, size: number): bigint | undefined {
+    if (Number(machine.regs[6]) !== this.ctx || this.type === 'xdp') return undefined;
+    const skb = new SkBuffView(this.dv, this.ctx);
+    const link = this.type === 'socket_filter' ? skb.data - ETH_HLEN : skb.data;
+    let at = skb.data + offset;
+    if (offset < 0) {
+      if (offset >= SKF_NET_OFF) at = link + ETH_HLEN + (offset - SKF_NET_OFF);
+      else if (offset >= SKF_LL_OFF) at = link + (offset - SKF_LL_OFF);
+      else return undefined;
+    }
+    if (at + size > skb.dataEnd) return undefined;
+    let v = 0n;
+    for (let i = size - 1; i >= 0; i--) v = (v << 8n) | BigInt(this.dv.getUint8(at + i));
+    return size === 1 ? v : byteSwap(v, size * 8);
+  }
+
+  tailCall(machine: Machine, slot: number): bigint {
+    const target = this.#options.tailTarget?.(slot);
+    if (target) return this.run(target.spec, target.maps, Number(machine.regs[10]));
+    const fn = this.core.table.get(slot) as ((ctx: number) => bigint) | null;
+    if (!fn) throw new InterpFault('helper', 0, `table slot ${slot} holds no program`);
+    return BigInt.asUintN(64, fn(this.ctx));
+  }
+}
+
+/**
+ * Runs `spec` once.
+ * @throws InterpFault when the program breaks a rule.
+ * @throws EtherloomError ERR_INSN_FORM when the instructions are no program at all.
+ */
+export function interpret(spec: ProgramSpec, options: InterpretOptions): InterpretResult {
+  const total = options.budget ?? DEFAULT_BUDGET;
+  const budget: Budget = { left: total };
+  const r0 = new ArenaEnvironment(spec, options, budget).start(spec);
+  return { r0, insns: total - budget.left };
+}
