@@ -35,7 +35,16 @@ export type MapTypeName =
   | 'devmap_hash'
   | 'ringbuf'
   | 'bloom_filter'
-  | 'struct_ops';
+  | 'struct_ops'
+  // Read and shown, never created by this engine:
+  | 'cgroup_storage'
+  | 'reuseport_sockarray'
+  | 'percpu_cgroup_storage'
+  | 'inode_storage'
+  | 'task_storage'
+  | 'user_ringbuf'
+  | 'cgrp_storage'
+  | 'arena';
 
 /** enum bpf_map_type (include/uapi/linux/bpf.h). */
 export const mapTypeNumbers: Readonly<Record<MapTypeName, number>> = {
@@ -117,8 +126,8 @@ export interface ProgramSpec {
   section?: string;
   /** Contents of the `license` section; decides which helpers may be called. Default "GPL" for hand-written specs. */
   license: string;
-  /** `xdp.frags` and the like. */
-  flags?: { frags?: boolean; sleepable?: boolean };
+  /** `xdp.frags` and the like; autoload false: `SEC("?…")`, loaded only when asked for by name. */
+  flags?: { frags?: boolean; sleepable?: boolean; autoload?: boolean };
   /** The whole linked program: the entry first, then every static or global subprogram that it reaches. */
   insns: Insn[];
   /** LDDW with src 1 (map) or 2 (map value + offset in the next slot's imm) names a key of this record in its imm. */
