@@ -1,15 +1,13 @@
-/** Numbers and names of map types: BPF_MAP_TYPE_* in lower case, from the layout schema's one list. */
-import { MapType } from '../layout/layout.gen.js';
-import type { MapTypeName } from './spec.js';
+/** Names of map types by number, the inverse of mapTypeNumbers. */
+import { type MapTypeName, mapTypeNumbers } from './spec.js';
 
-const names = new Map<number, MapTypeName>(
-  Object.entries(MapType)
-    .filter(([name]) => name !== 'UNSPEC')
-    .map(([name, number]) => [number, name.toLowerCase() as MapTypeName]),
-);
-const numbers = new Map<string, number>([...names].map(([number, name]) => [name, number]));
+const entries = Object.entries(mapTypeNumbers) as [MapTypeName, number][];
+const names = new Map<number, MapTypeName>(entries.map(([name, number]) => [number, name]));
 
 /** Every name, in order of its number. */
-export const mapTypeNames: readonly MapTypeName[] = [...names.values()];
+export const mapTypeNames: readonly MapTypeName[] = [...entries]
+  .sort((a, b) => a[1] - b[1])
+  .map(([name]) => name);
 export const mapTypeName = (number: number): MapTypeName | undefined => names.get(number);
-export const mapTypeNumber = (name: string): number | undefined => numbers.get(name);
+export const mapTypeNumber = (name: string): number | undefined =>
+  Object.hasOwn(mapTypeNumbers, name) ? mapTypeNumbers[name as MapTypeName] : undefined;

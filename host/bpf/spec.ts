@@ -73,6 +73,14 @@ export const mapTypeNumbers: Readonly<Record<MapTypeName, number>> = {
   struct_ops: 26,
   ringbuf: 27,
   bloom_filter: 30,
+  cgroup_storage: 19,
+  reuseport_sockarray: 20,
+  percpu_cgroup_storage: 21,
+  inode_storage: 28,
+  task_storage: 29,
+  user_ringbuf: 31,
+  cgrp_storage: 32,
+  arena: 33,
 };
 
 export interface MapSpec {
