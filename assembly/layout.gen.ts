@@ -18,6 +18,8 @@ export const MAX_PORTS: u32 = 256;
 export const BPF_STACK_BYTES: u32 = 32768;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS: u32 = 33;
+/** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
+export const TRACE_LINE_BYTES: u32 = 1024;
 
 /** enum xdp_action (include/uapi/linux/bpf.h) */
 export const enum XdpAction {
@@ -26,6 +28,14 @@ export const enum XdpAction {
   PASS = 2,
   TX = 3,
   REDIRECT = 4,
+}
+
+/** Bits of SkBuff.state: what the helpers noted about a packet. */
+export const enum SkbState {
+  HASH_SET = 1,
+  ENCAPSULATED = 2,
+  TUNNEL = 4,
+  TUNNEL_IPV6 = 8,
 }
 
 /** enum bpf_map_type (include/uapi/linux/bpf.h) */
@@ -182,12 +192,19 @@ export class ArenaHeader {
   private __pad55: u8;
 }
 
-export const LANE_STATE_SIZE: u32 = 64;
+export const LANE_STATE_SIZE: u32 = 128;
 export const LANE_STATE_INDEX: u32 = 0;
 export const LANE_STATE_STACK_AT: u32 = 4;
 export const LANE_STATE_STACK_TOP: u32 = 8;
 export const LANE_STATE_TAIL_CALLS: u32 = 12;
 export const LANE_STATE_ENTRY_FP: u32 = 16;
+export const LANE_STATE_RANDOM0: u32 = 20;
+export const LANE_STATE_RANDOM1: u32 = 24;
+export const LANE_STATE_RANDOM2: u32 = 28;
+export const LANE_STATE_RANDOM3: u32 = 32;
+export const LANE_STATE_TAI_OFFSET_NS: u32 = 40;
+export const LANE_STATE_TRACE_AT: u32 = 48;
+export const LANE_STATE_NEXT_HOP: u32 = 52;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class LaneState {
@@ -201,10 +218,28 @@ export class LaneState {
   tailCalls: u32;
   /** r10 of the next program or callback to be entered; stackTop between runs */
   entryFp: u32;
+  /** bpf_get_prandom_u32: state of xoshiro128++, words 0 … 3 */
+  random0: u32;
+  /** Word 1 */
+  random1: u32;
+  /** Word 2 */
+  random2: u32;
+  /** Word 3; all zero = not seeded yet */
+  random3: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
   private __pad3: u8;
+  /** Atomic time minus the clock, ns: bpf_ktime_get_tai_ns */
+  taiOffsetNs: u64;
+  /** TraceRing of this lane, 0 = nobody listens */
+  traceAt: u32;
+  /** struct bpf_redir_neigh of the last bpf_redirect_neigh */
+  nextHop0: u32;
+  nextHop1: u32;
+  nextHop2: u32;
+  nextHop3: u32;
+  nextHop4: u32;
   private __pad4: u8;
   private __pad5: u8;
   private __pad6: u8;
@@ -245,6 +280,22 @@ export class LaneState {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;
@@ -346,6 +397,10 @@ export const SK_BUFF_PAD: u32 = 181;
 export const SK_BUFF_HWTSTAMP: u32 = 184;
 export const SK_BUFF_HARD_START: u32 = 192;
 export const SK_BUFF_FRAME_END: u32 = 196;
+export const SK_BUFF_MAC_AT: u32 = 200;
+export const SK_BUFF_NET_AT: u32 = 204;
+export const SK_BUFF_STATE: u32 = 208;
+export const SK_BUFF_TUNNEL_KEY: u32 = 212;
 /** What tc and socket-filter programs get in r1: struct __sk_buff as the kernel has it (192 B), then engine fields. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class SkBuff {
@@ -435,62 +490,24 @@ export class SkBuff {
   hardStart: u32;
   /** One past the last usable byte of the frame */
   frameEnd: u32;
-  private __pad0: u8;
-  private __pad1: u8;
-  private __pad2: u8;
-  private __pad3: u8;
-  private __pad4: u8;
-  private __pad5: u8;
-  private __pad6: u8;
-  private __pad7: u8;
-  private __pad8: u8;
-  private __pad9: u8;
-  private __pad10: u8;
-  private __pad11: u8;
-  private __pad12: u8;
-  private __pad13: u8;
-  private __pad14: u8;
-  private __pad15: u8;
-  private __pad16: u8;
-  private __pad17: u8;
-  private __pad18: u8;
-  private __pad19: u8;
-  private __pad20: u8;
-  private __pad21: u8;
-  private __pad22: u8;
-  private __pad23: u8;
-  private __pad24: u8;
-  private __pad25: u8;
-  private __pad26: u8;
-  private __pad27: u8;
-  private __pad28: u8;
-  private __pad29: u8;
-  private __pad30: u8;
-  private __pad31: u8;
-  private __pad32: u8;
-  private __pad33: u8;
-  private __pad34: u8;
-  private __pad35: u8;
-  private __pad36: u8;
-  private __pad37: u8;
-  private __pad38: u8;
-  private __pad39: u8;
-  private __pad40: u8;
-  private __pad41: u8;
-  private __pad42: u8;
-  private __pad43: u8;
-  private __pad44: u8;
-  private __pad45: u8;
-  private __pad46: u8;
-  private __pad47: u8;
-  private __pad48: u8;
-  private __pad49: u8;
-  private __pad50: u8;
-  private __pad51: u8;
-  private __pad52: u8;
-  private __pad53: u8;
-  private __pad54: u8;
-  private __pad55: u8;
+  /** Link header; 0 = at data */
+  macAt: u32;
+  /** Network header; 0 = 14 B after the link header */
+  netAt: u32;
+  /** SkbState bits; cleared for each packet */
+  state: u32;
+  /** struct bpf_tunnel_key as received would read it, valid with SkbState.TUNNEL */
+  tunnelKey0: u32;
+  tunnelKey1: u32;
+  tunnelKey2: u32;
+  tunnelKey3: u32;
+  tunnelKey4: u32;
+  tunnelKey5: u32;
+  tunnelKey6: u32;
+  tunnelKey7: u32;
+  tunnelKey8: u32;
+  tunnelKey9: u32;
+  tunnelKey10: u32;
 }
 
 export const RSS_TABLE_SIZE: u32 = 320;
@@ -801,4 +818,196 @@ export class MapHeader {
   private __pad33: u8;
   private __pad34: u8;
   private __pad35: u8;
+}
+
+export const TRACE_RING_SIZE: u32 = 192;
+export const TRACE_RING_DATA_AT: u32 = 0;
+export const TRACE_RING_BYTES: u32 = 4;
+export const TRACE_RING_LINE_AT: u32 = 8;
+export const TRACE_RING_LOST: u32 = 12;
+export const TRACE_RING_PRODUCER: u32 = 64;
+export const TRACE_RING_CONSUMER: u32 = 128;
+/** Trace log of one lane: bpf_trace_printk writes, the host reads. Records are {u32 length, u64 ns, text}, padded to 4 B. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class TraceRing {
+  /** First byte of the ring */
+  dataAt: u32;
+  /** Its size, a power of two */
+  bytes: u32;
+  /** TRACE_LINE_BYTES in which a line is formatted */
+  lineAt: u32;
+  /** Lines that found no room */
+  lost: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  /** Bytes written, modulo 2^32 (atomic) */
+  producer: u32;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  /** Bytes read (atomic) */
+  consumer: u32;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+  private __pad112: u8;
+  private __pad113: u8;
+  private __pad114: u8;
+  private __pad115: u8;
+  private __pad116: u8;
+  private __pad117: u8;
+  private __pad118: u8;
+  private __pad119: u8;
+  private __pad120: u8;
+  private __pad121: u8;
+  private __pad122: u8;
+  private __pad123: u8;
+  private __pad124: u8;
+  private __pad125: u8;
+  private __pad126: u8;
+  private __pad127: u8;
+  private __pad128: u8;
+  private __pad129: u8;
+  private __pad130: u8;
+  private __pad131: u8;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
+  private __pad136: u8;
+  private __pad137: u8;
+  private __pad138: u8;
+  private __pad139: u8;
+  private __pad140: u8;
+  private __pad141: u8;
+  private __pad142: u8;
+  private __pad143: u8;
+  private __pad144: u8;
+  private __pad145: u8;
+  private __pad146: u8;
+  private __pad147: u8;
+  private __pad148: u8;
+  private __pad149: u8;
+  private __pad150: u8;
+  private __pad151: u8;
+  private __pad152: u8;
+  private __pad153: u8;
+  private __pad154: u8;
+  private __pad155: u8;
+  private __pad156: u8;
+  private __pad157: u8;
+  private __pad158: u8;
+  private __pad159: u8;
+  private __pad160: u8;
+  private __pad161: u8;
+  private __pad162: u8;
+  private __pad163: u8;
+  private __pad164: u8;
+  private __pad165: u8;
+  private __pad166: u8;
+  private __pad167: u8;
 }

@@ -11,6 +11,7 @@
 #define ETHERLOOM_MAX_PORTS 256 /* Most ports (interfaces) in one engine; also the largest ifindex */
 #define ETHERLOOM_BPF_STACK_BYTES 32768 /* eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
 #define ETHERLOOM_MAX_TAIL_CALLS 33 /* MAX_TAIL_CALL_CNT of the kernel */
+#define ETHERLOOM_TRACE_LINE_BYTES 1024 /* Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
 
 /* First object of the arena: where each region lies. Written once by the host before any lane starts. */
 struct etherloom_arena_header {
@@ -42,8 +43,15 @@ struct etherloom_lane_state {
 	__u32 stack_top; /* One past its highest address: r10 of a main program */
 	__u32 tail_calls; /* Tail calls made by the run in progress */
 	__u32 entry_fp; /* r10 of the next program or callback to be entered; stackTop between runs */
+	__u32 random0; /* bpf_get_prandom_u32: state of xoshiro128++, words 0 … 3 */
+	__u32 random1; /* Word 1 */
+	__u32 random2; /* Word 2 */
+	__u32 random3; /* Word 3; all zero = not seeded yet */
+	__u64 tai_offset_ns; /* Atomic time minus the clock, ns: bpf_ktime_get_tai_ns */
+	__u32 trace_at; /* TraceRing of this lane, 0 = nobody listens */
+	__u32 next_hop[5]; /* struct bpf_redir_neigh of the last bpf_redirect_neigh */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_lane_state) == 64, "LaneState");
+_Static_assert(sizeof(struct etherloom_lane_state) == 128, "LaneState");
 
 /* What an XDP program gets in r1: struct xdp_md as the kernel has it (24 B), then fields only the engine sees. */
 struct etherloom_xdp_context {
@@ -98,6 +106,10 @@ struct etherloom_sk_buff {
 	__u64 hwtstamp; /* Hardware time stamp, ns */
 	__u32 hard_start; /* First byte of the frame */
 	__u32 frame_end; /* One past the last usable byte of the frame */
+	__u32 mac_at; /* Link header; 0 = at data */
+	__u32 net_at; /* Network header; 0 = 14 B after the link header */
+	__u32 state; /* SkbState bits; cleared for each packet */
+	__u32 tunnel_key[11]; /* struct bpf_tunnel_key as received would read it, valid with SkbState.TUNNEL */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_sk_buff) == 256, "SkBuff");
 
@@ -135,3 +147,14 @@ struct etherloom_map_header {
 	__u32 state3; /* Type specific, changes at run time */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_map_header) == 128, "MapHeader");
+
+/* Trace log of one lane: bpf_trace_printk writes, the host reads. Records are {u32 length, u64 ns, text}, padded to 4 B. */
+struct etherloom_trace_ring {
+	__u32 data_at; /* First byte of the ring */
+	__u32 bytes; /* Its size, a power of two */
+	__u32 line_at; /* TRACE_LINE_BYTES in which a line is formatted */
+	__u32 lost; /* Lines that found no room */
+	__u32 producer __attribute__((aligned(64))); /* Bytes written, modulo 2^32 (atomic) */
+	__u32 consumer __attribute__((aligned(64))); /* Bytes read (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_trace_ring) == 192, "TraceRing");

@@ -18,6 +18,8 @@ export const MAX_PORTS = 256;
 export const BPF_STACK_BYTES = 32768;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS = 33;
+/** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
+export const TRACE_LINE_BYTES = 1024;
 
 /** enum xdp_action (include/uapi/linux/bpf.h) */
 export const XdpAction = {
@@ -28,6 +30,15 @@ export const XdpAction = {
   REDIRECT: 4,
 } as const;
 export type XdpAction = (typeof XdpAction)[keyof typeof XdpAction];
+
+/** Bits of SkBuff.state: what the helpers noted about a packet. */
+export const SkbState = {
+  HASH_SET: 1,
+  ENCAPSULATED: 2,
+  TUNNEL: 4,
+  TUNNEL_IPV6: 8,
+} as const;
+export type SkbState = (typeof SkbState)[keyof typeof SkbState];
 
 /** enum bpf_map_type (include/uapi/linux/bpf.h) */
 export const MapType = {
@@ -226,12 +237,19 @@ export class ArenaHeaderView {
 
 /** Offsets in bytes. What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export const LaneStateLayout = {
-  size: 64,
+  size: 128,
   index: 0,
   stackAt: 4,
   stackTop: 8,
   tailCalls: 12,
   entryFp: 16,
+  random0: 20,
+  random1: 24,
+  random2: 28,
+  random3: 32,
+  taiOffsetNs: 40,
+  traceAt: 48,
+  nextHop: 52,
 } as const;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export class LaneStateView {
@@ -273,6 +291,52 @@ export class LaneStateView {
   }
   set entryFp(v: number) {
     this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** bpf_get_prandom_u32: state of xoshiro128++, words 0 … 3 */
+  get random0(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set random0(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Word 1 */
+  get random1(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set random1(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Word 2 */
+  get random2(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set random2(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Word 3; all zero = not seeded yet */
+  get random3(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set random3(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Atomic time minus the clock, ns: bpf_ktime_get_tai_ns */
+  get taiOffsetNs(): bigint {
+    return this.mem.getBigUint64(this.at + 40, true);
+  }
+  set taiOffsetNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 40, v, true);
+  }
+  /** TraceRing of this lane, 0 = nobody listens */
+  get traceAt(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set traceAt(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** struct bpf_redir_neigh of the last bpf_redirect_neigh */
+  nextHop(i: number): number {
+    return this.mem.getUint32(this.at + 52 + i * 4, true);
   }
 }
 
@@ -400,6 +464,10 @@ export const SkBuffLayout = {
   hwtstamp: 184,
   hardStart: 192,
   frameEnd: 196,
+  macAt: 200,
+  netAt: 204,
+  state: 208,
+  tunnelKey: 212,
 } as const;
 /** What tc and socket-filter programs get in r1: struct __sk_buff as the kernel has it (192 B), then engine fields. */
 export class SkBuffView {
@@ -654,6 +722,31 @@ export class SkBuffView {
   set frameEnd(v: number) {
     this.mem.setUint32(this.at + 196, v, true);
   }
+  /** Link header; 0 = at data */
+  get macAt(): number {
+    return this.mem.getUint32(this.at + 200, true);
+  }
+  set macAt(v: number) {
+    this.mem.setUint32(this.at + 200, v, true);
+  }
+  /** Network header; 0 = 14 B after the link header */
+  get netAt(): number {
+    return this.mem.getUint32(this.at + 204, true);
+  }
+  set netAt(v: number) {
+    this.mem.setUint32(this.at + 204, v, true);
+  }
+  /** SkbState bits; cleared for each packet */
+  get state(): number {
+    return this.mem.getUint32(this.at + 208, true);
+  }
+  set state(v: number) {
+    this.mem.setUint32(this.at + 208, v, true);
+  }
+  /** struct bpf_tunnel_key as received would read it, valid with SkbState.TUNNEL */
+  tunnelKey(i: number): number {
+    return this.mem.getUint32(this.at + 212 + i * 4, true);
+  }
 }
 
 /** Offsets in bytes. Indirection table of receive side scaling: hash → queue. Written by the host, read by whoever steers. */
@@ -874,5 +967,65 @@ export class MapHeaderView {
   }
   set state3(v: number) {
     this.mem.setUint32(this.at + 88, v, true);
+  }
+}
+
+/** Offsets in bytes. Trace log of one lane: bpf_trace_printk writes, the host reads. Records are {u32 length, u64 ns, text}, padded to 4 B. */
+export const TraceRingLayout = {
+  size: 192,
+  dataAt: 0,
+  bytes: 4,
+  lineAt: 8,
+  lost: 12,
+  producer: 64,
+  consumer: 128,
+} as const;
+/** Trace log of one lane: bpf_trace_printk writes, the host reads. Records are {u32 length, u64 ns, text}, padded to 4 B. */
+export class TraceRingView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** First byte of the ring */
+  get dataAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set dataAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Its size, a power of two */
+  get bytes(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set bytes(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** TRACE_LINE_BYTES in which a line is formatted */
+  get lineAt(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set lineAt(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Lines that found no room */
+  get lost(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set lost(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Bytes written, modulo 2^32 (atomic) */
+  get producer(): number {
+    return this.mem.getUint32(this.at + 64, true);
+  }
+  set producer(v: number) {
+    this.mem.setUint32(this.at + 64, v, true);
+  }
+  /** Bytes read (atomic) */
+  get consumer(): number {
+    return this.mem.getUint32(this.at + 128, true);
+  }
+  set consumer(v: number) {
+    this.mem.setUint32(this.at + 128, v, true);
   }
 }

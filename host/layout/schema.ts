@@ -60,6 +60,7 @@ export const constants: ConstSchema[] = [
     doc: 'eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs',
   },
   { name: 'MAX_TAIL_CALLS', value: 33, doc: 'MAX_TAIL_CALL_CNT of the kernel' },
+  { name: 'TRACE_LINE_BYTES', value: 1024, doc: 'Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel' },
 ];
 
 export const enums: EnumSchema[] = [
@@ -67,6 +68,11 @@ export const enums: EnumSchema[] = [
     name: 'XdpAction',
     doc: 'enum xdp_action (include/uapi/linux/bpf.h)',
     members: { ABORTED: 0, DROP: 1, PASS: 2, TX: 3, REDIRECT: 4 },
+  },
+  {
+    name: 'SkbState',
+    doc: 'Bits of SkBuff.state: what the helpers noted about a packet.',
+    members: { HASH_SET: 1, ENCAPSULATED: 2, TUNNEL: 4, TUNNEL_IPV6: 8 },
   },
   {
     name: 'MapType',
@@ -146,6 +152,13 @@ export const structs: StructSchema[] = [
       f('stackTop', 'u32', 'One past its highest address: r10 of a main program'),
       f('tailCalls', 'u32', 'Tail calls made by the run in progress'),
       f('entryFp', 'u32', 'r10 of the next program or callback to be entered; stackTop between runs'),
+      f('random0', 'u32', 'bpf_get_prandom_u32: state of xoshiro128++, words 0 … 3'),
+      f('random1', 'u32', 'Word 1'),
+      f('random2', 'u32', 'Word 2'),
+      f('random3', 'u32', 'Word 3; all zero = not seeded yet'),
+      f('taiOffsetNs', 'u64', 'Atomic time minus the clock, ns: bpf_ktime_get_tai_ns'),
+      f('traceAt', 'u32', 'TraceRing of this lane, 0 = nobody listens'),
+      f('nextHop', 'u32[5]', 'struct bpf_redir_neigh of the last bpf_redirect_neigh'),
     ],
   },
   {
@@ -206,6 +219,10 @@ export const structs: StructSchema[] = [
       f('hwtstamp', 'u64', 'Hardware time stamp, ns'),
       f('hardStart', 'u32', 'First byte of the frame'),
       f('frameEnd', 'u32', 'One past the last usable byte of the frame'),
+      f('macAt', 'u32', 'Link header; 0 = at data'),
+      f('netAt', 'u32', 'Network header; 0 = 14 B after the link header'),
+      f('state', 'u32', 'SkbState bits; cleared for each packet'),
+      f('tunnelKey', 'u32[11]', 'struct bpf_tunnel_key as received would read it, valid with SkbState.TUNNEL'),
     ],
   },
   {
@@ -245,6 +262,19 @@ export const structs: StructSchema[] = [
       f('state1', 'u32', 'Type specific, changes at run time'),
       f('state2', 'u32', 'Type specific, changes at run time'),
       f('state3', 'u32', 'Type specific, changes at run time'),
+    ],
+  },
+  {
+    name: 'TraceRing',
+    doc: 'Trace log of one lane: bpf_trace_printk writes, the host reads. Records are {u32 length, u64 ns, text}, padded to 4 B.',
+    align: 64,
+    fields: [
+      f('dataAt', 'u32', 'First byte of the ring'),
+      f('bytes', 'u32', 'Its size, a power of two'),
+      f('lineAt', 'u32', 'TRACE_LINE_BYTES in which a line is formatted'),
+      f('lost', 'u32', 'Lines that found no room'),
+      f('producer', 'u32', 'Bytes written, modulo 2^32 (atomic)', { cacheLine: true }),
+      f('consumer', 'u32', 'Bytes read (atomic)', { cacheLine: true }),
     ],
   },
 ];
