@@ -733,6 +733,8 @@ export const MAP_HEADER_STATE0: u32 = 76;
 export const MAP_HEADER_STATE1: u32 = 80;
 export const MAP_HEADER_STATE2: u32 = 84;
 export const MAP_HEADER_STATE3: u32 = 88;
+export const MAP_HEADER_VALUE_LOCK: u32 = 92;
+export const MAP_HEADER_VALUES_AT: u32 = 96;
 /** Head of every map. A map pointer in a program is the address of this structure. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class MapHeader {
@@ -782,6 +784,59 @@ export class MapHeader {
   state2: u32;
   /** Type specific, changes at run time */
   state3: u32;
+  /** 1 + offset of the bpf_spin_lock inside a value, 0 when it has none */
+  valueLock: u32;
+  /** Per-CPU hashes: lane 0's values */
+  valuesAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+}
+
+export const RECORD_RING_SIZE: u32 = 192;
+export const RECORD_RING_DATA_AT: u32 = 0;
+export const RECORD_RING_BYTES: u32 = 4;
+export const RECORD_RING_MAP_AT: u32 = 8;
+export const RECORD_RING_CONSUMER: u32 = 64;
+export const RECORD_RING_WAITING: u32 = 72;
+export const RECORD_RING_PRODUCER: u32 = 128;
+export const RECORD_RING_LOCK: u32 = 136;
+export const RECORD_RING_WAKES: u32 = 140;
+export const RECORD_RING_DROPPED: u32 = 144;
+/** Control block of a ring of variable-length records (ringbuf, and one per lane of a perf_event_array). Overlay only, by changetype; never `new`. */
+@unmanaged
+export class RecordRing {
+  /** Records; twice `bytes` long, so that a record may run past the end instead of wrapping */
+  dataAt: u32;
+  /** Capacity, a power of two */
+  bytes: u32;
+  /** MapHeader this ring belongs to */
+  mapAt: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -818,6 +873,126 @@ export class MapHeader {
   private __pad33: u8;
   private __pad34: u8;
   private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  /** Position of the next record to read */
+  consumer: u64;
+  /** 1 while the reader sleeps on `wakes` */
+  waiting: u32;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  /** Position of the next record to reserve */
+  producer: u64;
+  /** Held while a record is reserved */
+  lock: u32;
+  /** Wake-ups so far: the word the reader sleeps on */
+  wakes: u32;
+  /** Records that found no room */
+  dropped: u64;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+  private __pad112: u8;
+  private __pad113: u8;
+  private __pad114: u8;
+  private __pad115: u8;
+  private __pad116: u8;
+  private __pad117: u8;
+  private __pad118: u8;
+  private __pad119: u8;
+  private __pad120: u8;
+  private __pad121: u8;
+  private __pad122: u8;
+  private __pad123: u8;
+  private __pad124: u8;
+  private __pad125: u8;
+  private __pad126: u8;
+  private __pad127: u8;
+  private __pad128: u8;
+  private __pad129: u8;
+  private __pad130: u8;
+  private __pad131: u8;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
+  private __pad136: u8;
+  private __pad137: u8;
+  private __pad138: u8;
+  private __pad139: u8;
+  private __pad140: u8;
+  private __pad141: u8;
+  private __pad142: u8;
+  private __pad143: u8;
 }
 
 export const TRACE_RING_SIZE: u32 = 192;

@@ -1,1 +1,2 @@
 export * from "./helpers/index";
+export * from "./maps/index";

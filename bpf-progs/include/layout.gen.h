@@ -145,8 +145,24 @@ struct etherloom_map_header {
 	__u32 state1; /* Type specific, changes at run time */
 	__u32 state2; /* Type specific, changes at run time */
 	__u32 state3; /* Type specific, changes at run time */
+	__u32 value_lock; /* 1 + offset of the bpf_spin_lock inside a value, 0 when it has none */
+	__u32 values_at; /* Per-CPU hashes: lane 0's values */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_map_header) == 128, "MapHeader");
+
+/* Control block of a ring of variable-length records (ringbuf, and one per lane of a perf_event_array). */
+struct etherloom_record_ring {
+	__u32 data_at; /* Records; twice `bytes` long, so that a record may run past the end instead of wrapping */
+	__u32 bytes; /* Capacity, a power of two */
+	__u32 map_at; /* MapHeader this ring belongs to */
+	__u64 consumer __attribute__((aligned(64))); /* Position of the next record to read */
+	__u32 waiting; /* 1 while the reader sleeps on `wakes` */
+	__u64 producer __attribute__((aligned(64))); /* Position of the next record to reserve */
+	__u32 lock; /* Held while a record is reserved */
+	__u32 wakes; /* Wake-ups so far: the word the reader sleeps on */
+	__u64 dropped; /* Records that found no room */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_record_ring) == 192, "RecordRing");
 
 /* Trace log of one lane: bpf_trace_printk writes, the host reads. Records are {u32 length, u64 ns, text}, padded to 4 B. */
 struct etherloom_trace_ring {

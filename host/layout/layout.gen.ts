@@ -800,6 +800,8 @@ export const MapHeaderLayout = {
   state1: 80,
   state2: 84,
   state3: 88,
+  valueLock: 92,
+  valuesAt: 96,
 } as const;
 /** Head of every map. A map pointer in a program is the address of this structure. */
 export class MapHeaderView {
@@ -967,6 +969,104 @@ export class MapHeaderView {
   }
   set state3(v: number) {
     this.mem.setUint32(this.at + 88, v, true);
+  }
+  /** 1 + offset of the bpf_spin_lock inside a value, 0 when it has none */
+  get valueLock(): number {
+    return this.mem.getUint32(this.at + 92, true);
+  }
+  set valueLock(v: number) {
+    this.mem.setUint32(this.at + 92, v, true);
+  }
+  /** Per-CPU hashes: lane 0's values */
+  get valuesAt(): number {
+    return this.mem.getUint32(this.at + 96, true);
+  }
+  set valuesAt(v: number) {
+    this.mem.setUint32(this.at + 96, v, true);
+  }
+}
+
+/** Offsets in bytes. Control block of a ring of variable-length records (ringbuf, and one per lane of a perf_event_array). */
+export const RecordRingLayout = {
+  size: 192,
+  dataAt: 0,
+  bytes: 4,
+  mapAt: 8,
+  consumer: 64,
+  waiting: 72,
+  producer: 128,
+  lock: 136,
+  wakes: 140,
+  dropped: 144,
+} as const;
+/** Control block of a ring of variable-length records (ringbuf, and one per lane of a perf_event_array). */
+export class RecordRingView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Records; twice `bytes` long, so that a record may run past the end instead of wrapping */
+  get dataAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set dataAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Capacity, a power of two */
+  get bytes(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set bytes(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** MapHeader this ring belongs to */
+  get mapAt(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set mapAt(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Position of the next record to read */
+  get consumer(): bigint {
+    return this.mem.getBigUint64(this.at + 64, true);
+  }
+  set consumer(v: bigint) {
+    this.mem.setBigUint64(this.at + 64, v, true);
+  }
+  /** 1 while the reader sleeps on `wakes` */
+  get waiting(): number {
+    return this.mem.getUint32(this.at + 72, true);
+  }
+  set waiting(v: number) {
+    this.mem.setUint32(this.at + 72, v, true);
+  }
+  /** Position of the next record to reserve */
+  get producer(): bigint {
+    return this.mem.getBigUint64(this.at + 128, true);
+  }
+  set producer(v: bigint) {
+    this.mem.setBigUint64(this.at + 128, v, true);
+  }
+  /** Held while a record is reserved */
+  get lock(): number {
+    return this.mem.getUint32(this.at + 136, true);
+  }
+  set lock(v: number) {
+    this.mem.setUint32(this.at + 136, v, true);
+  }
+  /** Wake-ups so far: the word the reader sleeps on */
+  get wakes(): number {
+    return this.mem.getUint32(this.at + 140, true);
+  }
+  set wakes(v: number) {
+    this.mem.setUint32(this.at + 140, v, true);
+  }
+  /** Records that found no room */
+  get dropped(): bigint {
+    return this.mem.getBigUint64(this.at + 144, true);
+  }
+  set dropped(v: bigint) {
+    this.mem.setBigUint64(this.at + 144, v, true);
   }
 }
 

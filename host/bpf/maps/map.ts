@@ -1,0 +1,129 @@
+/** What every map has on the host side, whatever its type. */
+import type { MapHeaderView } from '../../layout/layout.gen.js';
+import type { Arena } from '../../mem/arena.js';
+import type { Core } from '../../mem/core.js';
+import type { BoundMap, MapBinding } from '../jit/compiled.js';
+import type { MapSpec, MapTypeName } from '../spec.js';
+import { type ErrnoName, MapError } from './errors.js';
+import { MapFlag } from './flags.js';
+import type { Storage } from './storage.js';
+
+/** Where a map lives and how the host reaches it. */
+export interface MapPlace {
+  arena: Arena;
+  core: Core;
+  storage: Storage;
+}
+
+/** Maps of an arena by address: what a map of maps holds are addresses. */
+const registries = new WeakMap<Arena, { byAddr: Map<number, BpfMap>; nextId: number }>();
+
+function registryOf(arena: Arena): { byAddr: Map<number, BpfMap>; nextId: number } {
+  let r = registries.get(arena);
+  if (!r) registries.set(arena, (r = { byAddr: new Map(), nextId: 1 }));
+  return r;
+}
+
+export const takeId = (arena: Arena): number => registryOf(arena).nextId++;
+export const mapAt = (arena: Arena, addr: number): BpfMap | undefined => registryOf(arena).byAddr.get(addr);
+
+export abstract class BpfMap implements BoundMap {
+  readonly spec: MapSpec;
+  readonly arena: Arena;
+  /** Address of the MapHeader: the map pointer of programs. */
+  readonly addr: number;
+  protected readonly core: Core;
+  protected readonly storage: Storage;
+  protected readonly header: MapHeaderView;
+  #frozen = false;
+  #holders = 0;
+  #destroyed = false;
+
+  constructor(spec: MapSpec, place: MapPlace) {
+    this.spec = spec;
+    this.arena = place.arena;
+    this.core = place.core;
+    this.storage = place.storage;
+    this.header = place.storage.header;
+    this.addr = place.storage.addr;
+    registryOf(place.arena).byAddr.set(this.addr, this);
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+  get type(): MapTypeName {
+    return this.spec.type;
+  }
+  /** Number of the map in this arena, from 1. */
+  get id(): number {
+    return this.header.id;
+  }
+  get keySize(): number {
+    return this.spec.keySize;
+  }
+  get valueSize(): number {
+    return this.spec.valueSize;
+  }
+  get maxEntries(): number {
+    return this.spec.maxEntries;
+  }
+  /** Bytes of arena that the map takes. */
+  get bytes(): number {
+    return this.storage.bytes;
+  }
+  get frozen(): boolean {
+    return this.#frozen;
+  }
+
+  /** BPF_MAP_FREEZE: from now on the host may not write (programs are held by the verifier). */
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  /** Gives the memory back. No program may use the map any more. @throws MapError EBUSY while a map of maps holds it. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    if (this.#holders > 0)
+      throw new MapError('EBUSY', `map "${this.name}" is held by ${this.#holders} maps of maps`);
+    this.#destroyed = true;
+    this.onDestroy();
+    registryOf(this.arena).byAddr.delete(this.addr);
+    this.arena.maps.free(this.addr);
+  }
+
+  get destroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /** Counts entries of maps of maps that point here. */
+  hold(by: 1 | -1): void {
+    this.#holders += by;
+  }
+
+  protected onDestroy(): void {}
+
+  protected error(errno: ErrnoName, message: string, expected?: string): MapError {
+    return new MapError(errno, `map "${this.name}" (${this.type}): ${message}`, { expected });
+  }
+
+  protected assertReadable(): void {
+    this.#assertAlive();
+    if (this.spec.flags & MapFlag.WRONLY) throw this.error('EPERM', 'write-only for the host');
+  }
+
+  protected assertWritable(): void {
+    this.#assertAlive();
+    if (this.#frozen) throw this.error('EPERM', 'frozen');
+    if (this.spec.flags & MapFlag.RDONLY) throw this.error('EPERM', 'read-only for the host');
+  }
+
+  #assertAlive(): void {
+    if (this.#destroyed) throw this.error('EINVAL', 'destroyed');
+  }
+}
+
+/** What the compiler needs of maps: any record of maps by the keys of ProgramSpec.maps. */
+export function mapBinding(maps: Readonly<Record<number, BpfMap>>): MapBinding {
+  return Object.fromEntries(Object.entries(maps).map(([key, m]) => [key, { spec: m.spec, addr: m.addr }]));
+}
