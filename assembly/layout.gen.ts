@@ -20,6 +20,36 @@ export const BPF_STACK_BYTES: u32 = 32768;
 export const MAX_TAIL_CALLS: u32 = 33;
 /** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
 export const TRACE_LINE_BYTES: u32 = 1024;
+/** Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
+export const ETH_OVERHEAD: u32 = 18;
+/** Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0} */
+export const LINK_ENTRY_SIZE: u32 = 24;
+/** Most receive queues of one port */
+export const MAX_QUEUES: u32 = 64;
+/** Frames in one magazine of the frame pool (256 B with its head) */
+export const MAGAZINE_CAPACITY: u32 = 62;
+/** Bytes of struct xdp_desc: u64 addr, u32 len, u32 options */
+export const DESC_SIZE: u32 = 16;
+/** Offset of len in a descriptor */
+export const DESC_LEN: u32 = 8;
+/** Offset of options in a descriptor */
+export const DESC_OPTIONS: u32 = 12;
+/** Offset of the producer word in a ring of our own making */
+export const RING_PRODUCER: u32 = 0;
+/** Offset of the consumer word: two lines off, past the adjacent-line prefetch */
+export const RING_CONSUMER: u32 = 128;
+/** Offset of the flags word (XDP_RING_NEED_WAKEUP) */
+export const RING_FLAGS: u32 = 192;
+/** Offset of the first entry */
+export const RING_ENTRIES: u32 = 256;
+/** Options of pass and lane links: ifindex in bits 0-7, queue in bits 8-15 */
+export const OPT_QUEUE_SHIFT: u32 = 8;
+/** Pass links: bytes of metadata before the packet, bits 16-23 */
+export const OPT_META_SHIFT: u32 = 16;
+/** Lane links: table slot of the cpumap program, bits 16-30 */
+export const OPT_SLOT_SHIFT: u32 = 16;
+/** Lane links: transmit on the port named in bits 0-7 instead of receiving */
+export const OPT_TRANSMIT: u32 = 2147483648;
 
 /** enum xdp_action (include/uapi/linux/bpf.h) */
 export const enum XdpAction {
@@ -36,6 +66,80 @@ export const enum SkbState {
   ENCAPSULATED = 2,
   TUNNEL = 4,
   TUNNEL_IPV6 = 8,
+}
+
+/** TC_ACT_* (include/uapi/linux/pkt_cls.h) */
+export const enum TcAction {
+  UNSPEC = -1,
+  OK = 0,
+  RECLASSIFY = 1,
+  SHOT = 2,
+  PIPE = 3,
+  STOLEN = 4,
+  QUEUED = 5,
+  REPEAT = 6,
+  REDIRECT = 7,
+  TRAP = 8,
+}
+
+/** Places of a port where a program can be attached: indices of Port.hook. Slot 0 = none. */
+export const enum Hook {
+  XDP = 0,
+  TC_INGRESS = 1,
+  SOCKET_FILTER = 2,
+  TC_EGRESS = 3,
+  XDP_EGRESS = 4,
+  XDP_GEN = 5,
+}
+
+/** Why a packet ended here: indices of CounterBlock.drop. One counter per reason, counted where it happens. */
+export const enum DropReason {
+  XDP_DROP = 0,
+  XDP_ABORTED = 1,
+  XDP_INVALID = 2,
+  TC_SHOT = 3,
+  SOCKET_FILTER = 4,
+  EGRESS_PROGRAM = 5,
+  REDIRECT_NO_TARGET = 6,
+  REDIRECT_NO_PORT = 7,
+  REDIRECT_TOO_LONG = 8,
+  REDIRECT_NO_LANE = 9,
+  REDIRECT_NO_SOCKET = 10,
+  TX_FULL = 11,
+  PASS_FULL = 12,
+  LANE_FULL = 13,
+  SOCKET_FULL = 14,
+  NO_FRAME = 15,
+  BAD_DESCRIPTOR = 16,
+  LANE_CRASHED = 17,
+}
+
+/** Bits of Port.flags. */
+export const enum PortFlag {
+  UP = 1,
+  SINK = 2,
+}
+
+/** Bits of LaneState.flags. */
+export const enum LaneFlag {
+  LOSSLESS = 1,
+  PASS_SINK = 2,
+}
+
+/** What the control plane wants of a lane: LaneState.command. */
+export const enum LaneCommand {
+  RUN = 0,
+  PAUSE = 1,
+  STOP = 2,
+}
+
+/** What a lane is doing: LaneState.phase. */
+export const enum LanePhase {
+  IDLE = 0,
+  RUNNING = 1,
+  PAUSED = 2,
+  STOPPED = 3,
+  CRASHED = 4,
 }
 
 /** enum bpf_map_type (include/uapi/linux/bpf.h) */
@@ -95,6 +199,7 @@ export const ARENA_HEADER_PACKET_AT: u32 = 56;
 export const ARENA_HEADER_PACKET_BYTES: u32 = 60;
 export const ARENA_HEADER_FRAME_COUNT: u32 = 64;
 export const ARENA_HEADER_TABLE_BASE: u32 = 68;
+export const ARENA_HEADER_POOL_AT: u32 = 72;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -134,6 +239,8 @@ export class ArenaHeader {
   frameCount: u32;
   /** First function-table slot that belongs to programs */
   tableBase: u32;
+  /** FramePool */
+  poolAt: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -186,13 +293,9 @@ export class ArenaHeader {
   private __pad49: u8;
   private __pad50: u8;
   private __pad51: u8;
-  private __pad52: u8;
-  private __pad53: u8;
-  private __pad54: u8;
-  private __pad55: u8;
 }
 
-export const LANE_STATE_SIZE: u32 = 128;
+export const LANE_STATE_SIZE: u32 = 384;
 export const LANE_STATE_INDEX: u32 = 0;
 export const LANE_STATE_STACK_AT: u32 = 4;
 export const LANE_STATE_STACK_TOP: u32 = 8;
@@ -205,6 +308,30 @@ export const LANE_STATE_RANDOM3: u32 = 32;
 export const LANE_STATE_TAI_OFFSET_NS: u32 = 40;
 export const LANE_STATE_TRACE_AT: u32 = 48;
 export const LANE_STATE_NEXT_HOP: u32 = 52;
+export const LANE_STATE_FLAGS: u32 = 72;
+export const LANE_STATE_BURST: u32 = 76;
+export const LANE_STATE_XDP_AT: u32 = 80;
+export const LANE_STATE_SKB_AT: u32 = 84;
+export const LANE_STATE_QUEUES_AT: u32 = 88;
+export const LANE_STATE_QUEUE_COUNT: u32 = 92;
+export const LANE_STATE_INBOUND_AT: u32 = 96;
+export const LANE_STATE_OUTBOUND_AT: u32 = 100;
+export const LANE_STATE_PASS_AT: u32 = 104;
+export const LANE_STATE_TOUCHED_AT: u32 = 108;
+export const LANE_STATE_OUTPUTS_AT: u32 = 112;
+export const LANE_STATE_OUTPUT_COUNT: u32 = 116;
+export const LANE_STATE_HAND_RING: u32 = 120;
+export const LANE_STATE_HAND_COUNT: u32 = 124;
+export const LANE_STATE_LOADED: u32 = 128;
+export const LANE_STATE_PREVIOUS: u32 = 132;
+export const LANE_STATE_EPOCH: u32 = 192;
+export const LANE_STATE_PHASE: u32 = 196;
+export const LANE_STATE_SLEEPING: u32 = 200;
+export const LANE_STATE_ACKED: u32 = 204;
+export const LANE_STATE_PACKETS: u32 = 208;
+export const LANE_STATE_COMMAND: u32 = 256;
+export const LANE_STATE_GENERATION: u32 = 260;
+export const LANE_STATE_WAKE: u32 = 320;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class LaneState {
@@ -240,6 +367,38 @@ export class LaneState {
   nextHop2: u32;
   nextHop3: u32;
   nextHop4: u32;
+  /** LaneFlag bits */
+  flags: u32;
+  /** Most packets taken from one ring at a time */
+  burst: u32;
+  /** XdpContext of this lane */
+  xdpAt: u32;
+  /** SkBuff of this lane */
+  skbAt: u32;
+  /** u32[queueCount]: addresses of the Queues that it owns */
+  queuesAt: u32;
+  /** Receive queues that it owns */
+  queueCount: u32;
+  /** Ring[laneCount + 1], consumer side: links from every lane and the host */
+  inboundAt: u32;
+  /** Ring[laneCount + 1], producer side: links to every lane */
+  outboundAt: u32;
+  /** Ring, producer side: packets that go up to the host */
+  passAt: u32;
+  /** u32[]: Rings with entries staged and not yet submitted */
+  touchedAt: u32;
+  /** u32[outputCount]: every Ring that a packet of this lane may end in */
+  outputsAt: u32;
+  /** How many; a lossless lane takes no more packets than all of them have room for */
+  outputCount: u32;
+  /** Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
+  handRing: u32;
+  /** How many of its entries */
+  handCount: u32;
+  /** Magazine that frames are taken from and put back to */
+  loaded: u32;
+  /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
+  previous: u32;
   private __pad4: u8;
   private __pad5: u8;
   private __pad6: u8;
@@ -296,6 +455,178 @@ export class LaneState {
   private __pad57: u8;
   private __pad58: u8;
   private __pad59: u8;
+  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
+  epoch: u32;
+  /** LanePhase, written by the lane */
+  phase: u32;
+  /** 1 while it waits on `wake`: only then must producers notify */
+  sleeping: u32;
+  /** Last generation taken in */
+  acked: u32;
+  /** Packets taken from rings */
+  packets: u64;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+  private __pad112: u8;
+  private __pad113: u8;
+  private __pad114: u8;
+  private __pad115: u8;
+  private __pad116: u8;
+  private __pad117: u8;
+  private __pad118: u8;
+  private __pad119: u8;
+  private __pad120: u8;
+  private __pad121: u8;
+  private __pad122: u8;
+  private __pad123: u8;
+  private __pad124: u8;
+  private __pad125: u8;
+  private __pad126: u8;
+  private __pad127: u8;
+  private __pad128: u8;
+  private __pad129: u8;
+  private __pad130: u8;
+  private __pad131: u8;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
+  private __pad136: u8;
+  private __pad137: u8;
+  private __pad138: u8;
+  private __pad139: u8;
+  private __pad140: u8;
+  private __pad141: u8;
+  private __pad142: u8;
+  private __pad143: u8;
+  private __pad144: u8;
+  private __pad145: u8;
+  private __pad146: u8;
+  private __pad147: u8;
+  private __pad148: u8;
+  private __pad149: u8;
+  private __pad150: u8;
+  private __pad151: u8;
+  private __pad152: u8;
+  private __pad153: u8;
+  private __pad154: u8;
+  private __pad155: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
+  private __pad156: u8;
+  private __pad157: u8;
+  private __pad158: u8;
+  private __pad159: u8;
+  private __pad160: u8;
+  private __pad161: u8;
+  private __pad162: u8;
+  private __pad163: u8;
+  private __pad164: u8;
+  private __pad165: u8;
+  private __pad166: u8;
+  private __pad167: u8;
+  private __pad168: u8;
+  private __pad169: u8;
+  private __pad170: u8;
+  private __pad171: u8;
+  private __pad172: u8;
+  private __pad173: u8;
+  private __pad174: u8;
+  private __pad175: u8;
+  private __pad176: u8;
+  private __pad177: u8;
+  private __pad178: u8;
+  private __pad179: u8;
+  private __pad180: u8;
+  private __pad181: u8;
+  private __pad182: u8;
+  private __pad183: u8;
+  private __pad184: u8;
+  private __pad185: u8;
+  private __pad186: u8;
+  private __pad187: u8;
+  private __pad188: u8;
+  private __pad189: u8;
+  private __pad190: u8;
+  private __pad191: u8;
+  private __pad192: u8;
+  private __pad193: u8;
+  private __pad194: u8;
+  private __pad195: u8;
+  private __pad196: u8;
+  private __pad197: u8;
+  private __pad198: u8;
+  private __pad199: u8;
+  private __pad200: u8;
+  private __pad201: u8;
+  private __pad202: u8;
+  private __pad203: u8;
+  private __pad204: u8;
+  private __pad205: u8;
+  private __pad206: u8;
+  private __pad207: u8;
+  private __pad208: u8;
+  private __pad209: u8;
+  private __pad210: u8;
+  private __pad211: u8;
+  private __pad212: u8;
+  private __pad213: u8;
+  private __pad214: u8;
+  private __pad215: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;
@@ -1185,4 +1516,855 @@ export class TraceRing {
   private __pad165: u8;
   private __pad166: u8;
   private __pad167: u8;
+}
+
+export const FRAME_POOL_SIZE: u32 = 192;
+export const FRAME_POOL_MAGAZINES_AT: u32 = 0;
+export const FRAME_POOL_MAGAZINE_COUNT: u32 = 4;
+export const FRAME_POOL_TOTAL: u32 = 8;
+export const FRAME_POOL_FULL: u32 = 64;
+export const FRAME_POOL_EMPTY: u32 = 128;
+/** Depot of the frame pool: two lock-free stacks of magazines. A head is tag << 32 | address; the tag defeats ABA. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class FramePool {
+  /** Magazine[magazineCount] */
+  magazinesAt: u32;
+  /** Magazines in all */
+  magazineCount: u32;
+  /** Frames in all */
+  total: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  /** Head of the magazines that hold frames (atomic) */
+  full: u64;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  /** Head of the empty magazines (atomic) */
+  empty: u64;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+  private __pad112: u8;
+  private __pad113: u8;
+  private __pad114: u8;
+  private __pad115: u8;
+  private __pad116: u8;
+  private __pad117: u8;
+  private __pad118: u8;
+  private __pad119: u8;
+  private __pad120: u8;
+  private __pad121: u8;
+  private __pad122: u8;
+  private __pad123: u8;
+  private __pad124: u8;
+  private __pad125: u8;
+  private __pad126: u8;
+  private __pad127: u8;
+  private __pad128: u8;
+  private __pad129: u8;
+  private __pad130: u8;
+  private __pad131: u8;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
+  private __pad136: u8;
+  private __pad137: u8;
+  private __pad138: u8;
+  private __pad139: u8;
+  private __pad140: u8;
+  private __pad141: u8;
+  private __pad142: u8;
+  private __pad143: u8;
+  private __pad144: u8;
+  private __pad145: u8;
+  private __pad146: u8;
+  private __pad147: u8;
+  private __pad148: u8;
+  private __pad149: u8;
+  private __pad150: u8;
+  private __pad151: u8;
+  private __pad152: u8;
+  private __pad153: u8;
+  private __pad154: u8;
+  private __pad155: u8;
+  private __pad156: u8;
+  private __pad157: u8;
+  private __pad158: u8;
+  private __pad159: u8;
+  private __pad160: u8;
+  private __pad161: u8;
+  private __pad162: u8;
+  private __pad163: u8;
+}
+
+export const MAGAZINE_SIZE: u32 = 256;
+export const MAGAZINE_NEXT: u32 = 0;
+export const MAGAZINE_COUNT: u32 = 4;
+export const MAGAZINE_FRAMES: u32 = 8;
+/** Up to MAGAZINE_CAPACITY free frames. Owned by one lane, or by the depot. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Magazine {
+  /** Next magazine of the depot stack, 0 at its end */
+  next: u32;
+  /** Frames held */
+  count: u32;
+  /** Their addresses, relative to the packet area */
+  frames0: u32;
+  frames1: u32;
+  frames2: u32;
+  frames3: u32;
+  frames4: u32;
+  frames5: u32;
+  frames6: u32;
+  frames7: u32;
+  frames8: u32;
+  frames9: u32;
+  frames10: u32;
+  frames11: u32;
+  frames12: u32;
+  frames13: u32;
+  frames14: u32;
+  frames15: u32;
+  frames16: u32;
+  frames17: u32;
+  frames18: u32;
+  frames19: u32;
+  frames20: u32;
+  frames21: u32;
+  frames22: u32;
+  frames23: u32;
+  frames24: u32;
+  frames25: u32;
+  frames26: u32;
+  frames27: u32;
+  frames28: u32;
+  frames29: u32;
+  frames30: u32;
+  frames31: u32;
+  frames32: u32;
+  frames33: u32;
+  frames34: u32;
+  frames35: u32;
+  frames36: u32;
+  frames37: u32;
+  frames38: u32;
+  frames39: u32;
+  frames40: u32;
+  frames41: u32;
+  frames42: u32;
+  frames43: u32;
+  frames44: u32;
+  frames45: u32;
+  frames46: u32;
+  frames47: u32;
+  frames48: u32;
+  frames49: u32;
+  frames50: u32;
+  frames51: u32;
+  frames52: u32;
+  frames53: u32;
+  frames54: u32;
+  frames55: u32;
+  frames56: u32;
+  frames57: u32;
+  frames58: u32;
+  frames59: u32;
+  frames60: u32;
+  frames61: u32;
+}
+
+export const RING_SIZE: u32 = 64;
+export const RING_PRODUCER_AT: u32 = 0;
+export const RING_CONSUMER_AT: u32 = 4;
+export const RING_FLAGS_AT: u32 = 8;
+export const RING_ENTRIES_AT: u32 = 12;
+export const RING_SLOTS: u32 = 16;
+export const RING_MASK: u32 = 20;
+export const RING_CACHED_PRODUCER: u32 = 24;
+export const RING_CACHED_CONSUMER: u32 = 28;
+export const RING_SUBMITTED: u32 = 32;
+export const RING_WAKE_LANE: u32 = 36;
+export const RING_CONSUMER_VIEW: u32 = 40;
+export const RING_COUNTERS_AT: u32 = 44;
+/** One side's view of a ring: where its words are (kernel rings have offsets of their own) and that side's copies of the cursors. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Ring {
+  /** Address of the producer word */
+  producerAt: u32;
+  /** Address of the consumer word */
+  consumerAt: u32;
+  /** Address of the flags word */
+  flagsAt: u32;
+  /** Address of entry 0 */
+  entriesAt: u32;
+  /** Entries, a power of two; 0 = there is no such ring */
+  slots: u32;
+  /** slots - 1 */
+  mask: u32;
+  /** Producer side: next entry to write, staged ones included. Consumer side: last seen */
+  cachedProducer: u32;
+  /** Consumer side: next entry to read. Producer side: last seen */
+  cachedConsumer: u32;
+  /** Producer side: what the producer word says */
+  submitted: u32;
+  /** Producer side: 1 + lane to wake after a submit, 0 for nobody */
+  wakeLane: u32;
+  /** Producer side, sinks: the other side, drained by the same lane */
+  consumerView: u32;
+  /** Producer side, tx: CounterBlock of this lane on that port */
+  countersAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+}
+
+export const PORT_SIZE: u32 = 256;
+export const PORT_IFINDEX: u32 = 0;
+export const PORT_FLAGS: u32 = 4;
+export const PORT_MTU: u32 = 8;
+export const PORT_QUEUE_COUNT: u32 = 12;
+export const PORT_QUEUES_AT: u32 = 16;
+export const PORT_TX_AT: u32 = 20;
+export const PORT_TX_LANE: u32 = 24;
+export const PORT_COUNTERS_AT: u32 = 28;
+export const PORT_MAC: u32 = 32;
+export const PORT_HOOK: u32 = 40;
+export const PORT_RSS_AT: u32 = 72;
+/** One interface of the engine, indexed by ifindex; what programs are attached and where its rings are. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Port {
+  /** Its number, 0 when the port does not exist */
+  ifindex: u32;
+  /** PortFlag bits */
+  flags: u32;
+  /** Largest layer-3 packet, bytes */
+  mtu: u32;
+  /** Receive queues */
+  queueCount: u32;
+  /** Queue[queueCount] */
+  queuesAt: u32;
+  /** Ring[laneCount + 1], producer side: one transmit ring per lane, the last for the host */
+  txAt: u32;
+  /** Lane that transmits for lanes without a transmit ring */
+  txLane: u32;
+  /** CounterBlock[queueCount][laneCount + 1] */
+  countersAt: u32;
+  /** Hardware address, 6 B */
+  mac0: u8;
+  mac1: u8;
+  mac2: u8;
+  mac3: u8;
+  mac4: u8;
+  mac5: u8;
+  mac6: u8;
+  mac7: u8;
+  /** Table slot of the program at each Hook, 0 = none */
+  hook0: u32;
+  hook1: u32;
+  hook2: u32;
+  hook3: u32;
+  hook4: u32;
+  hook5: u32;
+  hook6: u32;
+  hook7: u32;
+  /** RssTable: flow hash → queue */
+  rssAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+  private __pad112: u8;
+  private __pad113: u8;
+  private __pad114: u8;
+  private __pad115: u8;
+  private __pad116: u8;
+  private __pad117: u8;
+  private __pad118: u8;
+  private __pad119: u8;
+  private __pad120: u8;
+  private __pad121: u8;
+  private __pad122: u8;
+  private __pad123: u8;
+  private __pad124: u8;
+  private __pad125: u8;
+  private __pad126: u8;
+  private __pad127: u8;
+  private __pad128: u8;
+  private __pad129: u8;
+  private __pad130: u8;
+  private __pad131: u8;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
+  private __pad136: u8;
+  private __pad137: u8;
+  private __pad138: u8;
+  private __pad139: u8;
+  private __pad140: u8;
+  private __pad141: u8;
+  private __pad142: u8;
+  private __pad143: u8;
+  private __pad144: u8;
+  private __pad145: u8;
+  private __pad146: u8;
+  private __pad147: u8;
+  private __pad148: u8;
+  private __pad149: u8;
+  private __pad150: u8;
+  private __pad151: u8;
+  private __pad152: u8;
+  private __pad153: u8;
+  private __pad154: u8;
+  private __pad155: u8;
+  private __pad156: u8;
+  private __pad157: u8;
+  private __pad158: u8;
+  private __pad159: u8;
+  private __pad160: u8;
+  private __pad161: u8;
+  private __pad162: u8;
+  private __pad163: u8;
+  private __pad164: u8;
+  private __pad165: u8;
+  private __pad166: u8;
+  private __pad167: u8;
+  private __pad168: u8;
+  private __pad169: u8;
+  private __pad170: u8;
+  private __pad171: u8;
+  private __pad172: u8;
+  private __pad173: u8;
+  private __pad174: u8;
+  private __pad175: u8;
+  private __pad176: u8;
+  private __pad177: u8;
+  private __pad178: u8;
+  private __pad179: u8;
+}
+
+export const QUEUE_SIZE: u32 = 64;
+export const QUEUE_PORT_AT: u32 = 0;
+export const QUEUE_INDEX: u32 = 4;
+export const QUEUE_LANE: u32 = 8;
+export const QUEUE_RX_AT: u32 = 12;
+export const QUEUE_RX_FEED_AT: u32 = 16;
+export const QUEUE_FILL_AT: u32 = 20;
+export const QUEUE_COMPLETION_AT: u32 = 24;
+export const QUEUE_REPLAY_AT: u32 = 28;
+export const QUEUE_LINK_AT: u32 = 32;
+export const QUEUE_SOCKET_AT: u32 = 36;
+export const QUEUE_COUNTERS_AT: u32 = 40;
+/** One receive queue of a port; owned by one lane. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Queue {
+  /** Port */
+  portAt: u32;
+  /** Number in the port */
+  index: u32;
+  /** Owner */
+  lane: u32;
+  /** Ring, consumer side: descriptors of received packets */
+  rxAt: u32;
+  /** Ring, producer side: used by replay and by links; 0 for kernel rings */
+  rxFeedAt: u32;
+  /** Ring of u64, producer side: empty frames for the NIC; 0 when frames travel with their packets */
+  fillAt: u32;
+  /** Ring of u64, consumer side: frames sent; 0 likewise */
+  completionAt: u32;
+  /** Replay that feeds this queue, or 0 */
+  replayAt: u32;
+  /** Link that ends at this port, pumped by the owner of queue 0; else 0 */
+  linkAt: u32;
+  /** Ring, producer side: application socket bound to this queue (xskmap), or 0 */
+  socketAt: u32;
+  /** CounterBlock of this queue and its owner */
+  countersAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+}
+
+export const COUNTER_BLOCK_SIZE: u32 = 320;
+export const COUNTER_BLOCK_RX_PACKETS: u32 = 0;
+export const COUNTER_BLOCK_RX_BYTES: u32 = 8;
+export const COUNTER_BLOCK_TX_PACKETS: u32 = 16;
+export const COUNTER_BLOCK_TX_BYTES: u32 = 24;
+export const COUNTER_BLOCK_PASS: u32 = 32;
+export const COUNTER_BLOCK_REDIRECT: u32 = 40;
+export const COUNTER_BLOCK_CLONES: u32 = 48;
+export const COUNTER_BLOCK_FRAMELESS: u32 = 56;
+export const COUNTER_BLOCK_VERDICT: u32 = 64;
+export const COUNTER_BLOCK_DROP: u32 = 128;
+/** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CounterBlock {
+  /** Packets received */
+  rxPackets: u64;
+  /** Their bytes */
+  rxBytes: u64;
+  /** Packets put on the transmit ring */
+  txPackets: u64;
+  /** Their bytes */
+  txBytes: u64;
+  /** Packets that went up to the host */
+  pass: u64;
+  /** Packets redirected with success (a broadcast counts once) */
+  redirect: u64;
+  /** Copies made for broadcasts */
+  clones: u64;
+  /** Rounds in which a source found no free frame */
+  frameless: u64;
+  /** XDP verdicts by number; 5 = any other */
+  verdict0: u64;
+  verdict1: u64;
+  verdict2: u64;
+  verdict3: u64;
+  verdict4: u64;
+  verdict5: u64;
+  verdict6: u64;
+  verdict7: u64;
+  /** Packets dropped, by DropReason */
+  drop0: u64;
+  drop1: u64;
+  drop2: u64;
+  drop3: u64;
+  drop4: u64;
+  drop5: u64;
+  drop6: u64;
+  drop7: u64;
+  drop8: u64;
+  drop9: u64;
+  drop10: u64;
+  drop11: u64;
+  drop12: u64;
+  drop13: u64;
+  drop14: u64;
+  drop15: u64;
+  drop16: u64;
+  drop17: u64;
+  drop18: u64;
+  drop19: u64;
+  drop20: u64;
+  drop21: u64;
+  drop22: u64;
+  drop23: u64;
+}
+
+export const REPLAY_SIZE: u32 = 64;
+export const REPLAY_TEMPLATES_AT: u32 = 0;
+export const REPLAY_COUNT: u32 = 4;
+export const REPLAY_CURSOR: u32 = 8;
+export const REPLAY_LONGEST: u32 = 12;
+export const REPLAY_REMAINING: u32 = 16;
+export const REPLAY_PLAYED: u32 = 24;
+/** A source that plays template frames into a receive queue at full speed. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Replay {
+  /** {u32 at, u32 len}[count] */
+  templatesAt: u32;
+  /** Templates */
+  count: u32;
+  /** Next template */
+  cursor: u32;
+  /** Bytes of the longest template */
+  longest: u32;
+  /** Packets still to play */
+  remaining: u64;
+  /** Packets played */
+  played: u64;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+}
+
+export const LINK_SIZE: u32 = 192;
+export const LINK_FROM_AT: u32 = 0;
+export const LINK_FROM_COUNT: u32 = 4;
+export const LINK_FROM_NEXT: u32 = 8;
+export const LINK_TO_PORT: u32 = 12;
+export const LINK_PLAIN: u32 = 16;
+export const LINK_LOSS: u32 = 20;
+export const LINK_DUPLICATE: u32 = 24;
+export const LINK_REORDER: u32 = 28;
+export const LINK_CORRUPT: u32 = 32;
+export const LINK_QUEUE_BYTES: u32 = 36;
+export const LINK_ECN_BYTES: u32 = 40;
+export const LINK_HEAP_AT: u32 = 44;
+export const LINK_HEAP_MAX: u32 = 48;
+export const LINK_HEAP_COUNT: u32 = 52;
+export const LINK_ORDER: u32 = 56;
+export const LINK_RATE: u32 = 64;
+export const LINK_DELAY_NS: u32 = 72;
+export const LINK_JITTER_NS: u32 = 80;
+export const LINK_BUSY_UNTIL: u32 = 88;
+export const LINK_RANDOM: u32 = 96;
+export const LINK_TAKEN: u32 = 104;
+export const LINK_DELIVERED: u32 = 112;
+export const LINK_LOST: u32 = 120;
+export const LINK_OVERFLOWED: u32 = 128;
+export const LINK_DUPLICATED: u32 = 136;
+export const LINK_REORDERED: u32 = 144;
+export const LINK_CORRUPTED: u32 = 152;
+export const LINK_MARKED: u32 = 160;
+/** One direction of a wire: from the transmit rings of one port to the receive queues of another. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Link {
+  /** Ring[fromCount], consumer side: transmit rings of the sending port */
+  fromAt: u32;
+  /** How many */
+  fromCount: u32;
+  /** Ring that is served first in the next round */
+  fromNext: u32;
+  /** Receiving Port */
+  toPort: u32;
+  /** 1 when nothing but moving descriptors is to be done */
+  plain: u32;
+  /** Probability × 2^32 */
+  loss: u32;
+  /** Probability × 2^32 */
+  duplicate: u32;
+  /** Probability × 2^32 that a packet overtakes: it skips the delay */
+  reorder: u32;
+  /** Probability × 2^32 of one flipped bit */
+  corrupt: u32;
+  /** Room of the buffer before the wire; 0 = no limit */
+  queueBytes: u32;
+  /** Backlog from which ECN-capable packets are marked CE; 0 = never */
+  ecnBytes: u32;
+  /** Packets under way: heap of {u64 due, u32 order, u32 addr, u32 len, u32 0} */
+  heapAt: u32;
+  /** Its capacity */
+  heapMax: u32;
+  /** Packets in it */
+  heapCount: u32;
+  /** Number of the next packet: breaks ties of `due` */
+  order: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  /** Bits per second, 0 = no limit */
+  rate: u64;
+  /** Propagation delay */
+  delayNs: u64;
+  /** Uniform extra delay, 0 … jitterNs */
+  jitterNs: u64;
+  /** When the wire is free again, ps: a 64 B frame at 100 Gbit/s takes 5.12 ns */
+  busyUntil: u64;
+  /** State of the generator (splitmix64) */
+  random: u64;
+  /** Packets taken from the sender */
+  taken: u64;
+  /** Packets put in receive rings */
+  delivered: u64;
+  /** Packets lost by chance */
+  lost: u64;
+  /** Packets dropped because the buffer or the heap was full */
+  overflowed: u64;
+  /** Copies made */
+  duplicated: u64;
+  /** Packets that skipped the delay */
+  reordered: u64;
+  /** Packets with a flipped bit */
+  corrupted: u64;
+  /** Packets marked CE */
+  marked: u64;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
 }

@@ -12,6 +12,21 @@
 #define ETHERLOOM_BPF_STACK_BYTES 32768 /* eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
 #define ETHERLOOM_MAX_TAIL_CALLS 33 /* MAX_TAIL_CALL_CNT of the kernel */
 #define ETHERLOOM_TRACE_LINE_BYTES 1024 /* Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
+#define ETHERLOOM_ETH_OVERHEAD 18 /* Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
+#define ETHERLOOM_LINK_ENTRY_SIZE 24 /* Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0} */
+#define ETHERLOOM_MAX_QUEUES 64 /* Most receive queues of one port */
+#define ETHERLOOM_MAGAZINE_CAPACITY 62 /* Frames in one magazine of the frame pool (256 B with its head) */
+#define ETHERLOOM_DESC_SIZE 16 /* Bytes of struct xdp_desc: u64 addr, u32 len, u32 options */
+#define ETHERLOOM_DESC_LEN 8 /* Offset of len in a descriptor */
+#define ETHERLOOM_DESC_OPTIONS 12 /* Offset of options in a descriptor */
+#define ETHERLOOM_RING_PRODUCER 0 /* Offset of the producer word in a ring of our own making */
+#define ETHERLOOM_RING_CONSUMER 128 /* Offset of the consumer word: two lines off, past the adjacent-line prefetch */
+#define ETHERLOOM_RING_FLAGS 192 /* Offset of the flags word (XDP_RING_NEED_WAKEUP) */
+#define ETHERLOOM_RING_ENTRIES 256 /* Offset of the first entry */
+#define ETHERLOOM_OPT_QUEUE_SHIFT 8 /* Options of pass and lane links: ifindex in bits 0-7, queue in bits 8-15 */
+#define ETHERLOOM_OPT_META_SHIFT 16 /* Pass links: bytes of metadata before the packet, bits 16-23 */
+#define ETHERLOOM_OPT_SLOT_SHIFT 16 /* Lane links: table slot of the cpumap program, bits 16-30 */
+#define ETHERLOOM_OPT_TRANSMIT 2147483648 /* Lane links: transmit on the port named in bits 0-7 instead of receiving */
 
 /* First object of the arena: where each region lies. Written once by the host before any lane starts. */
 struct etherloom_arena_header {
@@ -33,6 +48,7 @@ struct etherloom_arena_header {
 	__u32 packet_bytes; /* Its size */
 	__u32 frame_count; /* Frames in the packet area */
 	__u32 table_base; /* First function-table slot that belongs to programs */
+	__u32 pool_at; /* FramePool */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_arena_header) == 128, "ArenaHeader");
 
@@ -50,8 +66,32 @@ struct etherloom_lane_state {
 	__u64 tai_offset_ns; /* Atomic time minus the clock, ns: bpf_ktime_get_tai_ns */
 	__u32 trace_at; /* TraceRing of this lane, 0 = nobody listens */
 	__u32 next_hop[5]; /* struct bpf_redir_neigh of the last bpf_redirect_neigh */
+	__u32 flags; /* LaneFlag bits */
+	__u32 burst; /* Most packets taken from one ring at a time */
+	__u32 xdp_at; /* XdpContext of this lane */
+	__u32 skb_at; /* SkBuff of this lane */
+	__u32 queues_at; /* u32[queueCount]: addresses of the Queues that it owns */
+	__u32 queue_count; /* Receive queues that it owns */
+	__u32 inbound_at; /* Ring[laneCount + 1], consumer side: links from every lane and the host */
+	__u32 outbound_at; /* Ring[laneCount + 1], producer side: links to every lane */
+	__u32 pass_at; /* Ring, producer side: packets that go up to the host */
+	__u32 touched_at; /* u32[]: Rings with entries staged and not yet submitted */
+	__u32 outputs_at; /* u32[outputCount]: every Ring that a packet of this lane may end in */
+	__u32 output_count; /* How many; a lossless lane takes no more packets than all of them have room for */
+	__u32 hand_ring; /* Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
+	__u32 hand_count; /* How many of its entries */
+	__u32 loaded; /* Magazine that frames are taken from and put back to */
+	__u32 previous; /* The magazine loaded before: keeps a lane at the edge from going to the depot each time */
+	__u32 epoch __attribute__((aligned(64))); /* Rounds made; also the heartbeat. One step = a burst boundary was passed */
+	__u32 phase; /* LanePhase, written by the lane */
+	__u32 sleeping; /* 1 while it waits on `wake`: only then must producers notify */
+	__u32 acked; /* Last generation taken in */
+	__u64 packets; /* Packets taken from rings */
+	__u32 command __attribute__((aligned(64))); /* LaneCommand, written by the host */
+	__u32 generation; /* Raised by the host when a control message waits */
+	__u32 wake __attribute__((aligned(64))); /* Futex word: raised and notified by whoever gives a sleeping lane work */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_lane_state) == 128, "LaneState");
+_Static_assert(sizeof(struct etherloom_lane_state) == 384, "LaneState");
 
 /* What an XDP program gets in r1: struct xdp_md as the kernel has it (24 B), then fields only the engine sees. */
 struct etherloom_xdp_context {
@@ -174,3 +214,129 @@ struct etherloom_trace_ring {
 	__u32 consumer __attribute__((aligned(64))); /* Bytes read (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_trace_ring) == 192, "TraceRing");
+
+/* Depot of the frame pool: two lock-free stacks of magazines. A head is tag << 32 | address; the tag defeats ABA. */
+struct etherloom_frame_pool {
+	__u32 magazines_at; /* Magazine[magazineCount] */
+	__u32 magazine_count; /* Magazines in all */
+	__u32 total; /* Frames in all */
+	__u64 full __attribute__((aligned(64))); /* Head of the magazines that hold frames (atomic) */
+	__u64 empty __attribute__((aligned(64))); /* Head of the empty magazines (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_frame_pool) == 192, "FramePool");
+
+/* Up to MAGAZINE_CAPACITY free frames. Owned by one lane, or by the depot. */
+struct etherloom_magazine {
+	__u32 next; /* Next magazine of the depot stack, 0 at its end */
+	__u32 count; /* Frames held */
+	__u32 frames[62]; /* Their addresses, relative to the packet area */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_magazine) == 256, "Magazine");
+
+/* One side's view of a ring: where its words are (kernel rings have offsets of their own) and that side's copies of the cursors. */
+struct etherloom_ring {
+	__u32 producer_at; /* Address of the producer word */
+	__u32 consumer_at; /* Address of the consumer word */
+	__u32 flags_at; /* Address of the flags word */
+	__u32 entries_at; /* Address of entry 0 */
+	__u32 slots; /* Entries, a power of two; 0 = there is no such ring */
+	__u32 mask; /* slots - 1 */
+	__u32 cached_producer; /* Producer side: next entry to write, staged ones included. Consumer side: last seen */
+	__u32 cached_consumer; /* Consumer side: next entry to read. Producer side: last seen */
+	__u32 submitted; /* Producer side: what the producer word says */
+	__u32 wake_lane; /* Producer side: 1 + lane to wake after a submit, 0 for nobody */
+	__u32 consumer_view; /* Producer side, sinks: the other side, drained by the same lane */
+	__u32 counters_at; /* Producer side, tx: CounterBlock of this lane on that port */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_ring) == 64, "Ring");
+
+/* One interface of the engine, indexed by ifindex; what programs are attached and where its rings are. */
+struct etherloom_port {
+	__u32 ifindex; /* Its number, 0 when the port does not exist */
+	__u32 flags; /* PortFlag bits */
+	__u32 mtu; /* Largest layer-3 packet, bytes */
+	__u32 queue_count; /* Receive queues */
+	__u32 queues_at; /* Queue[queueCount] */
+	__u32 tx_at; /* Ring[laneCount + 1], producer side: one transmit ring per lane, the last for the host */
+	__u32 tx_lane; /* Lane that transmits for lanes without a transmit ring */
+	__u32 counters_at; /* CounterBlock[queueCount][laneCount + 1] */
+	__u8 mac[8]; /* Hardware address, 6 B */
+	__u32 hook[8]; /* Table slot of the program at each Hook, 0 = none */
+	__u32 rss_at; /* RssTable: flow hash → queue */
+} __attribute__((aligned(256)));
+_Static_assert(sizeof(struct etherloom_port) == 256, "Port");
+
+/* One receive queue of a port; owned by one lane. */
+struct etherloom_queue {
+	__u32 port_at; /* Port */
+	__u32 index; /* Number in the port */
+	__u32 lane; /* Owner */
+	__u32 rx_at; /* Ring, consumer side: descriptors of received packets */
+	__u32 rx_feed_at; /* Ring, producer side: used by replay and by links; 0 for kernel rings */
+	__u32 fill_at; /* Ring of u64, producer side: empty frames for the NIC; 0 when frames travel with their packets */
+	__u32 completion_at; /* Ring of u64, consumer side: frames sent; 0 likewise */
+	__u32 replay_at; /* Replay that feeds this queue, or 0 */
+	__u32 link_at; /* Link that ends at this port, pumped by the owner of queue 0; else 0 */
+	__u32 socket_at; /* Ring, producer side: application socket bound to this queue (xskmap), or 0 */
+	__u32 counters_at; /* CounterBlock of this queue and its owner */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_queue) == 64, "Queue");
+
+/* What one lane counted on one queue of one port. One writer; readers may see a burst half counted. */
+struct etherloom_counter_block {
+	__u64 rx_packets; /* Packets received */
+	__u64 rx_bytes; /* Their bytes */
+	__u64 tx_packets; /* Packets put on the transmit ring */
+	__u64 tx_bytes; /* Their bytes */
+	__u64 pass; /* Packets that went up to the host */
+	__u64 redirect; /* Packets redirected with success (a broadcast counts once) */
+	__u64 clones; /* Copies made for broadcasts */
+	__u64 frameless; /* Rounds in which a source found no free frame */
+	__u64 verdict[8]; /* XDP verdicts by number; 5 = any other */
+	__u64 drop[24]; /* Packets dropped, by DropReason */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_counter_block) == 320, "CounterBlock");
+
+/* A source that plays template frames into a receive queue at full speed. */
+struct etherloom_replay {
+	__u32 templates_at; /* {u32 at, u32 len}[count] */
+	__u32 count; /* Templates */
+	__u32 cursor; /* Next template */
+	__u32 longest; /* Bytes of the longest template */
+	__u64 remaining; /* Packets still to play */
+	__u64 played; /* Packets played */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_replay) == 64, "Replay");
+
+/* One direction of a wire: from the transmit rings of one port to the receive queues of another. */
+struct etherloom_link {
+	__u32 from_at; /* Ring[fromCount], consumer side: transmit rings of the sending port */
+	__u32 from_count; /* How many */
+	__u32 from_next; /* Ring that is served first in the next round */
+	__u32 to_port; /* Receiving Port */
+	__u32 plain; /* 1 when nothing but moving descriptors is to be done */
+	__u32 loss; /* Probability × 2^32 */
+	__u32 duplicate; /* Probability × 2^32 */
+	__u32 reorder; /* Probability × 2^32 that a packet overtakes: it skips the delay */
+	__u32 corrupt; /* Probability × 2^32 of one flipped bit */
+	__u32 queue_bytes; /* Room of the buffer before the wire; 0 = no limit */
+	__u32 ecn_bytes; /* Backlog from which ECN-capable packets are marked CE; 0 = never */
+	__u32 heap_at; /* Packets under way: heap of {u64 due, u32 order, u32 addr, u32 len, u32 0} */
+	__u32 heap_max; /* Its capacity */
+	__u32 heap_count; /* Packets in it */
+	__u32 order; /* Number of the next packet: breaks ties of `due` */
+	__u64 rate; /* Bits per second, 0 = no limit */
+	__u64 delay_ns; /* Propagation delay */
+	__u64 jitter_ns; /* Uniform extra delay, 0 … jitterNs */
+	__u64 busy_until; /* When the wire is free again, ps: a 64 B frame at 100 Gbit/s takes 5.12 ns */
+	__u64 random; /* State of the generator (splitmix64) */
+	__u64 taken; /* Packets taken from the sender */
+	__u64 delivered; /* Packets put in receive rings */
+	__u64 lost; /* Packets lost by chance */
+	__u64 overflowed; /* Packets dropped because the buffer or the heap was full */
+	__u64 duplicated; /* Copies made */
+	__u64 reordered; /* Packets that skipped the delay */
+	__u64 corrupted; /* Packets with a flipped bit */
+	__u64 marked; /* Packets marked CE */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_link) == 192, "Link");

@@ -20,6 +20,36 @@ export const BPF_STACK_BYTES = 32768;
 export const MAX_TAIL_CALLS = 33;
 /** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
 export const TRACE_LINE_BYTES = 1024;
+/** Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
+export const ETH_OVERHEAD = 18;
+/** Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0} */
+export const LINK_ENTRY_SIZE = 24;
+/** Most receive queues of one port */
+export const MAX_QUEUES = 64;
+/** Frames in one magazine of the frame pool (256 B with its head) */
+export const MAGAZINE_CAPACITY = 62;
+/** Bytes of struct xdp_desc: u64 addr, u32 len, u32 options */
+export const DESC_SIZE = 16;
+/** Offset of len in a descriptor */
+export const DESC_LEN = 8;
+/** Offset of options in a descriptor */
+export const DESC_OPTIONS = 12;
+/** Offset of the producer word in a ring of our own making */
+export const RING_PRODUCER = 0;
+/** Offset of the consumer word: two lines off, past the adjacent-line prefetch */
+export const RING_CONSUMER = 128;
+/** Offset of the flags word (XDP_RING_NEED_WAKEUP) */
+export const RING_FLAGS = 192;
+/** Offset of the first entry */
+export const RING_ENTRIES = 256;
+/** Options of pass and lane links: ifindex in bits 0-7, queue in bits 8-15 */
+export const OPT_QUEUE_SHIFT = 8;
+/** Pass links: bytes of metadata before the packet, bits 16-23 */
+export const OPT_META_SHIFT = 16;
+/** Lane links: table slot of the cpumap program, bits 16-30 */
+export const OPT_SLOT_SHIFT = 16;
+/** Lane links: transmit on the port named in bits 0-7 instead of receiving */
+export const OPT_TRANSMIT = 2147483648;
 
 /** enum xdp_action (include/uapi/linux/bpf.h) */
 export const XdpAction = {
@@ -39,6 +69,87 @@ export const SkbState = {
   TUNNEL_IPV6: 8,
 } as const;
 export type SkbState = (typeof SkbState)[keyof typeof SkbState];
+
+/** TC_ACT_* (include/uapi/linux/pkt_cls.h) */
+export const TcAction = {
+  UNSPEC: -1,
+  OK: 0,
+  RECLASSIFY: 1,
+  SHOT: 2,
+  PIPE: 3,
+  STOLEN: 4,
+  QUEUED: 5,
+  REPEAT: 6,
+  REDIRECT: 7,
+  TRAP: 8,
+} as const;
+export type TcAction = (typeof TcAction)[keyof typeof TcAction];
+
+/** Places of a port where a program can be attached: indices of Port.hook. Slot 0 = none. */
+export const Hook = {
+  XDP: 0,
+  TC_INGRESS: 1,
+  SOCKET_FILTER: 2,
+  TC_EGRESS: 3,
+  XDP_EGRESS: 4,
+  XDP_GEN: 5,
+} as const;
+export type Hook = (typeof Hook)[keyof typeof Hook];
+
+/** Why a packet ended here: indices of CounterBlock.drop. One counter per reason, counted where it happens. */
+export const DropReason = {
+  XDP_DROP: 0,
+  XDP_ABORTED: 1,
+  XDP_INVALID: 2,
+  TC_SHOT: 3,
+  SOCKET_FILTER: 4,
+  EGRESS_PROGRAM: 5,
+  REDIRECT_NO_TARGET: 6,
+  REDIRECT_NO_PORT: 7,
+  REDIRECT_TOO_LONG: 8,
+  REDIRECT_NO_LANE: 9,
+  REDIRECT_NO_SOCKET: 10,
+  TX_FULL: 11,
+  PASS_FULL: 12,
+  LANE_FULL: 13,
+  SOCKET_FULL: 14,
+  NO_FRAME: 15,
+  BAD_DESCRIPTOR: 16,
+  LANE_CRASHED: 17,
+} as const;
+export type DropReason = (typeof DropReason)[keyof typeof DropReason];
+
+/** Bits of Port.flags. */
+export const PortFlag = {
+  UP: 1,
+  SINK: 2,
+} as const;
+export type PortFlag = (typeof PortFlag)[keyof typeof PortFlag];
+
+/** Bits of LaneState.flags. */
+export const LaneFlag = {
+  LOSSLESS: 1,
+  PASS_SINK: 2,
+} as const;
+export type LaneFlag = (typeof LaneFlag)[keyof typeof LaneFlag];
+
+/** What the control plane wants of a lane: LaneState.command. */
+export const LaneCommand = {
+  RUN: 0,
+  PAUSE: 1,
+  STOP: 2,
+} as const;
+export type LaneCommand = (typeof LaneCommand)[keyof typeof LaneCommand];
+
+/** What a lane is doing: LaneState.phase. */
+export const LanePhase = {
+  IDLE: 0,
+  RUNNING: 1,
+  PAUSED: 2,
+  STOPPED: 3,
+  CRASHED: 4,
+} as const;
+export type LanePhase = (typeof LanePhase)[keyof typeof LanePhase];
 
 /** enum bpf_map_type (include/uapi/linux/bpf.h) */
 export const MapType = {
@@ -100,6 +211,7 @@ export const ArenaHeaderLayout = {
   packetBytes: 60,
   frameCount: 64,
   tableBase: 68,
+  poolAt: 72,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -233,11 +345,18 @@ export class ArenaHeaderView {
   set tableBase(v: number) {
     this.mem.setUint32(this.at + 68, v, true);
   }
+  /** FramePool */
+  get poolAt(): number {
+    return this.mem.getUint32(this.at + 72, true);
+  }
+  set poolAt(v: number) {
+    this.mem.setUint32(this.at + 72, v, true);
+  }
 }
 
 /** Offsets in bytes. What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export const LaneStateLayout = {
-  size: 128,
+  size: 384,
   index: 0,
   stackAt: 4,
   stackTop: 8,
@@ -250,6 +369,30 @@ export const LaneStateLayout = {
   taiOffsetNs: 40,
   traceAt: 48,
   nextHop: 52,
+  flags: 72,
+  burst: 76,
+  xdpAt: 80,
+  skbAt: 84,
+  queuesAt: 88,
+  queueCount: 92,
+  inboundAt: 96,
+  outboundAt: 100,
+  passAt: 104,
+  touchedAt: 108,
+  outputsAt: 112,
+  outputCount: 116,
+  handRing: 120,
+  handCount: 124,
+  loaded: 128,
+  previous: 132,
+  epoch: 192,
+  phase: 196,
+  sleeping: 200,
+  acked: 204,
+  packets: 208,
+  command: 256,
+  generation: 260,
+  wake: 320,
 } as const;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export class LaneStateView {
@@ -337,6 +480,174 @@ export class LaneStateView {
   /** struct bpf_redir_neigh of the last bpf_redirect_neigh */
   nextHop(i: number): number {
     return this.mem.getUint32(this.at + 52 + i * 4, true);
+  }
+  /** LaneFlag bits */
+  get flags(): number {
+    return this.mem.getUint32(this.at + 72, true);
+  }
+  set flags(v: number) {
+    this.mem.setUint32(this.at + 72, v, true);
+  }
+  /** Most packets taken from one ring at a time */
+  get burst(): number {
+    return this.mem.getUint32(this.at + 76, true);
+  }
+  set burst(v: number) {
+    this.mem.setUint32(this.at + 76, v, true);
+  }
+  /** XdpContext of this lane */
+  get xdpAt(): number {
+    return this.mem.getUint32(this.at + 80, true);
+  }
+  set xdpAt(v: number) {
+    this.mem.setUint32(this.at + 80, v, true);
+  }
+  /** SkBuff of this lane */
+  get skbAt(): number {
+    return this.mem.getUint32(this.at + 84, true);
+  }
+  set skbAt(v: number) {
+    this.mem.setUint32(this.at + 84, v, true);
+  }
+  /** u32[queueCount]: addresses of the Queues that it owns */
+  get queuesAt(): number {
+    return this.mem.getUint32(this.at + 88, true);
+  }
+  set queuesAt(v: number) {
+    this.mem.setUint32(this.at + 88, v, true);
+  }
+  /** Receive queues that it owns */
+  get queueCount(): number {
+    return this.mem.getUint32(this.at + 92, true);
+  }
+  set queueCount(v: number) {
+    this.mem.setUint32(this.at + 92, v, true);
+  }
+  /** Ring[laneCount + 1], consumer side: links from every lane and the host */
+  get inboundAt(): number {
+    return this.mem.getUint32(this.at + 96, true);
+  }
+  set inboundAt(v: number) {
+    this.mem.setUint32(this.at + 96, v, true);
+  }
+  /** Ring[laneCount + 1], producer side: links to every lane */
+  get outboundAt(): number {
+    return this.mem.getUint32(this.at + 100, true);
+  }
+  set outboundAt(v: number) {
+    this.mem.setUint32(this.at + 100, v, true);
+  }
+  /** Ring, producer side: packets that go up to the host */
+  get passAt(): number {
+    return this.mem.getUint32(this.at + 104, true);
+  }
+  set passAt(v: number) {
+    this.mem.setUint32(this.at + 104, v, true);
+  }
+  /** u32[]: Rings with entries staged and not yet submitted */
+  get touchedAt(): number {
+    return this.mem.getUint32(this.at + 108, true);
+  }
+  set touchedAt(v: number) {
+    this.mem.setUint32(this.at + 108, v, true);
+  }
+  /** u32[outputCount]: every Ring that a packet of this lane may end in */
+  get outputsAt(): number {
+    return this.mem.getUint32(this.at + 112, true);
+  }
+  set outputsAt(v: number) {
+    this.mem.setUint32(this.at + 112, v, true);
+  }
+  /** How many; a lossless lane takes no more packets than all of them have room for */
+  get outputCount(): number {
+    return this.mem.getUint32(this.at + 116, true);
+  }
+  set outputCount(v: number) {
+    this.mem.setUint32(this.at + 116, v, true);
+  }
+  /** Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
+  get handRing(): number {
+    return this.mem.getUint32(this.at + 120, true);
+  }
+  set handRing(v: number) {
+    this.mem.setUint32(this.at + 120, v, true);
+  }
+  /** How many of its entries */
+  get handCount(): number {
+    return this.mem.getUint32(this.at + 124, true);
+  }
+  set handCount(v: number) {
+    this.mem.setUint32(this.at + 124, v, true);
+  }
+  /** Magazine that frames are taken from and put back to */
+  get loaded(): number {
+    return this.mem.getUint32(this.at + 128, true);
+  }
+  set loaded(v: number) {
+    this.mem.setUint32(this.at + 128, v, true);
+  }
+  /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
+  get previous(): number {
+    return this.mem.getUint32(this.at + 132, true);
+  }
+  set previous(v: number) {
+    this.mem.setUint32(this.at + 132, v, true);
+  }
+  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
+  get epoch(): number {
+    return this.mem.getUint32(this.at + 192, true);
+  }
+  set epoch(v: number) {
+    this.mem.setUint32(this.at + 192, v, true);
+  }
+  /** LanePhase, written by the lane */
+  get phase(): number {
+    return this.mem.getUint32(this.at + 196, true);
+  }
+  set phase(v: number) {
+    this.mem.setUint32(this.at + 196, v, true);
+  }
+  /** 1 while it waits on `wake`: only then must producers notify */
+  get sleeping(): number {
+    return this.mem.getUint32(this.at + 200, true);
+  }
+  set sleeping(v: number) {
+    this.mem.setUint32(this.at + 200, v, true);
+  }
+  /** Last generation taken in */
+  get acked(): number {
+    return this.mem.getUint32(this.at + 204, true);
+  }
+  set acked(v: number) {
+    this.mem.setUint32(this.at + 204, v, true);
+  }
+  /** Packets taken from rings */
+  get packets(): bigint {
+    return this.mem.getBigUint64(this.at + 208, true);
+  }
+  set packets(v: bigint) {
+    this.mem.setBigUint64(this.at + 208, v, true);
+  }
+  /** LaneCommand, written by the host */
+  get command(): number {
+    return this.mem.getUint32(this.at + 256, true);
+  }
+  set command(v: number) {
+    this.mem.setUint32(this.at + 256, v, true);
+  }
+  /** Raised by the host when a control message waits */
+  get generation(): number {
+    return this.mem.getUint32(this.at + 260, true);
+  }
+  set generation(v: number) {
+    this.mem.setUint32(this.at + 260, v, true);
+  }
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  get wake(): number {
+    return this.mem.getUint32(this.at + 320, true);
+  }
+  set wake(v: number) {
+    this.mem.setUint32(this.at + 320, v, true);
   }
 }
 
@@ -1127,5 +1438,774 @@ export class TraceRingView {
   }
   set consumer(v: number) {
     this.mem.setUint32(this.at + 128, v, true);
+  }
+}
+
+/** Offsets in bytes. Depot of the frame pool: two lock-free stacks of magazines. A head is tag << 32 | address; the tag defeats ABA. */
+export const FramePoolLayout = {
+  size: 192,
+  magazinesAt: 0,
+  magazineCount: 4,
+  total: 8,
+  full: 64,
+  empty: 128,
+} as const;
+/** Depot of the frame pool: two lock-free stacks of magazines. A head is tag << 32 | address; the tag defeats ABA. */
+export class FramePoolView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Magazine[magazineCount] */
+  get magazinesAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set magazinesAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Magazines in all */
+  get magazineCount(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set magazineCount(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Frames in all */
+  get total(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set total(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Head of the magazines that hold frames (atomic) */
+  get full(): bigint {
+    return this.mem.getBigUint64(this.at + 64, true);
+  }
+  set full(v: bigint) {
+    this.mem.setBigUint64(this.at + 64, v, true);
+  }
+  /** Head of the empty magazines (atomic) */
+  get empty(): bigint {
+    return this.mem.getBigUint64(this.at + 128, true);
+  }
+  set empty(v: bigint) {
+    this.mem.setBigUint64(this.at + 128, v, true);
+  }
+}
+
+/** Offsets in bytes. Up to MAGAZINE_CAPACITY free frames. Owned by one lane, or by the depot. */
+export const MagazineLayout = {
+  size: 256,
+  next: 0,
+  count: 4,
+  frames: 8,
+} as const;
+/** Up to MAGAZINE_CAPACITY free frames. Owned by one lane, or by the depot. */
+export class MagazineView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Next magazine of the depot stack, 0 at its end */
+  get next(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set next(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Frames held */
+  get count(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Their addresses, relative to the packet area */
+  frames(i: number): number {
+    return this.mem.getUint32(this.at + 8 + i * 4, true);
+  }
+}
+
+/** Offsets in bytes. One side's view of a ring: where its words are (kernel rings have offsets of their own) and that side's copies of the cursors. */
+export const RingLayout = {
+  size: 64,
+  producerAt: 0,
+  consumerAt: 4,
+  flagsAt: 8,
+  entriesAt: 12,
+  slots: 16,
+  mask: 20,
+  cachedProducer: 24,
+  cachedConsumer: 28,
+  submitted: 32,
+  wakeLane: 36,
+  consumerView: 40,
+  countersAt: 44,
+} as const;
+/** One side's view of a ring: where its words are (kernel rings have offsets of their own) and that side's copies of the cursors. */
+export class RingView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Address of the producer word */
+  get producerAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set producerAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Address of the consumer word */
+  get consumerAt(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set consumerAt(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Address of the flags word */
+  get flagsAt(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set flagsAt(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Address of entry 0 */
+  get entriesAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set entriesAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Entries, a power of two; 0 = there is no such ring */
+  get slots(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set slots(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** slots - 1 */
+  get mask(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set mask(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Producer side: next entry to write, staged ones included. Consumer side: last seen */
+  get cachedProducer(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set cachedProducer(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Consumer side: next entry to read. Producer side: last seen */
+  get cachedConsumer(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set cachedConsumer(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Producer side: what the producer word says */
+  get submitted(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set submitted(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Producer side: 1 + lane to wake after a submit, 0 for nobody */
+  get wakeLane(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set wakeLane(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Producer side, sinks: the other side, drained by the same lane */
+  get consumerView(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set consumerView(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Producer side, tx: CounterBlock of this lane on that port */
+  get countersAt(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set countersAt(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+}
+
+/** Offsets in bytes. One interface of the engine, indexed by ifindex; what programs are attached and where its rings are. */
+export const PortLayout = {
+  size: 256,
+  ifindex: 0,
+  flags: 4,
+  mtu: 8,
+  queueCount: 12,
+  queuesAt: 16,
+  txAt: 20,
+  txLane: 24,
+  countersAt: 28,
+  mac: 32,
+  hook: 40,
+  rssAt: 72,
+} as const;
+/** One interface of the engine, indexed by ifindex; what programs are attached and where its rings are. */
+export class PortView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Its number, 0 when the port does not exist */
+  get ifindex(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set ifindex(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** PortFlag bits */
+  get flags(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set flags(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Largest layer-3 packet, bytes */
+  get mtu(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set mtu(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Receive queues */
+  get queueCount(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set queueCount(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Queue[queueCount] */
+  get queuesAt(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set queuesAt(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Ring[laneCount + 1], producer side: one transmit ring per lane, the last for the host */
+  get txAt(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set txAt(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Lane that transmits for lanes without a transmit ring */
+  get txLane(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set txLane(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** CounterBlock[queueCount][laneCount + 1] */
+  get countersAt(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set countersAt(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Hardware address, 6 B */
+  mac(i: number): number {
+    return this.mem.getUint8(this.at + 32 + i * 1);
+  }
+  /** Table slot of the program at each Hook, 0 = none */
+  hook(i: number): number {
+    return this.mem.getUint32(this.at + 40 + i * 4, true);
+  }
+  /** RssTable: flow hash → queue */
+  get rssAt(): number {
+    return this.mem.getUint32(this.at + 72, true);
+  }
+  set rssAt(v: number) {
+    this.mem.setUint32(this.at + 72, v, true);
+  }
+}
+
+/** Offsets in bytes. One receive queue of a port; owned by one lane. */
+export const QueueLayout = {
+  size: 64,
+  portAt: 0,
+  index: 4,
+  lane: 8,
+  rxAt: 12,
+  rxFeedAt: 16,
+  fillAt: 20,
+  completionAt: 24,
+  replayAt: 28,
+  linkAt: 32,
+  socketAt: 36,
+  countersAt: 40,
+} as const;
+/** One receive queue of a port; owned by one lane. */
+export class QueueView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Port */
+  get portAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set portAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Number in the port */
+  get index(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set index(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Owner */
+  get lane(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set lane(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Ring, consumer side: descriptors of received packets */
+  get rxAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set rxAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Ring, producer side: used by replay and by links; 0 for kernel rings */
+  get rxFeedAt(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set rxFeedAt(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Ring of u64, producer side: empty frames for the NIC; 0 when frames travel with their packets */
+  get fillAt(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set fillAt(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Ring of u64, consumer side: frames sent; 0 likewise */
+  get completionAt(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set completionAt(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Replay that feeds this queue, or 0 */
+  get replayAt(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set replayAt(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Link that ends at this port, pumped by the owner of queue 0; else 0 */
+  get linkAt(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set linkAt(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Ring, producer side: application socket bound to this queue (xskmap), or 0 */
+  get socketAt(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set socketAt(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** CounterBlock of this queue and its owner */
+  get countersAt(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set countersAt(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+}
+
+/** Offsets in bytes. What one lane counted on one queue of one port. One writer; readers may see a burst half counted. */
+export const CounterBlockLayout = {
+  size: 320,
+  rxPackets: 0,
+  rxBytes: 8,
+  txPackets: 16,
+  txBytes: 24,
+  pass: 32,
+  redirect: 40,
+  clones: 48,
+  frameless: 56,
+  verdict: 64,
+  drop: 128,
+} as const;
+/** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. */
+export class CounterBlockView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Packets received */
+  get rxPackets(): bigint {
+    return this.mem.getBigUint64(this.at + 0, true);
+  }
+  set rxPackets(v: bigint) {
+    this.mem.setBigUint64(this.at + 0, v, true);
+  }
+  /** Their bytes */
+  get rxBytes(): bigint {
+    return this.mem.getBigUint64(this.at + 8, true);
+  }
+  set rxBytes(v: bigint) {
+    this.mem.setBigUint64(this.at + 8, v, true);
+  }
+  /** Packets put on the transmit ring */
+  get txPackets(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set txPackets(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** Their bytes */
+  get txBytes(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set txBytes(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+  /** Packets that went up to the host */
+  get pass(): bigint {
+    return this.mem.getBigUint64(this.at + 32, true);
+  }
+  set pass(v: bigint) {
+    this.mem.setBigUint64(this.at + 32, v, true);
+  }
+  /** Packets redirected with success (a broadcast counts once) */
+  get redirect(): bigint {
+    return this.mem.getBigUint64(this.at + 40, true);
+  }
+  set redirect(v: bigint) {
+    this.mem.setBigUint64(this.at + 40, v, true);
+  }
+  /** Copies made for broadcasts */
+  get clones(): bigint {
+    return this.mem.getBigUint64(this.at + 48, true);
+  }
+  set clones(v: bigint) {
+    this.mem.setBigUint64(this.at + 48, v, true);
+  }
+  /** Rounds in which a source found no free frame */
+  get frameless(): bigint {
+    return this.mem.getBigUint64(this.at + 56, true);
+  }
+  set frameless(v: bigint) {
+    this.mem.setBigUint64(this.at + 56, v, true);
+  }
+  /** XDP verdicts by number; 5 = any other */
+  verdict(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 64 + i * 8, true);
+  }
+  /** Packets dropped, by DropReason */
+  drop(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 128 + i * 8, true);
+  }
+}
+
+/** Offsets in bytes. A source that plays template frames into a receive queue at full speed. */
+export const ReplayLayout = {
+  size: 64,
+  templatesAt: 0,
+  count: 4,
+  cursor: 8,
+  longest: 12,
+  remaining: 16,
+  played: 24,
+} as const;
+/** A source that plays template frames into a receive queue at full speed. */
+export class ReplayView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** {u32 at, u32 len}[count] */
+  get templatesAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set templatesAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Templates */
+  get count(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Next template */
+  get cursor(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set cursor(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Bytes of the longest template */
+  get longest(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set longest(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Packets still to play */
+  get remaining(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set remaining(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** Packets played */
+  get played(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set played(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+}
+
+/** Offsets in bytes. One direction of a wire: from the transmit rings of one port to the receive queues of another. */
+export const LinkLayout = {
+  size: 192,
+  fromAt: 0,
+  fromCount: 4,
+  fromNext: 8,
+  toPort: 12,
+  plain: 16,
+  loss: 20,
+  duplicate: 24,
+  reorder: 28,
+  corrupt: 32,
+  queueBytes: 36,
+  ecnBytes: 40,
+  heapAt: 44,
+  heapMax: 48,
+  heapCount: 52,
+  order: 56,
+  rate: 64,
+  delayNs: 72,
+  jitterNs: 80,
+  busyUntil: 88,
+  random: 96,
+  taken: 104,
+  delivered: 112,
+  lost: 120,
+  overflowed: 128,
+  duplicated: 136,
+  reordered: 144,
+  corrupted: 152,
+  marked: 160,
+} as const;
+/** One direction of a wire: from the transmit rings of one port to the receive queues of another. */
+export class LinkView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Ring[fromCount], consumer side: transmit rings of the sending port */
+  get fromAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set fromAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** How many */
+  get fromCount(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set fromCount(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Ring that is served first in the next round */
+  get fromNext(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set fromNext(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Receiving Port */
+  get toPort(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set toPort(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** 1 when nothing but moving descriptors is to be done */
+  get plain(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set plain(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Probability × 2^32 */
+  get loss(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set loss(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Probability × 2^32 */
+  get duplicate(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set duplicate(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Probability × 2^32 that a packet overtakes: it skips the delay */
+  get reorder(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set reorder(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Probability × 2^32 of one flipped bit */
+  get corrupt(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set corrupt(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Room of the buffer before the wire; 0 = no limit */
+  get queueBytes(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set queueBytes(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Backlog from which ECN-capable packets are marked CE; 0 = never */
+  get ecnBytes(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set ecnBytes(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Packets under way: heap of {u64 due, u32 order, u32 addr, u32 len, u32 0} */
+  get heapAt(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set heapAt(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Its capacity */
+  get heapMax(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set heapMax(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Packets in it */
+  get heapCount(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set heapCount(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** Number of the next packet: breaks ties of `due` */
+  get order(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set order(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
+  }
+  /** Bits per second, 0 = no limit */
+  get rate(): bigint {
+    return this.mem.getBigUint64(this.at + 64, true);
+  }
+  set rate(v: bigint) {
+    this.mem.setBigUint64(this.at + 64, v, true);
+  }
+  /** Propagation delay */
+  get delayNs(): bigint {
+    return this.mem.getBigUint64(this.at + 72, true);
+  }
+  set delayNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 72, v, true);
+  }
+  /** Uniform extra delay, 0 … jitterNs */
+  get jitterNs(): bigint {
+    return this.mem.getBigUint64(this.at + 80, true);
+  }
+  set jitterNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 80, v, true);
+  }
+  /** When the wire is free again, ps: a 64 B frame at 100 Gbit/s takes 5.12 ns */
+  get busyUntil(): bigint {
+    return this.mem.getBigUint64(this.at + 88, true);
+  }
+  set busyUntil(v: bigint) {
+    this.mem.setBigUint64(this.at + 88, v, true);
+  }
+  /** State of the generator (splitmix64) */
+  get random(): bigint {
+    return this.mem.getBigUint64(this.at + 96, true);
+  }
+  set random(v: bigint) {
+    this.mem.setBigUint64(this.at + 96, v, true);
+  }
+  /** Packets taken from the sender */
+  get taken(): bigint {
+    return this.mem.getBigUint64(this.at + 104, true);
+  }
+  set taken(v: bigint) {
+    this.mem.setBigUint64(this.at + 104, v, true);
+  }
+  /** Packets put in receive rings */
+  get delivered(): bigint {
+    return this.mem.getBigUint64(this.at + 112, true);
+  }
+  set delivered(v: bigint) {
+    this.mem.setBigUint64(this.at + 112, v, true);
+  }
+  /** Packets lost by chance */
+  get lost(): bigint {
+    return this.mem.getBigUint64(this.at + 120, true);
+  }
+  set lost(v: bigint) {
+    this.mem.setBigUint64(this.at + 120, v, true);
+  }
+  /** Packets dropped because the buffer or the heap was full */
+  get overflowed(): bigint {
+    return this.mem.getBigUint64(this.at + 128, true);
+  }
+  set overflowed(v: bigint) {
+    this.mem.setBigUint64(this.at + 128, v, true);
+  }
+  /** Copies made */
+  get duplicated(): bigint {
+    return this.mem.getBigUint64(this.at + 136, true);
+  }
+  set duplicated(v: bigint) {
+    this.mem.setBigUint64(this.at + 136, v, true);
+  }
+  /** Packets that skipped the delay */
+  get reordered(): bigint {
+    return this.mem.getBigUint64(this.at + 144, true);
+  }
+  set reordered(v: bigint) {
+    this.mem.setBigUint64(this.at + 144, v, true);
+  }
+  /** Packets with a flipped bit */
+  get corrupted(): bigint {
+    return this.mem.getBigUint64(this.at + 152, true);
+  }
+  set corrupted(v: bigint) {
+    this.mem.setBigUint64(this.at + 152, v, true);
+  }
+  /** Packets marked CE */
+  get marked(): bigint {
+    return this.mem.getBigUint64(this.at + 160, true);
+  }
+  set marked(v: bigint) {
+    this.mem.setBigUint64(this.at + 160, v, true);
   }
 }

@@ -1,0 +1,33 @@
+// Counters: one block per port × queue × lane, one counter per reason (CounterBlock in the layout).
+// Each block has one writer, its lane, so plain stores do. `block` names the one that the packet in hand is counted in.
+import { COUNTER_BLOCK_DROP, COUNTER_BLOCK_SIZE, COUNTER_BLOCK_VERDICT, CounterBlock, DropReason, Port } from "../layout.gen";
+import { header } from "./lane";
+
+/** CounterBlock of the packet in hand: where it came in. */
+export let block: usize = 0;
+
+// @ts-ignore: decorator
+@inline export function countIn(at: usize): void { block = at; }
+
+/** Block of (port, queue, lane). */
+// @ts-ignore: decorator
+@inline export function blockOf(port: Port, queue: u32, lane: u32): usize {
+  return (port.countersAt + (queue * (header().laneCount + 1) + lane) * COUNTER_BLOCK_SIZE) as usize;
+}
+
+// @ts-ignore: decorator
+@inline export function counters(): CounterBlock { return changetype<CounterBlock>(block); }
+
+/** Adds to the counter of a drop reason. The frame is the caller's to free. */
+// @ts-ignore: decorator
+@inline export function countDrop(reason: DropReason, n: u32 = 1): void {
+  const at = block + ((<u32>reason) << 3);
+  store<u64>(at, load<u64>(at, COUNTER_BLOCK_DROP) + (n as u64), COUNTER_BLOCK_DROP);
+}
+
+/** Adds to the counter of an XDP verdict. */
+// @ts-ignore: decorator
+@inline export function countVerdict(verdict: u32, n: u32 = 1): void {
+  const at = block + (verdict << 3);
+  store<u64>(at, load<u64>(at, COUNTER_BLOCK_VERDICT) + (n as u64), COUNTER_BLOCK_VERDICT);
+}

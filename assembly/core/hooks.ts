@@ -1,0 +1,14 @@
+// Hooks: the only place from which a program is called. A hook is a table slot in Port.hook, 0 = nothing attached.
+import { Hook, PORT_HOOK, Port } from "../layout.gen";
+
+/** The slot at `hook` of a port. Atomic: the control plane publishes it while lanes run. */
+// @ts-ignore: decorator
+@inline export function slotAt(port: Port, hook: Hook): u32 {
+  return atomic.load<u32>(changetype<usize>(port) + ((<u32>hook) << 2), PORT_HOOK);
+}
+
+/** Runs the program in table slot `slot`; ctx is its context's address. */
+// @ts-ignore: decorator
+@inline export function runProgram(slot: u32, ctx: usize): u32 {
+  return <u32>call_indirect<u64>(slot, <u32>ctx);
+}

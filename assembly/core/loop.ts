@@ -1,0 +1,225 @@
+// The loop: what happens to a packet. Run to completion, burst by burst, by one lane (or inline by the host).
+//
+//   replay / link / NIC ─▶ rx ring ─▶ context ─▶ program ─▶ DROP      pool
+//                                                        ├▶ PASS      tc → socket filter → pass ring   (stack.ts)
+//        other lanes ────▶ lane link ─▶ cpumap program ──┤▶ TX        transmit ring of this port       (nic/tx.ts)
+//                                                        └▶ REDIRECT  port, lane, socket, broadcast    (forward.ts)
+//
+// Nothing here allocates, locks or calls JavaScript. Everything staged in a round is published at its end: one atomic
+// store per ring, not per packet.
+import {
+  CounterBlock, DropReason, FRAME_SIZE, Hook, LaneFlag, LaneState, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, OPT_TRANSMIT,
+  PORT_SIZE, Port, Queue, RING_SIZE, Ring, XdpAction, XdpContext,
+} from "../layout.gen";
+import { blockOf, countDrop, countIn, countVerdict, counters } from "./counters";
+import { dropFrame, forward } from "./forward";
+import { runProgram, slotAt } from "./hooks";
+import { header, lane, packetAt, self } from "./lane";
+import { clearRedirect } from "./redirect";
+import { receive } from "./stack";
+import { frameOf, freeFrame } from "../mem/frames";
+import { descAddr, descLen, descOptions, entry, peek, release, reserve, ringAt } from "../mem/ring";
+import { flush, portUp, transmit } from "../nic/tx";
+import { pump } from "../nic/link";
+import { play } from "../nic/replay";
+
+/** CounterBlock.verdict of everything above XDP_REDIRECT. */
+const VERDICT_OTHER: u32 = 5;
+
+/** What a program decided about the packet in `x`. `frame` is any address in its frame: the program may move data. */
+function act(verdict: u32, port: Port, queue: u32, x: XdpContext, frame: u32): void {
+  switch (verdict) {
+    case XdpAction.PASS: {
+      const meta = x.dataMeta <= x.data ? x.data - x.dataMeta : 0;
+      receive(port, queue, x.data - <u32>packetAt, x.dataEnd - x.data, meta);
+      return;
+    }
+    case XdpAction.TX: {
+      if (!transmit(port, x.data - <u32>packetAt, x.dataEnd - x.data)) dropFrame(frame, DropReason.TX_FULL);
+      return;
+    }
+    case XdpAction.REDIRECT: {
+      forward(port, queue, x, frame);
+      clearRedirect();
+      return;
+    }
+    case XdpAction.ABORTED: {
+      dropFrame(frame, DropReason.XDP_ABORTED);
+      return;
+    }
+    default:
+      dropFrame(frame, DropReason.XDP_INVALID);
+  }
+}
+
+/** Points the context at the packet. */
+// @ts-ignore: decorator
+@inline function aim(x: XdpContext, addr: u32, len: u32): void {
+  const data = <u32>packetAt + addr;
+  const start = <u32>packetAt + frameOf(addr);
+  x.data = data;
+  x.dataEnd = data + len;
+  x.dataMeta = data;
+  x.hardStart = start;
+  x.frameEnd = start + FRAME_SIZE;
+}
+
+/** A descriptor that leaves its frame or the packet area is refused: it may come from outside. */
+// @ts-ignore: decorator
+@inline function sound(addr: u32, len: u32, packetBytes: u32): bool {
+  return addr < packetBytes && (addr & (FRAME_SIZE - 1)) + len <= FRAME_SIZE && len <= FRAME_SIZE;
+}
+
+/** Marks the first `n` entries of `r` as being worked on, so that the recovery of a crash drops them. */
+// @ts-ignore: decorator
+@inline function take(ls: LaneState, r: Ring, n: u32): void {
+  ls.handCount = n;
+  ls.handRing = <u32>changetype<usize>(r);
+}
+
+// @ts-ignore: decorator
+@inline function give(ls: LaneState, r: Ring, n: u32): void {
+  release(r, n);
+  ls.handRing = 0;
+}
+
+/** One burst of a receive queue. Returns packets taken. */
+function receiveBurst(q: Queue, limit: u32): u32 {
+  if (q.linkAt != 0) pump(q.linkAt, limit);
+  if (q.replayAt != 0) play(q.replayAt, q.rxFeedAt, limit);
+  const rx = ringAt(q.rxAt);
+  const n = peek(rx, limit);
+  if (n == 0) return 0;
+  const ls = self();
+  take(ls, rx, n);
+  const block = q.countersAt as usize;
+  countIn(block);
+  const port = changetype<Port>(q.portAt as usize);
+  const queue = q.index;
+  const packetBytes = header().packetBytes;
+  const x = changetype<XdpContext>(ls.xdpAt as usize);
+  x.ingressIfindex = port.ifindex;
+  x.rxQueueIndex = queue;
+  x.egressIfindex = 0;
+  x.rxHash = 0;
+  const slot = slotAt(port, Hook.XDP);
+  let bytes: u64 = 0;
+  let dropped: u32 = 0;
+  for (let k: u32 = 0; k < n; k++) {
+    const d = entry(rx, k);
+    const addr = descAddr(d);
+    const len = descLen(d);
+    if (!sound(addr, len, packetBytes)) {
+      countDrop(DropReason.BAD_DESCRIPTOR);
+      continue;
+    }
+    bytes += len;
+    if (slot == 0) {
+      receive(port, queue, addr, len, 0);
+      continue;
+    }
+    aim(x, addr, len);
+    const verdict = runProgram(slot, changetype<usize>(x));
+    if (verdict == XdpAction.DROP) {
+      dropped++;
+      freeFrame(addr);
+      continue;
+    }
+    countVerdict(verdict < VERDICT_OTHER ? verdict : VERDICT_OTHER);
+    act(verdict, port, queue, x, addr);
+  }
+  const c = changetype<CounterBlock>(block);
+  c.rxPackets += n;
+  c.rxBytes += bytes;
+  if (dropped != 0) {
+    countVerdict(XdpAction.DROP, dropped);
+    countDrop(DropReason.XDP_DROP, dropped);
+  }
+  give(ls, rx, n);
+  return n;
+}
+
+/** One burst of a lane link: packets that another lane redirected here, or that it cannot transmit itself. */
+function inboundBurst(r: Ring, limit: u32): u32 {
+  const n = peek(r, limit);
+  if (n == 0) return 0;
+  const ls = self();
+  take(ls, r, n);
+  const x = changetype<XdpContext>(ls.xdpAt as usize);
+  for (let k: u32 = 0; k < n; k++) {
+    const d = entry(r, k);
+    const addr = descAddr(d);
+    const len = descLen(d);
+    const options = descOptions(d);
+    const ifindex = options & 0xff;
+    const port = changetype<Port>((header().portsAt + ifindex * PORT_SIZE) as usize);
+    countIn(blockOf(port, 0, lane));
+    if (options & OPT_TRANSMIT) {
+      if (changetype<usize>(portUp(ifindex)) == 0) dropFrame(addr, DropReason.REDIRECT_NO_PORT);
+      else if (!transmit(port, addr, len)) dropFrame(addr, DropReason.TX_FULL);
+      continue;
+    }
+    const queue = (options >> OPT_QUEUE_SHIFT) & 0xff;
+    const slot = options >> OPT_SLOT_SHIFT;
+    if (slot == 0) {
+      receive(port, queue, addr, len, 0);
+      continue;
+    }
+    aim(x, addr, len);
+    x.ingressIfindex = ifindex;
+    x.rxQueueIndex = queue;
+    x.egressIfindex = 0;
+    x.rxHash = 0;
+    const verdict = runProgram(slot, changetype<usize>(x));
+    countVerdict(verdict < VERDICT_OTHER ? verdict : VERDICT_OTHER);
+    // A cpumap program may drop, pass and redirect; there is no wire to bounce to (cpu_map_bpf_prog_run_xdp).
+    if (verdict == XdpAction.DROP) dropFrame(addr, DropReason.XDP_DROP);
+    else act(verdict == XdpAction.TX ? VERDICT_OTHER : verdict, port, queue, x, addr);
+  }
+  give(ls, r, n);
+  return n;
+}
+
+/** How many packets may be taken: the burst, or less in a lossless lane where some ring that they may end in is nearly full. */
+function budget(ls: LaneState): u32 {
+  let n = ls.burst;
+  if ((ls.flags & LaneFlag.LOSSLESS) == 0) return n;
+  const list = ls.outputsAt;
+  const count = ls.outputCount;
+  for (let i: u32 = 0; i < count && n != 0; i++) {
+    n = reserve(ringAt(load<u32>((list + (i << 2)) as usize)), n);
+  }
+  return n;
+}
+
+/**
+ * Runs up to `rounds` rounds: one burst of every queue and lane link that this lane owns, then everything staged is
+ * published. Stops early when a round found nothing or the host wants something. Returns packets taken.
+ */
+export function loop_run(rounds: u32): u32 {
+  const ls = self();
+  const at = changetype<usize>(ls);
+  let done: u32 = 0;
+  for (let round: u32 = 0; round < rounds; round++) {
+    let taken: u32 = 0;
+    const queues = ls.queueCount;
+    for (let i: u32 = 0; i < queues; i++) {
+      const limit = budget(ls);
+      if (limit != 0) taken += receiveBurst(changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize), limit);
+      flush();
+    }
+    const lanes = header().laneCount;
+    for (let i: u32 = 0; i <= lanes; i++) {
+      const limit = budget(ls);
+      if (limit != 0) taken += inboundBurst(ringAt(ls.inboundAt + i * RING_SIZE), limit);
+    }
+    flush();
+    done += taken;
+    atomic.store<u32>(at, ls.epoch + 1, offsetof<LaneState>("epoch"));
+    if (taken == 0) break;
+    if (atomic.load<u32>(at, offsetof<LaneState>("generation")) != ls.acked) break;
+    if (atomic.load<u32>(at, offsetof<LaneState>("command")) != 0) break;
+  }
+  ls.packets += done;
+  return done;
+}

@@ -1,0 +1,80 @@
+// The ring verbs as the host calls them: a burst at a time, on views that belong to the host.
+// Addresses of entries are computed here, so that JavaScript knows nothing of cursors.
+import { copyPacket } from "./copy";
+import { allocFrame, freeFrame, NO_FRAME } from "./frames";
+import { descAddr, descLen, descOptions, entry, peek, push, release, reserve, ringAt, submit, wakeLane } from "./ring";
+import { FRAME_HEADROOM } from "../layout.gen";
+import { packetAt } from "../core/lane";
+
+export function ring_reserve(ring: u32, n: u32): u32 { return reserve(ringAt(ring), n); }
+export function ring_push(ring: u32, addr: u32, len: u32, options: u32): bool { return push(ringAt(ring), addr, len, options); }
+export function ring_submit(ring: u32): void { submit(ringAt(ring)); }
+export function ring_peek(ring: u32, n: u32): u32 { return peek(ringAt(ring), n); }
+export function ring_entry(ring: u32, k: u32): usize { return entry(ringAt(ring), k); }
+export function ring_release(ring: u32, n: u32): void { release(ringAt(ring), n); }
+export function ring_wake(lane: u32): void { wakeLane(lane); }
+
+/** Frees the frames of the first `n` readable packets and releases their entries. */
+export function ring_discard(ring: u32, n: u32): u32 {
+  const r = ringAt(ring);
+  const have = peek(r, n);
+  for (let k: u32 = 0; k < have; k++) freeFrame(descAddr(entry(r, k)));
+  release(r, have);
+  return have;
+}
+
+/** Stages a packet whose bytes lie at `from`, in a fresh frame. False when there is no room or no frame. */
+export function ring_send(ring: u32, from: usize, len: u32, options: u32): bool {
+  const r = ringAt(ring);
+  if (reserve(r, 1) == 0) return false;
+  const frame = allocFrame();
+  if (frame == NO_FRAME) return false;
+  copyPacket(packetAt + frame + FRAME_HEADROOM, from, len);
+  return push(r, frame + FRAME_HEADROOM, len, options);
+}
+
+/** For tests and benchmarks: produces `total` numbered descriptors in bursts of `burst`, spinning while the ring is full. */
+export function ring_produce_numbers(ring: u32, total: u32, burst: u32): void {
+  const r = ringAt(ring);
+  for (let i: u32 = 0; i < total; ) {
+    let n = total - i < burst ? total - i : burst;
+    n = reserve(r, n);
+    for (let k: u32 = 0; k < n; k++, i++) push(r, i, ~i, i * 3);
+    submit(r);
+  }
+}
+
+/** Consumes `total` numbered descriptors; returns how many were not the next number. */
+export function ring_consume_numbers(ring: u32, total: u32, burst: u32): u32 {
+  const r = ringAt(ring);
+  let wrong: u32 = 0;
+  for (let i: u32 = 0; i < total; ) {
+    const n = peek(r, burst);
+    if (n == 0) continue;
+    for (let k: u32 = 0; k < n; k++, i++) {
+      const d = entry(r, k);
+      if (descAddr(d) != i || descLen(d) != ~i || descOptions(d) != i * 3) wrong++;
+    }
+    release(r, n);
+  }
+  return wrong;
+}
+
+/** The same on one thread, burst by burst: `total` through the ring. Returns how many were wrong. */
+export function ring_turn_numbers(producer: u32, consumer: u32, total: u32, burst: u32): u32 {
+  let wrong: u32 = 0;
+  const p = ringAt(producer);
+  const c = ringAt(consumer);
+  for (let i: u32 = 0; i < total; ) {
+    const n = reserve(p, burst);
+    for (let k: u32 = 0; k < n; k++) push(p, i + k, ~(i + k), i + k);
+    submit(p);
+    const m = peek(c, burst);
+    for (let k: u32 = 0; k < m; k++, i++) {
+      const d = entry(c, k);
+      if (descAddr(d) != i || descLen(d) != ~i || descOptions(d) != i) wrong++;
+    }
+    release(c, m);
+  }
+  return wrong;
+}

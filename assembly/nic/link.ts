@@ -1,0 +1,307 @@
+// A link: one direction of a wire between two ports. The owner of queue 0 at the receiving end pumps it.
+//
+//   transmit rings of the sender ─▶ loss ─▶ buffer (rate, limit, ECN) ─▶ corruption ─▶ delay ─▶ RSS ─▶ receive rings
+//                                    └▶ duplicate: enters the buffer as a packet of its own
+//
+// Called by the loop and by the host's end. Promises: the same packets, times and seed give the same outcome, and a plain
+// link only moves descriptors. A full receive ring holds packets back: nothing is lost but what the settings ask for.
+import { LINK_ENTRY_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring } from "../layout.gen";
+import { nowNs } from "../core/clock";
+import { packetAt, self } from "../core/lane";
+import { copyPacket } from "../mem/copy";
+import { allocFrame, frameOf, freeFrame, NO_FRAME } from "../mem/frames";
+import { descAddr, descLen, entry, peek, push, release, reserve, ringAt, submit } from "../mem/ring";
+import { steer } from "./steer";
+
+const DUE_NEVER: u64 = u64.MAX_VALUE;
+
+/** splitmix64 (Steele, Lea and Flood 2014): one word of state, so a link's fate is one number in the layout. */
+function random(l: Link): u64 {
+  const s = l.random + 0x9e3779b97f4a7c15;
+  l.random = s;
+  let z = (s ^ (s >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+/** True with probability p / 2^32. Draws nothing when the impairment is off. */
+// @ts-ignore: decorator
+@inline function chance(l: Link, p: u32): bool { return p != 0 && <u32>(random(l) >> 32) < p; }
+
+// @ts-ignore: decorator
+@inline function feedOf(port: Port, queue: u32): Ring {
+  return ringAt(changetype<Queue>((port.queuesAt + queue * QUEUE_SIZE) as usize).rxFeedAt);
+}
+
+function submitAll(port: Port): void {
+  const queues = port.queueCount;
+  for (let i: u32 = 0; i < queues; i++) submit(feedOf(port, i));
+}
+
+/** Moves packets along the link; at most `limit` from each sending ring when it is plain. Returns packets delivered. */
+export function pump(at: u32, limit: u32): u32 {
+  const l = changetype<Link>(at as usize);
+  const port = changetype<Port>(l.toPort as usize);
+  if (l.plain) return port.queueCount == 1 ? move(l, port, limit) : spread(l, port, limit);
+  absorb(l);
+  return deliver(l, port);
+}
+
+/** Plain, one queue: descriptors go from ring to ring. */
+function move(l: Link, port: Port, limit: u32): u32 {
+  const feed = feedOf(port, 0);
+  const rings = l.fromCount;
+  let moved: u32 = 0;
+  for (let i: u32 = 0; i < rings; i++) {
+    const r = ringAt(l.fromAt + i * RING_SIZE);
+    let n = peek(r, limit);
+    if (n == 0) continue;
+    n = reserve(feed, n);
+    hold(r, n);
+    for (let k: u32 = 0; k < n; k++) {
+      const d = entry(r, k);
+      push(feed, descAddr(d), descLen(d), 0);
+    }
+    submit(feed);
+    letGo(r, n);
+    moved += n;
+  }
+  l.taken += moved;
+  l.delivered += moved;
+  return moved;
+}
+
+/** Plain, several queues: each packet to the queue of its flow. */
+function spread(l: Link, port: Port, limit: u32): u32 {
+  const rings = l.fromCount;
+  let moved: u32 = 0;
+  for (let i: u32 = 0; i < rings; i++) {
+    const r = ringAt(l.fromAt + i * RING_SIZE);
+    const n = peek(r, limit);
+    if (n == 0) continue;
+    hold(r, n);
+    let k: u32 = 0;
+    for (; k < n; k++) {
+      const d = entry(r, k);
+      const addr = descAddr(d);
+      const len = descLen(d);
+      if (!push(feedOf(port, steer(port, packetAt + addr, len)), addr, len, 0)) break;
+    }
+    submitAll(port);
+    letGo(r, k);
+    moved += k;
+  }
+  l.taken += moved;
+  l.delivered += moved;
+  return moved;
+}
+
+// Entries in hand are named in LaneState, so that the recovery of a crashed lane does not play them twice.
+// @ts-ignore: decorator
+@inline function hold(r: Ring, n: u32): void {
+  const ls = self();
+  ls.handCount = n;
+  ls.handRing = <u32>changetype<usize>(r);
+}
+
+// @ts-ignore: decorator
+@inline function letGo(r: Ring, n: u32): void {
+  release(r, n);
+  self().handRing = 0;
+}
+
+/** Takes everything sent and puts it under way. */
+function absorb(l: Link): void {
+  const rings = l.fromCount;
+  for (let i: u32 = 0; i < rings; i++) {
+    const r = ringAt(l.fromAt + i * RING_SIZE);
+    const n = peek(r, r.slots);
+    if (n == 0) continue;
+    hold(r, n);
+    for (let k: u32 = 0; k < n; k++) {
+      const d = entry(r, k);
+      enter(l, descAddr(d), descLen(d));
+    }
+    letGo(r, n);
+    l.taken += n;
+  }
+}
+
+/** One packet at the sender's end. Draws are made in this order whatever becomes of it. */
+function enter(l: Link, addr: u32, len: u32): void {
+  if (chance(l, l.loss)) {
+    l.lost++;
+    freeFrame(addr);
+    return;
+  }
+  if (chance(l, l.duplicate)) {
+    const clone = allocFrame();
+    if (clone != NO_FRAME) {
+      const copy = clone + (addr - frameOf(addr));
+      copyPacket(packetAt + copy, packetAt + addr, len);
+      l.duplicated++;
+      queue(l, copy, len);
+    }
+  }
+  queue(l, addr, len);
+}
+
+/** Buffer, wire and delay. */
+function queue(l: Link, addr: u32, len: u32): void {
+  if (l.heapCount >= l.heapMax) {
+    l.overflowed++;
+    freeFrame(addr);
+    return;
+  }
+  const nowPs = nowNs * 1000;
+  let sentPs = nowPs;
+  const rate = l.rate;
+  if (rate != 0) {
+    const startPs = l.busyUntil > nowPs ? l.busyUntil : nowPs;
+    // In doubles: time × rate passes 2^64 within a second at 100 Gbit/s.
+    const backlog = <u64>(<f64>(startPs - nowPs) * <f64>rate / 8e12);
+    if (l.queueBytes != 0 && backlog + len > (l.queueBytes as u64)) {
+      l.overflowed++;
+      freeFrame(addr);
+      return;
+    }
+    if (l.ecnBytes != 0 && backlog >= (l.ecnBytes as u64)) markCe(l, packetAt + addr, len);
+    sentPs = startPs + ((len as u64) * 8_000_000_000_000) / rate;
+    l.busyUntil = sentPs;
+  }
+  if (chance(l, l.corrupt) && len != 0) {
+    const where = random(l);
+    const at = packetAt + addr + <u32>((where >> 8) % (len as u64));
+    store<u8>(at, load<u8>(at) ^ (1 << (<u8>where & 7)));
+    l.corrupted++;
+  }
+  let due = (sentPs + 999) / 1000;
+  if (chance(l, l.reorder)) {
+    l.reordered++;
+  } else {
+    due += l.delayNs;
+    if (l.jitterNs != 0) due += random(l) % (l.jitterNs + 1);
+  }
+  heapPush(l, due, addr, len);
+}
+
+/** Puts what is due on the receive rings, oldest first; stops at a full one. */
+function deliver(l: Link, port: Port): u32 {
+  let n: u32 = 0;
+  while (l.heapCount != 0) {
+    const top = l.heapAt as usize;
+    if (load<u64>(top) > nowNs) break;
+    const addr = load<u32>(top, 12);
+    const len = load<u32>(top, 16);
+    if (!push(feedOf(port, steer(port, packetAt + addr, len)), addr, len, 0)) break;
+    heapPop(l);
+    n++;
+  }
+  if (n != 0) {
+    submitAll(port);
+    l.delivered += n;
+  }
+  return n;
+}
+
+// ── packets under way: a binary heap by (due, order) ──────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline function slot(l: Link, i: u32): usize { return (l.heapAt + i * LINK_ENTRY_SIZE) as usize; }
+
+// @ts-ignore: decorator
+@inline function before(due: u64, order: u32, at: usize): bool {
+  const other = load<u64>(at);
+  // Orders are compared as a distance: the number wraps after 2^32 packets.
+  return due < other || (due == other && <i32>(order - load<u32>(at, 8)) < 0);
+}
+
+// @ts-ignore: decorator
+@inline function copyEntry(to: usize, from: usize): void {
+  v128.store(to, v128.load(from));
+  store<u64>(to, load<u64>(from, 16), 16);
+}
+
+/** O(1) when times come in order, as they do without jitter. */
+function heapPush(l: Link, due: u64, addr: u32, len: u32): void {
+  const order = l.order++;
+  let i = l.heapCount;
+  while (i != 0) {
+    const parent = (i - 1) >> 1;
+    if (!before(due, order, slot(l, parent))) break;
+    copyEntry(slot(l, i), slot(l, parent));
+    i = parent;
+  }
+  const at = slot(l, i);
+  store<u64>(at, due);
+  store<u32>(at, order, 8);
+  store<u32>(at, addr, 12);
+  store<u64>(at, len as u64, 16);
+  l.heapCount++;
+}
+
+function heapPop(l: Link): void {
+  const count = l.heapCount - 1;
+  l.heapCount = count;
+  if (count == 0) return;
+  const last = slot(l, count);
+  const due = load<u64>(last);
+  const order = load<u32>(last, 8);
+  let i: u32 = 0;
+  for (;;) {
+    let child: u32 = 2 * i + 1;
+    if (child >= count) break;
+    const right: u32 = child + 1;
+    if (right < count && before(load<u64>(slot(l, right)), load<u32>(slot(l, right), 8), slot(l, child))) child = right;
+    if (before(due, order, slot(l, child))) break;
+    copyEntry(slot(l, i), slot(l, child));
+    i = child;
+  }
+  copyEntry(slot(l, i), last);
+}
+
+// ── congestion marks ──────────────────────────────────────────────────────────────────────────────────────────────
+
+const ETH_VLAN: u32 = 0x0081; // 0x8100 in network order
+const ETH_QINQ: u32 = 0xa888;
+const ETH_IPV4: u32 = 0x0008;
+const ETH_IPV6: u32 = 0xdd86;
+
+/** Sets CE on an ECN-capable IP packet (RFC 3168 §5); RFC 1624 keeps the IPv4 header checksum right. */
+function markCe(l: Link, data: usize, len: u32): void {
+  let at: u32 = 12;
+  if (len < 34) return;
+  let type: u32 = load<u16>(data + at);
+  if (type == ETH_VLAN || type == ETH_QINQ) {
+    at += 4;
+    type = load<u16>(data + at);
+  }
+  const ip = data + at + 2;
+  if (type == ETH_IPV4 && len >= at + 22) {
+    const tos = load<u8>(ip, 1);
+    if ((tos & 3) == 0 || (tos & 3) == 3) return;
+    const old: u32 = bswap<u16>(load<u16>(ip));
+    const fresh = old | 3;
+    let sum = (~(<u32>bswap<u16>(load<u16>(ip, 10))) & 0xffff) + (~old & 0xffff) + fresh;
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    store<u8>(ip, tos | 3, 1);
+    store<u16>(ip, bswap<u16>(<u16>~sum), 10);
+    l.marked++;
+  } else if (type == ETH_IPV6 && len >= at + 42) {
+    const b = load<u8>(ip, 1);
+    const ecn = (b >> 4) & 3;
+    if (ecn == 0 || ecn == 3) return;
+    store<u8>(ip, b | 0x30, 1);
+    l.marked++;
+  }
+}
+
+/** When the next packet is due, ns; the largest u64 when none is under way. */
+export function link_next_due(at: usize): u64 {
+  const l = changetype<Link>(at);
+  return l.heapCount == 0 ? DUE_NEVER : load<u64>(l.heapAt as usize);
+}
+
+/** Host entry of `pump`, for ends that no lane owns. */
+export function link_pump(at: u32, limit: u32): u32 { return pump(at, limit); }
