@@ -12,5 +12,5 @@ export {
 export { frame_alloc, frame_free } from "./frames";
 export {
   ring_consume_numbers, ring_discard, ring_entry, ring_peek, ring_produce_numbers, ring_push, ring_release, ring_reserve,
-  ring_send, ring_submit, ring_turn_numbers, ring_wake,
+  ring_submit, ring_turn_numbers, ring_wake,
 } from "./ring_host";

@@ -1,10 +1,7 @@
 // The ring verbs as the host calls them: a burst at a time, on views that belong to the host.
 // Addresses of entries are computed here, so that JavaScript knows nothing of cursors.
-import { copyPacket } from "./copy";
-import { allocFrame, freeFrame, NO_FRAME } from "./frames";
+import { freeFrame } from "./frames";
 import { descAddr, descLen, descOptions, entry, peek, push, release, reserve, ringAt, submit, wakeLane } from "./ring";
-import { FRAME_HEADROOM } from "../layout.gen";
-import { packetAt } from "../core/lane";
 
 export function ring_reserve(ring: u32, n: u32): u32 { return reserve(ringAt(ring), n); }
 export function ring_push(ring: u32, addr: u32, len: u32, options: u32): bool { return push(ringAt(ring), addr, len, options); }
@@ -21,16 +18,6 @@ export function ring_discard(ring: u32, n: u32): u32 {
   for (let k: u32 = 0; k < have; k++) freeFrame(descAddr(entry(r, k)));
   release(r, have);
   return have;
-}
-
-/** Stages a packet whose bytes lie at `from`, in a fresh frame. False when there is no room or no frame. */
-export function ring_send(ring: u32, from: usize, len: u32, options: u32): bool {
-  const r = ringAt(ring);
-  if (reserve(r, 1) == 0) return false;
-  const frame = allocFrame();
-  if (frame == NO_FRAME) return false;
-  copyPacket(packetAt + frame + FRAME_HEADROOM, from, len);
-  return push(r, frame + FRAME_HEADROOM, len, options);
 }
 
 /** For tests and benchmarks: produces `total` numbered descriptors in bursts of `burst`, spinning while the ring is full. */

@@ -1,0 +1,127 @@
+/**
+ * A NIC whose wire is the host thread: what is sent here arrives at the port, what the port transmits comes out here.
+ * Base of the replay and pcap NICs, and a NIC by itself for embedding: `nic.send(bytes)`, `nic.receive()`.
+ */
+import { EtherloomError } from '../errors.js';
+import { FRAME_HEADROOM, FRAME_SIZE } from '../layout/layout.gen.js';
+import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
+import type { Nic, NicEnv, NicKind } from './nic.js';
+import { Port } from './port.js';
+
+/** Longest packet that fits a frame behind its headroom, bytes. */
+export const MAX_PACKET = FRAME_SIZE - FRAME_HEADROOM;
+const NO_FRAME = 0xffffffff;
+
+export interface HostNicOptions {
+  name?: string;
+  /** Receive queues. Default: one per lane. */
+  queues?: number;
+  /** Default 1500. */
+  mtu?: number;
+  mac?: Uint8Array;
+  /** Count what is transmitted and free it at once, instead of keeping it for `receive`. */
+  sink?: boolean;
+  /** Entries of each ring, a power of two. Default: the engine's. */
+  ringSlots?: number;
+}
+
+export class HostNic implements Nic {
+  readonly kind: NicKind = 'host';
+  readonly name: string;
+  #env: NicEnv | undefined;
+  #port: Port | undefined;
+
+  constructor(readonly options: HostNicOptions = {}) {
+    this.name = options.name ?? 'host';
+  }
+
+  open(env: NicEnv): Port {
+    if (this.#port) throw new EtherloomError('ERR_NIC_OPEN', `${this.name} is open already`);
+    this.#env = env;
+    this.#port = Port.create(env.arena, {
+      ...this.options,
+      name: this.name,
+      ifindex: env.ifindex,
+      lanes: env.lanes,
+      ringSlots: this.options.ringSlots ?? env.ringSlots,
+    });
+    return this.#port;
+  }
+
+  /** What it was opened with. @throws EtherloomError ERR_NIC_CLOSED before `open`. */
+  get env(): NicEnv {
+    if (!this.#env) throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} belongs to no engine yet`);
+    return this.#env;
+  }
+
+  get port(): Port {
+    if (!this.#port) throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} belongs to no engine yet`);
+    return this.#port;
+  }
+
+  /**
+   * Sends one packet to the port, to the queue of its flow unless `queue` names one. False when that ring is full or no
+   * frame is free: try again after the lanes have worked.
+   * @throws EtherloomError ERR_NIC_PACKET for a packet that fits no frame.
+   */
+  send(bytes: Uint8Array, queue?: number): boolean {
+    const { arena, core } = this.env;
+    const x = core.exports;
+    if (bytes.length > MAX_PACKET)
+      throw new EtherloomError('ERR_NIC_PACKET', `a packet of ${bytes.length} bytes`, {
+        expected: `at most ${MAX_PACKET} bytes`,
+      });
+    const frame = x.frame_alloc() >>> 0;
+    if (frame === NO_FRAME) return false;
+    const addr = frame + FRAME_HEADROOM;
+    const at = arena.header.packetAt + addr;
+    arena.u8.set(bytes, at);
+    const to = queue ?? x.port_steer(this.port.at, at, bytes.length);
+    const feed = this.port.queue(to).rxFeedAt;
+    if (!x.ring_push(feed, addr, bytes.length, 0)) {
+      x.frame_free(frame);
+      return false;
+    }
+    x.ring_submit(feed);
+    return true;
+  }
+
+  /** Packets that the port transmitted, oldest first by transmit ring; at most `max`. */
+  receive(max = Number.POSITIVE_INFINITY): Packet[] {
+    const packets: Packet[] = [];
+    this.drain(max, data => {
+      packets.push({ data: data.slice(), ifindex: this.port.ifindex, queue: 0 });
+    });
+    return packets;
+  }
+
+  /** Like `receive` without copies: the bytes are good during the call only. Returns packets taken. */
+  drain(max: number, take: (data: Uint8Array) => void): number {
+    const { arena, core } = this.env;
+    let n = 0;
+    for (let i = 0; i < this.port.txCount && n < max; i++) {
+      const got = drainRing(arena, core, this.port.txOut(i), Math.min(max - n, 0x7fffffff), take);
+      // A lossless lane may be waiting for this room.
+      if (got && i < this.env.lanes) core.exports.ring_wake(i);
+      n += got;
+    }
+    return n;
+  }
+
+  poll(): number {
+    return 0;
+  }
+
+  get busy(): boolean {
+    return false;
+  }
+
+  /** Packets sent to the port that no lane has taken. */
+  get waiting(): number {
+    let n = 0;
+    for (let i = 0; i < this.port.queueCount; i++) n += pendingIn(this.env.arena, this.port.queue(i).rxAt);
+    return n;
+  }
+
+  close(): void | Promise<void> {}
+}

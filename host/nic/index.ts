@@ -1,0 +1,6 @@
+/** NICs: everything that packets come from and go to. */
+export { HostNic, type HostNicOptions, MAX_PACKET } from './host_nic.js';
+export { type LinkSettings, type LinkStats, ModelEnd, type ModelOptions, modelLink } from './model.js';
+export type { Nic, NicEnv, NicKind } from './nic.js';
+export { Port, type PortOptions } from './port.js';
+export { ReplayNic, type ReplayOptions } from './replay.js';

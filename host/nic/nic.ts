@@ -1,0 +1,46 @@
+/**
+ * What a NIC is: the one interface of model, replay, pcap, and later af_xdp, tap and tun (DESIGN D10).
+ * A NIC opens into a Port of the arena, whose rings the lanes drive without calling it. It is called by the host only.
+ */
+import type { Arena } from '../mem/arena.js';
+import type { Core } from '../mem/core.js';
+import type { Port } from './port.js';
+
+export type NicKind = 'model' | 'replay' | 'pcap' | 'host' | 'af_xdp' | 'tap' | 'tun';
+
+/** What a NIC is opened with. */
+export interface NicEnv {
+  readonly arena: Arena;
+  /** The host's instance of the core: ring verbs, steering. */
+  readonly core: Core;
+  /** Lanes of the engine; lane number `lanes` is the host. */
+  readonly lanes: number;
+  /** Number that the port gets. */
+  readonly ifindex: number;
+  /** Entries of each ring, a power of two. */
+  readonly ringSlots: number;
+  /** The engine's clock, ns. */
+  now(): bigint;
+}
+
+export interface Nic {
+  readonly name: string;
+  readonly kind: NicKind;
+  /** Makes the port. Called once, before the lanes start. @throws EtherloomError ERR_NIC_* */
+  open(env: NicEnv): Port;
+  /** Called when every NIC of the engine is open: ends of a link find each other here. */
+  connect?(): void;
+  /**
+   * The host's part between bursts: moves packets between the rings and whatever lies outside (a file, a peer).
+   * Never blocks. Returns packets moved; 0 when there was nothing to do.
+   */
+  poll(): number;
+  /** Whether packets are still to come without anybody sending: a source not exhausted, packets under way. */
+  readonly busy: boolean;
+  /** When something falls due next, ns of the engine's clock; undefined when nothing does. */
+  nextDueNs?(): bigint | undefined;
+  /** Other places than the port's rings where it keeps frames. */
+  holders?(): { name: string; frames(): Iterable<number> }[];
+  /** Lets go of files and sockets. The rings stay readable. */
+  close(): void | Promise<void>;
+}
