@@ -1,0 +1,47 @@
+/**
+ * npm run bench [-- NAME …] [--quick] [--json FILE] [--svg FILE]
+ * Runs every *.bench.ts (or those named), prints one table, writes JSON and an SVG chart.
+ */
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Bench, type BenchFile } from './harness/bench.js';
+import { conditions, printTable, writeChart, writeJson } from './harness/print.js';
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, svg: { type: 'string' } },
+});
+
+const started = new Date().toISOString();
+const names = readdirSync(HERE)
+  .filter(f => f.endsWith('.bench.ts'))
+  .map(f => f.slice(0, -'.bench.ts'.length))
+  .sort();
+const unknown = positionals.filter(p => !names.includes(p));
+if (unknown.length) {
+  console.error(`no bench named ${unknown.join(', ')}; there are: ${names.join(', ')}`);
+  process.exit(2);
+}
+
+console.log(conditions());
+const bench = new Bench(values.quick, row => process.stderr.write(`  ${row.group}: ${row.name}\n`));
+for (const name of positionals.length ? positionals : names) {
+  const file = (await import(pathToFileURL(join(HERE, `${name}.bench.ts`)).href)) as { default: BenchFile };
+  await file.default(bench);
+}
+console.log(`\n${printTable(bench.rows)}`);
+const day = started.slice(0, 10);
+const json = values.json ?? join(HERE, 'results', `${day}.json`);
+const svg = values.svg ?? json.replace(/\.json$/, '.svg');
+writeJson(json, bench.rows, started);
+await writeChart(svg, bench.rows);
+console.log(`\n${json}\n${svg}`);
+const missed = bench.rows.filter(r => r.met === false);
+if (missed.length)
+  console.log(
+    `${missed.length} figures miss their target: ${missed.map(r => `${r.group}/${r.name}`).join(', ')}`,
+  );
+process.exit(0);
