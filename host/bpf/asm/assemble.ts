@@ -1,0 +1,442 @@
+/**
+ * The assembler: text in the kernel's verifier-log notation, clang's `.s` or llvm-objdump's listing → slots.
+ * Lines stand for themselves; `label:` names a slot, a called or `.type`d label is a function.
+ * Directives of our own: `.map NAME TYPE key=4 value=8 max=16 [flags=0] [extra=0] [inner=NAME]`,
+ * `.program TYPE [NAME]`, `.license TEXT`, `.8byte N` (a raw slot). Directives of GNU as that place data are skipped.
+ */
+import { helperByName } from '../helpers.js';
+import { CallKind, decodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
+import { mapTypeNumber } from '../map_types.js';
+import type { FuncInfo, LineInfo, MapSpec, MapTypeName } from '../spec.js';
+import { type Reference, StatementParser } from './statement.js';
+import { type LinePlace, stripComment, syntaxError, type Token, tokenize } from './tokens.js';
+
+export interface AssembleOptions {
+  /** Name of the text in errors. */
+  file?: string;
+  /** Keys of maps by name; maps named nowhere else get the next free number from 1. */
+  maps?: Readonly<Record<string, number>>;
+}
+
+export interface Assembly {
+  insns: Insn[];
+  /** Slot of every label in code. */
+  labels: Map<string, number>;
+  /** First slot of each function, in order; the entry is at 0. */
+  funcs: FuncInfo[];
+  /** Key that LDDWs of the map have in imm. */
+  maps: Map<string, number>;
+  /** From `.map` directives. */
+  definitions: MapSpec[];
+  kfuncs: Record<number, string>;
+  /** Runs of slots by code section. */
+  sections: { name: string; start: number; end: number }[];
+  /** Each instruction's own line of the text. */
+  lines: LineInfo[];
+  /** From `.program` and `.license`. */
+  program?: { type: string; name: string | undefined };
+  license?: string;
+}
+
+/** Where a name is used: resolved when every label is known. */
+interface Fixup {
+  slot: number;
+  ref: Reference;
+  place: LinePlace;
+  /** Relocation of a listing: the number already in imm counts from the symbol. */
+  addend?: number;
+}
+
+/** What stands before the instruction of a listing. */
+interface Columns {
+  /** Index of the instruction's first character. */
+  from: number;
+  /** Opcode in parentheses. */
+  hint: number | undefined;
+  /** The bytes column of llvm-objdump. */
+  bytes: Uint8Array | undefined;
+}
+
+/** Directives of GNU as that mean nothing for the bytes of the code. */
+const IGNORED =
+  /^\.(globl|global|hidden|weak|local|protected|p2align|balign|align|type|size|file|loc|ident|addrsig|addrsig_sym|cfi_\w+|comm|set|no_dead_strip)$/;
+/** The bytes column of llvm-objdump. */
+const BYTES = /^\s*([0-9a-f]{2} ){7}[0-9a-f]{2}( ([0-9a-f]{2} ){7}[0-9a-f]{2})?(?=\s)/;
+const DATA = /^\.(data|bss|rodata)$/;
+
+/** @throws EtherloomError ERR_ASM_SYNTAX, ERR_ASM_LABEL, ERR_ASM_NAME, ERR_ASM_RANGE, with line, column and what was expected */
+export function assemble(text: string, options: AssembleOptions = {}): Assembly {
+  return new Assembler(text, options).run();
+}
+
+class Assembler {
+  private readonly out: Assembly = {
+    insns: [],
+    labels: new Map(),
+    funcs: [],
+    maps: new Map(),
+    definitions: [],
+    kfuncs: {},
+    sections: [],
+    lines: [],
+  };
+  private readonly file: string;
+  private readonly fixups: Fixup[] = [];
+  private readonly globals = new Set<string>();
+  private readonly functions = new Set<string>();
+  private inCode = true;
+  private section = { name: '.text', start: 0, end: 0 };
+
+  constructor(
+    private readonly text: string,
+    options: AssembleOptions,
+  ) {
+    this.file = options.file ?? 'assembly';
+    for (const [name, key] of Object.entries(options.maps ?? {})) this.out.maps.set(name, key);
+  }
+
+  run(): Assembly {
+    let offset = 0;
+    this.text.split('\n').forEach((raw, i) => {
+      this.line(raw, { file: this.file, line: i + 1, offset });
+      offset += raw.length + 1;
+    });
+    this.closeSection();
+    this.joinSections();
+    for (const fixup of this.fixups) this.resolve(fixup);
+    this.findFunctions();
+    return this.out;
+  }
+
+  // ── lines ─────────────────────────────────────────────────────────────────
+
+  private line(raw: string, place: LinePlace): void {
+    if (this.listing(raw, place)) return;
+    const code = stripComment(raw);
+    const { from, hint, bytes } = this.columns(code, place);
+    if (!this.inCode) {
+      // Data of other sections: only a change of section counts.
+      if (/^\s*\.(section|text)\b/.test(code)) this.directive(tokenize(code, place), place, code);
+      return;
+    }
+    if (bytes && code.slice(from).trim() === '<unknown>') {
+      this.emit(decodeInsns(bytes), place, from + 1, '<unknown>');
+      return;
+    }
+    const tokens = tokenize(code, place, from);
+    let at = 0;
+    while ((tokens[at].kind === 'name' || tokens[at].kind === 'string') && tokens[at + 1]?.text === ':') {
+      this.label(tokens[at].text, place, tokens[at].column);
+      at += 2;
+    }
+    if (tokens[at].kind === 'end') return;
+    if (tokens[at].kind === 'name' && tokens[at].text.startsWith('.')) {
+      this.directive(tokens.slice(at), place, code);
+      return;
+    }
+    const { insns, ref } = new StatementParser(tokens.slice(at), place, hint).parse();
+    const slot = this.out.insns.length;
+    if (ref) this.fixups.push({ slot, ref, place });
+    // llvm-objdump writes `call 0x2` for helpers and subprograms alike; the bytes beside it know.
+    else if (insns[0].op === OP_CALL && bytes) insns[0].src = bytes[1] >> 4;
+    this.emit(insns, place, tokens[at].column, code.slice(tokens[at].column - 1).trim());
+  }
+
+  /** Appends slots, with the line that they come from. */
+  private emit(insns: readonly Insn[], place: LinePlace, column: number, text: string): void {
+    this.out.lines.push({ insn: this.out.insns.length, file: this.file, line: place.line, column, text });
+    this.out.insns.push(...insns);
+  }
+
+  /** Headings and relocations of an llvm-objdump listing. */
+  private listing(raw: string, place: LinePlace): boolean {
+    const heading = /^Disassembly of section (.+):$/.exec(raw);
+    if (heading) this.openSection(heading[1], true);
+    const symbol = /^[0-9a-f]{16} <(.+)>:$/.exec(raw);
+    if (symbol) {
+      this.label(symbol[1], place, 19);
+      if (!/^\.?LBB/.test(symbol[1])) this.functions.add(symbol[1]);
+    }
+    const reloc = /^\s+[0-9a-f]{16}:\s+(R_BPF_64_64|R_BPF_64_32|R_BPF_\w+|CO-RE)\s+(\S+)/.exec(raw);
+    if (reloc && this.out.insns.length) this.relocation(reloc[1], reloc[2], place, raw.indexOf(reloc[2]) + 1);
+    return Boolean(heading || symbol || reloc || /:\s+file format elf64-bpf/.test(raw));
+  }
+
+  private relocation(type: string, name: string, place: LinePlace, column: number): void {
+    const last = this.out.lines[this.out.lines.length - 1].insn;
+    const { imm, op } = this.out.insns[last];
+    if (type === 'R_BPF_64_64' && op === OP_LDDW)
+      this.fixups.push({ slot: last, ref: { kind: 'symbol', name, column }, place });
+    if (type === 'R_BPF_64_32' && op === OP_CALL)
+      this.fixups.push({ slot: last, ref: { kind: 'call', name, column }, place, addend: imm });
+  }
+
+  /** Columns before the instruction: `12:`, its bytes, `(bf)`. */
+  private columns(code: string, place: LinePlace): Columns {
+    const number = /^\s*(\d+):\s?/.exec(code);
+    let from = number ? number[0].length : 0;
+    if (number && this.inCode) {
+      const slot = this.out.insns.length - this.section.start;
+      if (Number(number[1]) !== slot)
+        throw syntaxError(
+          place,
+          number[0].search(/\d/) + 1,
+          `instruction ${number[1]} where number ${slot} comes`,
+          `${slot}:, no number, or a whole listing`,
+        );
+    }
+    const column = number ? BYTES.exec(code.slice(from))?.[0] : undefined;
+    if (column) from += column.length;
+    const hint = /^\s*\(([0-9a-f]{2})\)/.exec(code.slice(from));
+    if (hint) from += hint[0].length;
+    const bytes = column ? Uint8Array.from(Buffer.from(column.replaceAll(/\s/g, ''), 'hex')) : undefined;
+    return { from, hint: hint ? Number.parseInt(hint[1], 16) : undefined, bytes };
+  }
+
+  private label(name: string, place: LinePlace, column: number): void {
+    if (this.out.labels.has(name))
+      throw syntaxError(place, column, `label ${name} stands twice`, 'names that differ', 'ERR_ASM_LABEL');
+    this.out.labels.set(name, this.out.insns.length);
+  }
+
+  // ── directives ────────────────────────────────────────────────────────────
+
+  private directive(tokens: Token[], place: LinePlace, code: string): void {
+    const [first, second] = tokens;
+    const name = first.text;
+    const rest = code.slice(first.column - 1 + name.length);
+    if (name === '.text') this.openSection('.text', true);
+    else if (name === '.section') {
+      const [section, flags] = rest.split(',').map(part => part.trim().replace(/^"(.*)"$/, '$1'));
+      this.openSection(
+        section,
+        flags === undefined ? !/^(\.|license|version|maps)/.test(section) : flags.includes('x'),
+      );
+    } else if (DATA.test(name)) this.openSection(name, false);
+    else if (name === '.8byte' || name === '.quad') this.raw(second, tokens[2], place);
+    else if (name === '.map') this.mapDirective(rest, place, first.column);
+    else if (name === '.program') {
+      const [type, program] = rest.trim().split(/\s+/);
+      this.out.program = { type, name: program };
+    } else if (name === '.license') this.out.license = rest.trim();
+    else if (!IGNORED.test(name))
+      throw syntaxError(
+        place,
+        first.column,
+        `directive ${name}`,
+        'one of .section, .text, .8byte, .map, .program, .license',
+      );
+    if (name === '.globl' || name === '.global') this.globals.add(second.text);
+    if (name === '.type' && /@function/.test(rest)) this.functions.add(second.text);
+  }
+
+  /** One slot as a number: what the disassembler writes for an instruction that does not exist. */
+  private raw(token: Token, end: Token | undefined, place: LinePlace): void {
+    if (token.kind !== 'number' || BigInt(token.text) >= 1n << 64n || end?.kind !== 'end')
+      throw syntaxError(place, token.column, `"${token.text}"`, 'one unsigned 64-bit number');
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(token.text), true);
+    this.emit(decodeInsns(bytes), place, 1, `.8byte ${token.text}`);
+  }
+
+  private mapDirective(rest: string, place: LinePlace, column: number): void {
+    const [name, type, ...settings] = rest.trim().split(/\s+/);
+    const expected = '.map NAME TYPE key=4 value=8 max=16 [flags=0] [extra=0] [inner=NAME]';
+    if (!name || !type || mapTypeNumber(type) === undefined)
+      throw syntaxError(place, column, `map of type ${type || 'none'}`, expected);
+    const spec: MapSpec = {
+      name,
+      type: type as MapTypeName,
+      keySize: 0,
+      valueSize: 0,
+      maxEntries: 0,
+      flags: 0,
+    };
+    for (const setting of settings) {
+      const match = /^(key|value|max|flags|extra)=(0x[0-9a-f]{1,8}|\d{1,10})$/.exec(setting);
+      const inner = /^inner=(.+)$/.exec(setting);
+      if (inner) {
+        spec.inner = this.out.definitions.find(d => d.name === inner[1]);
+        if (!spec.inner) throw syntaxError(place, column, `inner map ${inner[1]}`, 'a map defined above');
+        continue;
+      }
+      const value = Number(match?.[2]);
+      if (!match || value > 0xffff_ffff) throw syntaxError(place, column, `"${setting}"`, expected);
+      const field = (
+        { key: 'keySize', value: 'valueSize', max: 'maxEntries', flags: 'flags', extra: 'extra' } as const
+      )[match[1] as 'key'];
+      spec[field] = value;
+    }
+    this.out.definitions.push(spec);
+    this.mapKey(name);
+  }
+
+  private openSection(name: string, code: boolean): void {
+    this.closeSection();
+    this.inCode = code;
+    this.section = { name, start: this.out.insns.length, end: 0 };
+  }
+
+  private closeSection(): void {
+    const end = this.out.insns.length;
+    if (this.inCode && end > this.section.start) this.out.sections.push({ ...this.section, end });
+  }
+
+  /** Pieces of one section become one run, in the order in which sections first appear. */
+  private joinSections(): void {
+    const { sections, insns, lines, labels } = this.out;
+    const order = [...new Set(sections.map(s => s.name))];
+    if (order.length === sections.length) return;
+    const moved = new Map<number, number>();
+    const joined: Assembly['sections'] = [];
+    let at = 0;
+    for (const name of order) {
+      const start = at;
+      for (const piece of sections)
+        if (piece.name === name) for (let slot = piece.start; slot < piece.end; slot++) moved.set(slot, at++);
+      joined.push({ name, start, end: at });
+    }
+    const place = (slot: number): number => moved.get(slot) ?? slot;
+    const old = [...insns];
+    for (const [slot, insn] of old.entries()) insns[place(slot)] = insn;
+    for (const line of lines) line.insn = place(line.insn);
+    lines.sort((a, b) => a.insn - b.insn);
+    for (const [name, slot] of labels) labels.set(name, place(slot));
+    for (const fixup of this.fixups) fixup.slot = place(fixup.slot);
+    this.out.sections = joined;
+  }
+
+  // ── names ─────────────────────────────────────────────────────────────────
+
+  private mapKey(name: string): number {
+    let key = this.out.maps.get(name);
+    if (key === undefined) {
+      key = 1;
+      const taken = new Set(this.out.maps.values());
+      while (taken.has(key)) key++;
+      this.out.maps.set(name, key);
+    }
+    return key;
+  }
+
+  private resolve(fixup: Fixup): void {
+    const { slot, ref, place } = fixup;
+    const insn = this.out.insns[slot];
+    const label = this.out.labels.get(ref.name);
+    const distance = label === undefined ? 0 : label - slot - 1;
+    switch (ref.kind) {
+      case 'map':
+      case 'map_value':
+        insn.src = ref.kind === 'map' ? Pseudo.MAP_FD : Pseudo.MAP_VALUE;
+        insn.imm = this.mapKey(ref.name);
+        return;
+      case 'symbol':
+        insn.src = label === undefined ? Pseudo.MAP_FD : Pseudo.FUNC;
+        insn.imm = label === undefined ? this.mapKey(ref.name) : distance;
+        if (label !== undefined) this.functions.add(ref.name);
+        return;
+      case 'kfunc':
+        this.kfunc(insn, ref);
+        return;
+      case 'call':
+        this.call(fixup, insn, label, distance);
+        return;
+    }
+    if (label === undefined)
+      throw syntaxError(
+        place,
+        ref.column,
+        `label ${ref.name} is nowhere`,
+        'a label of this text',
+        'ERR_ASM_LABEL',
+      );
+    if (ref.kind === 'func') {
+      insn.imm = distance;
+      this.functions.add(ref.name);
+    } else if (ref.kind === 'jump32') insn.imm = distance;
+    else if (distance < -32768 || distance > 32767)
+      throw syntaxError(
+        place,
+        ref.column,
+        `${ref.name} is ${distance} instructions away`,
+        'at most 32767; gotol reaches further',
+        'ERR_ASM_RANGE',
+      );
+    else insn.off = distance;
+  }
+
+  /** A label of this text, else a helper by name. */
+  private call(
+    { ref, place, slot, addend }: Fixup,
+    insn: Insn,
+    label: number | undefined,
+    distance: number,
+  ): void {
+    const section = addend === undefined ? undefined : this.out.sections.find(s => s.name === ref.name);
+    if (section && addend !== undefined) {
+      [insn.src, insn.imm] = [CallKind.LOCAL, section.start + addend - slot];
+      return;
+    }
+    if (label !== undefined && ref.number === undefined) {
+      [insn.src, insn.imm] = [CallKind.LOCAL, distance];
+      this.functions.add(ref.name);
+      return;
+    }
+    const helper = helperByName.get(ref.name.replace(/^bpf_/, ''));
+    if (helper && ref.number !== undefined && helper.id !== ref.number)
+      throw syntaxError(
+        place,
+        ref.column,
+        `${ref.name}#${ref.number}`,
+        `${ref.name}#${helper.id}`,
+        'ERR_ASM_NAME',
+      );
+    const id = ref.number ?? helper?.id;
+    if (id === undefined)
+      throw syntaxError(
+        place,
+        ref.column,
+        `${ref.name} is no helper and no label`,
+        'bpf_NAME, NAME#NUMBER, a number, or a label of this text',
+        'ERR_ASM_NAME',
+      );
+    [insn.src, insn.imm] = [CallKind.HELPER, id];
+  }
+
+  private kfunc(insn: Insn, ref: Reference): void {
+    let id = ref.number;
+    if (id === undefined) {
+      const known = Object.entries(this.out.kfuncs).find(([, name]) => name === ref.name);
+      id = known ? Number(known[0]) : Object.keys(this.out.kfuncs).length + 1;
+    }
+    insn.imm = id;
+    if (ref.name) this.out.kfuncs[id] = ref.name;
+  }
+
+  private findFunctions(): void {
+    const starts = new Map<number, string>();
+    for (const [name, slot] of this.out.labels)
+      if (slot < this.out.insns.length && (this.functions.has(name) || this.globals.has(name)))
+        starts.set(slot, name);
+    if (!starts.has(0)) {
+      const first = [...this.out.labels].find(([name, slot]) => slot === 0 && !/^\.?L/.test(name));
+      starts.set(0, first?.[0] ?? 'main');
+    }
+    // Calls by distance have no label.
+    this.out.insns.forEach((insn, slot) => {
+      const local = insn.op === OP_CALL && insn.src === CallKind.LOCAL;
+      const callback = insn.op === OP_LDDW && insn.src === Pseudo.FUNC;
+      const target = slot + insn.imm + 1;
+      if ((local || callback) && target > 0 && target < this.out.insns.length && !starts.has(target))
+        starts.set(target, `func_${target}`);
+    });
+    this.out.funcs = [...starts]
+      .sort((a, b) => a[0] - b[0])
+      .map(([insn, name]) => ({
+        insn,
+        name,
+        typeId: 0,
+        linkage: insn === 0 || this.globals.has(name) ? 'global' : 'static',
+      }));
+  }
+}
