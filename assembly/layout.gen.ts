@@ -321,7 +321,7 @@ export const LANE_STATE_TOUCHED_AT: u32 = 108;
 export const LANE_STATE_OUTPUTS_AT: u32 = 112;
 export const LANE_STATE_OUTPUT_COUNT: u32 = 116;
 export const LANE_STATE_HAND_RING: u32 = 120;
-export const LANE_STATE_HAND_COUNT: u32 = 124;
+export const LANE_STATE_HAND_END: u32 = 124;
 export const LANE_STATE_LOADED: u32 = 128;
 export const LANE_STATE_PREVIOUS: u32 = 132;
 export const LANE_STATE_EPOCH: u32 = 192;
@@ -393,8 +393,8 @@ export class LaneState {
   outputCount: u32;
   /** Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
   handRing: u32;
-  /** How many of its entries */
-  handCount: u32;
+  /** Its consumer cursor after them */
+  handEnd: u32;
   /** Magazine that frames are taken from and put back to */
   loaded: u32;
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */

@@ -20,7 +20,7 @@ import { receive } from "./stack";
 import { frameOf, freeFrame } from "../mem/frames";
 import { descAddr, descLen, descOptions, entry, peek, release, reserve, ringAt } from "../mem/ring";
 import { flush, portUp, transmit } from "../nic/tx";
-import { pump } from "../nic/link";
+import { link_next_due, pump } from "../nic/link";
 import { play } from "../nic/replay";
 
 /** CounterBlock.verdict of everything above XDP_REDIRECT. */
@@ -73,7 +73,7 @@ function act(verdict: u32, port: Port, queue: u32, x: XdpContext, frame: u32): v
 /** Marks the first `n` entries of `r` as being worked on, so that the recovery of a crash drops them. */
 // @ts-ignore: decorator
 @inline function take(ls: LaneState, r: Ring, n: u32): void {
-  ls.handCount = n;
+  ls.handEnd = r.cachedConsumer + n;
   ls.handRing = <u32>changetype<usize>(r);
 }
 
@@ -222,4 +222,22 @@ export function loop_run(rounds: u32): u32 {
   }
   ls.packets += done;
   return done;
+}
+
+/** Earliest time at which a link that this lane pumps has something due; the largest u64 when there is nothing. */
+export function loop_next_due(): u64 {
+  const ls = self();
+  let next: u64 = u64.MAX_VALUE;
+  for (let i: u32 = 0; i < ls.queueCount; i++) {
+    const link = changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize).linkAt;
+    if (link == 0) continue;
+    const due = link_next_due(link as usize);
+    if (due < next) next = due;
+  }
+  return next;
+}
+
+/** 1 when a lossless lane could not take packets because some ring that they may end in is full. */
+export function loop_blocked(): u32 {
+  return budget(self()) == 0 ? 1 : 0;
 }

@@ -100,7 +100,7 @@ function spread(l: Link, port: Port, limit: u32): u32 {
 // @ts-ignore: decorator
 @inline function hold(r: Ring, n: u32): void {
   const ls = self();
-  ls.handCount = n;
+  ls.handEnd = r.cachedConsumer + n;
   ls.handRing = <u32>changetype<usize>(r);
 }
 

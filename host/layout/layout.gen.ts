@@ -382,7 +382,7 @@ export const LaneStateLayout = {
   outputsAt: 112,
   outputCount: 116,
   handRing: 120,
-  handCount: 124,
+  handEnd: 124,
   loaded: 128,
   previous: 132,
   epoch: 192,
@@ -572,11 +572,11 @@ export class LaneStateView {
   set handRing(v: number) {
     this.mem.setUint32(this.at + 120, v, true);
   }
-  /** How many of its entries */
-  get handCount(): number {
+  /** Its consumer cursor after them */
+  get handEnd(): number {
     return this.mem.getUint32(this.at + 124, true);
   }
-  set handCount(v: number) {
+  set handEnd(v: number) {
     this.mem.setUint32(this.at + 124, v, true);
   }
   /** Magazine that frames are taken from and put back to */

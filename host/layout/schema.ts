@@ -285,7 +285,7 @@ export const structs: StructSchema[] = [
         'u32',
         'Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash',
       ),
-      f('handCount', 'u32', 'How many of its entries'),
+      f('handEnd', 'u32', 'Its consumer cursor after them'),
       f('loaded', 'u32', 'Magazine that frames are taken from and put back to'),
       f(
         'previous',

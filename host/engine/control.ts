@@ -1,0 +1,97 @@
+/**
+ * What the control plane and a lane say to each other. Messages travel by a port, because modules do; that one waits is
+ * said by LaneState.generation, which the loop looks at between rounds: a lane that never yields gets no events.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { LaneStateLayout } from '../layout/layout.gen.js';
+import type { Arena } from '../mem/arena.js';
+import type { PlacedProgram } from './program.js';
+
+/** Host → lane. */
+export type ControlMessage =
+  | { kind: 'install'; generation: number; place: PlacedProgram }
+  | { kind: 'remove'; generation: number; slots: number; count: number };
+
+/** Lane → host: the message of that generation was done. */
+export interface ControlAck {
+  generation: number;
+  /** How long the loop stood still, ns. */
+  pauseNs: number;
+  /** Why it could not be done. */
+  error?: string;
+}
+
+/** What a lane's task is started with. */
+export interface LaneTask {
+  memory: WebAssembly.Memory;
+  core: WebAssembly.Module;
+  lane: number;
+  port: MessagePort;
+  /** Programs that are loaded already. */
+  programs: PlacedProgram[];
+  /** Rounds between two looks at the clock. */
+  rounds: number;
+  /** How long it spins without work before it sleeps, µs. */
+  spinUs: number;
+}
+
+/** What a lane's task ends with. */
+export interface LaneExit {
+  lane: number;
+  /** Times it slept for want of work. */
+  sleeps: number;
+}
+
+/** The control words of one lane, as the host uses them. */
+export class LaneWords {
+  readonly #i32: Int32Array;
+  readonly #at: number;
+
+  constructor(arena: Arena, lane: number) {
+    this.#i32 = arena.i32;
+    this.#at = arena.header.lanesAt + lane * LaneStateLayout.size;
+  }
+
+  #index(field: 'epoch' | 'phase' | 'sleeping' | 'acked' | 'command' | 'generation' | 'wake'): number {
+    return (this.#at + LaneStateLayout[field]) >> 2;
+  }
+
+  get(field: 'epoch' | 'phase' | 'sleeping' | 'acked' | 'command' | 'generation' | 'wake'): number {
+    return Atomics.load(this.#i32, this.#index(field));
+  }
+
+  set(
+    field: 'epoch' | 'phase' | 'sleeping' | 'acked' | 'command' | 'generation' | 'wake',
+    value: number,
+  ): void {
+    Atomics.store(this.#i32, this.#index(field), value);
+  }
+
+  /** Raises `generation`: a message waits. */
+  raise(): number {
+    return Atomics.add(this.#i32, this.#index('generation'), 1) + 1;
+  }
+
+  /** Sets the command and wakes the lane, whether it sleeps or is paused. */
+  command(command: number): void {
+    this.set('command', command);
+    Atomics.notify(this.#i32, this.#index('command'));
+    this.wake();
+  }
+
+  /** Ends the lane's sleep, if it sleeps. */
+  wake(): void {
+    Atomics.add(this.#i32, this.#index('wake'), 1);
+    Atomics.notify(this.#i32, this.#index('wake'));
+  }
+
+  /** For the lane: counts a heartbeat outside the loop. */
+  beat(): void {
+    Atomics.add(this.#i32, this.#index('epoch'), 1);
+  }
+
+  /** For the lane: waits until `field` is no longer `value`. Blocks the thread. */
+  wait(field: 'command' | 'wake', value: number, timeoutMs: number): void {
+    Atomics.wait(this.#i32, this.#index(field), value, timeoutMs);
+  }
+}

@@ -1,0 +1,546 @@
+/**
+ * The engine: an arena, its NICs, and the lanes that run programs over their packets.
+ *
+ *   create ─▶ load ─▶ attach ─▶ start ─▶ (load, swap, attach, detach …) ─▶ stop ─▶ report
+ *
+ * Lanes are piscina workers, or run inline on the caller's thread: one burst of every lane per `step()`, in real or
+ * virtual time. Both take the same path through lane.ts and the core.
+ */
+import { EventEmitter } from 'node:events';
+import type { CompiledProgram } from '../bpf/jit/compiled.js';
+import type { ProgramType } from '../bpf/spec.js';
+import { EtherloomError } from '../errors.js';
+import { Hook, OPT_META_SHIFT, OPT_QUEUE_SHIFT } from '../layout/layout.gen.js';
+import { Arena, type ArenaOptions } from '../mem/arena.js';
+import { type Core, coreModule, instantiateCore } from '../mem/core.js';
+import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
+import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
+import type { Nic, NicEnv } from '../nic/nic.js';
+import type { Port } from '../nic/port.js';
+import { type PortCounters, portCounters } from './counters.js';
+import { Fabric, type Socket } from './fabric.js';
+import { Lane } from './lane.js';
+import {
+  installProgram,
+  type LoadedProgram,
+  type PlacedProgram,
+  removeProgram,
+  SlotAllocator,
+} from './program.js';
+import { recoverLane } from './recover.js';
+import type { EngineReport, SwapReport } from './report.js';
+import { type LaneCrash, Supervisor } from './supervisor.js';
+
+/** Where a program can be attached, by the name of its hook. */
+export type HookName = 'xdp' | 'tc_ingress' | 'socket_filter';
+
+const HOOKS: Record<HookName, { hook: Hook; type: ProgramType }> = {
+  xdp: { hook: Hook.XDP, type: 'xdp' },
+  tc_ingress: { hook: Hook.TC_INGRESS, type: 'tc' },
+  socket_filter: { hook: Hook.SOCKET_FILTER, type: 'socket_filter' },
+};
+
+export interface EngineOptions extends ArenaOptions {
+  /** The NICs become ports 1, 2 … in this order. */
+  nics: Nic[];
+  /** Run the lanes on the caller's thread, one burst per `step()`. Default false: workers. */
+  inline?: boolean;
+  /** `virtual` needs `inline`: time stands still within a step and is set by `advance`. Default `real`. */
+  clock?: 'real' | 'virtual';
+  /** Where virtual time starts, ns. Default 1 s: a time of 0 means "never" to some programs. */
+  startNs?: bigint;
+  /** Entries of each ring, a power of two. Default 1024. */
+  ringSlots?: number;
+  /** Most packets taken from one ring at a time. Default 64. */
+  burst?: number;
+  /** Take no more packets than the rings ahead have room for, instead of dropping. Default false. */
+  lossless?: boolean;
+  /** `ring`: packets that pass go to the host (`receive`). `count`: they are counted and freed. Default `ring`. */
+  pass?: 'ring' | 'count';
+  /** Rounds that a worker makes between two looks at the clock. Default 8. */
+  rounds?: number;
+  /** How long an idle worker spins before it sleeps, µs. Default 50. */
+  spinUs?: number;
+  /** A worker without heartbeat for so long is replaced, ms. Default 5000. */
+  hangMs?: number;
+  /** Replacements in a row before the engine gives a lane up. Default 5. */
+  restarts?: number;
+}
+
+/** A program at a hook of a port. */
+export interface Attachment {
+  readonly port: Port;
+  readonly hook: HookName;
+  readonly program: LoadedProgram;
+}
+
+type State = 'new' | 'running' | 'stopped';
+
+export interface EngineEvents {
+  crash: [LaneCrash];
+  failed: [EtherloomError];
+}
+
+export class Engine extends EventEmitter<EngineEvents> {
+  readonly arena: Arena;
+  /** The host's instance of the core, lane number = number of lanes. Holds every loaded program, too. */
+  readonly core: Core;
+  readonly ports: readonly Port[];
+  readonly nics: readonly Nic[];
+  readonly fabric: Fabric;
+  readonly inline: boolean;
+  readonly #options: EngineOptions;
+  readonly #slots: SlotAllocator;
+  readonly #programs = new Map<number, PlacedProgram>();
+  readonly #attached = new Map<string, Attachment>();
+  readonly #swaps: SwapReport[] = [];
+  readonly #inlineCrashes: LaneCrash[] = [];
+  #nextId = 1;
+  #lanes: Lane[] = [];
+  #supervisor: Supervisor | undefined;
+  #state: State = 'new';
+  #startedMs = 0;
+  #nowNs: bigint;
+  #pump: NodeJS.Timeout | undefined;
+  #report: EngineReport | undefined;
+
+  private constructor(options: EngineOptions) {
+    super();
+    this.#options = options;
+    this.inline = options.inline ?? false;
+    if (options.clock === 'virtual' && !this.inline)
+      throw new EtherloomError('ERR_ENGINE_OPTIONS', 'virtual time with worker lanes', {
+        expected: 'inline: true',
+      });
+    this.#nowNs = options.startNs ?? 1_000_000_000n;
+    const lanes = options.lanes ?? 1;
+    const ringSlots = options.ringSlots ?? 1024;
+    const burst = options.burst ?? 64;
+    if (!Number.isInteger(burst) || burst < 1 || burst > ringSlots)
+      throw new EtherloomError('ERR_ENGINE_OPTIONS', `burst ${burst}`, {
+        expected: `1 … ringSlots (${ringSlots})`,
+      });
+    this.arena = Arena.create({ ringBytes: ringBytes(options, lanes, ringSlots), ...options });
+    createFramePool(this.arena);
+    this.core = instantiateCore(this.arena, lanes);
+    this.#slots = new SlotAllocator(Math.max(this.arena.header.tableBase, this.core.table.length));
+    this.nics = [...options.nics];
+    const env = { arena: this.arena, core: this.core, lanes, ringSlots, now: () => this.now() };
+    this.ports = this.nics.map((nic, i) => nic.open({ ...env, ifindex: i + 1 } satisfies NicEnv));
+    for (const nic of this.nics) nic.connect?.();
+    this.fabric = new Fabric(this.arena, this.ports, this.nics, {
+      ringSlots,
+      burst,
+      lossless: options.lossless ?? false,
+      passSink: options.pass === 'count',
+    });
+  }
+
+  /** Makes an engine; nothing runs yet. @throws EtherloomError ERR_ENGINE_OPTIONS, ERR_ARENA_*, ERR_NIC_*, ERR_CORE_MISSING */
+  static async create(options: EngineOptions): Promise<Engine> {
+    return new Engine(options);
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get laneCount(): number {
+    return this.arena.header.laneCount;
+  }
+
+  /** The engine's clock, ns: CLOCK_MONOTONIC, or virtual time. */
+  now(): bigint {
+    return this.#options.clock === 'virtual' ? this.#nowNs : process.hrtime.bigint();
+  }
+
+  /** The port of a NIC, by its name or number. @throws EtherloomError ERR_PORT_UNKNOWN */
+  port(name: string | number): Port {
+    const port = this.ports.find(p => p.name === name || p.ifindex === name);
+    if (!port)
+      throw new EtherloomError('ERR_PORT_UNKNOWN', `no port ${name}`, {
+        expected: this.ports.map(p => `${p.name} (${p.ifindex})`).join(', '),
+      });
+    return port;
+  }
+
+  // ── programs ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Instantiates a program in every lane and in the host's instance. It runs nowhere until it is attached, or its
+   * slot is put in a map.
+   * @throws EtherloomError ERR_PROGRAM_INSTANCE, ERR_TABLE_FULL
+   */
+  async load(compiled: CompiledProgram): Promise<LoadedProgram> {
+    const slots = this.#slots.alloc(compiled.slotCount);
+    const { module, helpers, slotCount } = compiled;
+    const place: PlacedProgram = {
+      id: this.#nextId++,
+      name: compiled.spec?.name ?? `program ${slots}`,
+      slots,
+      program: { module, helpers, slotCount },
+    };
+    try {
+      installProgram(this.core, this.arena, slots, place.program);
+    } catch (e) {
+      this.#slots.free(slots, slotCount);
+      throw e;
+    }
+    this.#programs.set(place.id, place);
+    const pausesNs = await this.#tell({ kind: 'install', place });
+    return { ...place, compiled, run: slots, tail: slots + 1, pausesNs };
+  }
+
+  /** Takes a program out of every lane. @throws EtherloomError ERR_PROGRAM_BUSY while it is attached. */
+  async unload(program: LoadedProgram): Promise<void> {
+    for (const a of this.#attached.values())
+      if (a.program.id === program.id)
+        throw new EtherloomError('ERR_PROGRAM_BUSY', `${program.name} is attached to ${a.port.name}`, {
+          expected: 'detach it first',
+        });
+    if (!this.#programs.delete(program.id)) return;
+    await this.#grace();
+    const { slots } = program;
+    const count = program.program.slotCount;
+    await this.#tell({ kind: 'remove', slots, count });
+    removeProgram(this.core, slots, count);
+    this.#slots.free(slots, count);
+  }
+
+  /** Says it to every running lane; resolves with their pauses in ns when all have done it. */
+  async #tell(
+    message: { kind: 'install'; place: PlacedProgram } | { kind: 'remove'; slots: number; count: number },
+  ): Promise<number[]> {
+    if (this.#state !== 'running') return [];
+    const acks = this.#supervisor
+      ? await Promise.all(
+          Array.from({ length: this.laneCount }, (_, i) => this.#supervisor!.send(i, message)),
+        )
+      : this.#lanes.map(lane => lane.obey({ ...message, generation: lane.words.raise() }));
+    const bad = acks.find(a => a.error);
+    if (bad) throw new EtherloomError('ERR_PROGRAM_INSTANCE', bad.error!);
+    return acks.map(a => a.pauseNs);
+  }
+
+  /** Resolves when no lane can still be inside a program that was taken from its hook. */
+  async #grace(): Promise<void> {
+    await this.#supervisor?.grace();
+  }
+
+  /**
+   * Publishes a program at a hook: lanes run it from their next burst on. Replaces what was there.
+   * @throws EtherloomError ERR_ATTACH_TYPE when the program is of another type than the hook's.
+   */
+  attach(program: LoadedProgram, port: string | number | Port, hook: HookName = 'xdp'): Attachment {
+    const where = typeof port === 'object' ? port : this.port(port);
+    const type = program.compiled.spec?.type;
+    if (type !== undefined && type !== 'unspec' && type !== HOOKS[hook].type)
+      throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is a program of type ${type}`, {
+        expected: `${HOOKS[hook].type} at hook ${hook}`,
+      });
+    if (!this.#programs.has(program.id))
+      throw new EtherloomError('ERR_PROGRAM_UNLOADED', `${program.name} is not loaded in this engine`);
+    const attachment: Attachment = { port: where, hook, program };
+    where.setSlot(HOOKS[hook].hook, program.run);
+    this.#attached.set(`${where.ifindex}/${hook}`, attachment);
+    return attachment;
+  }
+
+  /** Takes the program from the hook; packets then pass as if it had said PASS. The program stays loaded. */
+  async detach(attachment: Attachment): Promise<void> {
+    const key = `${attachment.port.ifindex}/${attachment.hook}`;
+    if (this.#attached.get(key) !== attachment) return;
+    this.#attached.delete(key);
+    attachment.port.setSlot(HOOKS[attachment.hook].hook, 0);
+    await this.#grace();
+  }
+
+  /**
+   * Live swap: instantiates `next` in every lane between two bursts, publishes it at the hook in one store, and frees
+   * the slots of the old program when every lane has passed a burst boundary. No packet is lost; how long each lane
+   * stood still is in the report.
+   */
+  async swap(
+    attachment: Attachment,
+    next: CompiledProgram,
+  ): Promise<{ attachment: Attachment; pausesNs: readonly number[] }> {
+    const loaded = await this.load(next);
+    const fresh = this.attach(loaded, attachment.port, attachment.hook);
+    const stillUsed = [...this.#attached.values()].some(a => a.program.id === attachment.program.id);
+    if (!stillUsed) await this.unload(attachment.program);
+    const pausesNs = [...loaded.pausesNs];
+    this.#swaps.push({ from: attachment.program.name, to: loaded.name, pausesNs });
+    return { attachment: fresh, pausesNs };
+  }
+
+  // ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Starts the lanes. @throws EtherloomError ERR_ENGINE_STATE, ERR_LANE_START */
+  async start(): Promise<void> {
+    if (this.#state !== 'new')
+      throw new EtherloomError('ERR_ENGINE_STATE', `start of an engine that is ${this.#state}`);
+    this.#startedMs = performance.now();
+    if (this.inline) {
+      for (let i = 0; i < this.laneCount; i++) this.#lanes.push(this.#inlineLane(i));
+      this.#state = 'running';
+      return;
+    }
+    const o = this.#options;
+    this.#supervisor = new Supervisor(this.arena, this.fabric, this.#programs, {
+      rounds: o.rounds ?? 8,
+      spinUs: o.spinUs ?? 50,
+      hangMs: o.hangMs ?? 5000,
+      restarts: o.restarts ?? 5,
+    });
+    this.#supervisor.on('crash', c => this.emit('crash', c));
+    this.#supervisor.on('failed', e => this.emit('failed', e));
+    await this.#supervisor.start();
+    this.#state = 'running';
+    this.#schedulePoll();
+  }
+
+  #inlineLane(i: number): Lane {
+    return new Lane(this.arena.memory, coreModule(), i, [...this.#programs.values()]);
+  }
+
+  /** The host's part while workers run: NICs with an outside are polled, at once again while there is work. */
+  #schedulePoll(): void {
+    if (this.#state !== 'running') return;
+    let moved = 0;
+    for (const nic of this.nics) moved += nic.poll();
+    this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : 1);
+  }
+
+  /**
+   * Inline lanes: polls the NICs and runs one burst of every lane at the present time. Returns packets taken or moved.
+   * A program that traps ends its lane's burst: reported as a crash, the lane made anew.
+   * @throws EtherloomError ERR_ENGINE_STATE
+   */
+  step(): number {
+    if (this.#state !== 'running' || !this.inline)
+      throw new EtherloomError('ERR_ENGINE_STATE', 'step() is for inline engines that were started');
+    let work = 0;
+    for (const nic of this.nics) work += nic.poll();
+    const now = this.now();
+    for (const [i, lane] of this.#lanes.entries()) {
+      try {
+        work += lane.step(1, now);
+      } catch (error) {
+        this.#replaceInline(i, error as Error);
+        work++;
+      }
+    }
+    return work;
+  }
+
+  #replaceInline(i: number, error: Error): void {
+    const packetsLost = recoverLane(this.arena, this.fabric, i);
+    this.#lanes[i] = this.#inlineLane(i);
+    const crash: LaneCrash = {
+      lane: i,
+      how: 'threw',
+      reason: error.message,
+      packetsLost,
+      pausedMs: 0,
+      replaced: true,
+    };
+    this.#inlineCrashes.push(crash);
+    this.emit('crash', crash);
+  }
+
+  /** Virtual time: moves the clock forward by `ns`. @throws EtherloomError ERR_ENGINE_STATE */
+  advance(ns: bigint | number): void {
+    if (this.#options.clock !== 'virtual')
+      throw new EtherloomError('ERR_ENGINE_STATE', 'advance() needs a virtual clock');
+    this.#nowNs += BigInt(ns);
+  }
+
+  /** When a link has something due next, ns; undefined when nothing is under way. */
+  nextDueNs(): bigint | undefined {
+    let next: bigint | undefined;
+    for (const nic of this.nics) {
+      const due = nic.nextDueNs?.();
+      if (due !== undefined && (next === undefined || due < next)) next = due;
+    }
+    return next;
+  }
+
+  /**
+   * Inline lanes: steps until nothing moves any more; in virtual time jumps to what falls due next, not beyond
+   * `untilNs`. Returns steps made. @throws EtherloomError ERR_ENGINE_STEPS after `maxSteps`.
+   */
+  run(options: { untilNs?: bigint; maxSteps?: number } = {}): number {
+    const most = options.maxSteps ?? 10_000_000;
+    const virtual = this.#options.clock === 'virtual';
+    for (let steps = 1; steps <= most; steps++) {
+      if (this.step() !== 0) continue;
+      const due = this.nextDueNs();
+      if (due === undefined || (options.untilNs !== undefined && due > options.untilNs)) {
+        if (virtual && options.untilNs !== undefined && options.untilNs > this.#nowNs)
+          this.#nowNs = options.untilNs;
+        return steps;
+      }
+      if (virtual && due > this.#nowNs) this.#nowNs = due;
+    }
+    throw new EtherloomError('ERR_ENGINE_STEPS', `still at work after ${most} steps`);
+  }
+
+  /** Whether packets are still on their way to a lane: sources not exhausted, packets in receive rings or links. */
+  get busy(): boolean {
+    if (this.nics.some(n => n.busy)) return true;
+    const { arena, fabric, laneCount } = this;
+    for (const port of this.ports)
+      for (let q = 0; q < port.queueCount; q++) if (pendingIn(arena, port.queue(q).rxAt)) return true;
+    for (let to = 0; to < laneCount; to++)
+      for (let from = 0; from <= laneCount; from++)
+        if (pendingIn(arena, fabric.inbound(to, from))) return true;
+    return false;
+  }
+
+  /**
+   * Resolves when no packet is on its way any more: for finite sources. `each` is called between looks, for draining
+   * and for progress bars. @throws EtherloomError ERR_ENGINE_BUSY after `timeoutMs` (default: none).
+   */
+  async idle(options: { each?: () => void; timeoutMs?: number } = {}): Promise<void> {
+    const until = performance.now() + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
+    while (this.busy) {
+      options.each?.();
+      if (this.inline) this.run();
+      if (performance.now() > until)
+        throw new EtherloomError(
+          'ERR_ENGINE_BUSY',
+          `packets are still under way after ${options.timeoutMs} ms`,
+        );
+      await new Promise(done => setTimeout(done, this.inline ? 0 : 1));
+    }
+    // What the last burst staged is published one round later at most.
+    await this.#grace();
+    options.each?.();
+  }
+
+  /** Packets that passed, at most `max`: lane by lane, oldest first. */
+  receive(max = 0x7fffffff): Packet[] {
+    const packets: Packet[] = [];
+    this.drain(max, (data, ifindex, queue, meta) => {
+      const p: Packet = { data: data.slice(), ifindex, queue };
+      if (meta.length) p.meta = meta.slice();
+      packets.push(p);
+    });
+    return packets;
+  }
+
+  /** Like `receive` without copies: the bytes are good during the call only. Returns packets taken. */
+  drain(
+    max: number,
+    take: (data: Uint8Array, ifindex: number, queue: number, meta: Uint8Array) => void,
+  ): number {
+    let n = 0;
+    for (const [lane, ring] of this.fabric.pass.entries())
+      n += this.#drainRing(ring.consumer, max - n, lane, take);
+    return n;
+  }
+
+  #drainRing(
+    view: number,
+    max: number,
+    lane: number,
+    take: (data: Uint8Array, ifindex: number, queue: number, meta: Uint8Array) => void,
+  ): number {
+    const { arena, core } = this;
+    const n = drainRing(arena, core, view, max, (data, options, at) => {
+      const meta = (options >>> OPT_META_SHIFT) & 0xff;
+      take(data, options & 0xff, (options >>> OPT_QUEUE_SHIFT) & 0xff, arena.u8.subarray(at - meta, at));
+    });
+    if (n) core.exports.ring_wake(lane);
+    return n;
+  }
+
+  /**
+   * Opens an application socket on a queue, for XSKMAP redirects; put `socket.number` in the map. Before `start`.
+   * @throws EtherloomError ERR_SOCKET_BOUND, ERR_ENGINE_STATE
+   */
+  openSocket(port: string | number | Port, queue: number): Socket & { receive(max?: number): Packet[] } {
+    if (this.#state !== 'new')
+      throw new EtherloomError('ERR_ENGINE_STATE', 'sockets are opened before start');
+    const where = typeof port === 'object' ? port : this.port(port);
+    const socket = this.fabric.openSocket(where, queue);
+    const { lane } = where.queue(queue);
+    const receive = (max = 0x7fffffff): Packet[] => {
+      const packets: Packet[] = [];
+      this.#drainRing(socket.rings.consumer, max, lane, (data, ifindex, q, meta) => {
+        packets.push({
+          data: data.slice(),
+          ifindex,
+          queue: q,
+          ...(meta.length ? { meta: meta.slice() } : {}),
+        });
+      });
+      return packets;
+    };
+    return { ...socket, receive };
+  }
+
+  // ── knowing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Counters of every port. While lanes run, a burst may be half counted. */
+  counters(): PortCounters[] {
+    return this.ports.map(portCounters);
+  }
+
+  get crashes(): readonly LaneCrash[] {
+    return this.#supervisor?.crashes ?? this.#inlineCrashes;
+  }
+
+  /** Where every frame is. Exact while no worker runs. */
+  ledger(): Ledger {
+    return takeLedger(this.arena, this.fabric.holders());
+  }
+
+  /** Ends the thread of a worker lane; it is reported and replaced. For tests of exactly that. */
+  killLane(i: number): void {
+    if (!this.#supervisor) throw new EtherloomError('ERR_ENGINE_STATE', 'no worker lanes run');
+    this.#supervisor.kill(i);
+  }
+
+  /** Resolves when no crashed lane is being replaced. */
+  async settled(): Promise<void> {
+    await this.#supervisor?.settled();
+  }
+
+  /**
+   * Stops the lanes after the burst in hand, closes the NICs and counts the frames.
+   * @throws EtherloomError ERR_FRAMES_LOST when in flight + free ≠ total.
+   */
+  async stop(): Promise<EngineReport> {
+    if (this.#report) return this.#report;
+    this.#state = 'stopped';
+    clearTimeout(this.#pump);
+    const exits =
+      (await this.#supervisor?.stop()) ?? this.#lanes.map(l => ({ lane: l.index, sleeps: l.sleeps }));
+    for (const nic of this.nics) await nic.close();
+    const ledger = this.ledger();
+    this.#report = {
+      ms: this.#startedMs ? performance.now() - this.#startedMs : 0,
+      lanes: exits.map(e => ({ ...e, packets: Number(this.arena.lane(e.lane).packets) })),
+      ports: this.counters(),
+      crashes: [...this.crashes],
+      swaps: this.#swaps,
+      ledger,
+    };
+    checkLedger(ledger);
+    return this.#report;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** Room for the rings of this many ports and lanes, with some to spare for links and contexts. */
+function ringBytes(options: EngineOptions, lanes: number, ringSlots: number): number {
+  const ring = ringSlots * 16 + 1024;
+  const perPort = (lanes * 2 + 8) * ring + (512 << 10);
+  const between = (lanes + 1) * (lanes + 2) * ring;
+  const pool = ((options.frames ?? 8192) / 62 + 4 * lanes + 8) * 256;
+  return Math.ceil(options.nics.length * perPort * 2 + between + pool + (1 << 20));
+}

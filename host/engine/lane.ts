@@ -1,0 +1,102 @@
+/**
+ * A lane: one instance of the core, its programs, and the steps of its life. The same class runs in a worker
+ * (lane_worker.ts) and inline on the caller's thread (engine.ts), so both take the same path.
+ */
+import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
+import { Arena } from '../mem/arena.js';
+import { type Core, instantiateCore } from '../mem/core.js';
+import { type ControlAck, type ControlMessage, LaneWords } from './control.js';
+import { installProgram, type PlacedProgram, removeProgram } from './program.js';
+
+/** No lane sleeps longer than this, ms: heartbeats and grace periods depend on it. */
+const LONGEST_SLEEP_MS = 20;
+const NEVER = 0xffffffffffffffffn;
+
+export class Lane {
+  readonly arena: Arena;
+  readonly core: Core;
+  readonly words: LaneWords;
+  /** Times it slept for want of work. */
+  sleeps = 0;
+
+  constructor(
+    memory: WebAssembly.Memory,
+    module: WebAssembly.Module,
+    readonly index: number,
+    programs: readonly PlacedProgram[],
+  ) {
+    this.arena = Arena.attach(memory);
+    this.core = instantiateCore(this.arena, index, module);
+    this.words = new LaneWords(this.arena, index);
+    for (const p of programs) installProgram(this.core, this.arena, p.slots, p.program);
+    this.words.set('acked', this.words.get('generation'));
+  }
+
+  /** Up to `rounds` rounds of the loop at time `nowNs`. Returns packets taken. @throws what a program traps with. */
+  step(rounds: number, nowNs: bigint): number {
+    this.core.exports.clock_set(nowNs);
+    return this.core.exports.loop_run(rounds);
+  }
+
+  /** Does what a control message says, between two rounds. */
+  obey(message: ControlMessage): ControlAck {
+    const from = process.hrtime.bigint();
+    let error: string | undefined;
+    try {
+      if (message.kind === 'install')
+        installProgram(this.core, this.arena, message.place.slots, message.place.program);
+      else removeProgram(this.core, message.slots, message.count);
+    } catch (e) {
+      const cause = (e as Error).cause as Error | undefined;
+      error = `${(e as Error).message}${cause ? `: ${cause.message}` : ''}`;
+    }
+    this.words.set('acked', message.generation);
+    return { generation: message.generation, pauseNs: Number(process.hrtime.bigint() - from), error };
+  }
+
+  /** Earliest time at which a link of this lane has something due, ns. */
+  nextDueNs(): bigint | undefined {
+    const due = BigInt.asUintN(64, this.core.exports.loop_next_due());
+    return due === NEVER ? undefined : due;
+  }
+
+  /** Stands still until the host says otherwise. Blocks the thread. */
+  pause(): void {
+    this.words.set('phase', LanePhase.PAUSED);
+    while (this.words.get('command') === LaneCommand.PAUSE) {
+      this.words.beat();
+      this.words.wait('command', LaneCommand.PAUSE, LONGEST_SLEEP_MS);
+    }
+    this.words.set('phase', LanePhase.RUNNING);
+  }
+
+  /**
+   * Sleeps until somebody has work for it, something falls due, or 20 ms have passed. Blocks the thread.
+   * The flag goes up before the last look for work: a producer either sees the flag or its packet is seen.
+   */
+  sleep(): void {
+    const { words } = this;
+    const wake = words.get('wake');
+    words.set('sleeping', 1);
+    if (this.step(1, process.hrtime.bigint()) === 0 && !this.called) {
+      const due = this.nextDueNs();
+      const now = process.hrtime.bigint();
+      const ms = due === undefined ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Number(due - now) / 1e6);
+      // A lossless lane whose output is full has work, and nobody to tell it of room when that is another process.
+      const blocked = this.core.exports.loop_blocked() !== 0;
+      if (ms > 0.05) {
+        this.sleeps++;
+        words.wait('wake', wake, blocked ? Math.min(ms, 1) : ms);
+      }
+    }
+    words.set('sleeping', 0);
+  }
+
+  /** Whether the host wants something. */
+  get called(): boolean {
+    return (
+      this.words.get('command') !== LaneCommand.RUN ||
+      this.words.get('generation') !== this.words.get('acked')
+    );
+  }
+}

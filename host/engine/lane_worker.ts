@@ -1,0 +1,47 @@
+/**
+ * A lane as a piscina task that ends only when it is told to. Never yields to the event loop: messages are taken
+ * synchronously when the generation word says that there are some.
+ */
+import { receiveMessageOnPort } from 'node:worker_threads';
+import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
+import type { ControlMessage, LaneExit, LaneTask } from './control.js';
+import { Lane } from './lane.js';
+
+/** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
+export default function run(task: LaneTask): LaneExit {
+  const lane = new Lane(task.memory, task.core, task.lane, task.programs);
+  const { words } = lane;
+  const spinNs = BigInt(task.spinUs) * 1000n;
+  words.set('phase', LanePhase.RUNNING);
+  let idleSince = 0n;
+  try {
+    for (;;) {
+      const now = process.hrtime.bigint();
+      const taken = lane.step(task.rounds, now);
+      if (lane.called) {
+        takeMessages(lane, task);
+        const command = words.get('command');
+        if (command === LaneCommand.STOP) break;
+        if (command === LaneCommand.PAUSE) lane.pause();
+      } else if (taken !== 0) idleSince = 0n;
+      else if (idleSince === 0n) idleSince = now;
+      else if (now - idleSince > spinNs) {
+        lane.sleep();
+        idleSince = 0n;
+      }
+    }
+    words.set('phase', LanePhase.STOPPED);
+  } catch (error) {
+    words.set('phase', LanePhase.CRASHED);
+    throw error;
+  } finally {
+    task.port.close();
+  }
+  return { lane: task.lane, sleeps: lane.sleeps };
+}
+
+function takeMessages(lane: Lane, task: LaneTask): void {
+  // The word may be seen before the message: what is missing comes with the next look.
+  for (let m = receiveMessageOnPort(task.port); m; m = receiveMessageOnPort(task.port))
+    task.port.postMessage(lane.obey(m.message as ControlMessage));
+}

@@ -1,0 +1,101 @@
+/**
+ * After a crash: mends the rings of the dead lane and rebuilds the frame pool. Every other lane stands still meanwhile.
+ *
+ * A lane can die anywhere, even between two stores. Nothing it held privately is believed; what counts is
+ *   1. what rings have published: those packets live on,
+ *   2. the burst that it had in hand (LaneState.handRing): those packets end here, whatever became of them,
+ *   3. packets under way on links, if their frames are in no ring.
+ * Every other frame is free. So nothing is lost, nothing is doubled, and the packet that killed the lane is gone.
+ */
+import {
+  CounterBlockLayout,
+  DropReason,
+  FRAME_SIZE,
+  LanePhase,
+  LINK_ENTRY_SIZE,
+  LinkView,
+  QueueLayout,
+  RingView,
+} from '../layout/layout.gen.js';
+import type { Arena } from '../mem/arena.js';
+import { freeFrames, rebuildFramePool } from '../mem/frames.js';
+import type { Fabric } from './fabric.js';
+
+/** Mends what lane `dead` left. Returns frames that it had in hand and that are free now. */
+export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number {
+  const state = arena.lane(dead);
+  const word = (at: number): number => Atomics.load(arena.u32, at >> 2);
+  const freeBefore = new Set(freeFrames(arena));
+
+  const { producers, consumers } = fabric.views(dead);
+  for (const at of producers) {
+    const v = new RingView(arena.dv, at);
+    if (v.slots === 0) continue;
+    v.cachedProducer = v.submitted = word(v.producerAt);
+    v.cachedConsumer = word(v.consumerAt);
+  }
+  for (const at of consumers) {
+    const v = new RingView(arena.dv, at);
+    if (v.slots === 0) continue;
+    if (at === state.handRing) Atomics.store(arena.u32, v.consumerAt >> 2, state.handEnd);
+    v.cachedConsumer = word(v.consumerAt);
+    v.cachedProducer = word(v.producerAt);
+  }
+
+  const held = new Uint8Array(arena.header.frameCount);
+  const linked = new Set(fabric.nics.flatMap(n => n.holders?.() ?? []).map(h => h.name));
+  for (const holder of fabric.holders())
+    if (!linked.has(holder.name)) for (const addr of holder.frames()) held[Math.floor(addr / FRAME_SIZE)] = 1;
+  for (const link of fabric.links(dead)) mendHeap(arena, new LinkView(arena.dv, link.at), held);
+  for (const nic of fabric.nics)
+    for (const holder of nic.holders?.() ?? [])
+      for (const addr of holder.frames()) held[Math.floor(addr / FRAME_SIZE)] = 1;
+
+  const free: number[] = [];
+  let recovered = 0;
+  for (let i = 0; i < held.length; i++) {
+    if (held[i]) continue;
+    free.push(i);
+    if (!freeBefore.has(i)) recovered++;
+  }
+  rebuildFramePool(arena, free);
+  countCrash(arena, state.queueCount ? arena.u32[state.queuesAt >> 2] : 0, recovered);
+
+  state.handRing = 0;
+  state.tailCalls = 0;
+  state.entryFp = state.stackTop;
+  state.sleeping = 0;
+  state.phase = LanePhase.IDLE;
+  return recovered;
+}
+
+/** Entries of a heap that was being sifted may be doubled or in a ring already: the rest is sorted, which is a heap. */
+function mendHeap(arena: Arena, link: LinkView, held: Uint8Array): void {
+  if (link.heapAt === 0) return;
+  const entries: { due: bigint; order: number; bytes: Uint8Array }[] = [];
+  const seen = new Set<number>();
+  for (let i = 0; i < link.heapCount; i++) {
+    const at = link.heapAt + i * LINK_ENTRY_SIZE;
+    const frame = Math.floor(arena.u32[(at + 12) >> 2] / FRAME_SIZE);
+    if (frame >= held.length || held[frame] || seen.has(frame)) continue;
+    seen.add(frame);
+    entries.push({
+      due: arena.dv.getBigUint64(at, true),
+      order: arena.u32[(at + 8) >> 2],
+      bytes: arena.u8.slice(at, at + LINK_ENTRY_SIZE),
+    });
+  }
+  entries.sort((a, b) => (a.due < b.due ? -1 : a.due > b.due ? 1 : (a.order - b.order) | 0));
+  entries.forEach((e, i) => {
+    arena.u8.set(e.bytes, link.heapAt + i * LINK_ENTRY_SIZE);
+  });
+  link.heapCount = entries.length;
+}
+
+/** Counts the packets that died with their lane on the first of its queues. */
+function countCrash(arena: Arena, queueAt: number, packets: number): void {
+  if (queueAt === 0 || packets === 0) return;
+  const block = arena.u32[(queueAt + QueueLayout.countersAt) >> 2];
+  const at = block + CounterBlockLayout.drop + DropReason.LANE_CRASHED * 8;
+  arena.dv.setBigUint64(at, arena.dv.getBigUint64(at, true) + BigInt(packets), true);
+}

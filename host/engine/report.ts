@@ -1,0 +1,30 @@
+/** What an engine says at the end of a run. Plain data: it can be printed as JSON. */
+import type { Ledger } from '../mem/frames.js';
+import type { PortCounters } from './counters.js';
+import type { LaneCrash } from './supervisor.js';
+
+export interface LaneReport {
+  lane: number;
+  /** Packets taken from rings. */
+  packets: number;
+  /** Times it slept for want of work. */
+  sleeps: number;
+}
+
+export interface SwapReport {
+  /** Names of the programs. */
+  from: string | undefined;
+  to: string;
+  /** How long each lane stood still to take the new program in, ns. */
+  pausesNs: number[];
+}
+
+export interface EngineReport {
+  /** From start to stop, ms of real time. */
+  ms: number;
+  lanes: LaneReport[];
+  ports: PortCounters[];
+  crashes: LaneCrash[];
+  swaps: SwapReport[];
+  ledger: Ledger;
+}
