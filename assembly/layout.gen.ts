@@ -200,6 +200,7 @@ export const ARENA_HEADER_PACKET_BYTES: u32 = 60;
 export const ARENA_HEADER_FRAME_COUNT: u32 = 64;
 export const ARENA_HEADER_TABLE_BASE: u32 = 68;
 export const ARENA_HEADER_POOL_AT: u32 = 72;
+export const ARENA_HEADER_FIB_AT: u32 = 76;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -241,6 +242,8 @@ export class ArenaHeader {
   tableBase: u32;
   /** FramePool */
   poolAt: u32;
+  /** Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
+  fibAt: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -289,10 +292,6 @@ export class ArenaHeader {
   private __pad45: u8;
   private __pad46: u8;
   private __pad47: u8;
-  private __pad48: u8;
-  private __pad49: u8;
-  private __pad50: u8;
-  private __pad51: u8;
 }
 
 export const LANE_STATE_SIZE: u32 = 384;
@@ -308,22 +307,24 @@ export const LANE_STATE_RANDOM3: u32 = 32;
 export const LANE_STATE_TAI_OFFSET_NS: u32 = 40;
 export const LANE_STATE_TRACE_AT: u32 = 48;
 export const LANE_STATE_NEXT_HOP: u32 = 52;
-export const LANE_STATE_FLAGS: u32 = 72;
-export const LANE_STATE_BURST: u32 = 76;
-export const LANE_STATE_XDP_AT: u32 = 80;
-export const LANE_STATE_SKB_AT: u32 = 84;
-export const LANE_STATE_QUEUES_AT: u32 = 88;
-export const LANE_STATE_QUEUE_COUNT: u32 = 92;
-export const LANE_STATE_INBOUND_AT: u32 = 96;
-export const LANE_STATE_OUTBOUND_AT: u32 = 100;
-export const LANE_STATE_PASS_AT: u32 = 104;
-export const LANE_STATE_TOUCHED_AT: u32 = 108;
-export const LANE_STATE_OUTPUTS_AT: u32 = 112;
-export const LANE_STATE_OUTPUT_COUNT: u32 = 116;
-export const LANE_STATE_HAND_RING: u32 = 120;
-export const LANE_STATE_HAND_END: u32 = 124;
-export const LANE_STATE_LOADED: u32 = 128;
-export const LANE_STATE_PREVIOUS: u32 = 132;
+export const LANE_STATE_PRINT_ARGS: u32 = 72;
+export const LANE_STATE_REDIRECT_KEY: u32 = 96;
+export const LANE_STATE_FLAGS: u32 = 100;
+export const LANE_STATE_BURST: u32 = 104;
+export const LANE_STATE_XDP_AT: u32 = 108;
+export const LANE_STATE_SKB_AT: u32 = 112;
+export const LANE_STATE_QUEUES_AT: u32 = 116;
+export const LANE_STATE_QUEUE_COUNT: u32 = 120;
+export const LANE_STATE_INBOUND_AT: u32 = 124;
+export const LANE_STATE_OUTBOUND_AT: u32 = 128;
+export const LANE_STATE_PASS_AT: u32 = 132;
+export const LANE_STATE_TOUCHED_AT: u32 = 136;
+export const LANE_STATE_OUTPUTS_AT: u32 = 140;
+export const LANE_STATE_OUTPUT_COUNT: u32 = 144;
+export const LANE_STATE_HAND_RING: u32 = 148;
+export const LANE_STATE_HAND_END: u32 = 152;
+export const LANE_STATE_LOADED: u32 = 156;
+export const LANE_STATE_PREVIOUS: u32 = 160;
 export const LANE_STATE_EPOCH: u32 = 192;
 export const LANE_STATE_PHASE: u32 = 196;
 export const LANE_STATE_SLEEPING: u32 = 200;
@@ -367,6 +368,12 @@ export class LaneState {
   nextHop2: u32;
   nextHop3: u32;
   nextHop4: u32;
+  /** Arguments of bpf_trace_printk, in memory as the formatter wants them */
+  printArgs0: u64;
+  printArgs1: u64;
+  printArgs2: u64;
+  /** Key of bpf_redirect_map where a map wants it in memory */
+  redirectKey: u32;
   /** LaneFlag bits */
   flags: u32;
   /** Most packets taken from one ring at a time */
@@ -427,6 +434,16 @@ export class LaneState {
   private __pad29: u8;
   private __pad30: u8;
   private __pad31: u8;
+  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
+  epoch: u32;
+  /** LanePhase, written by the lane */
+  phase: u32;
+  /** 1 while it waits on `wake`: only then must producers notify */
+  sleeping: u32;
+  /** Last generation taken in */
+  acked: u32;
+  /** Packets taken from rings */
+  packets: u64;
   private __pad32: u8;
   private __pad33: u8;
   private __pad34: u8;
@@ -455,16 +472,6 @@ export class LaneState {
   private __pad57: u8;
   private __pad58: u8;
   private __pad59: u8;
-  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
-  epoch: u32;
-  /** LanePhase, written by the lane */
-  phase: u32;
-  /** 1 while it waits on `wake`: only then must producers notify */
-  sleeping: u32;
-  /** Last generation taken in */
-  acked: u32;
-  /** Packets taken from rings */
-  packets: u64;
   private __pad60: u8;
   private __pad61: u8;
   private __pad62: u8;
@@ -477,6 +484,10 @@ export class LaneState {
   private __pad69: u8;
   private __pad70: u8;
   private __pad71: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
   private __pad72: u8;
   private __pad73: u8;
   private __pad74: u8;
@@ -505,10 +516,6 @@ export class LaneState {
   private __pad97: u8;
   private __pad98: u8;
   private __pad99: u8;
-  /** LaneCommand, written by the host */
-  command: u32;
-  /** Raised by the host when a control message waits */
-  generation: u32;
   private __pad100: u8;
   private __pad101: u8;
   private __pad102: u8;
@@ -537,6 +544,8 @@ export class LaneState {
   private __pad125: u8;
   private __pad126: u8;
   private __pad127: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
   private __pad128: u8;
   private __pad129: u8;
   private __pad130: u8;
@@ -565,8 +574,6 @@ export class LaneState {
   private __pad153: u8;
   private __pad154: u8;
   private __pad155: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
   private __pad156: u8;
   private __pad157: u8;
   private __pad158: u8;
@@ -599,34 +606,6 @@ export class LaneState {
   private __pad185: u8;
   private __pad186: u8;
   private __pad187: u8;
-  private __pad188: u8;
-  private __pad189: u8;
-  private __pad190: u8;
-  private __pad191: u8;
-  private __pad192: u8;
-  private __pad193: u8;
-  private __pad194: u8;
-  private __pad195: u8;
-  private __pad196: u8;
-  private __pad197: u8;
-  private __pad198: u8;
-  private __pad199: u8;
-  private __pad200: u8;
-  private __pad201: u8;
-  private __pad202: u8;
-  private __pad203: u8;
-  private __pad204: u8;
-  private __pad205: u8;
-  private __pad206: u8;
-  private __pad207: u8;
-  private __pad208: u8;
-  private __pad209: u8;
-  private __pad210: u8;
-  private __pad211: u8;
-  private __pad212: u8;
-  private __pad213: u8;
-  private __pad214: u8;
-  private __pad215: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;
@@ -2367,4 +2346,175 @@ export class Link {
   private __pad25: u8;
   private __pad26: u8;
   private __pad27: u8;
+}
+
+export const FIB_SIZE: u32 = 128;
+export const FIB_TABLES_AT: u32 = 0;
+export const FIB_TABLES: u32 = 4;
+export const FIB_NEIGHBOURS_AT: u32 = 8;
+export const FIB_NEIGHBOUR_MASK: u32 = 12;
+export const FIB_NO_FORWARD4: u32 = 16;
+export const FIB_NO_FORWARD6: u32 = 48;
+/** Routes and neighbours, immutable once published: a change makes a new one (host/engine/routes.ts). Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Fib {
+  /** FibTable[tables] */
+  tablesAt: u32;
+  /** How many */
+  tables: u32;
+  /** Neighbour[neighbourMask + 1], open addressing */
+  neighboursAt: u32;
+  /** Slots - 1, a power of two less one */
+  neighbourMask: u32;
+  /** Bit per ifindex: IPv4 forwarding is off there */
+  noForward40: u32;
+  noForward41: u32;
+  noForward42: u32;
+  noForward43: u32;
+  noForward44: u32;
+  noForward45: u32;
+  noForward46: u32;
+  noForward47: u32;
+  /** Bit per ifindex: IPv6 forwarding is off there */
+  noForward60: u32;
+  noForward61: u32;
+  noForward62: u32;
+  noForward63: u32;
+  noForward64: u32;
+  noForward65: u32;
+  noForward66: u32;
+  noForward67: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+}
+
+export const FIB_TABLE_SIZE: u32 = 20;
+export const FIB_TABLE_ID: u32 = 0;
+export const FIB_TABLE_FAMILY: u32 = 4;
+export const FIB_TABLE_COUNT: u32 = 8;
+export const FIB_TABLE_STARTS_AT: u32 = 12;
+export const FIB_TABLE_ROUTES_AT: u32 = 16;
+/** One routing table and family: the address space cut where the best route changes, searched by halving. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class FibTable {
+  /** RT_TABLE_* */
+  id: u32;
+  /** AF_INET 2 or AF_INET6 10 */
+  family: u32;
+  /** Pieces */
+  count: u32;
+  /** First addresses, ascending: u32[count], or {u64 high, u64 low}[count] */
+  startsAt: u32;
+  /** u32[count]: FibRoute of each piece, 0 = no route */
+  routesAt: u32;
+}
+
+export const FIB_ROUTE_SIZE: u32 = 56;
+export const FIB_ROUTE_TYPE: u32 = 0;
+export const FIB_ROUTE_IFINDEX: u32 = 4;
+export const FIB_ROUTE_METRIC: u32 = 8;
+export const FIB_ROUTE_MTU: u32 = 12;
+export const FIB_ROUTE_NEXT_AT: u32 = 16;
+export const FIB_ROUTE_GATEWAY_FAMILY: u32 = 20;
+export const FIB_ROUTE_GATEWAY: u32 = 24;
+export const FIB_ROUTE_SOURCE: u32 = 40;
+/** One route. Addresses in network order. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class FibRoute {
+  /** RTN_*: 1 unicast, 2 local, 6 blackhole, 7 unreachable, 8 prohibit, 9 throw */
+  type: u32;
+  /** Port */
+  ifindex: u32;
+  /** Priority: lower wins */
+  metric: u32;
+  /** Of the route, 0 = the port's */
+  mtu: u32;
+  /** What is tried when this one does not fit: same prefix with a higher metric, then a shorter prefix */
+  nextAt: u32;
+  /** 0 = the destination is on the link */
+  gatewayFamily: u32;
+  /** Next hop */
+  gateway0: u32;
+  gateway1: u32;
+  gateway2: u32;
+  gateway3: u32;
+  /** Preferred source, 0 = none */
+  source0: u32;
+  source1: u32;
+  source2: u32;
+  source3: u32;
+}
+
+export const NEIGHBOUR_SIZE: u32 = 32;
+export const NEIGHBOUR_IFINDEX: u32 = 0;
+export const NEIGHBOUR_FAMILY: u32 = 4;
+export const NEIGHBOUR_ADDRESS: u32 = 8;
+export const NEIGHBOUR_MAC: u32 = 24;
+/** Hardware address of a neighbour. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Neighbour {
+  /** Port, 0 = free slot */
+  ifindex: u32;
+  /** AF_INET 2 or AF_INET6 10 */
+  family: u32;
+  /** Network order; IPv4 in word 0 */
+  address0: u32;
+  address1: u32;
+  address2: u32;
+  address3: u32;
+  /** Hardware address, 6 B */
+  mac0: u8;
+  mac1: u8;
+  mac2: u8;
+  mac3: u8;
+  mac4: u8;
+  mac5: u8;
+  mac6: u8;
+  mac7: u8;
 }

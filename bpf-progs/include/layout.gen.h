@@ -49,6 +49,7 @@ struct etherloom_arena_header {
 	__u32 frame_count; /* Frames in the packet area */
 	__u32 table_base; /* First function-table slot that belongs to programs */
 	__u32 pool_at; /* FramePool */
+	__u32 fib_at; /* Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_arena_header) == 128, "ArenaHeader");
 
@@ -66,6 +67,8 @@ struct etherloom_lane_state {
 	__u64 tai_offset_ns; /* Atomic time minus the clock, ns: bpf_ktime_get_tai_ns */
 	__u32 trace_at; /* TraceRing of this lane, 0 = nobody listens */
 	__u32 next_hop[5]; /* struct bpf_redir_neigh of the last bpf_redirect_neigh */
+	__u64 print_args[3]; /* Arguments of bpf_trace_printk, in memory as the formatter wants them */
+	__u32 redirect_key; /* Key of bpf_redirect_map where a map wants it in memory */
 	__u32 flags; /* LaneFlag bits */
 	__u32 burst; /* Most packets taken from one ring at a time */
 	__u32 xdp_at; /* XdpContext of this lane */
@@ -340,3 +343,46 @@ struct etherloom_link {
 	__u64 marked; /* Packets marked CE */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_link) == 192, "Link");
+
+/* Routes and neighbours, immutable once published: a change makes a new one (host/engine/routes.ts). */
+struct etherloom_fib {
+	__u32 tables_at; /* FibTable[tables] */
+	__u32 tables; /* How many */
+	__u32 neighbours_at; /* Neighbour[neighbourMask + 1], open addressing */
+	__u32 neighbour_mask; /* Slots - 1, a power of two less one */
+	__u32 no_forward4[8]; /* Bit per ifindex: IPv4 forwarding is off there */
+	__u32 no_forward6[8]; /* Bit per ifindex: IPv6 forwarding is off there */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_fib) == 128, "Fib");
+
+/* One routing table and family: the address space cut where the best route changes, searched by halving. */
+struct etherloom_fib_table {
+	__u32 id; /* RT_TABLE_* */
+	__u32 family; /* AF_INET 2 or AF_INET6 10 */
+	__u32 count; /* Pieces */
+	__u32 starts_at; /* First addresses, ascending: u32[count], or {u64 high, u64 low}[count] */
+	__u32 routes_at; /* u32[count]: FibRoute of each piece, 0 = no route */
+};
+_Static_assert(sizeof(struct etherloom_fib_table) == 20, "FibTable");
+
+/* One route. Addresses in network order. */
+struct etherloom_fib_route {
+	__u32 type; /* RTN_*: 1 unicast, 2 local, 6 blackhole, 7 unreachable, 8 prohibit, 9 throw */
+	__u32 ifindex; /* Port */
+	__u32 metric; /* Priority: lower wins */
+	__u32 mtu; /* Of the route, 0 = the port's */
+	__u32 next_at; /* What is tried when this one does not fit: same prefix with a higher metric, then a shorter prefix */
+	__u32 gateway_family; /* 0 = the destination is on the link */
+	__u32 gateway[4]; /* Next hop */
+	__u32 source[4]; /* Preferred source, 0 = none */
+};
+_Static_assert(sizeof(struct etherloom_fib_route) == 56, "FibRoute");
+
+/* Hardware address of a neighbour. */
+struct etherloom_neighbour {
+	__u32 ifindex; /* Port, 0 = free slot */
+	__u32 family; /* AF_INET 2 or AF_INET6 10 */
+	__u32 address[4]; /* Network order; IPv4 in word 0 */
+	__u8 mac[8]; /* Hardware address, 6 B */
+};
+_Static_assert(sizeof(struct etherloom_neighbour) == 32, "Neighbour");

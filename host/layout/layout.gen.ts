@@ -212,6 +212,7 @@ export const ArenaHeaderLayout = {
   frameCount: 64,
   tableBase: 68,
   poolAt: 72,
+  fibAt: 76,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -352,6 +353,13 @@ export class ArenaHeaderView {
   set poolAt(v: number) {
     this.mem.setUint32(this.at + 72, v, true);
   }
+  /** Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
+  get fibAt(): number {
+    return this.mem.getUint32(this.at + 76, true);
+  }
+  set fibAt(v: number) {
+    this.mem.setUint32(this.at + 76, v, true);
+  }
 }
 
 /** Offsets in bytes. What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
@@ -369,22 +377,24 @@ export const LaneStateLayout = {
   taiOffsetNs: 40,
   traceAt: 48,
   nextHop: 52,
-  flags: 72,
-  burst: 76,
-  xdpAt: 80,
-  skbAt: 84,
-  queuesAt: 88,
-  queueCount: 92,
-  inboundAt: 96,
-  outboundAt: 100,
-  passAt: 104,
-  touchedAt: 108,
-  outputsAt: 112,
-  outputCount: 116,
-  handRing: 120,
-  handEnd: 124,
-  loaded: 128,
-  previous: 132,
+  printArgs: 72,
+  redirectKey: 96,
+  flags: 100,
+  burst: 104,
+  xdpAt: 108,
+  skbAt: 112,
+  queuesAt: 116,
+  queueCount: 120,
+  inboundAt: 124,
+  outboundAt: 128,
+  passAt: 132,
+  touchedAt: 136,
+  outputsAt: 140,
+  outputCount: 144,
+  handRing: 148,
+  handEnd: 152,
+  loaded: 156,
+  previous: 160,
   epoch: 192,
   phase: 196,
   sleeping: 200,
@@ -481,117 +491,128 @@ export class LaneStateView {
   nextHop(i: number): number {
     return this.mem.getUint32(this.at + 52 + i * 4, true);
   }
+  /** Arguments of bpf_trace_printk, in memory as the formatter wants them */
+  printArgs(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 72 + i * 8, true);
+  }
+  /** Key of bpf_redirect_map where a map wants it in memory */
+  get redirectKey(): number {
+    return this.mem.getUint32(this.at + 96, true);
+  }
+  set redirectKey(v: number) {
+    this.mem.setUint32(this.at + 96, v, true);
+  }
   /** LaneFlag bits */
   get flags(): number {
-    return this.mem.getUint32(this.at + 72, true);
+    return this.mem.getUint32(this.at + 100, true);
   }
   set flags(v: number) {
-    this.mem.setUint32(this.at + 72, v, true);
+    this.mem.setUint32(this.at + 100, v, true);
   }
   /** Most packets taken from one ring at a time */
   get burst(): number {
-    return this.mem.getUint32(this.at + 76, true);
+    return this.mem.getUint32(this.at + 104, true);
   }
   set burst(v: number) {
-    this.mem.setUint32(this.at + 76, v, true);
+    this.mem.setUint32(this.at + 104, v, true);
   }
   /** XdpContext of this lane */
   get xdpAt(): number {
-    return this.mem.getUint32(this.at + 80, true);
+    return this.mem.getUint32(this.at + 108, true);
   }
   set xdpAt(v: number) {
-    this.mem.setUint32(this.at + 80, v, true);
+    this.mem.setUint32(this.at + 108, v, true);
   }
   /** SkBuff of this lane */
   get skbAt(): number {
-    return this.mem.getUint32(this.at + 84, true);
+    return this.mem.getUint32(this.at + 112, true);
   }
   set skbAt(v: number) {
-    this.mem.setUint32(this.at + 84, v, true);
+    this.mem.setUint32(this.at + 112, v, true);
   }
   /** u32[queueCount]: addresses of the Queues that it owns */
   get queuesAt(): number {
-    return this.mem.getUint32(this.at + 88, true);
+    return this.mem.getUint32(this.at + 116, true);
   }
   set queuesAt(v: number) {
-    this.mem.setUint32(this.at + 88, v, true);
+    this.mem.setUint32(this.at + 116, v, true);
   }
   /** Receive queues that it owns */
   get queueCount(): number {
-    return this.mem.getUint32(this.at + 92, true);
+    return this.mem.getUint32(this.at + 120, true);
   }
   set queueCount(v: number) {
-    this.mem.setUint32(this.at + 92, v, true);
+    this.mem.setUint32(this.at + 120, v, true);
   }
   /** Ring[laneCount + 1], consumer side: links from every lane and the host */
   get inboundAt(): number {
-    return this.mem.getUint32(this.at + 96, true);
+    return this.mem.getUint32(this.at + 124, true);
   }
   set inboundAt(v: number) {
-    this.mem.setUint32(this.at + 96, v, true);
+    this.mem.setUint32(this.at + 124, v, true);
   }
   /** Ring[laneCount + 1], producer side: links to every lane */
   get outboundAt(): number {
-    return this.mem.getUint32(this.at + 100, true);
+    return this.mem.getUint32(this.at + 128, true);
   }
   set outboundAt(v: number) {
-    this.mem.setUint32(this.at + 100, v, true);
+    this.mem.setUint32(this.at + 128, v, true);
   }
   /** Ring, producer side: packets that go up to the host */
   get passAt(): number {
-    return this.mem.getUint32(this.at + 104, true);
+    return this.mem.getUint32(this.at + 132, true);
   }
   set passAt(v: number) {
-    this.mem.setUint32(this.at + 104, v, true);
+    this.mem.setUint32(this.at + 132, v, true);
   }
   /** u32[]: Rings with entries staged and not yet submitted */
   get touchedAt(): number {
-    return this.mem.getUint32(this.at + 108, true);
+    return this.mem.getUint32(this.at + 136, true);
   }
   set touchedAt(v: number) {
-    this.mem.setUint32(this.at + 108, v, true);
+    this.mem.setUint32(this.at + 136, v, true);
   }
   /** u32[outputCount]: every Ring that a packet of this lane may end in */
   get outputsAt(): number {
-    return this.mem.getUint32(this.at + 112, true);
+    return this.mem.getUint32(this.at + 140, true);
   }
   set outputsAt(v: number) {
-    this.mem.setUint32(this.at + 112, v, true);
+    this.mem.setUint32(this.at + 140, v, true);
   }
   /** How many; a lossless lane takes no more packets than all of them have room for */
   get outputCount(): number {
-    return this.mem.getUint32(this.at + 116, true);
+    return this.mem.getUint32(this.at + 144, true);
   }
   set outputCount(v: number) {
-    this.mem.setUint32(this.at + 116, v, true);
+    this.mem.setUint32(this.at + 144, v, true);
   }
   /** Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
   get handRing(): number {
-    return this.mem.getUint32(this.at + 120, true);
+    return this.mem.getUint32(this.at + 148, true);
   }
   set handRing(v: number) {
-    this.mem.setUint32(this.at + 120, v, true);
+    this.mem.setUint32(this.at + 148, v, true);
   }
   /** Its consumer cursor after them */
   get handEnd(): number {
-    return this.mem.getUint32(this.at + 124, true);
+    return this.mem.getUint32(this.at + 152, true);
   }
   set handEnd(v: number) {
-    this.mem.setUint32(this.at + 124, v, true);
+    this.mem.setUint32(this.at + 152, v, true);
   }
   /** Magazine that frames are taken from and put back to */
   get loaded(): number {
-    return this.mem.getUint32(this.at + 128, true);
+    return this.mem.getUint32(this.at + 156, true);
   }
   set loaded(v: number) {
-    this.mem.setUint32(this.at + 128, v, true);
+    this.mem.setUint32(this.at + 156, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 132, true);
+    return this.mem.getUint32(this.at + 160, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 132, v, true);
+    this.mem.setUint32(this.at + 160, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {
@@ -2207,5 +2228,219 @@ export class LinkView {
   }
   set marked(v: bigint) {
     this.mem.setBigUint64(this.at + 160, v, true);
+  }
+}
+
+/** Offsets in bytes. Routes and neighbours, immutable once published: a change makes a new one (host/engine/routes.ts). */
+export const FibLayout = {
+  size: 128,
+  tablesAt: 0,
+  tables: 4,
+  neighboursAt: 8,
+  neighbourMask: 12,
+  noForward4: 16,
+  noForward6: 48,
+} as const;
+/** Routes and neighbours, immutable once published: a change makes a new one (host/engine/routes.ts). */
+export class FibView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** FibTable[tables] */
+  get tablesAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set tablesAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** How many */
+  get tables(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set tables(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Neighbour[neighbourMask + 1], open addressing */
+  get neighboursAt(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set neighboursAt(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Slots - 1, a power of two less one */
+  get neighbourMask(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set neighbourMask(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Bit per ifindex: IPv4 forwarding is off there */
+  noForward4(i: number): number {
+    return this.mem.getUint32(this.at + 16 + i * 4, true);
+  }
+  /** Bit per ifindex: IPv6 forwarding is off there */
+  noForward6(i: number): number {
+    return this.mem.getUint32(this.at + 48 + i * 4, true);
+  }
+}
+
+/** Offsets in bytes. One routing table and family: the address space cut where the best route changes, searched by halving. */
+export const FibTableLayout = {
+  size: 20,
+  id: 0,
+  family: 4,
+  count: 8,
+  startsAt: 12,
+  routesAt: 16,
+} as const;
+/** One routing table and family: the address space cut where the best route changes, searched by halving. */
+export class FibTableView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** RT_TABLE_* */
+  get id(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set id(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** AF_INET 2 or AF_INET6 10 */
+  get family(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set family(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Pieces */
+  get count(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** First addresses, ascending: u32[count], or {u64 high, u64 low}[count] */
+  get startsAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set startsAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** u32[count]: FibRoute of each piece, 0 = no route */
+  get routesAt(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set routesAt(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+}
+
+/** Offsets in bytes. One route. Addresses in network order. */
+export const FibRouteLayout = {
+  size: 56,
+  type: 0,
+  ifindex: 4,
+  metric: 8,
+  mtu: 12,
+  nextAt: 16,
+  gatewayFamily: 20,
+  gateway: 24,
+  source: 40,
+} as const;
+/** One route. Addresses in network order. */
+export class FibRouteView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** RTN_*: 1 unicast, 2 local, 6 blackhole, 7 unreachable, 8 prohibit, 9 throw */
+  get type(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set type(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Port */
+  get ifindex(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set ifindex(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Priority: lower wins */
+  get metric(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set metric(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Of the route, 0 = the port's */
+  get mtu(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set mtu(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** What is tried when this one does not fit: same prefix with a higher metric, then a shorter prefix */
+  get nextAt(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set nextAt(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** 0 = the destination is on the link */
+  get gatewayFamily(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set gatewayFamily(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Next hop */
+  gateway(i: number): number {
+    return this.mem.getUint32(this.at + 24 + i * 4, true);
+  }
+  /** Preferred source, 0 = none */
+  source(i: number): number {
+    return this.mem.getUint32(this.at + 40 + i * 4, true);
+  }
+}
+
+/** Offsets in bytes. Hardware address of a neighbour. */
+export const NeighbourLayout = {
+  size: 32,
+  ifindex: 0,
+  family: 4,
+  address: 8,
+  mac: 24,
+} as const;
+/** Hardware address of a neighbour. */
+export class NeighbourView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Port, 0 = free slot */
+  get ifindex(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set ifindex(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** AF_INET 2 or AF_INET6 10 */
+  get family(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set family(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Network order; IPv4 in word 0 */
+  address(i: number): number {
+    return this.mem.getUint32(this.at + 8 + i * 4, true);
+  }
+  /** Hardware address, 6 B */
+  mac(i: number): number {
+    return this.mem.getUint8(this.at + 24 + i * 1);
   }
 }

@@ -16,3 +16,9 @@ export {
 export {
   xdp_adjust_head, xdp_adjust_meta, xdp_adjust_tail, xdp_get_buff_len, xdp_load_bytes, xdp_store_bytes,
 } from "./xdp";
+export { skb_check_mtu, skb_fib_lookup, xdp_check_mtu, xdp_fib_lookup } from "./fib";
+export { snprintf } from "./format";
+export { strncmp, strtol, strtoul } from "./number";
+export { redirect_neigh } from "./redirect";
+export { clone_redirect } from "./skb_redirect";
+export { trace_printk, trace_vprintk } from "./trace";
