@@ -17,7 +17,10 @@ export interface LogSummary {
   stackDepth: number[];
 }
 
-const STATISTICS = /^(processed \d+ insns|verification time|stack depth|mark_precise:|$)/;
+/** What may follow the decisive line: statistics, and the two states of an endless loop. */
+const AFTERWARDS = /^(processed \d+ insns|verification time|stack depth|mark_precise:|(cur|old) state:|$)/;
+/** Some messages of the kernel lack their line break. */
+const RUN_ON = /verification time \d+ usec$/;
 
 export function summarize(log: string): LogSummary {
   const number = (pattern: RegExp) => Number(pattern.exec(log)?.[1] ?? 0);
@@ -28,7 +31,7 @@ export function summarize(log: string): LogSummary {
     if (at) insn = Number(at[1]);
   }
   return {
-    decisive: lines.findLast(line => !STATISTICS.test(line)),
+    decisive: lines.findLast(line => !AFTERWARDS.test(line))?.replace(RUN_ON, ''),
     insn,
     processed: number(/^processed (\d+) insns/m),
     timeUs: number(/^verification time (\d+) usec/m),
