@@ -12,8 +12,8 @@ import {
   OP_JA32,
   OP_LDDW,
   Pseudo,
-  SRC_X,
   Size,
+  SRC_X,
 } from '../../../host/bpf/insn.js';
 
 /** Size bits by bytes. */

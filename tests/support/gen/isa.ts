@@ -148,7 +148,8 @@ class IsaGenerator {
   }
 
   private block(size: number, depth: number): void {
-    for (const end = this.code.length + size; this.code.length < end; ) this.statement(end - this.code.length, depth);
+    for (const end = this.code.length + size; this.code.length < end; )
+      this.statement(end - this.code.length, depth);
   }
 
   private statement(room: number, depth: number): void {

@@ -8,8 +8,7 @@ import { jumpsByImm, jumpsByOff } from './code.js';
 /** The program without the slots for which `drop` answers true. The two slots of an LDDW go together. */
 export function without(insns: readonly Insn[], drop: (slot: number) => boolean): Insn[] {
   const gone = insns.map((_, i) => drop(i));
-  for (let i = 0; i < insns.length - 1; i++)
-    if (insns[i].op === OP_LDDW) gone[i + 1] = gone[i];
+  for (let i = 0; i < insns.length - 1; i++) if (insns[i].op === OP_LDDW) gone[i + 1] = gone[i];
   /** New number of a slot, or of the next one left. */
   const renumbered: number[] = [];
   let next = 0;
@@ -35,11 +34,7 @@ export function without(insns: readonly Insn[], drop: (slot: number) => boolean)
  * @param fails must be deterministic, and true for `insns`
  * @param tries calls of `fails` allowed
  */
-export function shrink(
-  insns: readonly Insn[],
-  fails: (insns: Insn[]) => boolean,
-  tries = 2000,
-): Insn[] {
+export function shrink(insns: readonly Insn[], fails: (insns: Insn[]) => boolean, tries = 2000): Insn[] {
   let best = insns.map(insn => ({ ...insn }));
   for (let run = Math.ceil(best.length / 2); run >= 1; run = Math.floor(run / 2)) {
     for (let again = true; again; ) {
