@@ -1,0 +1,163 @@
+/** How a helper call is made: inlined, through an export of the core, or by the engine itself. */
+import { type Helper, helperById, helperExport, helperName } from '../helpers.js';
+import type { Insn } from '../insn.js';
+import type { MapTypeName } from '../spec.js';
+import type { BoundMap } from './compiled.js';
+import { type Program, refuse } from './program.js';
+import { ANY, ANY32, unknown, type Value, ZERO } from './values.js';
+
+export type CallPlan =
+  /** bpf_get_smp_processor_id: the lane number. */
+  | { kind: 'lane' }
+  /** Bounds check and address arithmetic; the key is loaded in place. */
+  | { kind: 'array_lookup'; map: BoundMap; perCpu: boolean }
+  /** `map` is undefined when paths disagree about it. */
+  | { kind: 'tail'; map: BoundMap | undefined }
+  /** `callback` is undefined when paths disagree about it. */
+  | { kind: 'loop'; callback: number | undefined }
+  | { kind: 'export'; helper: Helper; name: string; callback: boolean }
+  /** Guarded mode: five i64 arguments. */
+  | { kind: 'guarded'; name: string };
+
+/** Helper number → name of its export per map type: `<type>_<suffix>` in the core. */
+const TYPED: ReadonlyMap<string, string> = new Map([
+  ['map_lookup_elem', 'lookup_elem'],
+  ['map_update_elem', 'update_elem'],
+  ['map_delete_elem', 'delete_elem'],
+  ['map_push_elem', 'push_elem'],
+  ['map_pop_elem', 'pop_elem'],
+  ['map_peek_elem', 'peek_elem'],
+]);
+
+const TYPED_MAPS: readonly MapTypeName[] = [
+  'array',
+  'hash',
+  'percpu_array',
+  'percpu_hash',
+  'lru_hash',
+  'lru_percpu_hash',
+  'lpm_trie',
+  'queue',
+  'stack',
+  'bloom_filter',
+  'array_of_maps',
+  'hash_of_maps',
+  'devmap',
+  'devmap_hash',
+  'xskmap',
+];
+
+/** Exports that may stand in for a helper when the map's type is known; same signature. */
+export function typedExports(helper: Helper): string[] {
+  const suffix = TYPED.get(helper.name);
+  return suffix ? TYPED_MAPS.map(type => `${type}_${suffix}`) : [];
+}
+
+/** `value(reg)` is what is known of r1–r5. */
+export function planCall(program: Program, insn: Insn, pc: number, value: (reg: number) => Value): CallPlan {
+  if (program.mode === 'guarded') {
+    const name = program.guardedHelpers.get(insn.imm);
+    if (name === undefined) throw refuse(program, pc, `helper ${insn.imm} does not exist`, 'ERR_JIT_HELPER');
+    return { kind: 'guarded', name };
+  }
+  const helper = helperById.get(insn.imm);
+  if (!helper) throw refuse(program, pc, `bpf_${helperName(insn.imm)} is not provided`, 'ERR_JIT_HELPER');
+  const mapArg = helper.args.findIndex(a => a.type === 'const_map_ptr');
+  const mapValue = mapArg < 0 ? undefined : value(mapArg + 1);
+  const map = mapValue?.k === 'const' ? program.mapAt(mapValue.v) : undefined;
+  switch (helper.name) {
+    case 'get_smp_processor_id':
+      return { kind: 'lane' };
+    case 'tail_call':
+      return { kind: 'tail', map };
+    case 'loop': {
+      const f = value(2);
+      return { kind: 'loop', callback: f.k === 'func' ? f.pc : undefined };
+    }
+    case 'map_lookup_elem':
+      if (map && (map.spec.type === 'array' || map.spec.type === 'percpu_array'))
+        return { kind: 'array_lookup', map, perCpu: map.spec.type === 'percpu_array' };
+  }
+  return {
+    kind: 'export',
+    helper,
+    name: exportName(program, helper, map?.spec.type),
+    callback: helper.args.some(a => a.type === 'func'),
+  };
+}
+
+function exportName(program: Program, helper: Helper, type: MapTypeName | undefined): string {
+  const suffix = TYPED.get(helper.name);
+  if (type && suffix && program.hasExport(`${type}_${suffix}`)) return `${type}_${suffix}`;
+  return helperExport(helper, program.spec.type);
+}
+
+/** What is known of r0 after the call. */
+export function callResult(plan: CallPlan): Value {
+  switch (plan.kind) {
+    case 'lane':
+      return unknown(8);
+    case 'array_lookup':
+      return ANY32;
+    case 'loop':
+    case 'guarded':
+      return ANY;
+    case 'tail':
+      return ZERO;
+    case 'export':
+      switch (plan.helper.wasm.result) {
+        case 'p':
+        case 'w':
+          return ANY32;
+        case 'v':
+          return ZERO;
+        default:
+          return ANY;
+      }
+  }
+}
+
+/** Registers that the call reads, as a mask: all five in guarded mode. */
+export function helperUses(program: Program, id: number): number {
+  const n = program.mode === 'guarded' ? 5 : (helperById.get(id)?.args.length ?? 5);
+  return ((1 << n) - 1) << 1;
+}
+
+/**
+ * Bytes of memory that argument `i` of a call points to: 0 when it points to none, undefined when it cannot be told.
+ * Stack bytes outside of what helpers are given can live in locals.
+ */
+export function pointedBytes(
+  plan: CallPlan,
+  i: number,
+  program: Program,
+  value: (reg: number) => Value,
+): number | undefined {
+  if (plan.kind === 'array_lookup') return i < 2 ? 0 : undefined;
+  if (plan.kind !== 'export') return undefined;
+  const arg = plan.helper.args[i];
+  if (!arg) return 0;
+  const mapArg = plan.helper.args.findIndex(a => a.type === 'const_map_ptr');
+  const pointer = mapArg < 0 ? undefined : value(mapArg + 1);
+  const map = pointer?.k === 'const' ? program.mapAt(pointer.v) : undefined;
+  switch (arg.type) {
+    case 'map_key':
+      return map?.spec.keySize;
+    case 'map_value':
+    case 'uninit_map_value':
+      return map?.spec.valueSize;
+    case 'fixed_mem':
+    case 'uninit_fixed_mem':
+      return arg.size;
+    case 'mem':
+    case 'mem_or_null':
+    case 'uninit_mem':
+    case 'mem_write':
+    case 'mem_write_or_null': {
+      const size = value(i + 2);
+      return size.k === 'const' ? Number(BigInt.asUintN(32, size.v)) : undefined;
+    }
+    default:
+      return undefined;
+  }
+}

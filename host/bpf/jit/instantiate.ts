@@ -1,0 +1,53 @@
+/**
+ * How a lane takes a compiled program in, and how code is made hot before a packet sees it.
+ */
+import { EtherloomError } from '../../errors.js';
+import { LaneStateLayout } from '../../layout/layout.gen.js';
+import type { Arena } from '../../mem/arena.js';
+import type { Core } from '../../mem/core.js';
+import type { CompiledProgram } from './compiled.js';
+
+/** Raw exports of a program's instance. */
+export interface ProgramExports {
+  /** Returns r0. The tail-call count starts at 0. */
+  run(ctx: number): bigint;
+  tail(ctx: number): bigint;
+}
+
+/**
+ * Instantiates a program in one lane and sets its table slots: slots + 0 run, + 1 tail, + 2 … callbacks.
+ * The table grows when it must. Call it between bursts: the slots are live at once.
+ * @throws EtherloomError ERR_JIT_LINK when the core lacks a helper that the program imports.
+ */
+export function instantiateProgram(
+  compiled: CompiledProgram,
+  core: Core,
+  arena: Arena,
+  slots: number,
+): WebAssembly.Instance {
+  const lane = arena.lane(core.lane);
+  const exports = core.exports as unknown as WebAssembly.ModuleImports;
+  const missing = compiled.helpers.filter(name => typeof exports[name] !== 'function');
+  if (missing.length)
+    throw new EtherloomError('ERR_JIT_LINK', `the core has no export ${missing.join(', ')}`, {
+      file: compiled.spec.name,
+    });
+  const instance = new WebAssembly.Instance(compiled.module, {
+    env: {
+      memory: arena.memory,
+      table: core.table,
+      stack: lane.stackTop,
+      lane: core.lane,
+      state: arena.header.lanesAt + core.lane * LaneStateLayout.size,
+      slots,
+    },
+    h: exports,
+  });
+  const need = slots + compiled.slotCount;
+  if (core.table.length < need) core.table.grow(need - core.table.length);
+  core.table.set(slots, instance.exports.run);
+  core.table.set(slots + 1, instance.exports.tail);
+  for (let i = 2; i < compiled.slotCount; i++)
+    core.table.set(slots + i, instance.exports[`callback${i - 2}`]);
+  return instance;
+}
