@@ -1,0 +1,140 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { assembleSpec } from '../../host/bpf/asm/spec.js';
+import { loadElf } from '../../host/bpf/elf/load.js';
+import { parseSpecJson, printSpecJson } from '../../host/bpf/spec_json.js';
+import type { EtherloomError } from '../../host/errors.js';
+import { FIXTURES } from '../fixtures/elf/build.js';
+import { assert, suite } from '../support/suite.js';
+
+const test = suite('elf/spec_json');
+
+const LOOKUP = '18110000 03000000 00000000 00000000\n b700000000000000\t9500000000000000';
+const HASH = { type: 'hash', key: 8, value: 48, max: 1, flags: 0 };
+const refusal = (json: unknown): EtherloomError => {
+  try {
+    parseSpecJson(typeof json === 'string' ? json : JSON.stringify(json), 'spec.json');
+  } catch (error) {
+    return error as EtherloomError;
+  }
+  throw new Error('it was accepted');
+};
+
+test('the external form reads to the letter: hex with white space, maps by the key in imm', () => {
+  const spec = parseSpecJson(JSON.stringify({ type: 'xdp', insns: LOOKUP, maps: { 3: HASH } }), 'spec.json');
+  assert.is(spec.type, 'xdp');
+  assert.is(spec.license, 'GPL');
+  assert.is(spec.insns.length, 4);
+  assert.is(spec.insns[0].imm, 3);
+  assert.equal(spec.maps[3], {
+    name: 'map_3',
+    type: 'hash',
+    keySize: 8,
+    valueSize: 48,
+    maxEntries: 1,
+    flags: 0,
+  });
+});
+
+test('a map type is a name or the number of the kernel', () => {
+  for (const [type, name] of [
+    [1, 'hash'],
+    [11, 'lpm_trie'],
+    ['percpu_array', 'percpu_array'],
+    ['BPF_MAP_TYPE_RINGBUF', 'ringbuf'],
+  ] as const) {
+    const maps = { 3: { ...HASH, type } };
+    assert.is(parseSpecJson(JSON.stringify({ type: 'tc', insns: LOOKUP, maps }), 'x').maps[3].type, name);
+  }
+});
+
+test('every program of the fixtures survives the way to JSON and back', () => {
+  for (const name of ['maps', 'globals', 'calls', 'legacy', 'externs', 'isa_v4'])
+    for (const program of Object.values(
+      loadElf(readFileSync(join(FIXTURES, `${name}.bpf.o`)), name).programs,
+    )) {
+      const text = printSpecJson(program);
+      const back = parseSpecJson(text, name);
+      assert.is(printSpecJson(back), text, 'the same JSON again');
+      const plain = (spec: typeof program) => ({
+        ...spec,
+        btf: undefined,
+        funcs: spec.funcs?.map(f => ({ ...f, typeId: 0 })),
+        maps: Object.fromEntries(
+          Object.entries(spec.maps).map(([key, map]) => [
+            key,
+            { ...map, btf: undefined, inner: map.inner && { ...map.inner, btf: undefined } },
+          ]),
+        ),
+      });
+      assert.equal(plain(back), plain(program));
+    }
+});
+
+test('errors name the path, what was found and what was expected', () => {
+  const cases: [unknown, string, RegExp][] = [
+    ['{"type": ', 'ERR_SPEC_JSON', /no JSON/],
+    [[], 'ERR_SPEC_VALUE', /the document: \[\]/],
+    [{ insns: LOOKUP }, 'ERR_SPEC_VALUE', /type: nothing/],
+    [{ type: 'kprobe', insns: LOOKUP }, 'ERR_SPEC_VALUE', /type: "kprobe".*expected xdp/],
+    [{ type: 'xdp' }, 'ERR_SPEC_VALUE', /insns: nothing/],
+    [{ type: 'xdp', insns: 'zz' }, 'ERR_SPEC_HEX', /insns: "z" after 0 digits/],
+    [{ type: 'xdp', insns: '950000000000' }, 'ERR_SPEC_HEX', /insns: 6 bytes/],
+    [{ type: 'xdp', insns: '' }, 'ERR_SPEC_HEX', /insns: 0 bytes/],
+    [{ type: 'xdp', insns: LOOKUP }, 'ERR_SPEC_MAP', /insns\[0\]: an LDDW of map 3/],
+    [{ type: 'xdp', insns: LOOKUP, maps: { 4: HASH } }, 'ERR_SPEC_MAP', /a key of maps: 4/],
+    [{ type: 'xdp', insns: LOOKUP, maps: { x: HASH } }, 'ERR_SPEC_VALUE', /maps\.x/],
+    [{ type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, key: -1 } } }, 'ERR_SPEC_VALUE', /maps\.3\.key: -1/],
+    [
+      { type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, max: undefined } } },
+      'ERR_SPEC_VALUE',
+      /maps\.3\.max: nothing/,
+    ],
+    [
+      { type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, type: 99 } } },
+      'ERR_SPEC_VALUE',
+      /maps\.3\.type: 99/,
+    ],
+    [
+      { type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, inner: { ...HASH, inner: HASH } } } },
+      'ERR_SPEC_VALUE',
+      /maps\.3\.inner\.inner/,
+    ],
+  ];
+  for (const [json, code, message] of cases) {
+    const error = refusal(json);
+    assert.is(error.code, code, error.message);
+    assert.match(error.message, message);
+    assert.ok(error.file && error.expected);
+  }
+});
+
+test('assembly text becomes a program with maps, functions and its own lines', () => {
+  const spec = assembleSpec(
+    `.program socket_filter counter
+     .map hits array key=4 value=8 max=2
+     r2 = r10
+     r2 += -4
+     *(u32 *)(r2 +0) = 1
+     r1 = map[hits]
+     call bpf_map_lookup_elem
+     if r0 == 0 goto out
+     r1 = r0
+     call bump
+out: r0 = 0
+     exit
+bump:
+     r0 = *(u64 *)(r1 +0)
+     exit`,
+    { file: 'counter.s' },
+  );
+  assert.is(spec.type, 'socket_filter');
+  assert.is(spec.name, 'counter');
+  assert.is(spec.maps[1].maxEntries, 2);
+  assert.equal(
+    spec.funcs?.map(f => f.name),
+    ['main', 'bump'],
+  );
+  assert.is(spec.lines?.find(l => l.insn === 5)?.text, 'call bpf_map_lookup_elem');
+  assert.is(spec.lines?.[0].line, 3);
+});
