@@ -1132,6 +1132,7 @@ export const RECORD_RING_SIZE: u32 = 192;
 export const RECORD_RING_DATA_AT: u32 = 0;
 export const RECORD_RING_BYTES: u32 = 4;
 export const RECORD_RING_MAP_AT: u32 = 8;
+export const RECORD_RING_WAKER_AT: u32 = 12;
 export const RECORD_RING_CONSUMER: u32 = 64;
 export const RECORD_RING_WAITING: u32 = 72;
 export const RECORD_RING_PRODUCER: u32 = 128;
@@ -1147,6 +1148,8 @@ export class RecordRing {
   bytes: u32;
   /** MapHeader this ring belongs to */
   mapAt: u32;
+  /** RecordRing whose `waiting` and `wakes` the reader uses: itself, or the first of several */
+  wakerAt: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -1195,14 +1198,14 @@ export class RecordRing {
   private __pad45: u8;
   private __pad46: u8;
   private __pad47: u8;
-  private __pad48: u8;
-  private __pad49: u8;
-  private __pad50: u8;
-  private __pad51: u8;
   /** Position of the next record to read */
   consumer: u64;
   /** 1 while the reader sleeps on `wakes` */
   waiting: u32;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
   private __pad52: u8;
   private __pad53: u8;
   private __pad54: u8;
@@ -1251,10 +1254,6 @@ export class RecordRing {
   private __pad97: u8;
   private __pad98: u8;
   private __pad99: u8;
-  private __pad100: u8;
-  private __pad101: u8;
-  private __pad102: u8;
-  private __pad103: u8;
   /** Position of the next record to reserve */
   producer: u64;
   /** Held while a record is reserved */
@@ -1263,6 +1262,10 @@ export class RecordRing {
   wakes: u32;
   /** Records that found no room */
   dropped: u64;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
   private __pad104: u8;
   private __pad105: u8;
   private __pad106: u8;
@@ -1299,10 +1302,6 @@ export class RecordRing {
   private __pad137: u8;
   private __pad138: u8;
   private __pad139: u8;
-  private __pad140: u8;
-  private __pad141: u8;
-  private __pad142: u8;
-  private __pad143: u8;
 }
 
 export const TRACE_RING_SIZE: u32 = 192;

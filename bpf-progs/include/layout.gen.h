@@ -198,6 +198,7 @@ struct etherloom_record_ring {
 	__u32 data_at; /* Records; twice `bytes` long, so that a record may run past the end instead of wrapping */
 	__u32 bytes; /* Capacity, a power of two */
 	__u32 map_at; /* MapHeader this ring belongs to */
+	__u32 waker_at; /* RecordRing whose `waiting` and `wakes` the reader uses: itself, or the first of several */
 	__u64 consumer __attribute__((aligned(64))); /* Position of the next record to read */
 	__u32 waiting; /* 1 while the reader sleeps on `wakes` */
 	__u64 producer __attribute__((aligned(64))); /* Position of the next record to reserve */

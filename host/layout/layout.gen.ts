@@ -1324,6 +1324,7 @@ export const RecordRingLayout = {
   dataAt: 0,
   bytes: 4,
   mapAt: 8,
+  wakerAt: 12,
   consumer: 64,
   waiting: 72,
   producer: 128,
@@ -1357,6 +1358,13 @@ export class RecordRingView {
   }
   set mapAt(v: number) {
     this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** RecordRing whose `waiting` and `wakes` the reader uses: itself, or the first of several */
+  get wakerAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set wakerAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
   }
   /** Position of the next record to read */
   get consumer(): bigint {

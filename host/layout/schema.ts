@@ -430,6 +430,7 @@ export const structs: StructSchema[] = [
       ),
       f('bytes', 'u32', 'Capacity, a power of two'),
       f('mapAt', 'u32', 'MapHeader this ring belongs to'),
+      f('wakerAt', 'u32', 'RecordRing whose `waiting` and `wakes` the reader uses: itself, or the first of several'),
       f('consumer', 'u64', 'Position of the next record to read', { cacheLine: true }),
       f('waiting', 'u32', '1 while the reader sleeps on `wakes`'),
       f('producer', 'u64', 'Position of the next record to reserve', { cacheLine: true }),

@@ -3,13 +3,10 @@
 import { copyValueLocked, initValue, lockBucket, unlockBucket } from "./lock";
 import { BPF_EXIST, BPF_F_LOCK, Errno, checkFlags, copyBytes, fail, head } from "./map";
 import {
-  bucketOf, elemKey, elemValue, find, following, giveFree, hashOf, initTable, linkAndUnlock, replaceAndUnlock,
+  bucketOf, elemKey, elemValue, find, following, giveFree, hashOf, linkAndUnlock, replaceAndUnlock,
   reserve, takeFree, takeOut, unreserve, walk,
 } from "./hash_table";
 
-export function hash_init(map: usize): void {
-  initTable(map, head(map).maxEntries + head(map).lanes);
-}
 
 export function hash_lookup_elem(map: usize, key: usize): usize {
   const e = find(map, key);

@@ -5,13 +5,10 @@ import { lane } from "../../core/lane";
 import { lockBucket, unlockBucket } from "./lock";
 import { BPF_EXIST, Errno, checkFlags, copyBytes, fail, head, roundUp8, zeroBytes } from "./map";
 import {
-  bucketOf, elemKey, find, giveFree, hashOf, initTable, laneValues, linkAndUnlock, reserve, takeFree, takeOut,
+  bucketOf, elemKey, find, giveFree, hashOf, laneValues, linkAndUnlock, reserve, takeFree, takeOut,
   unreserve, walk,
 } from "./hash_table";
 
-export function percpu_hash_init(map: usize): void {
-  initTable(map, head(map).maxEntries + head(map).lanes);
-}
 
 export function percpu_hash_lookup_elem(map: usize, key: usize): usize {
   const e = find(map, key);

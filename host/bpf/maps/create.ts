@@ -6,32 +6,46 @@ import { ArrayMap } from './array.js';
 import { checkSpec } from './check.js';
 import { MapError } from './errors.js';
 import { HashMap } from './hash.js';
+import { LpmTrieMap } from './lpm.js';
 import { type BpfMap, type MapPlace, takeId } from './map.js';
 import { PerCpuArrayMap, PerCpuHashMap } from './percpu.js';
-import { allocate } from './storage.js';
+import { PerfEventArrayMap } from './perf.js';
+import { BloomFilterMap, QueueMap } from './queue.js';
+import { CpuMap, DevHashMap, DevMap, XskMap } from './redirect.js';
+import { ArrayOfMaps, HashOfMaps, ProgArrayMap } from './references.js';
+import { RingBufMap } from './ringbuf.js';
+import { allocate, type MapOptions } from './storage.js';
 
-type Build = (spec: MapSpec, place: MapPlace) => BpfMap;
-
-const CLASSES: Partial<Record<MapTypeName, Build>> = {
-  array: (s, p) => new ArrayMap(s, p),
-  percpu_array: (s, p) => new PerCpuArrayMap(s, p),
-  hash: (s, p) => new HashMap(s, p),
-  percpu_hash: (s, p) => new PerCpuHashMap(s, p),
-};
+const CLASSES = {
+  array: ArrayMap,
+  percpu_array: PerCpuArrayMap,
+  hash: HashMap,
+  lru_hash: HashMap,
+  percpu_hash: PerCpuHashMap,
+  lru_percpu_hash: PerCpuHashMap,
+  lpm_trie: LpmTrieMap,
+  queue: QueueMap,
+  stack: QueueMap,
+  bloom_filter: BloomFilterMap,
+  ringbuf: RingBufMap,
+  perf_event_array: PerfEventArrayMap,
+  prog_array: ProgArrayMap,
+  array_of_maps: ArrayOfMaps,
+  hash_of_maps: HashOfMaps,
+  devmap: DevMap,
+  devmap_hash: DevHashMap,
+  cpumap: CpuMap,
+  xskmap: XskMap,
+} as const;
 
 /** The class that stands for each map type. */
-export interface MapClasses {
-  array: ArrayMap;
-  percpu_array: PerCpuArrayMap;
-  hash: HashMap;
-  percpu_hash: PerCpuHashMap;
-}
+export type MapClasses = { [T in keyof typeof CLASSES]: InstanceType<(typeof CLASSES)[T]> };
 export type MapOf<T extends MapTypeName> = T extends keyof MapClasses ? MapClasses[T] : BpfMap;
 
 /**
  * Makes a map in `arena`; `core` is the host's instance of the core. Initial `contents` are written, and the map
  * is frozen when the spec says so; initial `values` (names of programs and maps) are for the loader of a
- * collection to resolve.
+ * collection to resolve. A perf_event_array without max_entries gets one entry per lane, as from libbpf.
  * @throws MapError ERR_MAP_EINVAL, _E2BIG, _ENOTSUPP … as the kernel's map_create
  * @throws EtherloomError ERR_ARENA_FULL when the map region has no room
  */
@@ -39,18 +53,23 @@ export function createMap<T extends MapTypeName>(
   arena: Arena,
   core: Core,
   spec: MapSpec & { type: T },
+  options: MapOptions = {},
 ): MapOf<T> {
-  checkSpec(spec);
-  const build = CLASSES[spec.type];
-  if (!build) throw new MapError('EINVAL', `map "${spec.name}": type ${spec.type} is not supported`);
-  if (spec.contents && (spec.type !== 'array' || spec.contents.length > spec.valueSize * spec.maxEntries))
-    throw new MapError('EINVAL', `map "${spec.name}": ${spec.contents.length} bytes of contents`, {
-      expected: `an array of at least as many`,
+  const full =
+    spec.type === 'perf_event_array' && spec.maxEntries === 0
+      ? { ...spec, maxEntries: arena.header.laneCount + 1 }
+      : spec;
+  checkSpec(full);
+  const { contents } = full;
+  if (contents && (full.type !== 'array' || contents.length > full.valueSize * full.maxEntries))
+    throw new MapError('EINVAL', `map "${full.name}": ${contents.length} bytes of contents`, {
+      expected: 'an array of at least as many',
     });
-  const storage = allocate(arena, spec, takeId(arena));
+  const storage = allocate(arena, full, takeId(arena), options);
   core.exports.map_init(storage.addr);
-  const map = build(spec, { arena, core, storage });
-  if (spec.contents) arena.u8.set(spec.contents, storage.header.dataAt);
-  if (spec.frozen) map.freeze();
+  const build = CLASSES[full.type as keyof typeof CLASSES] as new (spec: MapSpec, place: MapPlace) => BpfMap;
+  const map = new build(full, { arena, core, storage });
+  if (contents) arena.u8.set(contents, storage.header.dataAt);
+  if (full.frozen) map.freeze();
   return map as MapOf<T>;
 }

@@ -165,13 +165,12 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
     const at = this.storage.valueBuf;
     const into = this.arena.u8.subarray(at, at + this.values_.size);
     into.fill(0);
-    if (value instanceof Uint8Array && value.length === this.values_.size) into.set(value);
-    else this.values_.encode(value, into);
+    this.values_.encode(value, into);
   }
 
   /** Address of the value under the key in keyBuf. */
   protected lookup(): number {
-    return this.core.exports.map_lookup_elem(this.addr, this.storage.keyBuf) >>> 0;
+    return this.core.exports.map_lookup_sys(this.addr, this.storage.keyBuf) >>> 0;
   }
 
   protected update(flags: bigint): bigint {

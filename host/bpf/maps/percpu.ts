@@ -4,7 +4,7 @@
  */
 import type { MapSpec } from '../spec.js';
 import { ArrayMap } from './array.js';
-import { type Codec, valueCodec } from './codec.js';
+import { type Codec, putBytes, valueCodec } from './codec.js';
 import { MapError } from './errors.js';
 import { HashTableMap } from './hash.js';
 import type { KeyedMap } from './keyed.js';
@@ -17,6 +17,7 @@ export function lanesCodec(one: Codec, copies: number): Codec {
   return {
     size: stride * copies,
     encode(value, into) {
+      if (value instanceof Uint8Array) return putBytes(value, into);
       if (!Array.isArray(value) || value.length !== copies)
         throw new MapError('EINVAL', 'a per-CPU value', {
           expected: `an array of ${copies} values: one per lane and the host's`,
@@ -98,7 +99,7 @@ export class PerCpuArrayMap<V = unknown> extends ArrayMap<V[]> implements PerCpu
     return sumOf(this, key);
   }
   protected override lookup(): number {
-    return this.core.exports.map_lookup_all(this.addr, this.storage.keyBuf) >>> 0;
+    return this.core.exports.map_lookup_sys(this.addr, this.storage.keyBuf) >>> 0;
   }
   protected override copyOut(at: number): Uint8Array {
     return gather(this, this.#place, at);
@@ -128,7 +129,7 @@ export class PerCpuHashMap<K = unknown, V = unknown> extends HashTableMap<K, V[]
     return sumOf(this, key);
   }
   protected override lookup(): number {
-    return this.core.exports.map_lookup_all(this.addr, this.storage.keyBuf) >>> 0;
+    return this.core.exports.map_lookup_sys(this.addr, this.storage.keyBuf) >>> 0;
   }
   protected override copyOut(at: number): Uint8Array {
     return gather(this, this.#place, at);

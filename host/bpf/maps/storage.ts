@@ -4,7 +4,13 @@
  * assembly/bpf/maps reads what is written here; the core's map_init then builds free lists and the like.
  */
 import { randomBytes } from 'node:crypto';
-import { MapHeaderLayout, MapHeaderView, MapType } from '../../layout/layout.gen.js';
+import {
+  MapHeaderLayout,
+  MapHeaderView,
+  MapType,
+  RecordRingLayout,
+  RecordRingView,
+} from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { MapSpec } from '../spec.js';
 import { isHashTable, isPerCpu, spinLockOffset } from './check.js';
@@ -16,6 +22,14 @@ const powerOfTwoFrom = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(
 
 /** Bytes before the key in an element of a hash table (assembly/bpf/maps/hash_table.ts). */
 export const ELEM_KEY = 16;
+
+/** Bytes of one lane's ring of a perf_event_array. */
+const PERF_BYTES = 64 << 10;
+
+export interface MapOptions {
+  /** perf_event_array: bytes of each lane's ring, a power of two. Default 64 KiB. */
+  perfBytes?: number;
+}
 
 export interface Storage {
   addr: number;
@@ -105,17 +119,121 @@ function planArray(spec: MapSpec, copies: number, plan: Plan): Fill {
   };
 }
 
-function planParts(spec: MapSpec, copies: number, plan: Plan): Fill {
-  if (isHashTable(spec.type)) return planHash(spec, copies, plan);
-  return planArray(spec, copies, plan);
+/** Bits that the root table of a trie takes at once: as many as there are prefixes to tell apart, at most 16. */
+function rootBits(spec: MapSpec): number {
+  const wanted = spec.maxEntries <= 256 ? 8 : spec.maxEntries <= 4096 ? 12 : 16;
+  return Math.min(wanted, (spec.keySize - 4) * 8);
+}
+
+/** Nodes of a trie: one per prefix is the worst case; large tables get fewer, and -ENOMEM should they run out. */
+const trieNodes = (entries: number): number =>
+  entries <= 65536 ? entries : 65536 + Math.ceil((entries - 65536) / 2);
+
+function planTrie(spec: MapSpec, plan: Plan): Fill {
+  const bits = rootBits(spec);
+  const nodes = trieNodes(spec.maxEntries);
+  const nodeBytes = roundUp(136 + spec.keySize - 4, 64);
+  const valueAt = roundUp8(8 + spec.keySize);
+  const stride = elementStride(valueAt + roundUp8(spec.valueSize));
+  const total = spec.maxEntries + 1;
+  const rootAt = plan.take(8 * 2 ** bits);
+  const nodesAt = plan.take(nodes * nodeBytes);
+  const dataAt = plan.take(total * stride);
+  return (base, h) => {
+    Object.assign(h, {
+      dataAt: base + dataAt,
+      dataBytes: total * stride,
+      stride,
+      aux0: base + rootAt,
+      aux1: bits,
+      aux2: base + nodesAt,
+      aux3: valueAt,
+      state3: nodes,
+    });
+  };
+}
+
+function planQueue(spec: MapSpec, plan: Plan): Fill {
+  const stride = roundUp8(spec.valueSize);
+  const bytes = (spec.maxEntries + 1) * stride;
+  const dataAt = plan.take(bytes);
+  return (base, h) => {
+    Object.assign(h, { dataAt: base + dataAt, dataBytes: bytes, stride });
+  };
+}
+
+/** Sizes as bloom_map_alloc computes them: 7/5 bits per hash and entry, a power of two. */
+function planBloom(spec: MapSpec, plan: Plan): Fill {
+  const hashes = spec.extra || 5;
+  const bits = Math.min(
+    2 ** 31,
+    powerOfTwoFrom(Math.max(64, Math.floor((spec.maxEntries * hashes) / 5) * 7)),
+  );
+  const seeds = Math.ceil(spec.valueSize / 4) + 2;
+  const seedsAt = plan.take(seeds * 2 * 8);
+  const dataAt = plan.take(bits / 8);
+  return (base, h, arena) => {
+    Object.assign(h, {
+      dataAt: base + dataAt,
+      dataBytes: bits / 8,
+      aux0: hashes,
+      aux1: bits - 1,
+      aux2: base + seedsAt,
+    });
+    writeSeeds(arena, base + seedsAt, seeds * 2, (spec.flags & MapFlag.ZERO_SEED) !== 0);
+  };
+}
+
+/** `count` rings of `bytes` each; the storage is twice that (assembly/bpf/maps/records.ts). */
+function planRecords(count: number, bytes: number, plan: Plan): Fill {
+  const ringsAt = plan.take(RecordRingLayout.size * count);
+  const dataAt = plan.take(bytes * 2 * count, 4096);
+  return (base, h, arena) => {
+    Object.assign(h, { dataAt: base + dataAt, dataBytes: bytes * 2 * count, aux0: base + ringsAt });
+    for (let i = 0; i < count; i++)
+      Object.assign(new RecordRingView(arena.dv, base + ringsAt + i * RecordRingLayout.size), {
+        dataAt: base + dataAt + i * bytes * 2,
+        bytes,
+        mapAt: base,
+        wakerAt: base + ringsAt,
+      });
+  };
+}
+
+function planSlots(spec: MapSpec, plan: Plan): Fill {
+  const dataAt = plan.take(8 * spec.maxEntries);
+  return (base, h) => {
+    Object.assign(h, { dataAt: base + dataAt, dataBytes: 8 * spec.maxEntries, stride: 8 });
+  };
+}
+
+function planParts(spec: MapSpec, copies: number, plan: Plan, options: MapOptions): Fill {
+  switch (spec.type) {
+    case 'array':
+    case 'percpu_array':
+      return planArray(spec, copies, plan);
+    case 'lpm_trie':
+      return planTrie(spec, plan);
+    case 'queue':
+    case 'stack':
+      return planQueue(spec, plan);
+    case 'bloom_filter':
+      return planBloom(spec, plan);
+    case 'ringbuf':
+      return planRecords(1, spec.maxEntries, plan);
+    case 'perf_event_array':
+      return planRecords(copies, options.perfBytes ?? PERF_BYTES, plan);
+    default:
+      return isHashTable(spec.type) ? planHash(spec, copies, plan) : planSlots(spec, plan);
+  }
 }
 
 /** Takes the block and fills the header. @throws EtherloomError ERR_ARENA_FULL */
-export function allocate(arena: Arena, spec: MapSpec, id: number): Storage {
+export function allocate(arena: Arena, spec: MapSpec, id: number, options: MapOptions): Storage {
   const copies = arena.header.laneCount + 1;
   const lock = spinLockOffset(spec);
   const plan = new Plan();
-  const fill = planParts(spec, copies, plan);
+  const fill = planParts(spec, copies, plan, options);
   const keyBuf = plan.take(spec.keySize);
   const nextBuf = plan.take(spec.keySize);
   const valueBuf = plan.take(roundUp8(Math.max(8, spec.valueSize)) * (isPerCpu(spec.type) ? copies : 1));
