@@ -33,3 +33,8 @@ export function setRedirect(k: u32, t: u32, slot: u32, map: u32, f: u64): void {
 @inline export function clearRedirect(): void {
   kind = RedirectKind.NONE;
 }
+
+/** For tests of the loop: a hand-made program imports this as its redirect helper. */
+export function redirect_set(k: u32, t: u32, slot: u32, map: u32, f: u64): void {
+  setRedirect(k, t, slot, map, f);
+}

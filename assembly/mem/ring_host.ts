@@ -53,7 +53,7 @@ export function ring_turn_numbers(producer: u32, consumer: u32, total: u32, burs
   const p = ringAt(producer);
   const c = ringAt(consumer);
   for (let i: u32 = 0; i < total; ) {
-    const n = reserve(p, burst);
+    const n = reserve(p, total - i < burst ? total - i : burst);
     for (let k: u32 = 0; k < n; k++) push(p, i + k, ~(i + k), i + k);
     submit(p);
     const m = peek(c, burst);

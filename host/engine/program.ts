@@ -98,6 +98,10 @@ export function installProgram(core: Core, arena: Arena, slots: number, program:
       expected: 'a module with the imports of host/bpf/jit/compiled.ts',
     });
   }
+  if (typeof exports.run !== 'function')
+    throw new EtherloomError('ERR_PROGRAM_INSTANCE', 'a program without entry', {
+      expected: 'an export named run',
+    });
   table.set(slots, exports.run as () => bigint);
   if (program.slotCount > 1) table.set(slots + 1, (exports.tail ?? exports.run) as () => bigint);
 }
