@@ -29,7 +29,9 @@ import {
 } from './program.js';
 import { recoverLane } from './recover.js';
 import type { EngineReport, SwapReport } from './report.js';
+import { Routes } from './routes.js';
 import { type LaneCrash, Supervisor } from './supervisor.js';
+import { TraceLog } from './trace.js';
 
 /** Where a program can be attached, by the name of its hook. */
 export type HookName = 'xdp' | 'tc_ingress' | 'socket_filter';
@@ -89,6 +91,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly nics: readonly Nic[];
   readonly fabric: Fabric;
   readonly inline: boolean;
+  /** What bpf_fib_lookup and bpf_redirect_neigh read. */
+  readonly routes: Routes;
   readonly #options: EngineOptions;
   readonly #slots: SlotAllocator;
   readonly #programs = new Map<number, PlacedProgram>();
@@ -96,6 +100,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #swaps: SwapReport[] = [];
   readonly #inlineCrashes: LaneCrash[] = [];
   #nextId = 1;
+  #trace: TraceLog | undefined;
   #lanes: Lane[] = [];
   #supervisor: Supervisor | undefined;
   #state: State = 'new';
@@ -122,6 +127,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       });
     this.arena = Arena.create({ ringBytes: ringBytes(options, lanes, ringSlots), ...options });
     createFramePool(this.arena);
+    this.routes = new Routes(this.arena);
     this.core = instantiateCore(this.arena, lanes);
     this.#slots = new SlotAllocator(Math.max(this.arena.header.tableBase, this.core.table.length));
     this.nics = [...options.nics];
@@ -139,6 +145,11 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** Makes an engine; nothing runs yet. @throws EtherloomError ERR_ENGINE_OPTIONS, ERR_ARENA_*, ERR_NIC_*, ERR_CORE_MISSING */
   static async create(options: EngineOptions): Promise<Engine> {
     return new Engine(options);
+  }
+
+  /** What programs print with bpf_trace_printk, as an async iterator. Opened at first use: lines before are not kept. */
+  get trace(): TraceLog {
+    return (this.#trace ??= new TraceLog(this.arena));
   }
 
   get state(): State {

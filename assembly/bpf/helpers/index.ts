@@ -22,3 +22,5 @@ export { strncmp, strtol, strtoul } from "./number";
 export { redirect_neigh } from "./redirect";
 export { clone_redirect } from "./skb_redirect";
 export { trace_printk, trace_vprintk } from "./trace";
+export { skb_event_output, xdp_event_output } from "./events";
+export { redirect_map } from "./redirect_map";
