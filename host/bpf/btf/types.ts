@@ -94,31 +94,38 @@ export function findType(btf: Btf, name: string, kind: BtfType['kind']): number 
   return id < 0 ? undefined : id;
 }
 
+/** bitOffset counts from the outermost structure. */
 export interface PlacedMember extends BtfMember {
-  /** Dotted path from the outermost structure; members of anonymous structures keep the outer path. */
-  path: string;
   /** Size of the member's type in bytes. */
   size: number;
 }
+
+/** Members that one structure may have once anonymous ones are opened. */
+const MAX_MEMBERS = 100_000;
 
 /**
  * Members of a structure with their places counted from its start, anonymous inner ones opened as C does.
  * @throws EtherloomError ERR_BTF_TYPE when the type is no structure or contains itself
  */
-export function layout(btf: Btf, id: number, depth = 0): PlacedMember[] {
-  const type = resolve(btf, id);
-  if (type.kind !== 'struct' && type.kind !== 'union')
-    throw badType(id, `is a ${type.kind}`, 'a struct or union');
-  if (depth > MAX_DEPTH) throw badType(id, 'contains itself', 'finite nesting');
-  return type.members.flatMap(member => {
-    const inner = resolve(btf, member.type);
-    if (member.name === '' && (inner.kind === 'struct' || inner.kind === 'union'))
-      return layout(btf, member.type, depth + 1).map(m => ({
-        ...m,
-        bitOffset: m.bitOffset + member.bitOffset,
-      }));
-    return [{ ...member, path: member.name, size: sizeOf(btf, member.type) }];
-  });
+export function layout(btf: Btf, id: number): PlacedMember[] {
+  const out: PlacedMember[] = [];
+  let visited = 0;
+  const collect = (inner: number, base: number, depth: number): void => {
+    const type = resolve(btf, inner);
+    if (type.kind !== 'struct' && type.kind !== 'union')
+      throw badType(inner, `is a ${type.kind}`, 'a struct or union');
+    if (depth > MAX_DEPTH) throw badType(inner, 'contains itself', 'finite nesting');
+    for (const member of type.members) {
+      if (++visited > MAX_MEMBERS) throw badType(inner, 'has too many members', `at most ${MAX_MEMBERS}`);
+      const bitOffset = base + member.bitOffset;
+      const { kind } = resolve(btf, member.type);
+      if (member.name === '' && (kind === 'struct' || kind === 'union'))
+        collect(member.type, bitOffset, depth + 1);
+      else out.push({ ...member, bitOffset, size: sizeOf(btf, member.type) });
+    }
+  };
+  collect(id, 0, 0);
+  return out;
 }
 
 /** Prototype of a FUNC, or undefined when the type is none. */

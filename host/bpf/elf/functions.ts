@@ -102,10 +102,10 @@ export class Functions {
     next: ElfSymbol | undefined,
     text: boolean,
   ): ElfFunction {
-    const until = next?.value ?? section.size;
+    const until = Math.min(next?.value ?? section.size, section.size);
     const size = symbol.size || until - symbol.value;
     const end = symbol.value + size;
-    if (symbol.value % INSN_BYTES || size % INSN_BYTES || size === 0 || end > until)
+    if (symbol.value % INSN_BYTES || size % INSN_BYTES || size <= 0 || end > until)
       throw this.object.fail(
         'ERR_ELF_FUNCTION',
         `function ${symbol.name} occupies bytes ${symbol.value}–${end} of ${section.name}`,

@@ -1,0 +1,235 @@
+/**
+ * BTF types and map definitions as C: for `etherloom maps` and for errors.
+ */
+import type { CollectionSpec, MapSpec } from '../spec.js';
+import type { Btf, BtfType } from './btf.js';
+import { nameOf, typeOf } from './types.js';
+
+const MAX_DEPTH = 16;
+/** Longest text of one type; hostile BTF could ask for any length. */
+const MAX_STEPS = 10_000;
+
+/** `struct flow_key`, `__u32`, `char[16]`, `int (*)(void *)`: the type's name as a declaration writes it. */
+export const typeName = (btf: Btf, id: number): string => new Declarator(btf).declare(id, '', 0).trimEnd();
+
+/** `__u32 a[4]`: a declaration of `name`. */
+export const declaration = (btf: Btf, id: number, name: string): string =>
+  new Declarator(btf).declare(id, name, 0);
+
+/** C reads declarations from the name outwards; so are they built. */
+class Declarator {
+  private steps = 0;
+
+  constructor(private readonly btf: Btf) {}
+
+  declare(id: number, name: string, depth: number): string {
+    const { btf } = this;
+    if (depth > MAX_DEPTH || ++this.steps > MAX_STEPS) return `… ${name}`;
+    const type = typeOf(btf, id);
+    const next = depth + 1;
+    switch (type.kind) {
+      case 'void':
+        return `void ${name}`;
+      case 'ptr': {
+        const target = typeOf(btf, type.type).kind;
+        return this.declare(
+          type.type,
+          target === 'array' || target === 'func_proto' ? `(*${name})` : `*${name}`,
+          next,
+        );
+      }
+      case 'array':
+        return this.declare(type.type, `${name}[${type.count || ''}]`, next);
+      case 'func_proto': {
+        const params = type.params.map(p =>
+          p.type === 0 && p.name === '' ? '...' : this.declare(p.type, p.name, next).trimEnd(),
+        );
+        return this.declare(type.ret, `${name}(${params.join(', ') || 'void'})`, next);
+      }
+      case 'const':
+      case 'volatile':
+      case 'restrict': {
+        // A qualified pointer has its word after the star.
+        if (typeOf(btf, type.type).kind === 'ptr')
+          return this.declare(type.type, `${type.kind} ${name}`, next);
+        return `${type.kind === 'restrict' ? '' : `${type.kind} `}${this.declare(type.type, name, next)}`;
+      }
+      case 'type_tag':
+        return this.declare(type.type, name, next);
+      case 'struct':
+      case 'union':
+      case 'enum':
+      case 'fwd':
+        return `${keyword(type)} ${nameOf(type) || '{…}'} ${name}`;
+      case 'func':
+      case 'var':
+        return this.declare(type.type, name || type.name, next);
+      default:
+        return `${nameOf(type)} ${name}`;
+    }
+  }
+}
+
+const keyword = (type: BtfType): string =>
+  type.kind === 'fwd' ? (type.union ? 'union' : 'struct') : type.kind;
+
+/** Full definition of a struct, union, enum or typedef, one member a line, with byte offsets as comments. */
+export function definition(btf: Btf, id: number): string {
+  const type = typeOf(btf, id);
+  switch (type.kind) {
+    case 'struct':
+    case 'union':
+      return `${type.kind}${type.name ? ` ${type.name}` : ''} {\n${body(btf, type, 1, 0, { left: MAX_STEPS })}}; /* ${type.size} bytes */\n`;
+    case 'enum': {
+      const values = type.values.map(v => `\t${v.name} = ${v.value},\n`).join('');
+      return `enum${type.name ? ` ${type.name}` : ''} {\n${values}}; /* ${type.size} bytes */\n`;
+    }
+    case 'typedef':
+      return `typedef ${declaration(btf, type.type, type.name)};\n`;
+    default:
+      return `${typeName(btf, id)};\n`;
+  }
+}
+
+function body(
+  btf: Btf,
+  type: Extract<BtfType, { kind: 'struct' | 'union' }>,
+  indent: number,
+  base: number,
+  budget: { left: number },
+): string {
+  const tabs = '\t'.repeat(indent);
+  return type.members
+    .map(member => {
+      const inner = typeOf(btf, member.type);
+      const at = base + member.bitOffset;
+      const opened = (inner.kind === 'struct' || inner.kind === 'union') && inner.name === '';
+      if (opened && indent < MAX_DEPTH && --budget.left > 0)
+        return `${tabs}${inner.kind} {\n${body(btf, inner, indent + 1, at, budget)}${tabs}}${member.name ? ` ${member.name}` : ''};\n`;
+      const field = member.bitSize ? ` : ${member.bitSize}` : '';
+      const place = at % 8 ? `${Math.floor(at / 8)}.${at % 8}` : `${at / 8}`;
+      return `${tabs}${declaration(btf, member.type, member.name).trimEnd()}${field}; /* ${place} */\n`;
+    })
+    .join('');
+}
+
+/** One map as the BTF definition that would make it. */
+export function formatMap(spec: MapSpec): string {
+  const lines = [`__uint(type, BPF_MAP_TYPE_${spec.type.toUpperCase()});`];
+  const side = (what: 'key' | 'value', id: number | undefined, size: number): void => {
+    if (spec.btf && id) lines.push(`__type(${what}, ${typeName(spec.btf.types, id)});`);
+    else if (size) lines.push(`__uint(${what}_size, ${size});`);
+  };
+  side('key', spec.btf?.keyId, spec.keySize);
+  const data = spec.btf && typeOf(spec.btf.types, spec.btf.valueId).kind === 'datasec';
+  side('value', data ? undefined : spec.btf?.valueId, spec.valueSize);
+  lines.push(`__uint(max_entries, ${spec.maxEntries});`);
+  if (spec.flags) lines.push(`__uint(map_flags, ${spec.flags});`);
+  if (spec.extra) lines.push(`__ulong(map_extra, ${spec.extra});`);
+  if (spec.pinning === 'by_name') lines.push('__uint(pinning, LIBBPF_PIN_BY_NAME);');
+  if (spec.inner) lines.push(`__array(values, ${formatMap(spec.inner).replaceAll('\n', '\n\t')});`);
+  const values = spec.values?.map(v => `[${v.key}] = &${v.name}`).join(', ');
+  const head = `struct {\n${lines.map(l => `\t${l}\n`).join('')}}`;
+  return values ? `${head} /* .values = { ${values} } */` : head;
+}
+
+/** What `etherloom maps OBJ` shows of one map. Plain data, fit for --json. */
+export interface MapSummary {
+  name: string;
+  type: string;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  flags: number;
+  /** C names of key and value where BTF has them. */
+  key?: string;
+  value?: string;
+  frozen: boolean;
+  /** Variables of a data section: name, C type, offset, size. */
+  variables?: { name: string; type: string; offset: number; size: number }[];
+  inner?: MapSummary;
+  values?: { key: number; name: string }[];
+  /** Programs that refer to it. */
+  usedBy: string[];
+}
+
+/** Every map of a collection in order of definition. */
+export function summarizeMaps(collection: CollectionSpec): MapSummary[] {
+  return Object.values(collection.maps).map(spec => {
+    const users = Object.values(collection.programs).filter(p => Object.values(p.maps).includes(spec));
+    return summarize(
+      spec,
+      users.map(p => p.name),
+    );
+  });
+}
+
+function summarize(spec: MapSpec, usedBy: string[]): MapSummary {
+  const summary: MapSummary = {
+    name: spec.name,
+    type: spec.type,
+    keySize: spec.keySize,
+    valueSize: spec.valueSize,
+    maxEntries: spec.maxEntries,
+    flags: spec.flags,
+    frozen: spec.frozen ?? false,
+    usedBy,
+  };
+  if (spec.btf) {
+    const { types, keyId, valueId } = spec.btf;
+    if (keyId) summary.key = typeName(types, keyId);
+    const value = typeOf(types, valueId);
+    if (value.kind === 'datasec')
+      summary.variables = value.vars.map(entry => {
+        const variable = typeOf(types, entry.type);
+        return {
+          name: nameOf(variable),
+          type: variable.kind === 'var' ? typeName(types, variable.type) : typeName(types, entry.type),
+          offset: entry.offset,
+          size: entry.size,
+        };
+      });
+    else if (valueId) summary.value = typeName(types, valueId);
+  }
+  if (spec.inner) summary.inner = summarize(spec.inner, []);
+  if (spec.values) summary.values = spec.values;
+  return summary;
+}
+
+/** Definitions of every map of a collection, and of the structures that their keys and values name. */
+export function formatMaps(collection: CollectionSpec): string {
+  const structures = new Map<string, string>();
+  const note = (btf: Btf, id: number, depth: number): void => {
+    if (depth > MAX_DEPTH) return;
+    const type = typeOf(btf, id);
+    if ('type' in type && type.kind !== 'func') note(btf, type.type, depth + 1);
+    const named =
+      type.kind === 'struct' || type.kind === 'union' || type.kind === 'enum' || type.kind === 'typedef';
+    if (!named || type.name === '') return;
+    const key = `${type.kind} ${type.name}`;
+    if (structures.has(key)) return;
+    structures.set(key, '');
+    if (type.kind === 'struct' || type.kind === 'union')
+      for (const m of type.members) note(btf, m.type, depth + 1);
+    const text = definition(btf, id);
+    structures.delete(key);
+    structures.set(key, text);
+  };
+  const maps = Object.values(collection.maps).map(spec => {
+    for (const id of spec.btf ? [spec.btf.keyId, spec.btf.valueId] : [])
+      if (spec.btf && id && typeOf(spec.btf.types, id).kind !== 'datasec') note(spec.btf.types, id, 0);
+    const value = spec.btf && typeOf(spec.btf.types, spec.btf.valueId);
+    if (spec.btf && value?.kind === 'datasec') {
+      const variables = value.vars.map(
+        v => `\t${declaration(spec.btf!.types, v.type, '').trim()}; /* ${v.offset} */\n`,
+      );
+      return `${dataHeading(spec)}\nstruct {\n${variables.join('')}}\n`;
+    }
+    if (spec.contents) return `${dataHeading(spec)}\n`;
+    return `${formatMap(spec)} ${spec.name} SEC(".maps");\n`;
+  });
+  return [...structures.values(), ...maps].join('\n');
+}
+
+const dataHeading = (spec: MapSpec): string =>
+  `/* ${spec.name}: ${spec.valueSize} bytes${spec.frozen ? ', read-only' : ''} */`;
