@@ -122,7 +122,9 @@ export class Analyser {
       transfer: pass.transfer,
       states: pass.states,
       slots,
-      usesFrame: left.escapes || left.memory.length > 0 || left.accesses.length > 0,
+      // Guarded: every call takes a frame, so that recursion ends with the stack.
+      usesFrame:
+        program.mode === 'guarded' || left.escapes || left.memory.length > 0 || left.accesses.length > 0,
       params: pass.live.liveIn[0] & 0b111110,
       entryArgs: args,
       calls: pass.calls(),

@@ -100,7 +100,8 @@ interface Needs {
 
 function findNeeds(program: Program, all: readonly FunctionAnalysis[]): Needs {
   const needs: Needs = { imports: new Set(), packetLoads: false, tailCalls: new Set(), handsFp: new Set() };
-  for (const name of program.guardedHelpers.values()) needs.imports.add(name);
+  for (const name of [...program.guardedHelpers.values(), ...program.callxHelpers.values()])
+    needs.imports.add(name);
   for (const fn of all)
     fn.each((pc, insn, state) => {
       if ((insn.op & 7) === 0 && ((insn.op & 0xe0) === Mode.ABS || (insn.op & 0xe0) === Mode.IND))
@@ -302,7 +303,7 @@ class Compiler {
 let signatures: Map<string, { args: string; result: string }> | undefined;
 
 /** Wasm signature of every export that a helper may be called through, typed map operations included. */
-function helperSignatures(): ReadonlyMap<string, { args: string; result: string }> {
+export function helperSignatures(): ReadonlyMap<string, { args: string; result: string }> {
   return (signatures ??= loadSignatures());
 }
 
@@ -350,8 +351,8 @@ export function compileProgram(verified: VerifiedProgram, maps: MapBinding): Com
 export interface GuardedOptions {
   /** Helpers by number: name of an import `(i64 × 5) → i64` of module "h". */
   helpers?: ReadonlyMap<number, string>;
-  /** Accept CALLX. */
-  callx?: boolean;
+  /** Accept CALLX, which calls one of these by the number in a register. */
+  callx?: ReadonlyMap<number, string>;
 }
 
 /**
@@ -360,6 +361,6 @@ export interface GuardedOptions {
  */
 export function compileGuarded(spec: ProgramSpec, options: GuardedOptions = {}): CompiledProgram {
   const started = performance.now();
-  checkWellformed(spec.insns, spec.name, { callx: options.callx });
-  return build(makeProgram(spec, 'guarded', noFacts, {}, options.helpers), undefined, started);
+  checkWellformed(spec.insns, spec.name, { callx: options.callx !== undefined });
+  return build(makeProgram(spec, 'guarded', noFacts, {}, options.helpers, options.callx), undefined, started);
 }

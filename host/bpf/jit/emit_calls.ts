@@ -286,7 +286,7 @@ function emitCallx(e: FunctionEmitter, pc: number, insn: Insn): void {
   e.push(e.view(pc, reg), reg);
   f.set(id);
   f.op(Op.block).byte(0x40);
-  for (const [number, name] of unit.program.guardedHelpers) {
+  for (const [number, name] of unit.program.callxHelpers) {
     f.get(id).i64(BigInt(number)).op(Op.i64_eq).op(Op.if).byte(0x40);
     for (let r = 1; r <= 5; r++) e.push(e.view(pc, r), r);
     f.op1(Op.call, unit.imports.get(name)!).set(r0).op1(Op.br, 1).op(Op.end);

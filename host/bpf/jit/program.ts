@@ -41,6 +41,8 @@ export interface Program {
   hasExport(name: string): boolean;
   /** Guarded mode: helpers by number, each `(i64 × 5) → i64`. */
   guardedHelpers: ReadonlyMap<number, string>;
+  /** Guarded mode: helpers that CALLX reaches, by number. */
+  callxHelpers: ReadonlyMap<number, string>;
 }
 
 let exported: ReadonlySet<string> | undefined;
@@ -57,6 +59,7 @@ export function makeProgram(
   facts: JitFacts,
   maps: MapBinding,
   guardedHelpers: ReadonlyMap<number, string> = new Map(),
+  callxHelpers: ReadonlyMap<number, string> = new Map(),
 ): Program {
   const byAddress = new Map(Object.values(maps).map(m => [BigInt(m.addr), m]));
   const frozen = frozenBytes(maps);
@@ -67,6 +70,7 @@ export function makeProgram(
     facts,
     maps,
     guardedHelpers,
+    callxHelpers,
     mapAt: addr => byAddress.get(addr),
     constantBytes(addr, size) {
       const holder = frozen.find(r => addr >= r.lo && addr + BigInt(size) <= r.lo + BigInt(r.bytes.length));

@@ -27,6 +27,9 @@ function registryOf(arena: Arena): { byAddr: Map<number, BpfMap>; nextId: number
 export const takeId = (arena: Arena): number => registryOf(arena).nextId++;
 export const mapAt = (arena: Arena, addr: number): BpfMap | undefined => registryOf(arena).byAddr.get(addr);
 
+/** Types whose elements lie at dataAt + index * stride. */
+const ARRAYS: ReadonlySet<MapTypeName> = new Set(['array', 'percpu_array', 'prog_array']);
+
 export abstract class BpfMap implements BoundMap {
   readonly spec: MapSpec;
   readonly arena: Arena;
@@ -74,6 +77,17 @@ export abstract class BpfMap implements BoundMap {
   }
   get frozen(): boolean {
     return this.#frozen;
+  }
+
+  /** Of array types, so that the JIT can bake them into code (BoundMap). */
+  get dataAt(): number | undefined {
+    return ARRAYS.has(this.spec.type) ? this.header.dataAt : undefined;
+  }
+  get stride(): number | undefined {
+    return ARRAYS.has(this.spec.type) ? this.header.stride : undefined;
+  }
+  get laneStride(): number | undefined {
+    return ARRAYS.has(this.spec.type) ? this.header.laneStride : undefined;
   }
 
   /** BPF_MAP_FREEZE: from now on the host may not write (programs are held by the verifier). */
@@ -125,5 +139,10 @@ export abstract class BpfMap implements BoundMap {
 
 /** What the compiler needs of maps: any record of maps by the keys of ProgramSpec.maps. */
 export function mapBinding(maps: Readonly<Record<number, BpfMap>>): MapBinding {
-  return Object.fromEntries(Object.entries(maps).map(([key, m]) => [key, { spec: m.spec, addr: m.addr }]));
+  return Object.fromEntries(
+    Object.entries(maps).map(([key, { spec, addr, dataAt, stride, laneStride }]) => [
+      key,
+      { spec, addr, dataAt, stride, laneStride },
+    ]),
+  );
 }
