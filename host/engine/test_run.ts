@@ -46,6 +46,8 @@ export interface TestPacket {
   ctx: number;
   /** Copies the packet in and sets the context anew. */
   reset(): void;
+  /** Before a repeat: the context's packet pointers as after reset, the bytes as they are. */
+  rewind(): void;
   /** The packet as the context describes it now. */
   read(): Uint8Array;
   free(): void;
@@ -76,25 +78,31 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
   };
   if (isXdp) {
     const xdp = new XdpContextView(arena.dv, ctx);
-    const reset = (): void => {
-      clear();
+    const rewind = (): void => {
       xdp.data = start;
       xdp.dataMeta = start;
       xdp.dataEnd = start + data.length;
+    };
+    const reset = (): void => {
+      clear();
+      rewind();
       xdp.ingressIfindex = IFINDEX;
       xdp.hardStart = page;
       xdp.frameEnd = page + PAGE - SHARED_INFO;
     };
-    return { ctx, reset, free, read: () => arena.u8.slice(xdp.data, xdp.dataEnd) };
+    return { ctx, reset, rewind, free, read: () => arena.u8.slice(xdp.data, xdp.dataEnd) };
   }
   const skb = new SkBuffView(arena.dv, ctx);
   const skip = type === 'tc' ? 0 : ETH_HLEN;
-  const reset = (): void => {
-    clear();
+  const rewind = (): void => {
     skb.data = start + skip;
     skb.dataMeta = start + skip;
     skb.dataEnd = start + data.length;
     skb.len = data.length - skip;
+  };
+  const reset = (): void => {
+    clear();
+    rewind();
     skb.wireLen = data.length;
     skb.protocol = data[12] | (data[13] << 8);
     skb.ifindex = IFINDEX;
@@ -102,7 +110,7 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     skb.hardStart = page;
     skb.frameEnd = page + PAGE - SHARED_INFO;
   };
-  return { ctx, reset, free, read: () => arena.u8.slice(skb.data - skip, skb.dataEnd) };
+  return { ctx, reset, rewind, free, read: () => arena.u8.slice(skb.data - skip, skb.dataEnd) };
 }
 
 /** Runs the program in table slot `slot` of `core` on the calling thread. */
