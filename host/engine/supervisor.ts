@@ -257,7 +257,9 @@ export class Supervisor extends EventEmitter {
     const pausedMs = await this.#paused(i, () => {
       packetsLost = recoverLane(this.arena, this.fabric, i);
     });
-    const deaths = Date.now() - lane.startedMs < 1000 ? lane.deaths + 1 : 1;
+    // A lane that was ended on purpose is no sign of a program that kills every lane.
+    const asked = lane.killed === 'terminated';
+    const deaths = asked ? 0 : Date.now() - lane.startedMs < 1000 ? lane.deaths + 1 : 1;
     const replaced = !this.#stopping && deaths <= this.options.restarts;
     const how = lane.killed ?? (threw ? 'threw' : 'terminated');
     const reason =
