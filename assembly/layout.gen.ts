@@ -112,12 +112,12 @@ export const enum DropReason {
   NO_FRAME = 15,
   BAD_DESCRIPTOR = 16,
   LANE_CRASHED = 17,
+  REDIRECT_NO_NEIGHBOUR = 18,
 }
 
 /** Bits of Port.flags. */
 export const enum PortFlag {
   UP = 1,
-  SINK = 2,
 }
 
 /** Bits of LaneState.flags. */
@@ -2115,9 +2115,8 @@ export const COUNTER_BLOCK_TX_BYTES: u32 = 24;
 export const COUNTER_BLOCK_PASS: u32 = 32;
 export const COUNTER_BLOCK_REDIRECT: u32 = 40;
 export const COUNTER_BLOCK_CLONES: u32 = 48;
-export const COUNTER_BLOCK_FRAMELESS: u32 = 56;
-export const COUNTER_BLOCK_VERDICT: u32 = 64;
-export const COUNTER_BLOCK_DROP: u32 = 128;
+export const COUNTER_BLOCK_VERDICT: u32 = 56;
+export const COUNTER_BLOCK_DROP: u32 = 120;
 /** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class CounterBlock {
@@ -2135,8 +2134,6 @@ export class CounterBlock {
   redirect: u64;
   /** Copies made for broadcasts */
   clones: u64;
-  /** Rounds in which a source found no free frame */
-  frameless: u64;
   /** XDP verdicts by number; 5 = any other */
   verdict0: u64;
   verdict1: u64;
@@ -2171,6 +2168,14 @@ export class CounterBlock {
   drop21: u64;
   drop22: u64;
   drop23: u64;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
 }
 
 export const REPLAY_SIZE: u32 = 64;
@@ -2232,32 +2237,31 @@ export class Replay {
 export const LINK_SIZE: u32 = 192;
 export const LINK_FROM_AT: u32 = 0;
 export const LINK_FROM_COUNT: u32 = 4;
-export const LINK_FROM_NEXT: u32 = 8;
-export const LINK_TO_PORT: u32 = 12;
-export const LINK_PLAIN: u32 = 16;
-export const LINK_LOSS: u32 = 20;
-export const LINK_DUPLICATE: u32 = 24;
-export const LINK_REORDER: u32 = 28;
-export const LINK_CORRUPT: u32 = 32;
-export const LINK_QUEUE_BYTES: u32 = 36;
-export const LINK_ECN_BYTES: u32 = 40;
-export const LINK_HEAP_AT: u32 = 44;
-export const LINK_HEAP_MAX: u32 = 48;
-export const LINK_HEAP_COUNT: u32 = 52;
-export const LINK_ORDER: u32 = 56;
-export const LINK_RATE: u32 = 64;
-export const LINK_DELAY_NS: u32 = 72;
-export const LINK_JITTER_NS: u32 = 80;
-export const LINK_BUSY_UNTIL: u32 = 88;
-export const LINK_RANDOM: u32 = 96;
-export const LINK_TAKEN: u32 = 104;
-export const LINK_DELIVERED: u32 = 112;
-export const LINK_LOST: u32 = 120;
-export const LINK_OVERFLOWED: u32 = 128;
-export const LINK_DUPLICATED: u32 = 136;
-export const LINK_REORDERED: u32 = 144;
-export const LINK_CORRUPTED: u32 = 152;
-export const LINK_MARKED: u32 = 160;
+export const LINK_TO_PORT: u32 = 8;
+export const LINK_PLAIN: u32 = 12;
+export const LINK_LOSS: u32 = 16;
+export const LINK_DUPLICATE: u32 = 20;
+export const LINK_REORDER: u32 = 24;
+export const LINK_CORRUPT: u32 = 28;
+export const LINK_QUEUE_BYTES: u32 = 32;
+export const LINK_ECN_BYTES: u32 = 36;
+export const LINK_HEAP_AT: u32 = 40;
+export const LINK_HEAP_MAX: u32 = 44;
+export const LINK_HEAP_COUNT: u32 = 48;
+export const LINK_ORDER: u32 = 52;
+export const LINK_RATE: u32 = 56;
+export const LINK_DELAY_NS: u32 = 64;
+export const LINK_JITTER_NS: u32 = 72;
+export const LINK_BUSY_UNTIL: u32 = 80;
+export const LINK_RANDOM: u32 = 88;
+export const LINK_TAKEN: u32 = 96;
+export const LINK_DELIVERED: u32 = 104;
+export const LINK_LOST: u32 = 112;
+export const LINK_OVERFLOWED: u32 = 120;
+export const LINK_DUPLICATED: u32 = 128;
+export const LINK_REORDERED: u32 = 136;
+export const LINK_CORRUPTED: u32 = 144;
+export const LINK_MARKED: u32 = 152;
 /** One direction of a wire: from the transmit rings of one port to the receive queues of another. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Link {
@@ -2265,8 +2269,6 @@ export class Link {
   fromAt: u32;
   /** How many */
   fromCount: u32;
-  /** Ring that is served first in the next round */
-  fromNext: u32;
   /** Receiving Port */
   toPort: u32;
   /** 1 when nothing but moving descriptors is to be done */
@@ -2291,10 +2293,6 @@ export class Link {
   heapCount: u32;
   /** Number of the next packet: breaks ties of `due` */
   order: u32;
-  private __pad0: u8;
-  private __pad1: u8;
-  private __pad2: u8;
-  private __pad3: u8;
   /** Bits per second, 0 = no limit */
   rate: u64;
   /** Propagation delay */
@@ -2321,6 +2319,10 @@ export class Link {
   corrupted: u64;
   /** Packets marked CE */
   marked: u64;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
   private __pad4: u8;
   private __pad5: u8;
   private __pad6: u8;
@@ -2345,6 +2347,10 @@ export class Link {
   private __pad25: u8;
   private __pad26: u8;
   private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
 }
 
 export const FIB_SIZE: u32 = 128;

@@ -6,13 +6,14 @@
 //   LANE       lane link, with the cpumap program's slot in the options
 //   SOCKET     ring of the application socket bound to this very queue
 import {
-  DropReason, ETH_OVERHEAD, MAP_HEADER_DATA_AT, MapHeader, OPT_META_SHIFT, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, Port,
+  DropReason, ETH_OVERHEAD, OPT_META_SHIFT, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, Port,
   Queue, QUEUE_SIZE, RING_SIZE, XdpAction, XdpContext,
 } from "../layout.gen";
 import { countDrop, counters } from "./counters";
 import { runProgram } from "./hooks";
 import { header, packetAt, self } from "./lane";
 import { egressSlot, flags, kind, mapAt, RedirectKind, target } from "./redirect";
+import { redirectEntries, redirectEntry } from "../bpf/maps/redirect_entries";
 import { copyPacket } from "../mem/copy";
 import { allocFrame, frameOf, freeFrame, NO_FRAME } from "../mem/frames";
 import { ringAt } from "../mem/ring";
@@ -85,35 +86,20 @@ function cloneTo(x: XdpContext, ifindex: u32, slot: u32): void {
 function broadcast(x: XdpContext, frame: u32): void {
   const map = mapAt;
   const except = flags & BPF_F_EXCLUDE_INGRESS ? x.ingressIfindex : 0;
-  const entries = devmapEntries(map);
+  const entries = redirectEntries(map);
   let lastPort: u32 = 0;
   let lastSlot: u32 = 0;
   for (let i: u32 = 0; i < entries; i++) {
-    const at = devmapEntry(map, i);
-    if (at == 0) continue;
+    const at = redirectEntry(map, i);
     const ifindex = load<u32>(at);
     if (ifindex == 0 || ifindex == except) continue;
     if (changetype<usize>(portUp(ifindex)) == 0) continue;
     if (lastPort != 0) cloneTo(x, lastPort, lastSlot);
     lastPort = ifindex;
-    lastSlot = devmapSlot(map, at);
+    lastSlot = load<u32>(at, 4);
   }
   if (lastPort == 0) dropFrame(frame, DropReason.REDIRECT_NO_TARGET);
   else if (toPort(x, frame, lastPort, lastSlot)) counters().redirect++;
-}
-
-// @ts-ignore: decorator
-@inline function devmapEntries(map: u32): u32 { return changetype<MapHeader>(map as usize).maxEntries; }
-
-// @ts-ignore: decorator
-@inline function devmapEntry(map: u32, i: u32): usize {
-  return (load<u32>(map as usize, MAP_HEADER_DATA_AT) + i * changetype<MapHeader>(map as usize).stride) as usize;
-}
-
-/** {u32 ifindex} or {u32 ifindex, u32 slot}: struct bpf_devmap_val, by the map's value size. */
-// @ts-ignore: decorator
-@inline function devmapSlot(map: u32, at: usize): u32 {
-  return changetype<MapHeader>(map as usize).valueSize >= 8 ? load<u32>(at, 4) : 0;
 }
 
 /** Takes the packet in `x`, of frame `frame`, where the program wanted it. */

@@ -9,7 +9,9 @@ import { countDrop, counters } from "./counters";
 import { runProgram, slotAt } from "./hooks";
 import { header, lane, packetAt, self } from "./lane";
 import { dropFrame, forward } from "./forward";
-import { clearRedirect } from "./redirect";
+import { clearRedirect, kind, RedirectKind } from "./redirect";
+import { Departure, skb_depart } from "../bpf/helpers/skb_redirect";
+import { skb_insert_tag } from "../bpf/helpers/skb_vlan";
 import { frameOf, freeFrame } from "../mem/frames";
 import { ringAt } from "../mem/ring";
 import { stage } from "../nic/tx";
@@ -19,6 +21,7 @@ const PACKET_BROADCAST: u32 = 1;
 const PACKET_MULTICAST: u32 = 2;
 const PACKET_OTHERHOST: u32 = 3;
 const ETH_HLEN: u32 = 14;
+const VLAN_HLEN: u32 = 4;
 
 /** Gives a packet to the host: its pass ring, or nowhere when the lane only measures. */
 // @ts-ignore: decorator
@@ -70,6 +73,28 @@ function build(port: Port, queue: u32, addr: u32, len: u32, meta: u32): SkBuff {
   return skb;
 }
 
+/** TC_ACT_REDIRECT: neighbour, tag and direction are the helpers' business (skb_depart), the rest is as for XDP. */
+function redirected(port: Port, queue: u32, skb: SkBuff): void {
+  const frame = skb.data - <u32>packetAt;
+  if (kind == RedirectKind.PORT) {
+    const how = skb_depart(changetype<usize>(skb));
+    if (how == Departure.LOST) {
+      dropFrame(frame, DropReason.REDIRECT_NO_NEIGHBOUR);
+      return;
+    }
+    if (how == Departure.GONE) {
+      counters().redirect++;
+      return;
+    }
+  }
+  const x = changetype<XdpContext>(self().xdpAt as usize);
+  x.data = skb.data;
+  x.dataEnd = skb.dataEnd;
+  x.dataMeta = skb.data;
+  x.ingressIfindex = port.ifindex;
+  forward(port, queue, x, frame);
+}
+
 /**
  * Takes a packet that XDP let pass. `addr` and `len` are what the program left, `meta` the bytes of metadata before it.
  * tc sees it first, then the socket filter (0 = drop, n = keep n bytes), then the host.
@@ -85,17 +110,13 @@ export function receive(port: Port, queue: u32, addr: u32, len: u32, meta: u32):
   if (tc != 0) {
     clearRedirect();
     const act = <i32>runProgram(tc, changetype<usize>(skb));
+    if (act == TcAction.REDIRECT) {
+      redirected(port, queue, skb);
+      return;
+    }
     addr = skb.data - <u32>packetAt;
     len = skb.dataEnd - skb.data;
     meta = skb.dataMeta <= skb.data ? skb.data - skb.dataMeta : 0;
-    if (act == TcAction.REDIRECT) {
-      const x = changetype<XdpContext>(self().xdpAt as usize);
-      x.data = skb.data;
-      x.dataEnd = skb.dataEnd;
-      x.dataMeta = skb.data;
-      forward(port, queue, x, addr);
-      return;
-    }
     // SHOT drops; STOLEN, QUEUED and TRAP mean that somebody else took the packet: here nobody can.
     if (act == TcAction.SHOT || act == TcAction.STOLEN || act == TcAction.QUEUED || act == TcAction.TRAP) {
       dropFrame(addr, DropReason.TC_SHOT);
@@ -109,6 +130,15 @@ export function receive(port: Port, queue: u32, addr: u32, len: u32, meta: u32):
       return;
     }
     if (keep < len) len = keep;
+  }
+  // The host sees frames as they are on a wire: a tag that tc pushed goes back into the packet.
+  if (skb.vlanPresent != 0) {
+    if (skb_insert_tag(changetype<usize>(skb)) != 0) {
+      dropFrame(addr, DropReason.TC_SHOT);
+      return;
+    }
+    addr = skb.data - <u32>packetAt;
+    len += VLAN_HLEN;
   }
   passUp(port, queue, addr, len, meta);
 }

@@ -295,7 +295,6 @@ struct etherloom_counter_block {
 	__u64 pass; /* Packets that went up to the host */
 	__u64 redirect; /* Packets redirected with success (a broadcast counts once) */
 	__u64 clones; /* Copies made for broadcasts */
-	__u64 frameless; /* Rounds in which a source found no free frame */
 	__u64 verdict[8]; /* XDP verdicts by number; 5 = any other */
 	__u64 drop[24]; /* Packets dropped, by DropReason */
 } __attribute__((aligned(64)));
@@ -316,7 +315,6 @@ _Static_assert(sizeof(struct etherloom_replay) == 64, "Replay");
 struct etherloom_link {
 	__u32 from_at; /* Ring[fromCount], consumer side: transmit rings of the sending port */
 	__u32 from_count; /* How many */
-	__u32 from_next; /* Ring that is served first in the next round */
 	__u32 to_port; /* Receiving Port */
 	__u32 plain; /* 1 when nothing but moving descriptors is to be done */
 	__u32 loss; /* Probability × 2^32 */

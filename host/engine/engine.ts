@@ -8,6 +8,7 @@
  */
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
+import { instantiateProgram } from '../bpf/jit/instantiate.js';
 import type { ProgramType } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
 import { Hook, OPT_META_SHIFT, OPT_QUEUE_SHIFT } from '../layout/layout.gen.js';
@@ -20,13 +21,7 @@ import type { Port } from '../nic/port.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric, type Socket } from './fabric.js';
 import { Lane } from './lane.js';
-import {
-  installProgram,
-  type LoadedProgram,
-  type PlacedProgram,
-  removeProgram,
-  SlotAllocator,
-} from './program.js';
+import { type LoadedProgram, type PlacedProgram, removeProgram, SlotAllocator } from './program.js';
 import { recoverLane } from './recover.js';
 import type { EngineReport, SwapReport } from './report.js';
 import { Routes } from './routes.js';
@@ -187,15 +182,19 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { module, helpers, slotCount } = compiled;
     const place: PlacedProgram = {
       id: this.#nextId++,
-      name: compiled.spec?.name ?? `program ${slots}`,
+      name: compiled.spec.name,
       slots,
-      program: { module, helpers, slotCount },
+      program: { module, helpers, slotCount, spec: { name: compiled.spec.name } },
     };
     try {
-      installProgram(this.core, this.arena, slots, place.program);
-    } catch (e) {
+      instantiateProgram(place.program, this.core, this.arena, slots);
+    } catch (cause) {
       this.#slots.free(slots, slotCount);
-      throw e;
+      if (cause instanceof EtherloomError) throw cause;
+      throw new EtherloomError('ERR_PROGRAM_INSTANCE', `${place.name} cannot be instantiated`, {
+        cause,
+        expected: 'a module with the imports and exports of host/bpf/jit/compiled.ts',
+      });
     }
     this.#programs.set(place.id, place);
     const pausesNs = await this.#tell({ kind: 'install', place });
@@ -244,8 +243,8 @@ export class Engine extends EventEmitter<EngineEvents> {
    */
   attach(program: LoadedProgram, port: string | number | Port, hook: HookName = 'xdp'): Attachment {
     const where = typeof port === 'object' ? port : this.port(port);
-    const type = program.compiled.spec?.type;
-    if (type !== undefined && type !== 'unspec' && type !== HOOKS[hook].type)
+    const { type } = program.compiled.spec;
+    if (type !== 'unspec' && type !== HOOKS[hook].type)
       throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is a program of type ${type}`, {
         expected: `${HOOKS[hook].type} at hook ${hook}`,
       });

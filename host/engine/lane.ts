@@ -2,11 +2,12 @@
  * A lane: one instance of the core, its programs, and the steps of its life. The same class runs in a worker
  * (lane_worker.ts) and inline on the caller's thread (engine.ts), so both take the same path.
  */
+import { instantiateProgram } from '../bpf/jit/instantiate.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
 import { type ControlAck, type ControlMessage, LaneWords } from './control.js';
-import { installProgram, type PlacedProgram, removeProgram } from './program.js';
+import { type PlacedProgram, removeProgram } from './program.js';
 
 /** No lane sleeps longer than this, ms: heartbeats and grace periods depend on it. */
 const LONGEST_SLEEP_MS = 20;
@@ -28,7 +29,7 @@ export class Lane {
     this.arena = Arena.attach(memory);
     this.core = instantiateCore(this.arena, index, module);
     this.words = new LaneWords(this.arena, index);
-    for (const p of programs) installProgram(this.core, this.arena, p.slots, p.program);
+    for (const p of programs) instantiateProgram(p.program, this.core, this.arena, p.slots);
     this.words.set('acked', this.words.get('generation'));
   }
 
@@ -44,7 +45,7 @@ export class Lane {
     let error: string | undefined;
     try {
       if (message.kind === 'install')
-        installProgram(this.core, this.arena, message.place.slots, message.place.program);
+        instantiateProgram(message.place.program, this.core, this.arena, message.place.slots);
       else removeProgram(this.core, message.slots, message.count);
     } catch (e) {
       const cause = (e as Error).cause as Error | undefined;

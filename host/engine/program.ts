@@ -3,13 +3,12 @@
  * A program has the same slots in every lane's table, so that a slot in the arena means the same everywhere.
  */
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
+import type { LinkableProgram } from '../bpf/jit/instantiate.js';
 import { EtherloomError } from '../errors.js';
-import { LaneStateLayout } from '../layout/layout.gen.js';
-import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
 
 /** The part of a CompiledProgram that a lane needs; everything in it can be posted. */
-export type PostedProgram = Pick<CompiledProgram, 'module' | 'helpers' | 'slotCount'>;
+export type PostedProgram = LinkableProgram;
 
 /** A program with its place in the tables. */
 export interface PlacedProgram {
@@ -22,7 +21,7 @@ export interface PlacedProgram {
 
 /** A program that every lane has instantiated. */
 export interface LoadedProgram extends PlacedProgram {
-  readonly compiled: PostedProgram & { readonly spec?: CompiledProgram['spec'] };
+  readonly compiled: CompiledProgram;
   /** Table slot for hooks. */
   readonly run: number;
   /** Table slot for PROG_ARRAY values. */
@@ -67,41 +66,4 @@ export class SlotAllocator {
 /** Empties the table slots of a program in this lane. */
 export function removeProgram(core: Core, slots: number, count: number): void {
   for (let i = 0; i < count; i++) if (slots + i < core.table.length) core.table.set(slots + i, null);
-}
-
-/**
- * Instantiates a program in this lane and sets its table slots.
- * @throws EtherloomError ERR_PROGRAM_INSTANCE when its imports or exports are not those of compiled.ts.
- */
-export function installProgram(core: Core, arena: Arena, slots: number, program: PostedProgram): void {
-  const state = arena.header.lanesAt + core.lane * LaneStateLayout.size;
-  const { table } = core;
-  if (table.length < slots + program.slotCount) table.grow(slots + program.slotCount - table.length);
-  let exports: WebAssembly.Exports;
-  try {
-    const helpers = core.exports as unknown as Record<string, WebAssembly.ExportValue>;
-    const i32 = (value: number) => new WebAssembly.Global({ value: 'i32', mutable: false }, value | 0);
-    exports = new WebAssembly.Instance(program.module, {
-      env: {
-        memory: arena.memory,
-        table,
-        stack: i32(arena.lane(core.lane).stackTop),
-        lane: i32(core.lane),
-        state: i32(state),
-        slots: i32(slots),
-      },
-      h: helpers,
-    }).exports;
-  } catch (cause) {
-    throw new EtherloomError('ERR_PROGRAM_INSTANCE', 'a program could not be instantiated', {
-      cause,
-      expected: 'a module with the imports of host/bpf/jit/compiled.ts',
-    });
-  }
-  if (typeof exports.run !== 'function')
-    throw new EtherloomError('ERR_PROGRAM_INSTANCE', 'a program without entry', {
-      expected: 'an export named run',
-    });
-  table.set(slots, exports.run as () => bigint);
-  if (program.slotCount > 1) table.set(slots + 1, (exports.tail ?? exports.run) as () => bigint);
 }

@@ -124,12 +124,7 @@ export class Supervisor extends EventEmitter {
       core: coreModule(),
       lane: i,
       port: port2,
-      programs: [...this.programs.values()].map(({ id, name, slots, program }) => ({
-        id,
-        name,
-        slots,
-        program: { module: program.module, helpers: program.helpers, slotCount: program.slotCount },
-      })),
+      programs: [...this.programs.values()],
       rounds: this.options.rounds,
       spinUs: this.options.spinUs,
     };

@@ -116,13 +116,13 @@ export const DropReason = {
   NO_FRAME: 15,
   BAD_DESCRIPTOR: 16,
   LANE_CRASHED: 17,
+  REDIRECT_NO_NEIGHBOUR: 18,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 
 /** Bits of Port.flags. */
 export const PortFlag = {
   UP: 1,
-  SINK: 2,
 } as const;
 export type PortFlag = (typeof PortFlag)[keyof typeof PortFlag];
 
@@ -1867,9 +1867,8 @@ export const CounterBlockLayout = {
   pass: 32,
   redirect: 40,
   clones: 48,
-  frameless: 56,
-  verdict: 64,
-  drop: 128,
+  verdict: 56,
+  drop: 120,
 } as const;
 /** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. */
 export class CounterBlockView {
@@ -1926,20 +1925,13 @@ export class CounterBlockView {
   set clones(v: bigint) {
     this.mem.setBigUint64(this.at + 48, v, true);
   }
-  /** Rounds in which a source found no free frame */
-  get frameless(): bigint {
-    return this.mem.getBigUint64(this.at + 56, true);
-  }
-  set frameless(v: bigint) {
-    this.mem.setBigUint64(this.at + 56, v, true);
-  }
   /** XDP verdicts by number; 5 = any other */
   verdict(i: number): bigint {
-    return this.mem.getBigUint64(this.at + 64 + i * 8, true);
+    return this.mem.getBigUint64(this.at + 56 + i * 8, true);
   }
   /** Packets dropped, by DropReason */
   drop(i: number): bigint {
-    return this.mem.getBigUint64(this.at + 128 + i * 8, true);
+    return this.mem.getBigUint64(this.at + 120 + i * 8, true);
   }
 }
 
@@ -2008,32 +2000,31 @@ export const LinkLayout = {
   size: 192,
   fromAt: 0,
   fromCount: 4,
-  fromNext: 8,
-  toPort: 12,
-  plain: 16,
-  loss: 20,
-  duplicate: 24,
-  reorder: 28,
-  corrupt: 32,
-  queueBytes: 36,
-  ecnBytes: 40,
-  heapAt: 44,
-  heapMax: 48,
-  heapCount: 52,
-  order: 56,
-  rate: 64,
-  delayNs: 72,
-  jitterNs: 80,
-  busyUntil: 88,
-  random: 96,
-  taken: 104,
-  delivered: 112,
-  lost: 120,
-  overflowed: 128,
-  duplicated: 136,
-  reordered: 144,
-  corrupted: 152,
-  marked: 160,
+  toPort: 8,
+  plain: 12,
+  loss: 16,
+  duplicate: 20,
+  reorder: 24,
+  corrupt: 28,
+  queueBytes: 32,
+  ecnBytes: 36,
+  heapAt: 40,
+  heapMax: 44,
+  heapCount: 48,
+  order: 52,
+  rate: 56,
+  delayNs: 64,
+  jitterNs: 72,
+  busyUntil: 80,
+  random: 88,
+  taken: 96,
+  delivered: 104,
+  lost: 112,
+  overflowed: 120,
+  duplicated: 128,
+  reordered: 136,
+  corrupted: 144,
+  marked: 152,
 } as const;
 /** One direction of a wire: from the transmit rings of one port to the receive queues of another. */
 export class LinkView {
@@ -2055,187 +2046,180 @@ export class LinkView {
   set fromCount(v: number) {
     this.mem.setUint32(this.at + 4, v, true);
   }
-  /** Ring that is served first in the next round */
-  get fromNext(): number {
-    return this.mem.getUint32(this.at + 8, true);
-  }
-  set fromNext(v: number) {
-    this.mem.setUint32(this.at + 8, v, true);
-  }
   /** Receiving Port */
   get toPort(): number {
-    return this.mem.getUint32(this.at + 12, true);
+    return this.mem.getUint32(this.at + 8, true);
   }
   set toPort(v: number) {
-    this.mem.setUint32(this.at + 12, v, true);
+    this.mem.setUint32(this.at + 8, v, true);
   }
   /** 1 when nothing but moving descriptors is to be done */
   get plain(): number {
-    return this.mem.getUint32(this.at + 16, true);
+    return this.mem.getUint32(this.at + 12, true);
   }
   set plain(v: number) {
-    this.mem.setUint32(this.at + 16, v, true);
+    this.mem.setUint32(this.at + 12, v, true);
   }
   /** Probability × 2^32 */
   get loss(): number {
-    return this.mem.getUint32(this.at + 20, true);
+    return this.mem.getUint32(this.at + 16, true);
   }
   set loss(v: number) {
-    this.mem.setUint32(this.at + 20, v, true);
+    this.mem.setUint32(this.at + 16, v, true);
   }
   /** Probability × 2^32 */
   get duplicate(): number {
-    return this.mem.getUint32(this.at + 24, true);
+    return this.mem.getUint32(this.at + 20, true);
   }
   set duplicate(v: number) {
-    this.mem.setUint32(this.at + 24, v, true);
+    this.mem.setUint32(this.at + 20, v, true);
   }
   /** Probability × 2^32 that a packet overtakes: it skips the delay */
   get reorder(): number {
-    return this.mem.getUint32(this.at + 28, true);
+    return this.mem.getUint32(this.at + 24, true);
   }
   set reorder(v: number) {
-    this.mem.setUint32(this.at + 28, v, true);
+    this.mem.setUint32(this.at + 24, v, true);
   }
   /** Probability × 2^32 of one flipped bit */
   get corrupt(): number {
-    return this.mem.getUint32(this.at + 32, true);
+    return this.mem.getUint32(this.at + 28, true);
   }
   set corrupt(v: number) {
-    this.mem.setUint32(this.at + 32, v, true);
+    this.mem.setUint32(this.at + 28, v, true);
   }
   /** Room of the buffer before the wire; 0 = no limit */
   get queueBytes(): number {
-    return this.mem.getUint32(this.at + 36, true);
+    return this.mem.getUint32(this.at + 32, true);
   }
   set queueBytes(v: number) {
-    this.mem.setUint32(this.at + 36, v, true);
+    this.mem.setUint32(this.at + 32, v, true);
   }
   /** Backlog from which ECN-capable packets are marked CE; 0 = never */
   get ecnBytes(): number {
-    return this.mem.getUint32(this.at + 40, true);
+    return this.mem.getUint32(this.at + 36, true);
   }
   set ecnBytes(v: number) {
-    this.mem.setUint32(this.at + 40, v, true);
+    this.mem.setUint32(this.at + 36, v, true);
   }
   /** Packets under way: heap of {u64 due, u32 order, u32 addr, u32 len, u32 0} */
   get heapAt(): number {
-    return this.mem.getUint32(this.at + 44, true);
+    return this.mem.getUint32(this.at + 40, true);
   }
   set heapAt(v: number) {
-    this.mem.setUint32(this.at + 44, v, true);
+    this.mem.setUint32(this.at + 40, v, true);
   }
   /** Its capacity */
   get heapMax(): number {
-    return this.mem.getUint32(this.at + 48, true);
+    return this.mem.getUint32(this.at + 44, true);
   }
   set heapMax(v: number) {
-    this.mem.setUint32(this.at + 48, v, true);
+    this.mem.setUint32(this.at + 44, v, true);
   }
   /** Packets in it */
   get heapCount(): number {
-    return this.mem.getUint32(this.at + 52, true);
+    return this.mem.getUint32(this.at + 48, true);
   }
   set heapCount(v: number) {
-    this.mem.setUint32(this.at + 52, v, true);
+    this.mem.setUint32(this.at + 48, v, true);
   }
   /** Number of the next packet: breaks ties of `due` */
   get order(): number {
-    return this.mem.getUint32(this.at + 56, true);
+    return this.mem.getUint32(this.at + 52, true);
   }
   set order(v: number) {
-    this.mem.setUint32(this.at + 56, v, true);
+    this.mem.setUint32(this.at + 52, v, true);
   }
   /** Bits per second, 0 = no limit */
   get rate(): bigint {
-    return this.mem.getBigUint64(this.at + 64, true);
+    return this.mem.getBigUint64(this.at + 56, true);
   }
   set rate(v: bigint) {
-    this.mem.setBigUint64(this.at + 64, v, true);
+    this.mem.setBigUint64(this.at + 56, v, true);
   }
   /** Propagation delay */
   get delayNs(): bigint {
-    return this.mem.getBigUint64(this.at + 72, true);
+    return this.mem.getBigUint64(this.at + 64, true);
   }
   set delayNs(v: bigint) {
-    this.mem.setBigUint64(this.at + 72, v, true);
+    this.mem.setBigUint64(this.at + 64, v, true);
   }
   /** Uniform extra delay, 0 … jitterNs */
   get jitterNs(): bigint {
-    return this.mem.getBigUint64(this.at + 80, true);
+    return this.mem.getBigUint64(this.at + 72, true);
   }
   set jitterNs(v: bigint) {
-    this.mem.setBigUint64(this.at + 80, v, true);
+    this.mem.setBigUint64(this.at + 72, v, true);
   }
   /** When the wire is free again, ps: a 64 B frame at 100 Gbit/s takes 5.12 ns */
   get busyUntil(): bigint {
-    return this.mem.getBigUint64(this.at + 88, true);
+    return this.mem.getBigUint64(this.at + 80, true);
   }
   set busyUntil(v: bigint) {
-    this.mem.setBigUint64(this.at + 88, v, true);
+    this.mem.setBigUint64(this.at + 80, v, true);
   }
   /** State of the generator (splitmix64) */
   get random(): bigint {
-    return this.mem.getBigUint64(this.at + 96, true);
+    return this.mem.getBigUint64(this.at + 88, true);
   }
   set random(v: bigint) {
-    this.mem.setBigUint64(this.at + 96, v, true);
+    this.mem.setBigUint64(this.at + 88, v, true);
   }
   /** Packets taken from the sender */
   get taken(): bigint {
-    return this.mem.getBigUint64(this.at + 104, true);
+    return this.mem.getBigUint64(this.at + 96, true);
   }
   set taken(v: bigint) {
-    this.mem.setBigUint64(this.at + 104, v, true);
+    this.mem.setBigUint64(this.at + 96, v, true);
   }
   /** Packets put in receive rings */
   get delivered(): bigint {
-    return this.mem.getBigUint64(this.at + 112, true);
+    return this.mem.getBigUint64(this.at + 104, true);
   }
   set delivered(v: bigint) {
-    this.mem.setBigUint64(this.at + 112, v, true);
+    this.mem.setBigUint64(this.at + 104, v, true);
   }
   /** Packets lost by chance */
   get lost(): bigint {
-    return this.mem.getBigUint64(this.at + 120, true);
+    return this.mem.getBigUint64(this.at + 112, true);
   }
   set lost(v: bigint) {
-    this.mem.setBigUint64(this.at + 120, v, true);
+    this.mem.setBigUint64(this.at + 112, v, true);
   }
   /** Packets dropped because the buffer or the heap was full */
   get overflowed(): bigint {
-    return this.mem.getBigUint64(this.at + 128, true);
+    return this.mem.getBigUint64(this.at + 120, true);
   }
   set overflowed(v: bigint) {
-    this.mem.setBigUint64(this.at + 128, v, true);
+    this.mem.setBigUint64(this.at + 120, v, true);
   }
   /** Copies made */
   get duplicated(): bigint {
-    return this.mem.getBigUint64(this.at + 136, true);
+    return this.mem.getBigUint64(this.at + 128, true);
   }
   set duplicated(v: bigint) {
-    this.mem.setBigUint64(this.at + 136, v, true);
+    this.mem.setBigUint64(this.at + 128, v, true);
   }
   /** Packets that skipped the delay */
   get reordered(): bigint {
-    return this.mem.getBigUint64(this.at + 144, true);
+    return this.mem.getBigUint64(this.at + 136, true);
   }
   set reordered(v: bigint) {
-    this.mem.setBigUint64(this.at + 144, v, true);
+    this.mem.setBigUint64(this.at + 136, v, true);
   }
   /** Packets with a flipped bit */
   get corrupted(): bigint {
-    return this.mem.getBigUint64(this.at + 152, true);
+    return this.mem.getBigUint64(this.at + 144, true);
   }
   set corrupted(v: bigint) {
-    this.mem.setBigUint64(this.at + 152, v, true);
+    this.mem.setBigUint64(this.at + 144, v, true);
   }
   /** Packets marked CE */
   get marked(): bigint {
-    return this.mem.getBigUint64(this.at + 160, true);
+    return this.mem.getBigUint64(this.at + 152, true);
   }
   set marked(v: bigint) {
-    this.mem.setBigUint64(this.at + 160, v, true);
+    this.mem.setBigUint64(this.at + 152, v, true);
   }
 }
 

@@ -156,12 +156,13 @@ export const enums: EnumSchema[] = [
       NO_FRAME: 15,
       BAD_DESCRIPTOR: 16,
       LANE_CRASHED: 17,
+      REDIRECT_NO_NEIGHBOUR: 18,
     },
   },
   {
     name: 'PortFlag',
     doc: 'Bits of Port.flags.',
-    members: { UP: 1, SINK: 2 },
+    members: { UP: 1 },
   },
   {
     name: 'LaneFlag',
@@ -430,7 +431,11 @@ export const structs: StructSchema[] = [
       ),
       f('bytes', 'u32', 'Capacity, a power of two'),
       f('mapAt', 'u32', 'MapHeader this ring belongs to'),
-      f('wakerAt', 'u32', 'RecordRing whose `waiting` and `wakes` the reader uses: itself, or the first of several'),
+      f(
+        'wakerAt',
+        'u32',
+        'RecordRing whose `waiting` and `wakes` the reader uses: itself, or the first of several',
+      ),
       f('consumer', 'u64', 'Position of the next record to read', { cacheLine: true }),
       f('waiting', 'u32', '1 while the reader sleeps on `wakes`'),
       f('producer', 'u64', 'Position of the next record to reserve', { cacheLine: true }),
@@ -553,7 +558,6 @@ export const structs: StructSchema[] = [
       f('pass', 'u64', 'Packets that went up to the host'),
       f('redirect', 'u64', 'Packets redirected with success (a broadcast counts once)'),
       f('clones', 'u64', 'Copies made for broadcasts'),
-      f('frameless', 'u64', 'Rounds in which a source found no free frame'),
       f('verdict', 'u64[8]', 'XDP verdicts by number; 5 = any other'),
       f('drop', 'u64[24]', 'Packets dropped, by DropReason'),
     ],
@@ -578,7 +582,6 @@ export const structs: StructSchema[] = [
     fields: [
       f('fromAt', 'u32', 'Ring[fromCount], consumer side: transmit rings of the sending port'),
       f('fromCount', 'u32', 'How many'),
-      f('fromNext', 'u32', 'Ring that is served first in the next round'),
       f('toPort', 'u32', 'Receiving Port'),
       f('plain', 'u32', '1 when nothing but moving descriptors is to be done'),
       f('loss', 'u32', 'Probability × 2^32'),

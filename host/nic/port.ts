@@ -91,7 +91,7 @@ export class Port {
     arena.u8.fill(0, countersAt, countersAt + blocks * CounterBlockLayout.size);
     Object.assign(new PortView(arena.dv, at), {
       ifindex,
-      flags: PortFlag.UP | (options.sink ? PortFlag.SINK : 0),
+      flags: PortFlag.UP,
       mtu: options.mtu ?? 1500,
       queueCount: queues,
       queuesAt,

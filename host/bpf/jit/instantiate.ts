@@ -14,13 +14,18 @@ export interface ProgramExports {
   tail(ctx: number): bigint;
 }
 
+/** What a lane needs of a CompiledProgram. Unlike the whole, it can be posted. */
+export type LinkableProgram = Pick<CompiledProgram, 'module' | 'helpers' | 'slotCount'> & {
+  readonly spec: { readonly name: string };
+};
+
 /**
  * Instantiates a program in one lane and sets its table slots: slots + 0 run, + 1 tail, + 2 … callbacks.
  * The table grows when it must. Call it between bursts: the slots are live at once.
  * @throws EtherloomError ERR_JIT_LINK when the core lacks a helper that the program imports.
  */
 export function instantiateProgram(
-  compiled: CompiledProgram,
+  compiled: LinkableProgram,
   core: Core,
   arena: Arena,
   slots: number,
