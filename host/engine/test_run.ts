@@ -90,7 +90,9 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
       xdp.hardStart = page;
       xdp.frameEnd = page + PAGE - SHARED_INFO;
     };
-    return { ctx, reset, rewind, free, read: () => arena.u8.slice(xdp.data, xdp.dataEnd) };
+    // Metadata that the program left before the packet comes out with it (bpf_test_finish).
+    const read = (): Uint8Array => arena.u8.slice(Math.min(xdp.dataMeta, xdp.data), xdp.dataEnd);
+    return { ctx, reset, rewind, free, read };
   }
   const skb = new SkBuffView(arena.dv, ctx);
   const skip = type === 'tc' ? 0 : ETH_HLEN;
@@ -105,12 +107,22 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     rewind();
     skb.wireLen = data.length;
     skb.protocol = data[12] | (data[13] << 8);
+    skb.pktType = packetType(data);
+    skb.macAt = skip ? start : 0;
     skb.ifindex = IFINDEX;
     skb.ingressIfindex = IFINDEX;
     skb.hardStart = page;
     skb.frameEnd = page + PAGE - SHARED_INFO;
   };
   return { ctx, reset, rewind, free, read: () => arena.u8.slice(skb.data - skip, skb.dataEnd) };
+}
+
+/** eth_type_trans on loopback, whose address is all zeros: PACKET_HOST, _BROADCAST, _MULTICAST, _OTHERHOST. */
+function packetType(data: Uint8Array): number {
+  const to = data.subarray(0, 6);
+  if (to.every(b => b === 0)) return 0;
+  if ((to[0] & 1) === 0) return 3;
+  return to.every(b => b === 0xff) ? 1 : 2;
 }
 
 /** Runs the program in table slot `slot` of `core` on the calling thread. */

@@ -1,9 +1,10 @@
 // Helpers on what is known about a packet beside its bytes: hash, type, time stamp, socket; and ECN.
-import { SkBuff, SkbState } from "../../layout.gen";
+import { SkbState } from "../../layout.gen";
 import { EINVAL, EOPNOTSUPP } from "./errno";
 import { flowHash } from "./flow_hash";
 import { clearHash, netAt, skbAt } from "./skb";
 import { ETH_P_IP, ETH_P_IPV6 } from "./skb_shape";
+import { ETH_P_8021AD, ETH_P_8021Q } from "./skb_vlan";
 
 const PACKET_OTHERHOST: u32 = 3;
 const OVERFLOW_UID: u32 = 65534;
@@ -51,13 +52,22 @@ export function skb_set_tstamp(ctx: usize, stamp: u64, type: u32): i32 {
   return 0;
 }
 
-/** INET_ECN_set_ce: 1 when the packet is marked now, 0 when it cannot be. */
+/**
+ * INET_ECN_set_ce: 1 when the packet is marked now, 0 when it cannot be. Tags in the packet are stepped over;
+ * the kernel, whose packets have their first tag out of band, would write into a second one.
+ */
 export function skb_ecn_set_ce(ctx: usize): i32 {
   const skb = skbAt(ctx);
-  const ip = <usize>netAt(skb);
+  let ip: usize = netAt(skb);
+  let protocol = skb.protocol;
+  for (let tags = 0; tags < 2 && (protocol == ETH_P_8021Q || protocol == ETH_P_8021AD); tags++) {
+    if (ip + 4 > <usize>skb.dataEnd) return 0;
+    protocol = load<u16>(ip, 2);
+    ip += 4;
+  }
   const room = <i64>skb.dataEnd - <i64>ip;
-  if (skb.protocol == ETH_P_IP) return room < 20 ? 0 : markV4(ip);
-  if (skb.protocol == ETH_P_IPV6) return room < 40 ? 0 : markV6(ip);
+  if (protocol == ETH_P_IP) return room < 20 ? 0 : markV4(ip);
+  if (protocol == ETH_P_IPV6) return room < 40 ? 0 : markV6(ip);
   return 0;
 }
 

@@ -21,7 +21,7 @@ const LOCAL: u32 = 28;
 
 const F_TUNINFO_IPV6: u64 = 1;
 const F_TUNINFO_FLAGS: u64 = 1 << 4;
-const SET_FLAGS: u64 = F_TUNINFO_IPV6 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5;
+const SET_FLAGS: u64 = F_TUNINFO_IPV6 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4;
 const FLOWLABEL_MASK: u32 = 0x000fffff;
 
 // @ts-ignore: decorator

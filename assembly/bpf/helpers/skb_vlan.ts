@@ -5,8 +5,8 @@ import { ENOMEM } from "./errno";
 import { pop, push } from "./skb_shape";
 import { skbAt } from "./skb";
 
-const ETH_P_8021Q: u32 = 0x0081; // network order
-const ETH_P_8021AD: u32 = 0xa888;
+export const ETH_P_8021Q: u32 = 0x0081; // network order
+export const ETH_P_8021AD: u32 = 0xa888;
 const ETH_P_802_3: u32 = 0x0100;
 const ETH_P_802_2: u32 = 0x0400;
 const VLAN_ETH_HLEN: u32 = 18;
