@@ -42,10 +42,17 @@ export function evict(map: usize): usize {
   return 0;
 }
 
-/** An element for a new key, counted; evicts when the map is full. */
-// @ts-ignore: decorator
-@inline export function makeRoom(map: usize): usize {
-  return reserve(map) ? takeFree(map) : evict(map);
+/** Rounds of makeRoom: other lanes may empty the map while this one looks for a victim, or fill it again. */
+const ROUNDS: u32 = 8;
+
+/** An element for a new key, counted; evicts when the map is full. 0 when there is none to be had. */
+export function makeRoom(map: usize): usize {
+  for (let i: u32 = 0; i < ROUNDS; i++) {
+    if (reserve(map)) return takeFree(map);
+    const e = evict(map);
+    if (e) return e;
+  }
+  return 0;
 }
 
 export function lru_hash_update_elem(map: usize, key: usize, value: usize, flags: u64): i64 {
