@@ -243,8 +243,10 @@ class Printer {
     const size = op & 0x18;
     if (size !== Size.W && size !== Size.DW) return undefined;
     const plain = ATOMIC_NAMES[imm];
-    if (plain) return `lock ${this.memory(dst)} ${plain[0]} r${src}`;
     const wide = size === Size.DW;
+    // LLVM's 32-bit and, or, xor came with the w registers; its older add did not.
+    if (plain)
+      return `lock ${this.memory(dst)} ${plain[0]} ${wide || this.kernel || imm === Atomic.ADD ? 'r' : 'w'}${src}`;
     if (imm === Atomic.XCHG || imm === Atomic.CMPXCHG) {
       const what = imm === Atomic.XCHG ? 'xchg' : 'cmpxchg';
       // clang names the width and writes w registers for 32 bits.
