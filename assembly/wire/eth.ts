@@ -7,10 +7,7 @@
 //  └─────────────┴─────────────┴───────┴──────────┈             │ 8100  │ tci   │ type  │ payload
 //                                                               └───────┴───────┴───────┴──────┈
 //                                                tci: priority 3 │ drop eligible 1 │ VLAN id 12
-import { ETH_DST, ETH_SIZE, ETH_SRC, ETH_TYPE, EtherType, VLAN_SIZE, VLAN_TCI, VLAN_TYPE, WireStatus } from "./layout.gen";
-
-/** 802.1ad stacks two; more is no traffic of this world, and a bound keeps the walk short. */
-export const MAX_TAGS: u32 = 2;
+import { ETH_DST, ETH_SIZE, ETH_SRC, ETH_TYPE, EtherType, MAX_TAGS, VLAN_SIZE, VLAN_TCI, VLAN_TYPE, WireStatus } from "./layout.gen";
 
 /** Checks the frame of `len` bytes at `p`: header and tags complete, tags not too many. */
 export function check(p: usize, len: u32): i32 {

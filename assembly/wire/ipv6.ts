@@ -12,10 +12,7 @@
 //  └─────────────────────────────────────┘
 //  extension:  next │ length / 8 − 1 │ …       fragment:  next │ 0 │ offset 13, 00, M │ id 32
 import { csum_pseudo6 } from "../mem/checksum";
-import { IPV6_DST, IPV6_EXT_LENGTH, IPV6_EXT_NEXT_HEADER, IPV6_FRAGMENT_ID, IPV6_FRAGMENT_OFFSET, IPV6_FRAGMENT_SIZE, IPV6_HOP_LIMIT, IPV6_NEXT_HEADER, IPV6_PAYLOAD_LENGTH, IPV6_SIZE, IPV6_SRC, IPV6_VERSION_CLASS_FLOW, IpProto, WireStatus } from "./layout.gen";
-
-/** RFC 8200 §4.1 names seven orders of headers; the kernel's parsers stop near there too. */
-export const MAX_EXTENSIONS: u32 = 8;
+import { IPV6_DST, IPV6_EXT_LENGTH, IPV6_EXT_NEXT_HEADER, IPV6_FRAGMENT_ID, IPV6_FRAGMENT_OFFSET, IPV6_FRAGMENT_SIZE, IPV6_HOP_LIMIT, IPV6_NEXT_HEADER, IPV6_PAYLOAD_LENGTH, IPV6_SIZE, IPV6_SRC, IPV6_VERSION_CLASS_FLOW, IpProto, MAX_EXTENSIONS, WireStatus } from "./layout.gen";
 
 /** Checks the fixed header at `p` with `len` bytes to the frame's end. */
 export function check(p: usize, len: u32): i32 {
@@ -123,3 +120,8 @@ export function emit_fragment(e: usize, next: u32, offset: u32, more: bool, iden
   store<u32>(e, bswap(ident), IPV6_FRAGMENT_ID);
   return IPV6_FRAGMENT_SIZE;
 }
+
+/** What `walk` found, for the host. */
+export function upper_protocol(): u32 { return upper; }
+export function upper_at(): u32 { return upperAt; }
+export function fragment_at(): u32 { return fragmentAt; }

@@ -2,7 +2,7 @@
  * The wire schema: headers on the wire as plain data, big-endian and packed. Offsets follow from the widths,
  * so they are said once for both sides: assembly/wire/ (the packet path) and host/wire/ (the printers).
  */
-import type { EnumSchema } from './schema.js';
+import type { ConstSchema, EnumSchema } from './schema.js';
 
 export interface HeaderSchema {
   name: string;
@@ -221,6 +221,16 @@ export const wireEnums: EnumSchema[] = [
     members: { END: 0, NOP: 1, MSS: 2, WSCALE: 3, SACK_PERMITTED: 4, SACK: 5, TIMESTAMP: 8, MPTCP: 30 },
   },
   { name: 'NdOption', doc: 'RFC 4861 §4.6', members: { SOURCE_LINK: 1, TARGET_LINK: 2 } },
+];
+
+/** Limits that both sides keep. */
+export const wireConstants: ConstSchema[] = [
+  {
+    name: 'MAX_TAGS',
+    value: 2,
+    doc: '802.1ad stacks two; more is no traffic of this world, and a bound keeps the walk short',
+  },
+  { name: 'MAX_EXTENSIONS', value: 8, doc: 'RFC 8200 §4.1 names seven orders of headers' },
 ];
 
 /** Offset of every field of a header and its size in bytes. */

@@ -65,6 +65,11 @@ export class HostNic implements Nic {
    * @throws EtherloomError ERR_NIC_PACKET for a packet that fits no frame.
    */
   send(bytes: Uint8Array, queue?: number): boolean {
+    return this.place(bytes, queue) !== 0;
+  }
+
+  /** `send` that tells the arena address of the packet; 0 when there is no room. */
+  protected place(bytes: Uint8Array, queue?: number): number {
     const { arena, core } = this.env;
     const x = core.exports;
     if (bytes.length > MAX_PACKET)
@@ -72,7 +77,7 @@ export class HostNic implements Nic {
         expected: `at most ${MAX_PACKET} bytes`,
       });
     const frame = x.frame_alloc() >>> 0;
-    if (frame === NO_FRAME) return false;
+    if (frame === NO_FRAME) return 0;
     const addr = frame + FRAME_HEADROOM;
     const at = arena.header.packetAt + addr;
     arena.u8.set(bytes, at);
@@ -80,10 +85,10 @@ export class HostNic implements Nic {
     const feed = this.port.queue(to).rxFeedAt;
     if (!x.ring_push(feed, addr, bytes.length, 0)) {
       x.frame_free(frame);
-      return false;
+      return 0;
     }
     x.ring_submit(feed);
-    return true;
+    return at;
   }
 
   /** Packets that the port transmitted, oldest first by transmit ring; at most `max`. */

@@ -244,6 +244,16 @@ class Watchdog {
 const hex = (bytes: Uint8Array): string =>
   `${Buffer.from(bytes.subarray(0, 512)).toString('hex')}${bytes.length > 512 ? `… (${bytes.length} bytes)` : ''}`;
 
+async function timeOnce(target: FuzzTarget, input: Uint8Array): Promise<number> {
+  const started = performance.now();
+  try {
+    await target.run(input);
+  } catch {
+    // The first run has judged it.
+  }
+  return performance.now() - started;
+}
+
 /**
  * Runs a target. Every iteration draws from a stream of its own, so that any one can be repeated alone.
  * @throws Error naming target, seed, iteration and the input in hex, when something but a coded error came
@@ -291,10 +301,13 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions = {}): Promi
       }
       report.inputs++;
       const now = performance.now();
-      const took = now - before;
-      before = now;
+      let took = now - before;
+      // On a busy machine any input may wait: only one that is slow every time is slow.
+      for (let again = 0; took > maxMs && again < 3; again++)
+        took = Math.min(took, await timeOnce(target, input));
       report.longestMs = Math.max(report.longestMs, took);
       if (took > maxMs) throw fail(`took ${took.toFixed(0)} ms, ${maxMs} allowed`);
+      before = performance.now();
     }
   } finally {
     report.ms = performance.now() - started;
