@@ -93,6 +93,7 @@ function redirected(port: Port, queue: u32, skb: SkBuff): void {
   x.dataMeta = skb.data;
   x.ingressIfindex = port.ifindex;
   forward(port, queue, x, frame);
+  clearRedirect();
 }
 
 /**

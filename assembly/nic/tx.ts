@@ -2,7 +2,7 @@
 // Called by the loop's verdicts. Every lane has a transmit ring of its own at every port, so nothing is shared; where a
 // NIC has fewer, the frame goes to the lane that transmits for the others.
 import {
-  CounterBlock, MAX_PORTS, OPT_TRANSMIT, PORT_SIZE, Port, PortFlag, RING_SIZE, Ring,
+  CounterBlock, DESC_LEN, MAX_PORTS, OPT_TRANSMIT, PORT_SIZE, Port, PortFlag, RING_SIZE, Ring,
 } from "../layout.gen";
 import { header, lane, self } from "../core/lane";
 import { freeFrame } from "../mem/frames";
@@ -20,7 +20,8 @@ let touched: u32 = 0;
 }
 
 /** Stages a descriptor on any ring of this lane; `flush` publishes it. False when the ring is full. */
-export function stage(r: Ring, addr: u32, len: u32, options: u32): bool {
+// @ts-ignore: decorator
+@inline export function stage(r: Ring, addr: u32, len: u32, options: u32): bool {
   const first = staged(r) == 0;
   if (!push(r, addr, len, options)) return false;
   if (first) store<u32>((self().touchedAt + (touched++ << 2)) as usize, <u32>changetype<usize>(r));
@@ -28,17 +29,25 @@ export function stage(r: Ring, addr: u32, len: u32, options: u32): bool {
 }
 
 /** Stages a packet on the wire of `port`. False when its ring is full: the frame is still the caller's. */
-export function transmit(port: Port, addr: u32, len: u32): bool {
+// @ts-ignore: decorator
+@inline export function transmit(port: Port, addr: u32, len: u32): bool {
   const r = ringAt(port.txAt + lane * RING_SIZE);
-  if (r.slots == 0) {
-    const link = ringAt(self().outboundAt + port.txLane * RING_SIZE);
-    return stage(link, addr, len, port.ifindex | OPT_TRANSMIT);
-  }
-  if (!stage(r, addr, len, 0)) return false;
+  return r.slots != 0 ? stage(r, addr, len, 0) : handOver(port, addr, len);
+}
+
+/** To the lane that transmits for those without a ring of their own at this port. */
+function handOver(port: Port, addr: u32, len: u32): bool {
+  return stage(ringAt(self().outboundAt + port.txLane * RING_SIZE), addr, len, port.ifindex | OPT_TRANSMIT);
+}
+
+/** Counts what is staged on a transmit ring: once a round, as the entries are in the cache anyway. */
+function count(r: Ring): void {
   const c = changetype<CounterBlock>(r.countersAt as usize);
-  c.txPackets++;
-  c.txBytes += len;
-  return true;
+  const to = r.cachedProducer;
+  let bytes: u64 = 0;
+  for (let i = r.submitted; i != to; i++) bytes += load<u32>((r.entriesAt + ((i & r.mask) << 4)) as usize, DESC_LEN);
+  c.txPackets += to - r.submitted;
+  c.txBytes += bytes;
 }
 
 /** Takes what was sent to a sink off its ring again. */
@@ -54,6 +63,7 @@ export function flush(): void {
   const list = self().touchedAt;
   for (let i: u32 = 0; i < n; i++) {
     const r = ringAt(load<u32>((list + (i << 2)) as usize));
+    if (r.countersAt != 0) count(r);
     submit(r);
     if (r.consumerView != 0) drain(ringAt(r.consumerView));
   }

@@ -322,11 +322,12 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Inline lanes: polls the NICs and runs one burst of every lane at the present time. Returns packets taken or moved.
+   * Inline lanes: polls the NICs and runs `rounds` rounds (one burst of each queue) of every lane at the present time.
+   * Returns packets taken or moved.
    * A program that traps ends its lane's burst: reported as a crash, the lane made anew.
    * @throws EtherloomError ERR_ENGINE_STATE
    */
-  step(): number {
+  step(rounds = 1): number {
     if (this.#state !== 'running' || !this.inline)
       throw new EtherloomError('ERR_ENGINE_STATE', 'step() is for inline engines that were started');
     let work = 0;
@@ -334,7 +335,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     const now = this.now();
     for (const [i, lane] of this.#lanes.entries()) {
       try {
-        work += lane.step(1, now);
+        work += lane.step(rounds, now);
       } catch (error) {
         this.#replaceInline(i, error as Error);
         work++;
