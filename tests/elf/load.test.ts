@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadElf } from '../../host/bpf/elf/load.js';
+import { readElf, Sht, Stb, Stt } from '../../host/bpf/elf/reader.js';
 import { OP_CALL, OP_LDDW, Pseudo } from '../../host/bpf/insn.js';
 import type { CollectionSpec } from '../../host/bpf/spec.js';
 import type { EtherloomError } from '../../host/errors.js';
@@ -220,6 +221,42 @@ test('a call of something that no file defines is refused with advice', () => {
   assert.match(error.message, /elsewhere/);
   assert.is(error.file, 'unknown_call.bpf.o');
   assert.ok(error.offset! > 0 && error.expected);
+});
+
+/** The object with every symbol changed: `edit` gets the bytes of one entry of the symbol table. */
+function withSymbols(name: string, edit: (symbol: DataView) => void): Uint8Array {
+  const bytes = Uint8Array.from(readFileSync(join(FIXTURES, `${name}.bpf.o`)));
+  const table = readElf(bytes, name).sections.find(s => s.type === Sht.SYMTAB)!;
+  for (let at = 0; at < table.size; at += 24) edit(new DataView(bytes.buffer, table.offset + at, 24));
+  return bytes;
+}
+
+test('programs of old objects, whose symbols have neither type nor size, load alike', () => {
+  const bytes = withSymbols('no_btf', symbol => {
+    if ((symbol.getUint8(4) & 15) !== Stt.FUNC) return;
+    symbol.setUint8(4, (Stb.GLOBAL << 4) | Stt.NOTYPE);
+    symbol.setBigUint64(16, 0n, true);
+  });
+  const plain = (collection: CollectionSpec) => ({ ...collection, file: '' });
+  assert.equal(plain(loadElf(bytes, 'old.o')), plain(load('no_btf')));
+});
+
+test('a section without any symbol is one program of its name', () => {
+  const bytes = withSymbols('no_btf', symbol => {
+    if ((symbol.getUint8(4) & 15) === Stt.FUNC) symbol.setUint8(4, Stt.NOTYPE);
+  });
+  const { programs } = loadElf(bytes, 'bare.o');
+  assert.equal(Object.keys(programs).sort(), ['7/3', 'classifier', 'socket1']);
+  assert.is(programs.classifier.insns.length, load('no_btf').programs.entry.insns.length);
+});
+
+test('a call that the compiler left to a C library gets advice', () => {
+  const bytes = Uint8Array.from(readFileSync(join(FIXTURES, 'unknown_call.bpf.o')));
+  for (let at = 0; (at = Buffer.from(bytes).indexOf('elsewhere\0', at)) >= 0; )
+    bytes.set(Buffer.from('memset\0\0\0'), at);
+  const error = refusal(() => loadElf(bytes, 'memset.o'));
+  assert.is(error.code, 'ERR_ELF_EXTERN');
+  assert.match(error.message, /refers to memset.*__builtin_memset/);
 });
 
 test('what is no BPF object is refused with the first thing that is wrong', () => {

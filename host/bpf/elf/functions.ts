@@ -79,7 +79,9 @@ export class Functions {
     let starts = symbols.filter(s => s.type === Stt.FUNC);
     if (starts.length === 0) starts = symbols.filter(s => s.type === Stt.NOTYPE && s.bind !== Stb.LOCAL);
     starts = starts
-      .sort((a, b) => a.value - b.value || a.index - b.index)
+
+      // Of two names for one place the global one counts.
+      .sort((a, b) => a.value - b.value || b.bind - a.bind || a.index - b.index)
       .filter((s, i, all) => s.value !== all[i - 1]?.value);
     // No symbol at all: the section is one program of its own name.
     if (starts.length === 0)
