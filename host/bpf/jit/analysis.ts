@@ -43,8 +43,6 @@ export interface FunctionAnalysis {
   /** What r1–r5 hold on entry. */
   entryArgs: readonly Value[];
   calls: readonly LocalCall[];
-  /** Visits every reached instruction with the state before it. */
-  each(visit: (pc: number, insn: Insn, state: State) => void): void;
 }
 
 /** Bytes of the frame that stay in memory, and accesses at known offsets. */
@@ -107,28 +105,31 @@ export class Analyser {
         pass = this.#pass(graph, args, pc => promoted.slotAt[pc], slots.length);
       }
     }
+    const inMemory = use.memory.length > 0 || use.accesses.some(a => !slotAt || slotAt[a.pc] < 0);
+    let { live } = pass;
     if (pass.decided.size) {
+      // States flowed along live edges only and stay true; what is live shrinks.
       graph = buildGraph(program.insns, entry, pc => {
         const taken = pass.decided.get(pc);
         return taken === undefined ? this.#factFilter(pc) : { taken, fallthrough: !taken };
       });
-      pass = this.#pass(graph, args, slotAt ? pc => slotAt![pc] : noSlots, slots.length);
+      live = liveness(program.insns, graph, pass.model);
     }
-    const left = slotAt ? stackUse(program, graph, pass) : use;
     return {
       entry,
       graph,
-      live: pass.live,
+      live,
       transfer: pass.transfer,
       states: pass.states,
       slots,
       // Guarded: every call takes a frame, so that recursion ends with the stack.
-      usesFrame:
-        program.mode === 'guarded' || left.escapes || left.memory.length > 0 || left.accesses.length > 0,
-      params: pass.live.liveIn[0] & 0b111110,
+      usesFrame: program.mode === 'guarded' || use.escapes || inMemory,
+      params: live.liveIn[0] & 0b111110,
       entryArgs: args,
-      calls: pass.calls(),
-      each: visit => pass.each(visit),
+      calls: [...pass.transfer.localArgs].map(([pc, args]) => ({
+        entry: targetOf(program.insns[pc], pc),
+        args,
+      })),
     };
   }
 
@@ -142,6 +143,8 @@ class Pass {
   readonly live: Liveness;
   readonly transfer: Transfer;
   readonly states = new Map<number, State>();
+  /** State at the end of each block that is reached, by index. */
+  readonly exits: State[] = [];
   /** Conditional jumps that go one way only. */
   readonly decided = new Map<number, boolean>();
 
@@ -180,7 +183,8 @@ class Pass {
       const b = blocks[i];
       visits[i]++;
       const state = [...entryStates[i]!];
-      const pcs = this.through(b.index, state);
+      const last = this.through(b.index, state);
+      this.exits[i] = state;
       let again = i + 1;
       const flow = (to: number): void => {
         if (to < 0) return;
@@ -193,7 +197,7 @@ class Pass {
         dirty[to] = 1;
         again = Math.min(again, to);
       };
-      const decided = b.taken >= 0 && b.next >= 0 ? this.transfer.decided(state, pcs) : undefined;
+      const decided = b.taken >= 0 && b.next >= 0 ? this.transfer.decided(state, last) : undefined;
       if (b.taken >= 0 && b.next >= 0) {
         if (decided === undefined) this.decided.delete(b.last);
         else this.decided.set(b.last, decided);
@@ -220,18 +224,6 @@ class Pass {
       this.transfer.step(state, pc);
     }
     return b.last;
-  }
-
-  calls(): LocalCall[] {
-    const calls: LocalCall[] = [];
-    this.each((pc, insn, state) => {
-      if (insn.op === 0x85 && insn.src === CallKind.LOCAL)
-        calls.push({
-          entry: targetOf(insn, pc),
-          args: [1, 2, 3, 4, 5].map(r => this.transfer.view(state, pc, r)),
-        });
-    });
-    return calls;
   }
 
   /** Visits every reached instruction with the state before it. */
@@ -349,10 +341,8 @@ function stackUseOfJump(
 /** Does an address of the frame flow into a merge point where it is no longer known? */
 function losesFrame(graph: Graph, pass: Pass): boolean {
   for (const b of graph.blocks) {
-    const entry = pass.states.get(b.start);
-    if (!entry) continue;
-    const state = [...entry];
-    pass.through(b.index, state);
+    const state = pass.exits[b.index];
+    if (!state) continue;
     for (const to of [b.taken, b.next]) {
       const target = to < 0 ? undefined : pass.states.get(graph.blocks[to].start);
       if (!target) continue;

@@ -19,38 +19,35 @@ export type CallPlan =
   /** Guarded mode: five i64 arguments. */
   | { kind: 'guarded'; name: string };
 
-/** Helper number → name of its export per map type: `<type>_<suffix>` in the core. */
-const TYPED: ReadonlyMap<string, string> = new Map([
-  ['map_lookup_elem', 'lookup_elem'],
-  ['map_update_elem', 'update_elem'],
-  ['map_delete_elem', 'delete_elem'],
-  ['map_push_elem', 'push_elem'],
-  ['map_pop_elem', 'pop_elem'],
-  ['map_peek_elem', 'peek_elem'],
-]);
+/** Map operations that the core also exports by type, as `<type>_<operation>`, with the helper's signature. */
+const TYPED: ReadonlyMap<string, { operation: string; types: ReadonlySet<MapTypeName> }> = new Map(
+  (
+    [
+      [
+        'map_lookup_elem',
+        'lookup_elem',
+        'hash percpu_hash lru_hash lru_percpu_hash lpm_trie array_of_maps hash_of_maps',
+      ],
+      [
+        'map_update_elem',
+        'update_elem',
+        'array percpu_array hash percpu_hash lru_hash lru_percpu_hash lpm_trie',
+      ],
+      ['map_delete_elem', 'delete_elem', 'hash percpu_hash lru_hash lru_percpu_hash lpm_trie'],
+      ['map_push_elem', 'push_elem', 'queue stack bloom_filter'],
+      ['map_pop_elem', 'pop_elem', 'queue stack'],
+      ['map_peek_elem', 'peek_elem', 'queue stack bloom_filter'],
+    ] as const
+  ).map(([helper, operation, types]) => [
+    helper,
+    { operation, types: new Set(types.split(' ') as MapTypeName[]) },
+  ]),
+);
 
-const TYPED_MAPS: readonly MapTypeName[] = [
-  'array',
-  'hash',
-  'percpu_array',
-  'percpu_hash',
-  'lru_hash',
-  'lru_percpu_hash',
-  'lpm_trie',
-  'queue',
-  'stack',
-  'bloom_filter',
-  'array_of_maps',
-  'hash_of_maps',
-  'devmap',
-  'devmap_hash',
-  'xskmap',
-];
-
-/** Exports that may stand in for a helper when the map's type is known; same signature. */
+/** Exports that may stand in for a helper when the map's type is known. */
 export function typedExports(helper: Helper): string[] {
-  const suffix = TYPED.get(helper.name);
-  return suffix ? TYPED_MAPS.map(type => `${type}_${suffix}`) : [];
+  const typed = TYPED.get(helper.name);
+  return typed ? [...typed.types].map(type => `${type}_${typed.operation}`) : [];
 }
 
 /** `value(reg)` is what is known of r1–r5. */
@@ -87,8 +84,8 @@ export function planCall(program: Program, insn: Insn, pc: number, value: (reg: 
 }
 
 function exportName(program: Program, helper: Helper, type: MapTypeName | undefined): string {
-  const suffix = TYPED.get(helper.name);
-  if (type && suffix && program.hasExport(`${type}_${suffix}`)) return `${type}_${suffix}`;
+  const typed = TYPED.get(helper.name);
+  if (type && typed?.types.has(type)) return `${type}_${typed.operation}`;
   return helperExport(helper, program.spec.type);
 }
 

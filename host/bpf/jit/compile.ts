@@ -102,18 +102,20 @@ function findNeeds(program: Program, all: readonly FunctionAnalysis[]): Needs {
   const needs: Needs = { imports: new Set(), packetLoads: false, tailCalls: new Set(), handsFp: new Set() };
   for (const name of [...program.guardedHelpers.values(), ...program.callxHelpers.values()])
     needs.imports.add(name);
-  for (const fn of all)
-    fn.each((pc, insn, state) => {
-      if ((insn.op & 7) === 0 && ((insn.op & 0xe0) === Mode.ABS || (insn.op & 0xe0) === Mode.IND))
-        needs.packetLoads = true;
-      if (insn.op !== OP_CALL || insn.src !== CallKind.HELPER) return;
-      const plan = fn.transfer.plan(state, pc);
+  for (const fn of all) {
+    for (const plan of fn.transfer.plans.values())
       if (plan.kind === 'export') {
         needs.imports.add(plan.name);
         if (plan.callback) needs.handsFp.add(fn.entry);
       } else if (plan.kind === 'tail') needs.tailCalls.add(fn.entry);
       else if (plan.kind === 'loop') needs.handsFp.add(fn.entry);
-    });
+    for (const b of fn.graph.blocks)
+      for (let pc = b.start; pc <= b.last; pc++) {
+        const { op } = program.insns[pc];
+        if ((op & 7) === 0 && ((op & 0xe0) === Mode.ABS || (op & 0xe0) === Mode.IND))
+          needs.packetLoads = true;
+      }
+  }
   return needs;
 }
 

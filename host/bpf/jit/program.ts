@@ -1,6 +1,5 @@
 /** What all passes of one compilation share: the instructions, the mode, the facts, the maps, the helpers. */
 import { EtherloomError } from '../../errors.js';
-import { coreModule } from '../../mem/core.js';
 import type { Insn } from '../insn.js';
 import type { ProgramSpec } from '../spec.js';
 import type { Fact, JitFacts } from '../verify/verified.js';
@@ -37,15 +36,11 @@ export interface Program {
   mapAt(addr: bigint): BoundMap | undefined;
   /** Bytes of a frozen map that start at `addr`, when all `size` of them are constants. */
   constantBytes(addr: bigint, size: number): bigint | undefined;
-  /** Does the core export `name`? */
-  hasExport(name: string): boolean;
   /** Guarded mode: helpers by number, each `(i64 × 5) → i64`. */
   guardedHelpers: ReadonlyMap<number, string>;
   /** Guarded mode: helpers that CALLX reaches, by number. */
   callxHelpers: ReadonlyMap<number, string>;
 }
-
-let exported: ReadonlySet<string> | undefined;
 
 function frozenBytes(maps: MapBinding): { lo: bigint; bytes: Uint8Array }[] {
   return Object.values(maps)
@@ -79,10 +74,6 @@ export function makeProgram(
       const at = Number(addr - holder.lo);
       for (let i = size - 1; i >= 0; i--) v = (v << 8n) | BigInt(holder.bytes[at + i]);
       return v;
-    },
-    hasExport(name) {
-      exported ??= new Set(WebAssembly.Module.exports(coreModule()).map(e => e.name));
-      return exported.has(name);
     },
   };
 }

@@ -30,6 +30,10 @@ export const immediate = (imm: number): Value => constant(BigInt.asUintN(64, Big
 
 export class Transfer {
   readonly #ud: UseDef = { use: 0, def: 0 };
+  /** How each helper call reached so far is made, by slot; a later visit of the same slot replaces it. */
+  readonly plans = new Map<number, CallPlan>();
+  /** Arguments of local calls, by slot. */
+  readonly localArgs = new Map<number, Value[]>();
 
   constructor(
     readonly program: Program,
@@ -149,12 +153,10 @@ export class Transfer {
       return (insn.op & SRC_X) === 0 && bitsOf(a) <= insn.imm ? unknown(bitsOf(a)) : unknown(insn.imm);
     }
     const b = this.operand(state, pc, insn);
-    const lo = (v: bigint): number => Number(v & 0xffffffffn);
     if (b.k === 'const' && (a.k === 'const' || code === Alu.MOV))
       return constant(BigInt(alu32(code, a.k === 'const' ? lo(a.v) : 0, lo(b.v), insn.off)!));
     if (code === Alu.NEG && a.k === 'const') return constant(BigInt(alu32(code, lo(a.v), 0, 0)!));
     if (code === Alu.MOV && insn.off === 0 && bitsOf(b) <= 32 && b.k === 'w32') return b;
-    const low = (v: Value): Value => (v.k === 'const' ? constant(v.v & 0xffffffffn) : v);
     return unknown(resultBits(code, low(a), low(b), insn.off, 32));
   }
 
@@ -208,9 +210,16 @@ export class Transfer {
 
   #call(state: State, pc: number, insn: Insn): Value {
     if (insn.op & SRC_X) return ANY;
-    if (insn.src === CallKind.LOCAL) return ANY;
+    if (insn.src === CallKind.LOCAL) {
+      this.localArgs.set(
+        pc,
+        [1, 2, 3, 4, 5].map(reg => this.view(state, pc, reg)),
+      );
+      return ANY;
+    }
     if (insn.src === CallKind.KFUNC) throw refuse(this.program, pc, `kfunc ${insn.imm} is not provided`);
     const plan = this.plan(state, pc);
+    this.plans.set(pc, plan);
     if (plan.kind === 'array_lookup') return this.arrayResult(state, pc, plan);
     return callResult(plan);
   }
@@ -245,6 +254,9 @@ export class Transfer {
     return undefined;
   }
 }
+
+const lo = (v: bigint): number => Number(v & 0xffffffffn);
+const low = (v: Value): Value => (v.k === 'const' ? constant(v.v & 0xffffffffn) : v);
 
 /** Value as a store of `bits` bits into a promoted slot keeps it. */
 function truncated(v: Value, bits: number): Value {

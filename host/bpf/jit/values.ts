@@ -15,17 +15,10 @@ export type Value =
   | { readonly k: 'w32'; readonly bits: number; readonly nonzero?: boolean }
   | { readonly k: 'w64'; readonly bits: number };
 
-const constants = new Map<bigint, Value>();
+const small: readonly Value[] = Array.from({ length: 256 }, (_, v) => ({ k: 'const', v: BigInt(v) }));
 
 /** Unsigned 64-bit constant. */
-export function constant(v: bigint): Value {
-  let value = constants.get(v);
-  if (!value) {
-    value = { k: 'const', v };
-    if (v < 65536n) constants.set(v, value);
-  }
-  return value;
-}
+export const constant = (v: bigint): Value => (v < 256n ? small[Number(v)] : { k: 'const', v });
 
 const narrow: readonly Value[] = Array.from({ length: 33 }, (_, bits) => ({ k: 'w32', bits }));
 const wide: readonly Value[] = Array.from({ length: 65 }, (_, bits) => ({ k: 'w64', bits }));
@@ -41,11 +34,16 @@ export const ADDRESS: Value = { k: 'w32', bits: 32, nonzero: true };
 /** A value in an i64 local of which facts say that it is below 2^bits. */
 export const stored64 = (bits: number): Value => wide[bits];
 
+function bitLength(v: bigint): number {
+  const hi = Number(v >> 32n);
+  return hi ? 64 - Math.clz32(hi) : 32 - Math.clz32(Number(v));
+}
+
 /** v < 2^bitsOf(v). */
 export function bitsOf(value: Value): number {
   switch (value.k) {
     case 'const':
-      return value.v === 0n ? 0 : value.v.toString(2).length;
+      return bitLength(value.v);
     case 'fp':
     case 'func':
       return 32;
