@@ -10,7 +10,7 @@ import type { ProgramSpec, ProgramType } from '../spec.js';
 import { checkWellformed } from '../wellformed.js';
 import { byteSwap } from './alu.js';
 import { callHelper, type HelperHost } from './helper_calls.js';
-import { type Budget, type Environment, Machine } from './machine.js';
+import { type Budget, type Environment, Machine, type Trace } from './machine.js';
 import { InterpFault, type MemRegion, Regions } from './regions.js';
 
 export { InterpFault, type MemRegion } from './regions.js';
@@ -37,7 +37,11 @@ export interface InterpretOptions {
    * the core's table is called.
    */
   tailTarget?: (slot: number) => TailTarget | undefined;
+  /** Looks at every instruction before it runs. The registers are the machine's own: do not keep them. */
+  trace?: Trace;
 }
+
+export type { Trace } from './machine.js';
 
 export interface InterpretResult {
   /** Unsigned 64-bit. */
@@ -116,7 +120,7 @@ class ArenaEnvironment implements Environment, HelperHost {
     checkWellformed(spec.insns, spec.name);
     const outer = this.#maps;
     this.#maps = maps;
-    const machine = new Machine(spec.insns, this, this.#budget, this.#stack);
+    const machine = new Machine(spec.insns, this, this.#budget, this.#stack, undefined, this.#options.trace);
     machine.regs[1] = BigInt(this.ctx);
     const r0 = machine.call(0, fp);
     this.#maps = outer;
@@ -173,7 +177,15 @@ class ArenaEnvironment implements Environment, HelperHost {
     if (target) return this.run(target.spec, target.maps, Number(machine.regs[10]));
     const fn = this.core.table.get(slot) as ((ctx: number) => bigint) | null;
     if (!fn) throw new InterpFault('helper', 0, `table slot ${slot} holds no program`);
-    return BigInt.asUintN(64, fn(this.ctx));
+    // The compiled program puts its frame where this function's was.
+    const lane = this.arena.lane(this.core.lane);
+    lane.entryFp = Number(machine.regs[10]);
+    lane.tailCalls = this.tailCalls;
+    try {
+      return BigInt.asUintN(64, fn(this.ctx));
+    } finally {
+      lane.entryFp = lane.stackTop;
+    }
   }
 }
 

@@ -50,6 +50,9 @@ export interface Budget {
   left: number;
 }
 
+/** Called before every instruction: its slot, the registers as they are, and the program it belongs to. */
+export type Trace = (pc: number, regs: BigUint64Array, insns: readonly Insn[]) => void;
+
 export class Machine {
   readonly regs = new BigUint64Array(11);
   /** The same registers as 32-bit halves: low half of r is [2 r]. */
@@ -64,6 +67,7 @@ export class Machine {
     readonly budget: Budget,
     stack: { lo: number },
     readonly maxFrames: number = MAX_FRAMES,
+    readonly trace?: Trace,
   ) {
     this.#stack = stack;
   }
@@ -96,6 +100,7 @@ export class Machine {
       const insn = insns[pc];
       if (!insn) throw new InterpFault('pc', pc, `no instruction (the program has ${insns.length} slots)`);
       if (--this.budget.left < 0) throw new InterpFault('budget', pc, 'instruction budget spent');
+      this.trace?.(pc, regs, insns);
       const { op, dst, src, off, imm } = insn;
       switch (classOf(op)) {
         case Class.ALU64: {
