@@ -30,6 +30,8 @@ exit
 /** Text of programs: hand-written and disassembled, in both notations. */
 export const target: FuzzTarget = {
   name: 'asm',
+  // Wall time: one stall of a busy machine is no hang.
+  maxMs: 10_000,
   seeds: () => {
     const texts = [HAND_WRITTEN];
     for (const name of ['calls', 'isa_v4', 'globals'])

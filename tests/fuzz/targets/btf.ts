@@ -23,6 +23,8 @@ function attempt(body: () => unknown): void {
 /** `.BTF` sections: parsed, then every type laid out, printed, decoded and encoded again. */
 export const target: FuzzTarget = {
   name: 'btf',
+  // Wall time: one stall of a busy machine is no hang.
+  maxMs: 10_000,
   seeds: () =>
     ['maps', 'globals', 'calls', 'core', 'externs'].flatMap(name => {
       const path = join(FIXTURES, `${name}.bpf.o`);

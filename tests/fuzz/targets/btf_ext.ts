@@ -12,6 +12,8 @@ const btf = parseBtf(sections('core').find(s => s.name === '.BTF')!.data.bytes, 
 /** `.BTF.ext` sections against the strings of one object. */
 export const target: FuzzTarget = {
   name: 'btf_ext',
+  // Wall time: one stall of a busy machine is no hang.
+  maxMs: 10_000,
   seeds: () =>
     ['core', 'calls', 'maps'].flatMap(name =>
       sections(name)

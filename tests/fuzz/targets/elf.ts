@@ -9,6 +9,8 @@ import type { FuzzTarget } from '../../support/fuzz.js';
 /** Whole objects: loaded, and what was loaded printed. */
 export const target: FuzzTarget = {
   name: 'elf',
+  // Wall time: one stall of a busy machine is no hang.
+  maxMs: 10_000,
   seeds: () =>
     readdirSync(FIXTURES)
       .filter(f => f.endsWith('.o'))

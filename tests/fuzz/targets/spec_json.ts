@@ -8,6 +8,8 @@ import type { FuzzTarget } from '../../support/fuzz.js';
 /** SPEC.json documents; what is accepted must print to what reads back. */
 export const target: FuzzTarget = {
   name: 'spec_json',
+  // Wall time: one stall of a busy machine is no hang.
+  maxMs: 10_000,
   seeds: () => {
     const texts = [
       '{"type":"xdp","insns":"b7000000 02000000 95000000 00000000"}',
