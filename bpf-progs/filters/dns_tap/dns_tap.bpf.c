@@ -1,7 +1,7 @@
 /*
  * Socket filter: keeps DNS over UDP (the first 512 bytes), drops the rest, and counts questions and answers.
- * Runs where a tap sees whole frames, from the link header on. Reads with bpf_skb_load_bytes only, since
- * socket filters have no direct packet access.
+ * Socket filters have no direct packet access. Some begin at the link header, some at the network header, by
+ * the socket that they are bound to: reading relative to the link header suits both.
  */
 #include "bpf.h"
 #include "net.h"
@@ -18,32 +18,37 @@ struct {
 	__type(value, __u64);
 } messages SEC(".maps");
 
-/* Offset of the UDP header, or 0. */
+static inline long load(struct __sk_buff *skb, __u32 offset, void *to, __u32 len)
+{
+	return bpf_skb_load_bytes_relative(skb, offset, to, len, BPF_HDR_START_MAC);
+}
+
+/* Offset of the UDP header from the link header on, or 0. */
 static inline __u32 udp_at(struct __sk_buff *skb)
 {
 	__u32 at = sizeof(struct ethhdr);
 	__be16 proto, frag;
 	__u8 byte;
 
-	if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto)))
+	if (load(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto)))
 		return 0;
 	if (proto == htons(ETH_P_8021Q)) {
-		if (bpf_skb_load_bytes(skb, at + offsetof(struct vlanhdr, proto), &proto, sizeof(proto)))
+		if (load(skb, at + offsetof(struct vlanhdr, proto), &proto, sizeof(proto)))
 			return 0;
 		at += sizeof(struct vlanhdr);
 	}
 	if (proto == htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(skb, at + offsetof(struct iphdr, protocol), &byte, 1) || byte != IPPROTO_UDP)
+		if (load(skb, at + offsetof(struct iphdr, protocol), &byte, 1) || byte != IPPROTO_UDP)
 			return 0;
-		if (bpf_skb_load_bytes(skb, at + offsetof(struct iphdr, frag_off), &frag, sizeof(frag)) ||
+		if (load(skb, at + offsetof(struct iphdr, frag_off), &frag, sizeof(frag)) ||
 		    frag & IP_OFFSET_MASK)
 			return 0;
-		if (bpf_skb_load_bytes(skb, at, &byte, 1))
+		if (load(skb, at, &byte, 1))
 			return 0;
 		return at + (byte & 15) * 4;
 	}
 	if (proto == htons(ETH_P_IPV6)) {
-		if (bpf_skb_load_bytes(skb, at + offsetof(struct ipv6hdr, nexthdr), &byte, 1) || byte != IPPROTO_UDP)
+		if (load(skb, at + offsetof(struct ipv6hdr, nexthdr), &byte, 1) || byte != IPPROTO_UDP)
 			return 0;
 		return at + sizeof(struct ipv6hdr);
 	}
@@ -58,7 +63,7 @@ int dns_tap(struct __sk_buff *skb)
 	__u64 *count;
 
 	at = udp_at(skb);
-	if (!at || bpf_skb_load_bytes(skb, at, &udp, sizeof(udp)))
+	if (!at || load(skb, at, &udp, sizeof(udp)))
 		return 0;
 	if (udp.dest == htons(DNS_PORT))
 		kind = QUESTION;
