@@ -117,7 +117,8 @@ export function drainRing(
   take: (data: Uint8Array, options: number, at: number) => void,
 ): number {
   const x = core.exports;
-  const n = x.ring_peek(viewAt, max);
+  // Infinity would become 0 on its way into Wasm.
+  const n = x.ring_peek(viewAt, Math.min(max, 0x7fffffff));
   const packetAt = arena.header.packetAt;
   for (let k = 0; k < n; k++) {
     const d = x.ring_entry(viewAt, k) >>> 0;

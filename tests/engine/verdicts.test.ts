@@ -52,6 +52,19 @@ test('XDP_PASS, and no program at all, bring the packet to the host as it was', 
   }
 });
 
+test('drain takes everything when asked for no limit, and no more than a limit', async () => {
+  const { engine, a } = await oneLane(verdict(2));
+  feed(engine, a, 100);
+  let bytes = 0;
+  const take = (data: Uint8Array): void => {
+    bytes += data.length;
+  };
+  assert.is(engine.drain(30, take), 30);
+  assert.is(engine.drain(Number.POSITIVE_INFINITY, take), 70);
+  assert.is(bytes, 6400);
+  await engine.stop();
+});
+
 test('XDP_TX sends the packet out of the port that it came from', async () => {
   const { engine, a, b } = await oneLane(verdict(3));
   feed(engine, a, 100);
