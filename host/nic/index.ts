@@ -2,5 +2,8 @@
 export { HostNic, type HostNicOptions, MAX_PACKET } from './host_nic.js';
 export { type LinkSettings, type LinkStats, ModelEnd, type ModelOptions, modelLink } from './model.js';
 export type { Nic, NicEnv, NicKind } from './nic.js';
+export * from './pcap/index.js';
 export { Port, type PortOptions } from './port.js';
 export { ReplayNic, type ReplayOptions } from './replay.js';
+export { RSS_ENTRIES, RssTable, SYMMETRIC_KEY } from './rss.js';
+export * from './wrap/index.js';
