@@ -9,6 +9,7 @@
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
+import { warm } from '../bpf/jit/warm.js';
 import type { ProgramType } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
 import { Hook, OPT_META_SHIFT, OPT_QUEUE_SHIFT } from '../layout/layout.gen.js';
@@ -60,6 +61,8 @@ export interface EngineOptions extends ArenaOptions {
   spinUs?: number;
   /** A worker without heartbeat for so long is replaced, ms. Default 5000. */
   hangMs?: number;
+  /** How long a verified program is run over synthetic packets before lanes get it, ms. 0: not at all. Default 4. */
+  warmMs?: number;
   /** Replacements in a row before the engine gives a lane up. Default 5. */
   restarts?: number;
 }
@@ -196,6 +199,9 @@ export class Engine extends EventEmitter<EngineEvents> {
         expected: 'a module with the imports and exports of host/bpf/jit/compiled.ts',
       });
     }
+    // Optimised code belongs to the module: what is made hot here is hot in every lane.
+    if (compiled.verified && this.#options.warmMs !== 0)
+      warm(compiled, this.arena, { maxMs: this.#options.warmMs });
     this.#programs.set(place.id, place);
     const pausesNs = await this.#tell({ kind: 'install', place });
     return { ...place, compiled, run: slots, tail: slots + 1, pausesNs };
