@@ -5,8 +5,16 @@
 import { CallKind, Class, classOf, type Insn, Jmp, Mode, OP_EXIT, SRC_X, sizeBytes } from '../insn.js';
 import { isConditional, targetOf } from '../wellformed.js';
 import { helperUses, pointedBytes } from './calls.js';
-import { buildGraph, type EdgeFilter, type Graph } from './cfg.js';
-import { FIRST_SLOT, type Liveness, liveness, MAX_SLOTS, type UseModel, useDef } from './liveness.js';
+import { buildGraph, type EdgeFilter, finishGraph, type Graph } from './cfg.js';
+import {
+  FIRST_SLOT,
+  type Liveness,
+  liveness,
+  MAX_SLOTS,
+  type UseDefTable,
+  type UseModel,
+  useDefTable,
+} from './liveness.js';
 import type { Program } from './program.js';
 import { type State, Transfer } from './transfer.js';
 import { ANY, bitsOf, join, same, unknown, type Value, ZERO } from './values.js';
@@ -66,11 +74,12 @@ export class Analyser {
     if (known !== undefined) return known;
     this.#localUses.set(entry, 0b111110);
     const graph = buildGraph(this.program.insns, entry, this.#factFilter);
-    const live = liveness(
+    const table = useDefTable(
       this.program.insns,
       graph,
       this.#model(() => -1),
     );
+    const live = liveness(graph, table);
     const uses = live.liveIn[0] & 0b111110;
     this.#localUses.set(entry, uses);
     return uses;
@@ -113,8 +122,9 @@ export class Analyser {
         const taken = pass.decided.get(pc);
         return taken === undefined ? this.#factFilter(pc) : { taken, fallthrough: !taken };
       });
-      live = liveness(program.insns, graph, pass.model);
+      live = liveness(graph, pass.table);
     }
+    finishGraph(graph);
     return {
       entry,
       graph,
@@ -140,6 +150,7 @@ export class Analyser {
 
 /** One fixpoint over one graph. */
 class Pass {
+  readonly table: UseDefTable;
   readonly live: Liveness;
   readonly transfer: Transfer;
   readonly states = new Map<number, State>();
@@ -152,12 +163,13 @@ class Pass {
     readonly program: Program,
     readonly graph: Graph,
     args: readonly Value[],
-    readonly model: UseModel,
-    readonly slotOf: (pc: number) => number,
+    model: UseModel,
+    slotOf: (pc: number) => number,
     slotCount: number,
   ) {
-    this.live = liveness(program.insns, graph, model);
-    this.transfer = new Transfer(program, model, slotOf);
+    this.table = useDefTable(program.insns, graph, model);
+    this.live = liveness(graph, this.table);
+    this.transfer = new Transfer(program, this.table, slotOf);
     const first: State = Array.from({ length: FIRST_SLOT + slotCount }, () => ZERO);
     first[10] = { k: 'fp', off: 0 };
     args.forEach((v, i) => {
@@ -182,7 +194,7 @@ class Pass {
       dirty[i] = 0;
       const b = blocks[i];
       visits[i]++;
-      const state = [...entryStates[i]!];
+      const state = entryStates[i]!.slice();
       const last = this.through(b.index, state);
       this.exits[i] = state;
       let again = i + 1;
@@ -191,7 +203,7 @@ class Pass {
         const known = entryStates[to];
         const merged = known
           ? merge(known, state, this.live.liveIn[to], visits[to] > WIDEN_AFTER)
-          : [...state];
+          : state.slice();
         if (!merged) return;
         entryStates[to] = merged;
         dirty[to] = 1;
@@ -231,7 +243,7 @@ class Pass {
     for (const b of this.graph.blocks) {
       const entry = this.states.get(b.start);
       if (!entry) continue;
-      const state = [...entry];
+      const state = entry.slice();
       this.through(b.index, state, (pc, insn) => visit(pc, insn, state));
     }
   }
@@ -244,7 +256,7 @@ function merge(known: State, from: State, live: number, widen: boolean): State |
     if (!(live & (1 << v)) || same(known[v], from[v])) continue;
     const joined = join(known[v], from[v], widen);
     if (same(joined, known[v])) continue;
-    out ??= [...known];
+    out ??= known.slice();
     out[v] = joined;
   }
   return out;
@@ -284,7 +296,7 @@ function stackUse(program: Program, graph: Graph, pass: Pass): StackUse {
         const fromSrc = (insn.op & SRC_X) !== 0 && code !== 0xd0 && isFp(insn.src);
         const fromDst = code !== 0xb0 && isFp(insn.dst);
         if (!fromSrc && !fromDst) return;
-        const after = [...state];
+        const after = state.slice();
         transfer.step(after, pc);
         // The result is an address of the frame still, or is not needed.
         if (after[insn.dst].k !== 'fp' && pass.live.liveAfter[pc] & (1 << insn.dst)) use.escapes = true;
@@ -319,9 +331,7 @@ function stackUseOfJump(
       if (pass.transfer.decided(state, pc) === undefined) use.escapes = true;
     return;
   }
-  const ud = { use: 0, def: 0 };
-  useDef(insn, pc, pass.model, ud);
-  const args = [1, 2, 3, 4, 5].filter(r => ud.use & (1 << r) && isFp(r));
+  const args = [1, 2, 3, 4, 5].filter(r => pass.table.use[pc] & (1 << r) && isFp(r));
   if (!args.length) return;
   if (insn.op & SRC_X || insn.src !== CallKind.HELPER || program.mode === 'guarded') {
     use.escapes = true;

@@ -32,7 +32,7 @@ export interface Block {
 
 export interface Graph {
   blocks: Block[];
-  /** Every back edge ends at a block that dominates its source. */
+  /** Every back edge ends at a block that dominates its source. Known after finishGraph. */
   reducible: boolean;
 }
 
@@ -157,7 +157,7 @@ function dominates(blocks: readonly Block[], a: number, b: number): boolean {
   return a === b;
 }
 
-/** Control-flow graph of the function that starts at slot `entry`. */
+/** Blocks and edges of the function that starts at slot `entry`. */
 export function buildGraph(
   insns: readonly Insn[],
   entry: number,
@@ -183,18 +183,27 @@ export function buildGraph(
       weight: 1,
     };
   });
-  for (const b of blocks) for (const s of [b.taken, b.next]) if (s >= 0) blocks[s].preds.push(b.index);
-  dominators(blocks);
-  let reducible = true;
+  return { blocks, reducible: true };
+}
+
+/** Completes a graph with what structuring needs: predecessors, dominators, merge points, loop heads. */
+export function finishGraph(graph: Graph): void {
+  const { blocks } = graph;
   for (const b of blocks) {
-    b.merge = b.preds.filter(p => p < b.index).length > 1;
+    if (b.taken >= 0) blocks[b.taken].preds.push(b.index);
+    if (b.next >= 0) blocks[b.next].preds.push(b.index);
+  }
+  dominators(blocks);
+  for (const b of blocks) {
+    let forward = 0;
+    for (const p of b.preds) if (p < b.index) forward++;
+    b.merge = forward > 1;
     for (const p of b.preds)
       if (p >= b.index) {
         b.loopHead = true;
-        if (!dominates(blocks, b.index, p)) reducible = false;
+        if (!dominates(blocks, b.index, p)) graph.reducible = false;
       }
   }
   for (let i = blocks.length - 1; i > 0; i--) blocks[blocks[i].idom].weight += blocks[i].weight;
   for (let i = 1; i < blocks.length; i++) blocks[blocks[i].idom].children.push(i);
-  return { blocks, reducible };
 }

@@ -187,7 +187,7 @@ export class FunctionEmitter implements BodyEmitter {
       this.f.op(Op.unreachable);
       return;
     }
-    this.state = [...entry];
+    this.state = entry.slice();
     this.unit.guard?.enterBlock(this, block);
     for (let pc = block.start; pc <= block.last; pc++) {
       const insn = insns[pc];
@@ -209,7 +209,7 @@ export class FunctionEmitter implements BodyEmitter {
 
   #instruction(pc: number, insn: Insn): void {
     const before = this.state;
-    const after = [...before];
+    const after = before.slice();
     this.transfer.step(after, pc);
     switch (classOf(insn.op)) {
       case Class.ALU:

@@ -88,6 +88,28 @@ export function useDef(insn: Insn, pc: number, model: UseModel, out: UseDef): vo
   }
 }
 
+/** Masks by slot, computed once: liveness and the search for next uses read them again and again. */
+export interface UseDefTable {
+  use: Int32Array;
+  def: Int32Array;
+}
+
+/** Masks of every instruction in the blocks. */
+export function useDefTable(insns: readonly Insn[], graph: Graph, model: UseModel): UseDefTable {
+  const use = new Int32Array(insns.length);
+  const def = new Int32Array(insns.length);
+  const ud: UseDef = { use: 0, def: 0 };
+  for (const { start, last } of graph.blocks)
+    for (let pc = start; pc <= last; pc++) {
+      // The second slot of an LDDW; no instruction has opcode 0.
+      if (insns[pc].op === 0) continue;
+      useDef(insns[pc], pc, model, ud);
+      use[pc] = ud.use;
+      def[pc] = ud.def;
+    }
+  return { use, def };
+}
+
 export interface Liveness {
   /** Live on entry to the block, by block index. */
   liveIn: Int32Array;
@@ -95,28 +117,42 @@ export interface Liveness {
   liveAfter: Int32Array;
 }
 
-export function liveness(insns: readonly Insn[], graph: Graph, model: UseModel): Liveness {
+export function liveness(graph: Graph, { use, def }: UseDefTable): Liveness {
   const { blocks } = graph;
-  const liveIn = new Int32Array(blocks.length);
-  const liveAfter = new Int32Array(insns.length);
-  const ud: UseDef = { use: 0, def: 0 };
+  const count = blocks.length;
+  const blockUse = new Int32Array(count);
+  const blockDef = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const { start, last } = blocks[i];
+    let u = 0;
+    let d = 0;
+    for (let pc = last; pc >= start; pc--) {
+      u = (u & ~def[pc]) | use[pc];
+      d |= def[pc];
+    }
+    blockUse[i] = u;
+    blockDef[i] = d;
+  }
+  const liveIn = new Int32Array(count);
   for (let changed = true; changed; ) {
     changed = false;
-    for (let i = blocks.length - 1; i >= 0; i--) {
-      const b = blocks[i];
-      let live = (b.taken >= 0 ? liveIn[b.taken] : 0) | (b.next >= 0 ? liveIn[b.next] : 0);
-      for (let pc = b.last; pc >= b.start; pc--) {
-        const insn = insns[pc];
-        // The second slot of an LDDW; no instruction has opcode 0.
-        if (insn.op === 0) continue;
-        liveAfter[pc] = live;
-        useDef(insn, pc, model, ud);
-        live = (live & ~ud.def) | ud.use;
-      }
+    for (let i = count - 1; i >= 0; i--) {
+      const { taken, next } = blocks[i];
+      const out = (taken >= 0 ? liveIn[taken] : 0) | (next >= 0 ? liveIn[next] : 0);
+      const live = (out & ~blockDef[i]) | blockUse[i];
       if (live !== liveIn[i]) {
         liveIn[i] = live;
         changed = true;
       }
+    }
+  }
+  const liveAfter = new Int32Array(use.length);
+  for (let i = 0; i < count; i++) {
+    const { start, last, taken, next } = blocks[i];
+    let live = (taken >= 0 ? liveIn[taken] : 0) | (next >= 0 ? liveIn[next] : 0);
+    for (let pc = last; pc >= start; pc--) {
+      liveAfter[pc] = live;
+      live = (live & ~def[pc]) | use[pc];
     }
   }
   return { liveIn, liveAfter };

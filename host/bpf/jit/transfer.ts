@@ -16,8 +16,8 @@ import {
 } from '../insn.js';
 import { alu32, alu64, byteOrder, condition, sext } from '../interp/alu.js';
 import { type CallPlan, callResult, planCall } from './calls.js';
-import { type UseDef, type UseModel, useDef } from './liveness.js';
-import { isPointer, type Program, refuse } from './program.js';
+import type { UseDefTable } from './liveness.js';
+import { isPointer, noFacts, type Program, refuse } from './program.js';
 import { ADDRESS, ANY, ANY32, bitsOf, constant, stored64, unknown, type Value, ZERO } from './values.js';
 
 /** Registers, then promoted slots. */
@@ -29,7 +29,6 @@ const LOOK_AHEAD = 24;
 export const immediate = (imm: number): Value => constant(BigInt.asUintN(64, BigInt(imm)));
 
 export class Transfer {
-  readonly #ud: UseDef = { use: 0, def: 0 };
   /** How each helper call reached so far is made, by slot; a later visit of the same slot replaces it. */
   readonly plans = new Map<number, CallPlan>();
   /** Arguments of local calls, by slot. */
@@ -37,7 +36,7 @@ export class Transfer {
 
   constructor(
     readonly program: Program,
-    readonly model: UseModel,
+    readonly table: UseDefTable,
     /** Variable index of the slot that the instruction accesses, or -1. */
     readonly slotOf: (pc: number) => number,
   ) {}
@@ -61,18 +60,19 @@ export class Transfer {
   /** Does the next use of `reg` after `pc`, in straight line, say that it fits 32 bits? */
   #nextUseIsNarrow(pc: number, reg: number): boolean {
     const { insns, facts } = this.program;
+    if (facts === noFacts) return false;
+    const { use, def } = this.table;
     const mask = 1 << reg;
     for (let at = pc + 1; at <= pc + LOOK_AHEAD && at < insns.length; at++) {
-      const insn = insns[at];
-      if (insn.op === 0) continue;
-      useDef(insn, at, this.model, this.#ud);
-      if (this.#ud.use & mask) {
+      if (use[at] & mask) {
         const fact = facts.fact(at, reg);
         return fact !== undefined && (fact.u32 === true || isPointer(fact));
       }
-      if (this.#ud.def & mask) return false;
-      const cls = classOf(insn.op);
-      if (cls === Class.JMP || cls === Class.JMP32) if ((insn.op & 0xf0) !== Jmp.CALL) return false;
+      if (def[at] & mask) return false;
+      const { op } = insns[at];
+      const cls = op & 7;
+      // Beyond a jump the value may go elsewhere.
+      if ((cls === Class.JMP || cls === Class.JMP32) && (op & 0xf0) !== Jmp.CALL) return false;
     }
     return false;
   }
