@@ -29,6 +29,8 @@ let made = 0;
 export class Scalar {
   /** Serial number, for memo.ts. */
   readonly id = ++made;
+  /** The register that holds it, made when first asked for (regs.ts). */
+  reg: unknown;
 
   constructor(
     /** Known bits. */

@@ -1,0 +1,140 @@
+/**
+ * What programs may read and write of their context: struct xdp_md and struct __sk_buff
+ * (kernel: xdp_is_valid_access, tc_cls_act_is_valid_access, sk_filter_is_valid_access, bpf_skb_is_valid_access).
+ */
+import { SkBuffLayout, XdpContextLayout } from '../../layout/layout.gen.js';
+import type { ProgramType } from '../spec.js';
+import { Flag, Kind, pointer, type Reg, scalarReg } from './regs.js';
+import { loadRange } from './scalar.js';
+
+interface Field {
+  name: string;
+  off: number;
+  size: number;
+  /** Narrow reads allowed. */
+  narrow?: boolean;
+  /** Kind of pointer that a read of the whole field gives. */
+  pointer?: number;
+  write?: boolean;
+}
+
+const X = XdpContextLayout;
+const S = SkBuffLayout;
+
+/** xdp_md: 32-bit reads only; data_meta, data and data_end become pointers. */
+const XDP: readonly Field[] = [
+  { name: 'data', off: X.data, size: 4, pointer: Kind.PACKET },
+  { name: 'data_end', off: X.dataEnd, size: 4, pointer: Kind.PACKET_END },
+  { name: 'data_meta', off: X.dataMeta, size: 4, pointer: Kind.PACKET_META },
+  { name: 'ingress_ifindex', off: X.ingressIfindex, size: 4 },
+  { name: 'rx_queue_index', off: X.rxQueueIndex, size: 4 },
+];
+
+const word = (name: string, off: number, more: Partial<Field> = {}): Field => ({
+  name,
+  off,
+  size: 4,
+  narrow: true,
+  ...more,
+});
+
+/** Fields of __sk_buff that both tc programs and socket filters read. */
+const SKB: readonly Field[] = [
+  word('len', S.len),
+  word('pkt_type', S.pktType),
+  word('mark', S.mark),
+  word('queue_mapping', S.queueMapping),
+  word('protocol', S.protocol),
+  word('vlan_present', S.vlanPresent),
+  word('vlan_tci', S.vlanTci),
+  word('vlan_proto', S.vlanProto),
+  word('priority', S.priority),
+  word('ingress_ifindex', S.ingressIfindex),
+  word('ifindex', S.ifindex),
+  word('tc_index', S.tcIndex),
+  { name: 'cb', off: S.cb, size: 20, narrow: true, write: true },
+  word('hash', S.hash),
+  word('napi_id', S.napiId),
+  word('gso_segs', S.gsoSegs),
+  { name: 'sk', off: S.sk, size: 8, pointer: Kind.SOCK_COMMON },
+  word('gso_size', S.gsoSize),
+];
+
+/** What only tc has beside those, and what it may write. */
+const TC_WRITES: ReadonlySet<string> = new Set(['mark', 'tc_index', 'priority', 'queue_mapping', 'cb']);
+const TC: readonly Field[] = [
+  ...SKB.map(f => ({ ...f, write: TC_WRITES.has(f.name) })),
+  word('tc_classid', S.tcClassid, { write: true }),
+  { name: 'data', off: S.data, size: 4, pointer: Kind.PACKET },
+  { name: 'data_end', off: S.dataEnd, size: 4, pointer: Kind.PACKET_END },
+  { name: 'data_meta', off: S.dataMeta, size: 4, pointer: Kind.PACKET_META },
+  { name: 'tstamp', off: S.tstamp, size: 8, write: true },
+  word('wire_len', S.wireLen),
+  { name: 'tstamp_type', off: S.tstampType, size: 1 },
+  { name: 'hwtstamp', off: S.hwtstamp, size: 8 },
+];
+
+const TABLES: Record<ProgramType, readonly Field[]> = { xdp: XDP, tc: TC, socket_filter: SKB, unspec: [] };
+const CTX_NAME: Record<ProgramType, string> = {
+  xdp: 'xdp_md',
+  tc: '__sk_buff',
+  socket_filter: '__sk_buff',
+  unspec: 'context',
+};
+
+export type CtxVerdict = { value: Reg | undefined } | { problem: string };
+
+/** May the program load or store `size` bytes at `off` of its context, and what does a load give? */
+export function ctxAccess(
+  type: ProgramType,
+  off: number,
+  size: number,
+  write: boolean,
+  signed: boolean,
+): CtxVerdict {
+  const field = TABLES[type].find(f => off >= f.off && off < f.off + f.size);
+  const at = `${size} bytes at offset ${off} of ${CTX_NAME[type]}`;
+  if (!field) return { problem: `${at}: ${type} programs have no such field` };
+  if (off % size !== 0) return { problem: `${at}: not aligned to its size` };
+  if (off + size > field.off + field.size) return { problem: `${at}: runs past the field ${field.name}` };
+  if (write) {
+    if (!field.write) return { problem: `${at}: the field ${field.name} is read-only` };
+    // The control block takes every size, other fields only their own.
+    const fits = field.name === 'cb' ? true : size === field.size;
+    return fits ? { value: undefined } : { problem: `${at}: ${field.name} is written ${field.size} bytes at once` };
+  }
+  if (field.pointer !== undefined) {
+    if (size !== field.size || signed) return { problem: `${at}: ${field.name} is read as ${field.size} bytes` };
+    const nullable = field.pointer === Kind.SOCK_COMMON ? Flag.NULLABLE : 0;
+    return { value: pointer(field.pointer, { flags: nullable }) };
+  }
+  if (size !== field.size && !field.narrow)
+    return { problem: `${at}: ${field.name} is read as ${field.size} bytes` };
+  if (size === 8 && field.size < 8) return { problem: `${at}: runs past the field ${field.name}` };
+  return { value: scalarReg(loadRange(size as 1 | 2 | 4 | 8, signed)) };
+}
+
+/** Fields of struct bpf_sock that a sock_common shows: [offset, bytes]. */
+const SOCK: readonly (readonly [number, number])[] = [
+  [0, 4],
+  [4, 4],
+  [24, 4],
+  [28, 16],
+  [44, 4],
+  [48, 2],
+  [52, 4],
+  [56, 16],
+  [72, 4],
+];
+
+/** Reading a socket that a program got from its context. */
+export const sockAccess = (off: number, size: number): boolean =>
+  off >= 0 &&
+  off % size === 0 &&
+  SOCK.some(([at, bytes]) => off >= at && off + size <= at + bytes) &&
+  (size === 4 || (size < 4 && off >= 24));
+
+/** Programs that reach packet bytes through data and data_end. */
+export const hasPacketPointers = (type: ProgramType): boolean => type === 'xdp' || type === 'tc';
+/** Programs that may use LD_ABS and LD_IND. */
+export const hasLegacyLoads = (type: ProgramType): boolean => type === 'tc' || type === 'socket_filter';

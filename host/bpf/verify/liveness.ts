@@ -1,0 +1,102 @@
+/**
+ * Which registers may still be read before they are written, by instruction: found once per program by a backward
+ * fixpoint inside each function (kernel: compute_live_registers). Dead registers are not compared when pruning.
+ */
+import { helperById } from '../helpers.js';
+import {
+  Alu,
+  Atomic,
+  CallKind,
+  Class,
+  classOf,
+  type Insn,
+  Jmp,
+  Mode,
+  OP_CALL,
+  OP_EXIT,
+  OP_JA,
+  OP_JA32,
+  OP_LDDW,
+  SRC_X,
+} from '../insn.js';
+import { type Cfg, isConditional, jumpTarget, Point } from './cfg.js';
+
+const R0 = 1;
+const ARGS = 0x3e;
+const CALLER_SAVED = 0x3f;
+const LEGACY_CTX = 1 << 6;
+
+/** Registers that an instruction reads and writes, as bit sets: reads | writes << 16. */
+export function usesOf(insn: Insn): number {
+  const dst = 1 << insn.dst;
+  const src = 1 << insn.src;
+  const pack = (reads: number, writes: number): number => reads | (writes << 16);
+  switch (classOf(insn.op)) {
+    case Class.LD: {
+      if (insn.op === OP_LDDW) return pack(0, dst);
+      const reads = LEGACY_CTX | ((insn.op & 0xe0) === Mode.IND ? src : 0);
+      return pack(reads, CALLER_SAVED);
+    }
+    case Class.LDX:
+      return pack(src, dst);
+    case Class.ST:
+      return pack(dst, 0);
+    case Class.STX: {
+      if ((insn.op & 0xe0) !== Mode.ATOMIC) return pack(dst | src, 0);
+      if (insn.imm === Atomic.LOAD_ACQ) return pack(src, dst);
+      if (insn.imm === Atomic.CMPXCHG) return pack(dst | src | R0, R0);
+      return pack(dst | src, insn.imm !== Atomic.STORE_REL && insn.imm & Atomic.FETCH ? src : 0);
+    }
+    case Class.ALU:
+    case Class.ALU64: {
+      const op = insn.op & 0xf0;
+      if (op === Alu.END || op === Alu.NEG) return pack(dst, dst);
+      const x = insn.op & SRC_X ? src : 0;
+      return op === Alu.MOV ? pack(x, dst) : pack(dst | x, dst);
+    }
+    default:
+      if (insn.op === OP_EXIT) return pack(R0, 0);
+      if (insn.op === OP_CALL) return pack(callArgs(insn), CALLER_SAVED);
+      if (insn.op === OP_JA || insn.op === OP_JA32 || (insn.op & 0xf0) === Jmp.JCOND) return 0;
+      return pack(dst | (insn.op & SRC_X ? src : 0), 0);
+  }
+}
+
+function callArgs(insn: Insn): number {
+  const helper = insn.src === CallKind.HELPER ? helperById.get(insn.imm) : undefined;
+  if (!helper) return ARGS;
+  let reads = 0;
+  helper.args.forEach((arg, i) => {
+    if (arg.type !== 'dontcare') reads |= 2 << i;
+  });
+  return reads;
+}
+
+/** Bit sets of registers live before each slot. */
+export function liveRegisters(insns: readonly Insn[], cfg: Cfg): Uint16Array {
+  const live = new Uint16Array(insns.length);
+  const uses = insns.map((insn, at) => (cfg.points[at] & Point.SECOND ? 0 : usesOf(insn)));
+  for (const sub of cfg.subprogs) {
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (let at = sub.end - 1; at >= sub.start; at--) {
+        if (cfg.points[at] & Point.SECOND) continue;
+        const insn = insns[at];
+        let after = 0;
+        if (insn.op === OP_EXIT) after = 0;
+        else if (insn.op === OP_JA || insn.op === OP_JA32) after = live[jumpTarget(insn, at)];
+        else {
+          const next = insn.op === OP_LDDW ? at + 2 : at + 1;
+          after = next < insns.length ? live[next] : 0;
+          if (isConditional(insn)) after |= live[jumpTarget(insn, at)];
+        }
+        const before = (after & ~(uses[at] >>> 16)) | (uses[at] & 0xffff);
+        if (before !== live[at]) {
+          live[at] = before;
+          changed = true;
+        }
+      }
+    }
+  }
+  return live;
+}

@@ -1,0 +1,148 @@
+/**
+ * One verification under way: the program, the state being walked, what is still to be walked, and the budgets.
+ * Every pass works on a Walk; verify.ts drives it.
+ */
+import { disassembleInsn } from './disasm.js';
+import type { Insn } from '../insn.js';
+import type { LineInfo, ProgramSpec, ProgramType } from '../spec.js';
+import { type Cfg, Point } from './cfg.js';
+import { type Rule, VerifierError } from './errors.js';
+import type { FactTable } from './facts.js';
+import { describe, printState, type WalkLog } from './log.js';
+import type { MapInfo } from './maps.js';
+import type { Backtrack } from './precision.js';
+import { Kind, type Reg, scalarReg } from './regs.js';
+import type { Scalar } from './scalar.js';
+import { State, Step } from './state.js';
+
+/** A path still to be walked. */
+export interface Pending {
+  state: State;
+  insn: number;
+  logLength: number;
+}
+
+/** A path that ended in a checkpoint whose own marks were not complete: they are passed on when they are. */
+export interface BackEdge {
+  old: State;
+  cur: State;
+}
+
+export interface Limits {
+  insns: number;
+  states: number;
+}
+
+/** BPF_COMPLEXITY_LIMIT_JMP_SEQ. */
+export const MAX_PENDING = 8192;
+
+export class Walk {
+  readonly insns: readonly Insn[];
+  readonly type: ProgramType;
+  cur!: State;
+  /** Instruction being walked, and where its path goes on; −1: the path ends here. */
+  pc = 0;
+  next = 0;
+  #ids = 0;
+  processed = 0;
+  jumps = 0;
+  /** Counters at the last checkpoint. */
+  processedThen = 0;
+  jumpsThen = 0;
+  readonly pending: Pending[] = [];
+  /** Checkpoints by instruction. */
+  readonly explored: (State[] | undefined)[];
+  totalStates = 0;
+  peakStates = 0;
+  backEdges: BackEdge[] = [];
+  /** Serial of the oldest checkpoint with unfinished back edges; Infinity without. */
+  loopSerial = Number.POSITIVE_INFINITY;
+  /** Visits by instruction, for the message when the budget is spent. */
+  readonly visits: Uint32Array;
+  /** Global functions to be verified on their own. */
+  readonly called = new Set<number>();
+  readonly notes: string[] = [];
+  /** Subprogram under verification: 0, or a global function. */
+  root = 0;
+  /** By instruction: 1 a context access, 2 another. */
+  readonly accessKind: Uint8Array;
+
+  constructor(
+    readonly spec: ProgramSpec,
+    readonly cfg: Cfg,
+    readonly live: Uint16Array,
+    readonly maps: ReadonlyMap<number, MapInfo>,
+    readonly facts: FactTable,
+    readonly limits: Limits,
+    readonly log: WalkLog | undefined,
+    readonly backtrack: Backtrack,
+    readonly lines: readonly (LineInfo | undefined)[],
+  ) {
+    this.insns = spec.insns;
+    this.type = spec.type;
+    this.explored = new Array(spec.insns.length);
+    this.visits = new Uint32Array(spec.insns.length);
+    this.accessKind = new Uint8Array(spec.insns.length);
+  }
+
+  newId(): number {
+    return ++this.#ids;
+  }
+
+  get regs(): Reg[] {
+    return this.cur.regs;
+  }
+
+  /** Register that an instruction reads: it must hold something. */
+  read(n: number): Reg {
+    const r = this.cur.regs[n];
+    if (r.kind === Kind.NONE) this.fail('uninit-register', `r${n} is read, but nothing was written to it`);
+    return r;
+  }
+
+  setScalar(n: number, s: Scalar): void {
+    this.cur.regs[n] = scalarReg(s);
+  }
+
+  /** The step of the instruction being walked. */
+  get step(): Step {
+    return this.cur.hist!;
+  }
+
+  enterStep(): void {
+    this.cur.hist = new Step(this.pc, this.cur.hist);
+  }
+
+  /** Remembers another path: `state` goes on at `insn`. */
+  push(state: State, insn: number): void {
+    if (this.pending.length >= MAX_PENDING)
+      this.fail('jump-sequence-limit', `${MAX_PENDING} jumps on one path wait for their other way`);
+    if (state.parent) state.parent.branches++;
+    this.pending.push({ state, insn, logLength: this.log?.length ?? 0 });
+  }
+
+  fail(rule: Rule, reason: string, insn = this.pc): never {
+    throw new VerifierError({
+      rule,
+      insn,
+      reason,
+      text: disassembleInsn(this.spec, insn),
+      line: this.lines[insn],
+      state: this.cur ? printState(this.cur) : '',
+      log: this.log?.text(),
+    });
+  }
+
+  /** `r2 is packet+0`. */
+  name(n: number): string {
+    return `r${n} is ${describe(this.cur.regs[n])}`;
+  }
+
+  hasPoint(bit: number): boolean {
+    return (this.cfg.points[this.pc] & bit) !== 0;
+  }
+
+  isSecond(at: number): boolean {
+    return (this.cfg.points[at] & Point.SECOND) !== 0;
+  }
+}
