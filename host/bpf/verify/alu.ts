@@ -84,7 +84,10 @@ function checkOffset(v: Walk, s: Scalar, off: number, kind: number): void {
   if (BigInt(off) >= MAX_OFF || BigInt(off) <= -MAX_OFF)
     v.fail('pointer-offset', `a ${what} pointer with offset ${off} is not allowed`);
   if (s.smin === S64_MIN)
-    v.fail('pointer-offset', `math between a ${what} pointer and a register without lower bound is not allowed`);
+    v.fail(
+      'pointer-offset',
+      `math between a ${what} pointer and a register without lower bound is not allowed`,
+    );
   if (s.smin >= MAX_OFF || s.smin <= -MAX_OFF)
     v.fail('pointer-offset', `the value ${s.smin} brings a ${what} pointer out of bounds`);
 }
@@ -101,7 +104,10 @@ function adjustPointer(v: Walk, insn: Insn, wide: boolean, ptr: Reg, by: Scalar,
     v.fail('pointer-arithmetic', `32-bit arithmetic on r${dst}, a pointer, is prohibited`);
   }
   if (isNullable(ptr))
-    v.fail('null-pointer', `arithmetic on r${dst}, which may be NULL, is prohibited: compare it with 0 first`);
+    v.fail(
+      'null-pointer',
+      `arithmetic on r${dst}, which may be NULL, is prohibited: compare it with 0 first`,
+    );
   const nothing = known && k === 0n && op === Alu.ADD;
   if (!OFFSET_KINDS.has(ptr.kind) && !(ptr.kind === Kind.MAP_PTR && nothing))
     v.fail('pointer-arithmetic', `arithmetic on r${dst}, a ${what} pointer, is prohibited`);
@@ -112,7 +118,8 @@ function adjustPointer(v: Walk, insn: Insn, wide: boolean, ptr: Reg, by: Scalar,
     v.fail('pointer-arithmetic', `r${dst} is a pointer: only adding and subtracting is allowed`);
   if (op === Alu.SUB) {
     if (reversed) v.fail('pointer-arithmetic', `a pointer is subtracted from r${dst}, a scalar`);
-    if (ptr.kind === Kind.STACK) v.fail('pointer-arithmetic', `subtraction from r${dst}, a stack pointer, is prohibited`);
+    if (ptr.kind === Kind.STACK)
+      v.fail('pointer-arithmetic', `subtraction from r${dst}, a stack pointer, is prohibited`);
   }
   const sum = BigInt(ptr.off) + (op === Alu.ADD ? k : -k);
   if (known && sum === BigInt.asIntN(32, sum)) {
@@ -132,6 +139,13 @@ function adjustPointer(v: Walk, insn: Insn, wide: boolean, ptr: Reg, by: Scalar,
   return out;
 }
 
+/** to_be swaps on this little-endian machine, to_le only cuts; the 64-bit class always swaps. */
+function byteOrder(dst: Reg, insn: Insn, wide: boolean): Reg {
+  const swaps = wide || (insn.op & SRC_X) !== 0;
+  const bits = insn.imm as 16 | 32 | 64;
+  return !swaps && bits === 64 ? dst : scalarReg(endScalar(dst.s, bits, swaps));
+}
+
 export function walkAlu(v: Walk, insn: Insn): void {
   const regs = v.cur.regs;
   const wide = classOf(insn.op) === Class.ALU64;
@@ -139,11 +153,11 @@ export function walkAlu(v: Walk, insn: Insn): void {
   if (op === Alu.MOV) return move(v, insn, wide);
   const dst = v.read(insn.dst);
   if (op === Alu.END) {
-    regs[insn.dst] = isScalar(dst) ? scalarReg(endScalar()) : UNKNOWN_REG;
+    regs[insn.dst] = isScalar(dst) ? byteOrder(dst, insn, wide) : UNKNOWN_REG;
     return;
   }
   if (op === Alu.NEG) {
-    regs[insn.dst] = isScalar(dst) ? scalarReg(aluScalar(op, wide, dst.s, dst.s)) : notScalar(v, insn);
+    regs[insn.dst] = isScalar(dst) ? scalarReg(aluScalar(op, wide, dst.s, dst.s)) : UNKNOWN_REG;
     return;
   }
   const x = (insn.op & SRC_X) !== 0;
@@ -151,7 +165,10 @@ export function walkAlu(v: Walk, insn: Insn): void {
   if (isPointer(dst)) {
     if (src && isPointer(src)) {
       if (op !== Alu.SUB)
-        v.fail('pointer-arithmetic', `r${insn.dst} and r${insn.src} are pointers: they may only be subtracted`);
+        v.fail(
+          'pointer-arithmetic',
+          `r${insn.dst} and r${insn.src} are pointers: they may only be subtracted`,
+        );
       regs[insn.dst] = UNKNOWN_REG;
       return;
     }
@@ -171,8 +188,4 @@ export function walkAlu(v: Walk, insn: Insn): void {
   if (op === Alu.ADD && wide && dst.id && !(dst.flags & Flag.ADD_CONST) && val >= 0n && val <= S32_MAX)
     regs[insn.dst] = new Reg(Kind.SCALAR, s, Number(val), dst.id, Flag.ADD_CONST, 0, undefined, 0, 0);
   else regs[insn.dst] = scalarReg(s);
-}
-
-function notScalar(v: Walk, insn: Insn): Reg {
-  return v.fail('pointer-arithmetic', `r${insn.dst} is a pointer: it cannot be negated`);
 }

@@ -168,6 +168,7 @@ function walkEdges(insns: readonly Insn[], points: Uint8Array, fail: Fail): Uint
     } else if (isConditional(insn)) {
       points[at] |= Point.PRUNE;
       if ((insn.op & 0xf0) === Jmp.JCOND) points[at] |= Point.CHECKPOINT | Point.MAY_GOTO;
+      points[jumpTarget(insn, at)] |= Point.PRUNE;
       go(at + 1, at);
       go(jumpTarget(insn, at), at);
     } else go(at + 1, at);
@@ -205,9 +206,13 @@ export function buildCfg(spec: ProgramSpec, fail: Fail): Cfg {
   const dead = seen.indexOf(0);
   if (dead >= 0) fail('unreachable', dead, 'no path leads here');
   for (const sub of subprogs) {
-    if (sub.index === 0 || sub.info) continue;
+    if (sub.index === 0 || (spec.btf && sub.info?.typeId)) continue;
     if (sub.hasTailCall || sub.hasLegacyLoad)
-      fail('abnormal-return', sub.start, `${sub.name} may return early (tail call or LD_ABS) and has no type information`);
+      fail(
+        'abnormal-return',
+        sub.start,
+        `${sub.name} may return early (tail call or LD_ABS) and has no type information`,
+      );
   }
   const cfg = { subprogs, owner, points };
   spreadEffects(insns, cfg);

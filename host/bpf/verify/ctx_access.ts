@@ -101,10 +101,13 @@ export function ctxAccess(
     if (!field.write) return { problem: `${at}: the field ${field.name} is read-only` };
     // The control block takes every size, other fields only their own.
     const fits = field.name === 'cb' ? true : size === field.size;
-    return fits ? { value: undefined } : { problem: `${at}: ${field.name} is written ${field.size} bytes at once` };
+    return fits
+      ? { value: undefined }
+      : { problem: `${at}: ${field.name} is written ${field.size} bytes at once` };
   }
   if (field.pointer !== undefined) {
-    if (size !== field.size || signed) return { problem: `${at}: ${field.name} is read as ${field.size} bytes` };
+    if (size !== field.size || signed)
+      return { problem: `${at}: ${field.name} is read as ${field.size} bytes` };
     const nullable = field.pointer === Kind.SOCK_COMMON ? Flag.NULLABLE : 0;
     return { value: pointer(field.pointer, { flags: nullable }) };
   }

@@ -7,8 +7,8 @@
  */
 import type { Insn } from '../insn.js';
 import type { Cfg } from './cfg.js';
-import { usesOf } from './liveness.js';
 import { Point } from './cfg.js';
+import { usesOf } from './liveness.js';
 import { constVar, isNullable, isPacket, Kind, minOff, type Reg } from './regs.js';
 import type { Fact, FactKind, JitFacts } from './verified.js';
 
@@ -82,7 +82,9 @@ export class FactTable implements JitFacts {
     this.#last = new Array(insns.length * 11);
     this.#reached = new Uint8Array(insns.length);
     this.#ways = new Uint8Array(insns.length);
-    this.#reads = Uint16Array.from(insns, (insn, at) => (cfg.points[at] & Point.SECOND ? 0 : usesOf(insn) & 0xffff));
+    this.#reads = Uint16Array.from(insns, (insn, at) =>
+      cfg.points[at] & Point.SECOND ? 0 : usesOf(insn) & 0xffff,
+    );
   }
 
   /** A path came to `at` with these registers in frame `depth`. */
@@ -104,8 +106,13 @@ export class FactTable implements JitFacts {
 
   branch(at: number): { taken: boolean; fallthrough: boolean };
   branch(at: number, taken: boolean, fallthrough: boolean): void;
-  branch(at: number, taken?: boolean, fallthrough?: boolean): { taken: boolean; fallthrough: boolean } | undefined {
-    if (taken === undefined) return { taken: (this.#ways[at] & 1) !== 0, fallthrough: (this.#ways[at] & 2) !== 0 };
+  branch(
+    at: number,
+    taken?: boolean,
+    fallthrough?: boolean,
+  ): { taken: boolean; fallthrough: boolean } | undefined {
+    if (taken === undefined)
+      return { taken: (this.#ways[at] & 1) !== 0, fallthrough: (this.#ways[at] & 2) !== 0 };
     this.#ways[at] |= (taken ? 1 : 0) | (fallthrough ? 2 : 0);
     return undefined;
   }

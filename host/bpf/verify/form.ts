@@ -22,7 +22,10 @@ import type { Rule } from './errors.js';
 export type Problem = [Rule, string] | undefined;
 
 const RESERVED: Problem = ['reserved-field', 'a reserved field is not zero'];
-const unknown = (insn: Insn): Problem => ['opcode', `unknown opcode 0x${insn.op.toString(16).padStart(2, '0')}`];
+const unknown = (insn: Insn): Problem => [
+  'opcode',
+  `unknown opcode 0x${insn.op.toString(16).padStart(2, '0')}`,
+];
 const writesFp: Problem = ['frame-pointer', 'r10 is read-only'];
 
 function aluProblem(insn: Insn): Problem {
@@ -46,7 +49,8 @@ function aluProblem(insn: Insn): Problem {
     const sx = insn.off === 8 || insn.off === 16 || (wide && insn.off === 32);
     if (insn.off !== 0 && !(x && sx)) return RESERVED;
   } else if (insn.off !== 0 && !((op === Alu.DIV || op === Alu.MOD) && insn.off === 1)) return RESERVED;
-  if (!x && (op === Alu.DIV || op === Alu.MOD) && insn.imm === 0) return ['division-by-zero', 'division by zero'];
+  if (!x && (op === Alu.DIV || op === Alu.MOD) && insn.imm === 0)
+    return ['division-by-zero', 'division by zero'];
   if (!x && (op === Alu.LSH || op === Alu.RSH || op === Alu.ARSH)) {
     const width = wide ? 64 : 32;
     if (insn.imm < 0 || insn.imm >= width)
@@ -93,7 +97,8 @@ function storeProblem(insn: Insn): Problem {
   if (insn.imm === Atomic.LOAD_ACQ) return insn.dst === R10 ? writesFp : undefined;
   if (insn.imm === Atomic.STORE_REL) return undefined;
   if (size !== Size.W && size !== Size.DW) return unknown(insn);
-  if (!ATOMICS.has(insn.imm)) return ['atomic', `unknown atomic operation 0x${(insn.imm >>> 0).toString(16)}`];
+  if (!ATOMICS.has(insn.imm))
+    return ['atomic', `unknown atomic operation 0x${(insn.imm >>> 0).toString(16)}`];
   const writesSrc = insn.imm & Atomic.FETCH && insn.imm !== Atomic.CMPXCHG;
   return writesSrc && insn.src === R10 ? writesFp : undefined;
 }
@@ -106,7 +111,7 @@ function loadProblem(insn: Insn): Problem {
     if (insn.imm) return RESERVED;
     return insn.dst === R10 ? writesFp : undefined;
   }
-  if (insn.op === OP_LDDW) return insn.dst === R10 ? writesFp : undefined;
+  if (insn.op === OP_LDDW) return insn.off ? RESERVED : insn.dst === R10 ? writesFp : undefined;
   if ((mode !== Mode.ABS && mode !== Mode.IND) || size === Size.DW) return unknown(insn);
   return insn.dst || insn.off || (mode === Mode.ABS && insn.src) ? RESERVED : undefined;
 }

@@ -17,7 +17,7 @@ import {
   isScalar,
   Kind,
   nonNull,
-  Reg,
+  type Reg,
   scalarReg,
   withScalar,
   withSize,
@@ -75,8 +75,7 @@ function decide(op: number, wide: boolean, dst: Reg, src: Reg): 1 | 0 | -1 {
 /** pkt <op> data_end, where an earlier comparison settled it. */
 function decideEnd(op: number, pkt: Reg): 1 | 0 | -1 {
   if (pkt.size >= 0) return -1;
-  if (op === Jmp.JLE || op === Jmp.JGT)
-    return pkt.size === BEYOND_PACKET_END ? (op === Jmp.JGT ? 1 : 0) : -1;
+  if (op === Jmp.JLE || op === Jmp.JGT) return pkt.size === BEYOND_PACKET_END ? (op === Jmp.JGT ? 1 : 0) : -1;
   if (op === Jmp.JLT || op === Jmp.JGE) return op === Jmp.JGE ? 1 : 0;
   return -1;
 }
@@ -95,9 +94,11 @@ function atEnd(state: State, n: number, beyond: boolean): void {
   if (r.kind === Kind.PACKET) state.regs[n] = withSize(r, beyond ? BEYOND_PACKET_END : AT_PACKET_END);
 }
 
-const isInitPacket = (r: Reg): boolean => r.kind === Kind.PACKET && r.id === 0 && r.off === 0 && r.s === ZERO_S;
+const isInitPacket = (r: Reg): boolean =>
+  r.kind === Kind.PACKET && r.id === 0 && r.off === 0 && r.s === ZERO_S;
 const measures = (pkt: Reg, end: Reg): boolean =>
-  (pkt.kind === Kind.PACKET && end.kind === Kind.PACKET_END) || (pkt.kind === Kind.PACKET_META && isInitPacket(end));
+  (pkt.kind === Kind.PACKET && end.kind === Kind.PACKET_END) ||
+  (pkt.kind === Kind.PACKET_META && isInitPacket(end));
 
 /** pkt <op> end: `yes` is the state where it holds, `no` the other. */
 function learnPacket(op: number, n: number, pkt: Reg, yes: State, no: State): void {
@@ -148,7 +149,8 @@ function collectLinked(state: State, id: number, found: LinkedRef[]): void {
 /** The value of `r` when `known` of the same id has a new one. */
 function follow(r: Reg, known: Reg): Reg {
   if (r === known) return r;
-  const linkedAlike = !((r.flags | known.flags) & Flag.ADD_CONST) || (r.flags === known.flags && r.off === known.off);
+  const linkedAlike =
+    !((r.flags | known.flags) & Flag.ADD_CONST) || (r.flags === known.flags && r.off === known.off);
   if (linkedAlike) return known;
   const distance = (r.flags & Flag.ADD_CONST ? r.off : 0) - (known.flags & Flag.ADD_CONST ? known.off : 0);
   return withScalar(r, aluScalar(ADD, true, known.s, constant(BigInt(distance))));
@@ -170,7 +172,12 @@ function syncLinked(state: State, known: Reg, linked: readonly LinkedRef[]): voi
 }
 
 /** Both scalars are what this way of the jump leaves of them. */
-function applyRefined(state: State, insn: Insn, refined: [Scalar, Scalar], linked: readonly LinkedRef[]): void {
+function applyRefined(
+  state: State,
+  insn: Insn,
+  refined: [Scalar, Scalar],
+  linked: readonly LinkedRef[],
+): void {
   const regs = state.regs;
   const x = (insn.op & SRC_X) !== 0;
   const dst = withScalar(regs[insn.dst], refined[0]);
@@ -255,4 +262,3 @@ function comparePointers(insn: Insn, op: number, dst: Reg, src: Reg, here: State
   const [n, other] = isNullable(dst) ? [insn.dst, src] : [insn.src, dst];
   if (isNonNull(other)) equal.regs[n] = nonNull(equal.regs[n]);
 }
-

@@ -1,6 +1,25 @@
 /** How states and registers are written: in error messages, and in the walk's log. */
-import { AT_PACKET_END, BEYOND_PACKET_END, Flag, isNullable, Kind, kindNames, type Reg, ZERO_S } from './regs.js';
-import { constValue, isConst, S32_MAX, S32_MIN, S64_MAX, S64_MIN, type Scalar, U32_MAX, UNKNOWN } from './scalar.js';
+import {
+  AT_PACKET_END,
+  BEYOND_PACKET_END,
+  Flag,
+  isNullable,
+  Kind,
+  kindNames,
+  type Reg,
+  ZERO_S,
+} from './regs.js';
+import {
+  constValue,
+  isConst,
+  S32_MAX,
+  S32_MIN,
+  S64_MAX,
+  S64_MIN,
+  type Scalar,
+  U32_MAX,
+  UNKNOWN,
+} from './scalar.js';
 import { isSpill, spillSize, typeAt } from './stack.js';
 import type { State } from './state.js';
 import { asSigned, U64_MAX } from './tnum.js';
@@ -22,7 +41,8 @@ export function describeScalar(s: Scalar): string {
     if (s.u32min !== 0 || s.u32max !== U32_MAX) parts.push(`low half ${s.u32min}..${s.u32max}`);
     else if (s.s32min !== S32_MIN || s.s32max !== S32_MAX) parts.push(`low half ${s.s32min}..${s.s32max}`);
   }
-  if (s.tm !== U64_MAX && s.tm + 1n !== 1n << BigInt(s.tm.toString(2).length)) parts.push(`bits ${hex(s.tv | s.tm)}`);
+  if (s.tm !== U64_MAX && s.tm + 1n !== 1n << BigInt(s.tm.toString(2).length))
+    parts.push(`bits ${hex(s.tv | s.tm)}`);
   return parts.join(' ') || 'unknown';
 }
 
@@ -51,7 +71,6 @@ export function describe(r: Reg): string {
   return [name, ...parts].join(', ');
 }
 
-
 /** Registers and stack, one line a frame. Uninitialised registers are left out. */
 export function printState(state: State): string {
   return state.frames
@@ -63,7 +82,8 @@ export function printState(state: State): string {
       frame.stack.forEach((s, i) => {
         if (s.types === 0) return;
         const at = `fp${-8 * (i + 1)}`;
-        if (isSpill(s)) items.push(`${at}=${describe(s.reg!)}${spillSize(s) < 8 ? ` (${spillSize(s)} B)` : ''}`);
+        if (isSpill(s))
+          items.push(`${at}=${describe(s.reg!)}${spillSize(s) < 8 ? ` (${spillSize(s)} B)` : ''}`);
         else {
           let text = '';
           for (let b = 7; b >= 0; b--) text += '?sm0'[typeAt(s, b)];
@@ -77,7 +97,6 @@ export function printState(state: State): string {
     .filter(line => line !== '')
     .join('\n    ');
 }
-
 
 const MAX_LINES = 200_000;
 

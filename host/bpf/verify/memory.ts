@@ -15,7 +15,6 @@ import {
   pointer,
   type Reg,
   scalarReg,
-
   ZERO_S,
 } from './regs.js';
 import { constant, loadRange, S64_MIN } from './scalar.js';
@@ -53,12 +52,22 @@ export function checkRegion(
 }
 
 /** kernel: check_packet_access. */
-export function checkPacket(v: Walk, n: number, r: Reg, off: number, size: number, zeroAllowed = false): void {
+export function checkPacket(
+  v: Walk,
+  n: number,
+  r: Reg,
+  off: number,
+  size: number,
+  zeroAllowed = false,
+): void {
   if (r.s.smin < 0n) v.fail('packet-bounds', `${v.name(n)}: its offset may be negative`);
   const at = r.off + off;
   const proven = Math.max(r.size, 0);
   if (r.size < 0 || at < 0 || at + size > proven || (size === 0 && !zeroAllowed))
-    v.fail('packet-bounds', `r${n} is ${describeKind(r.kind)}+${r.off}${r.s === ZERO_S ? '' : '+variable'} with ${proven} bytes proven, ${at + size} needed`);
+    v.fail(
+      'packet-bounds',
+      `r${n} is ${describeKind(r.kind)}+${r.off}${r.s === ZERO_S ? '' : '+variable'} with ${proven} bytes proven, ${at + size} needed`,
+    );
 }
 
 /** Loads and stores may not touch what only helpers may. */
@@ -67,11 +76,22 @@ function checkSpecial(v: Walk, n: number, r: Reg, off: number, size: number): vo
     const from = r.s.smin + BigInt(r.off + off);
     const to = r.s.umax + BigInt(r.off + off + size);
     if (from < BigInt(f.off + f.size) && BigInt(f.off) < to)
-      v.fail('spin-lock', `r${n}: bytes ${f.off} to ${f.off + f.size - 1} of the value are a ${f.name}, which only helpers may touch`);
+      v.fail(
+        'spin-lock',
+        `r${n}: bytes ${f.off} to ${f.off + f.size - 1} of the value are a ${f.name}, which only helpers may touch`,
+      );
   }
 }
 
-export function checkMapAccess(v: Walk, n: number, r: Reg, off: number, size: number, write: boolean, zeroAllowed = false): void {
+export function checkMapAccess(
+  v: Walk,
+  n: number,
+  r: Reg,
+  off: number,
+  size: number,
+  write: boolean,
+  zeroAllowed = false,
+): void {
   const map = r.map!;
   if (write && map.readOnly) v.fail('map-access', `r${n}: the map ${map.name} is read-only to programs`);
   if (!write && map.writeOnly) v.fail('map-access', `r${n}: the map ${map.name} is write-only to programs`);
@@ -89,8 +109,10 @@ function readConstant(map: MapInfo, at: number, size: number, signed: boolean): 
 /** kernel: check_ptr_off_reg. */
 export function checkUnmodified(v: Walk, n: number, r: Reg): void {
   const what = describeKind(r.kind);
-  if (r.off !== 0) v.fail('ctx-modified', `r${n} is a ${what} pointer moved by ${r.off}: it is used as it came`);
-  if (r.s !== ZERO_S) v.fail('ctx-modified', `r${n} is a ${what} pointer with a variable offset: it is used as it came`);
+  if (r.off !== 0)
+    v.fail('ctx-modified', `r${n} is a ${what} pointer moved by ${r.off}: it is used as it came`);
+  if (r.s !== ZERO_S)
+    v.fail('ctx-modified', `r${n} is a ${what} pointer with a variable offset: it is used as it came`);
 }
 
 /** Stack slots and atomics must be aligned. */
@@ -102,7 +124,10 @@ function checkAligned(v: Walk, n: number, r: Reg, off: number, size: number): vo
   const fixed = BigInt(r.off + off);
   const aligned = known !== undefined ? ((fixed + sum) & mask) === 0n : bits === 0n && (fixed & mask) === 0n;
   if (!aligned && !variableAligned(r, off, size))
-    v.fail(r.kind === Kind.STACK ? 'stack-align' : 'alignment', `${v.name(n)}: ${size} bytes at ${r.off + off}${known ? `+${known}` : ''} are not aligned`);
+    v.fail(
+      r.kind === Kind.STACK ? 'stack-align' : 'alignment',
+      `${v.name(n)}: ${size} bytes at ${r.off + off}${known ? `+${known}` : ''} are not aligned`,
+    );
 }
 
 /** The tnum of the whole offset is a multiple of `size`. */
@@ -139,7 +164,8 @@ const notAccessible = (v: Walk, a: Access, r: Reg): never =>
 function checkMix(v: Walk, r: Reg): void {
   const kind = r.kind === Kind.CTX ? 1 : r.kind === Kind.SOCK_COMMON ? 2 : 3;
   const before = v.accessKind[v.pc];
-  if (before && before !== kind) v.fail('pointer-mix', 'the same instruction is used with different kinds of pointers');
+  if (before && before !== kind)
+    v.fail('pointer-mix', 'the same instruction is used with different kinds of pointers');
   v.accessKind[v.pc] = kind;
 }
 
@@ -154,7 +180,8 @@ export function access(v: Walk, a: Access): void {
       return accessStack(v, a, r);
     case Kind.PACKET:
     case Kind.PACKET_META:
-      if (write && !hasPacketPointers(v.type)) v.fail('packet-write', `${v.type} programs may not write the packet`);
+      if (write && !hasPacketPointers(v.type))
+        v.fail('packet-write', `${v.type} programs may not write the packet`);
       checkPacket(v, a.n, r, off, size);
       break;
     case Kind.MAP_VALUE:
@@ -172,13 +199,15 @@ export function access(v: Walk, a: Access): void {
       checkUnmodified(v, a.n, r);
       const verdict = ctxAccess(v.type, off, size, write, a.signed);
       if ('problem' in verdict) v.fail('ctx-access', verdict.problem);
-      if (a.dst >= 0) v.regs[a.dst] = verdict.value!.flags & Flag.NULLABLE ? fresh(v, verdict.value!) : verdict.value!;
+      if (a.dst >= 0)
+        v.regs[a.dst] = verdict.value!.flags & Flag.NULLABLE ? fresh(v, verdict.value!) : verdict.value!;
       return;
     }
     case Kind.SOCK_COMMON:
       if (write) v.fail('read-only', `r${a.n} is a socket: it may not be written`);
       checkUnmodified(v, a.n, r);
-      if (!sockAccess(off, size)) v.fail('memory-access', `${size} bytes at offset ${off} of struct bpf_sock are no field`);
+      if (!sockAccess(off, size))
+        v.fail('memory-access', `${size} bytes at offset ${off} of struct bpf_sock are no field`);
       break;
     default:
       notAccessible(v, a, r);
@@ -198,8 +227,7 @@ function accessStack(v: Walk, a: Access, r: Reg): void {
   const frame = frameOf(v, r);
   const fixed = range.min === range.max && constVar(r) !== undefined;
   if (a.write) {
-    const value =
-      a.value >= 0 ? v.regs[a.value] : a.value === -1 ? constReg(BigInt(a.imm!)) : undefined;
+    const value = a.value >= 0 ? v.regs[a.value] : a.value === -1 ? constReg(BigInt(a.imm!)) : undefined;
     if (fixed) storeFixed(v, frame, r.size, range.min, a.size, value, a.value);
     else storeVariable(v, frame, range, a.size, value, a.value);
     return;
@@ -221,7 +249,16 @@ function accessStack(v: Walk, a: Access, r: Reg): void {
 export function walkLoad(v: Walk, insn: Insn): void {
   const r = v.read(insn.src);
   const signed = (insn.op & 0xe0) === Mode.MEMSX;
-  access(v, { n: insn.src, off: insn.off, size: sizeBytes(insn.op), write: false, value: -2, dst: insn.dst, signed, atomic: false });
+  access(v, {
+    n: insn.src,
+    off: insn.off,
+    size: sizeBytes(insn.op),
+    write: false,
+    value: -2,
+    dst: insn.dst,
+    signed,
+    atomic: false,
+  });
   checkMix(v, r);
 }
 
@@ -229,13 +266,32 @@ export function walkStore(v: Walk, insn: Insn): void {
   const size = sizeBytes(insn.op);
   if (classOf(insn.op) === Class.ST) {
     const r = v.read(insn.dst);
-    access(v, { n: insn.dst, off: insn.off, size, write: true, value: -1, imm: insn.imm, dst: -1, signed: false, atomic: false });
+    access(v, {
+      n: insn.dst,
+      off: insn.off,
+      size,
+      write: true,
+      value: -1,
+      imm: insn.imm,
+      dst: -1,
+      signed: false,
+      atomic: false,
+    });
     return checkMix(v, r);
   }
   if ((insn.op & 0xe0) === Mode.ATOMIC) return walkAtomic(v, insn, size);
   v.read(insn.src);
   const r = v.read(insn.dst);
-  access(v, { n: insn.dst, off: insn.off, size, write: true, value: insn.src, dst: -1, signed: false, atomic: false });
+  access(v, {
+    n: insn.dst,
+    off: insn.off,
+    size,
+    write: true,
+    value: insn.src,
+    dst: -1,
+    signed: false,
+    atomic: false,
+  });
   checkMix(v, r);
 }
 
@@ -255,23 +311,17 @@ function walkAtomic(v: Walk, insn: Insn, size: number): void {
   if (stores) return access(v, { ...base, write: true, value: insn.src, dst: -1 });
   const fetches = insn.imm & Atomic.FETCH;
   const into = insn.imm === Atomic.CMPXCHG ? 0 : insn.src;
-  if (v.regs[insn.src].kind > Kind.SCALAR) leakCheck(v, r, insn.src);
   access(v, { ...base, write: false, value: -2, dst: -1 });
   access(v, { ...base, write: true, value: -2, dst: -1 });
   if (fetches) v.regs[into] = scalarReg(loadRange(size as 4 | 8));
-}
-
-/** A pointer's bits may go into memory that only the program sees; others keep numbers. */
-function leakCheck(v: Walk, r: Reg, n: number): void {
-  if (r.kind !== Kind.STACK && r.kind !== Kind.MAP_VALUE && r.kind !== Kind.MEM)
-    v.fail('atomic', `r${n} is a pointer`);
 }
 
 /** LD_ABS, LD_IND: a load from the packet as classic BPF has it. */
 export function walkLegacyLoad(v: Walk, insn: Insn): void {
   if (!hasLegacyLoads(v.type)) v.fail('legacy-load', `${v.type} programs have no LD_ABS and LD_IND`);
   const ctx = v.read(6);
-  if (ctx.kind !== Kind.CTX || isNullable(ctx)) v.fail('legacy-load', `${v.name(6)}; LD_ABS and LD_IND need the context there`);
+  if (ctx.kind !== Kind.CTX || isNullable(ctx))
+    v.fail('legacy-load', `${v.name(6)}; LD_ABS and LD_IND need the context there`);
   if ((insn.op & 0xe0) === Mode.IND) v.read(insn.src);
   checkUnmodified(v, 6, ctx);
 }
@@ -294,7 +344,8 @@ export function walkWide(v: Walk, insn: Insn): void {
         regs[insn.dst] = pointer(Kind.MAP_PTR, { map });
         return;
       }
-      if (!map.direct) v.fail('map-reference', `values of ${map.name} have no fixed address: only arrays of one element do`);
+      if (!map.direct)
+        v.fail('map-reference', `values of ${map.name} have no fixed address: only arrays of one element do`);
       if (high < 0 || high >= map.valueSize)
         v.fail('map-reference', `offset ${high} in a value of ${map.valueSize} bytes`);
       regs[insn.dst] = pointer(Kind.MAP_VALUE, { map, off: high });

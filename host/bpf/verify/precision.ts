@@ -3,7 +3,20 @@
  * or an offset depends on a scalar, the way it came is walked back and every checkpoint passed is marked
  * (kernel: mark_chain_precision, backtrack_insn).
  */
-import { Alu, Atomic, CallKind, Class, classOf, type Insn, Mode, OP_CALL, OP_EXIT, OP_LDDW, R10, SRC_X } from '../insn.js';
+import {
+  Alu,
+  Atomic,
+  CallKind,
+  Class,
+  classOf,
+  type Insn,
+  Mode,
+  OP_CALL,
+  OP_EXIT,
+  OP_LDDW,
+  R10,
+  SRC_X,
+} from '../insn.js';
 import { callsCallback, isLocalCall } from './cfg.js';
 import { isScalar } from './regs.js';
 import { isScalarSpill } from './stack.js';

@@ -6,8 +6,8 @@ import { Point } from './cfg.js';
 import { passPrecision } from './precision.js';
 import { Flag, isScalar, Kind, type Reg, scalarReg } from './regs.js';
 import { same, UNKNOWN, within } from './scalar.js';
-import { ALL_MISC, Byte, isSpill, scalarOf, type Slot, typeAt, withReg } from './stack.js';
-import { type Frame, State } from './state.js';
+import { ALL_MISC, Byte, isSpill, type Slot, scalarOf, typeAt, withReg } from './stack.js';
+import type { Frame, State } from './state.js';
 import type { Walk } from './walk.js';
 
 /** How closely a state must match a checkpoint. */
@@ -64,7 +64,8 @@ function regSafe(old: Reg, cur: Reg, precise: boolean, match: number): boolean {
   }
   if (old.flags !== cur.flags || old.off !== cur.off || old.map !== cur.map) return false;
   if (old === cur && old.id === 0 && old.ref === 0 && old.uid === 0) return true;
-  if (!ids.check(old.id, cur.id) || !ids.check(old.ref, cur.ref) || !ids.check(old.uid, cur.uid)) return false;
+  if (!ids.check(old.id, cur.id) || !ids.check(old.ref, cur.ref) || !ids.check(old.uid, cur.uid))
+    return false;
   if (match === Match.EXACT) return old.size === cur.size && same(old.s, cur.s);
   switch (old.kind) {
     case Kind.PACKET:
@@ -271,7 +272,8 @@ export function isVisited(v: Walk): boolean {
       if (!forced && jumped < 20 && walked < 100) add = false;
     } else {
       const unfinished = old.serial >= v.loopSerial;
-      if (statesEqual(v, old, v.cur, unfinished ? Match.ALL : Match.RELIED_ON)) return hit(v, old, unfinished);
+      if (statesEqual(v, old, v.cur, unfinished ? Match.ALL : Match.RELIED_ON))
+        return hit(v, old, unfinished);
     }
     if (add) old.misses++;
     const patience = forced && old.branches > 0 ? 64 : 3;
@@ -310,4 +312,3 @@ export function widen(old: State, cur: State): void {
     }
   }
 }
-

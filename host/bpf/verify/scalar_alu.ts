@@ -116,8 +116,20 @@ function extend(s: Scalar, bits: 8 | 16 | 32, is64: boolean): Scalar {
   return settle(d);
 }
 
-/** BPF_END in every form: the kernel forgets what it knew. */
-export const endScalar = (): Scalar => UNKNOWN;
+/** BPF_END: the low `bits` bits, their bytes in reverse order when `swaps`. Only known bits survive, ranges do not. */
+export function endScalar(s: Scalar, bits: 16 | 32 | 64, swaps: boolean): Scalar {
+  const width = BigInt(bits);
+  const order = (n: bigint): bigint => {
+    n = BigInt.asUintN(bits, n);
+    if (!swaps) return n;
+    let out = 0n;
+    for (let i = 0n; i < width; i += 8n) out = (out << 8n) | ((n >> i) & 0xffn);
+    return out;
+  };
+  const d = new Draft();
+  d.t = { v: order(s.tv), m: order(s.tm) };
+  return settle(d);
+}
 
 const inS64 = (n: bigint): boolean => n >= S64_MIN && n <= S64_MAX;
 const inS32 = (n: number): boolean => n >= S32_MIN && n <= S32_MAX;

@@ -2,6 +2,8 @@
  * Loads and stores of the stack: spills and fills, partial ones, variable offsets, helpers' buffers
  * (kernel: check_stack_read, check_stack_write, check_stack_range_initialized).
  */
+
+import { MAX_OFF } from './alu.js';
 import { markPrecise } from './precision.js';
 import {
   constReg,
@@ -23,18 +25,17 @@ import {
   byteOf,
   isScalarSpill,
   isSpill,
+  STACK_BYTES,
   scrub,
   slotOf,
   spill,
   spillSize,
-  STACK_BYTES,
   typeAt,
   unlinked,
   withReg,
   write,
 } from './stack.js';
 import { type Frame, Hist } from './state.js';
-import { MAX_OFF } from './alu.js';
 import type { Walk } from './walk.js';
 
 /** First and last offset that an access through `r` may start at. */
@@ -59,7 +60,10 @@ export function stackRange(v: Walk, n: number, r: Reg, off: number, size: number
   }
   if (min < -STACK_BYTES || max + BigInt(size) > 0n) {
     const where = min === max ? `${min}` : `${min} to ${max}`;
-    v.fail('stack-bounds', `${size} bytes at fp${where.startsWith('-') ? '' : '+'}${where}; the stack is fp-512 to fp-1`);
+    v.fail(
+      'stack-bounds',
+      `${size} bytes at fp${where.startsWith('-') ? '' : '+'}${where}; the stack is fp-512 to fp-1`,
+    );
   }
   const sub = v.cfg.subprogs[frameOf(v, r).subprog];
   const depth = Number(-min);
@@ -68,7 +72,15 @@ export function stackRange(v: Walk, n: number, r: Reg, off: number, size: number
 }
 
 /** Stores register `n` (undefined: an immediate) of `size` bytes at a fixed offset. */
-export function storeFixed(v: Walk, frame: Frame, index: number, off: number, size: number, value: Reg | undefined, n: number): void {
+export function storeFixed(
+  v: Walk,
+  frame: Frame,
+  index: number,
+  off: number,
+  size: number,
+  value: Reg | undefined,
+  n: number,
+): void {
   const at = slotOf(off);
   const byte = byteOf(off);
   const old = frame.slot(at);
@@ -110,7 +122,14 @@ function noteStack(v: Walk, frame: number, slot: number): void {
 }
 
 /** Stores at an offset that is only known as a range: any byte of it may have changed. */
-export function storeVariable(v: Walk, frame: Frame, range: Range, size: number, value: Reg | undefined, n: number): void {
+export function storeVariable(
+  v: Walk,
+  frame: Frame,
+  range: Range,
+  size: number,
+  value: Reg | undefined,
+  n: number,
+): void {
   const zero = value !== undefined && isNull(value);
   let usedZero = false;
   for (let off = range.min; off < range.max + size; off++) {
@@ -129,7 +148,14 @@ export function storeVariable(v: Walk, frame: Frame, range: Range, size: number,
 }
 
 /** Loads `size` bytes at a fixed offset into register `dst`. */
-export function loadFixed(v: Walk, frame: Frame, index: number, off: number, size: number, dst: number): void {
+export function loadFixed(
+  v: Walk,
+  frame: Frame,
+  index: number,
+  off: number,
+  size: number,
+  dst: number,
+): void {
   const at = slotOf(off);
   const byte = byteOf(off);
   const s = frame.slot(at);
@@ -142,7 +168,8 @@ export function loadFixed(v: Walk, frame: Frame, index: number, off: number, siz
       noteStack(v, index, at);
       return;
     }
-    if (isPointer(s.reg!)) v.fail('stack-spill', `a pointer is spilled at fp${-8 * (at + 1)}: it is loaded as 8 bytes`);
+    if (isPointer(s.reg!))
+      v.fail('stack-spill', `a pointer is spilled at fp${-8 * (at + 1)}: it is loaded as 8 bytes`);
     if (byte === 0 && size <= spilled) {
       const whole = fill(v, frame, at, size);
       const s2 = truncate(whole.s, size as 1 | 2 | 4);
@@ -171,7 +198,8 @@ function fill(v: Walk, frame: Frame, at: number, size: number): Reg {
   let r = s.reg!;
   if (!isScalar(r)) return r;
   if (r.flags) r = unlinked(r);
-  if (r.id === 0 && !isConst(r.s) && (size === 8 || r.s.umax < 1n << BigInt(size * 8))) r = withId(r, v.newId());
+  if (r.id === 0 && !isConst(r.s) && (size === 8 || r.s.umax < 1n << BigInt(size * 8)))
+    r = withId(r, v.newId());
   frame.stack[at] = withReg(s, r);
   return r;
 }

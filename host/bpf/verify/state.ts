@@ -2,9 +2,10 @@
  * Verifier states: the one being walked (mutable arrays of immutable registers and slots) and the checkpoints
  * kept for pruning, which form a tree through `parent`. Marks say what the paths below a checkpoint relied on.
  */
-import { EMPTY, type Slot } from './stack.js';
-import { Kind, NOT_INIT, pointer, type Reg } from './regs.js';
+
 import { R10 } from '../insn.js';
+import { Kind, NOT_INIT, pointer, type Reg } from './regs.js';
+import { EMPTY, type Slot } from './stack.js';
 
 /** A register or stack slot that shared its scalar id with others when a jump taught something about them. */
 export interface LinkedRef {

@@ -2,10 +2,11 @@
  * One verification under way: the program, the state being walked, what is still to be walked, and the budgets.
  * Every pass works on a Walk; verify.ts drives it.
  */
-import { disassembleInsn } from './disasm.js';
+
 import type { Insn } from '../insn.js';
 import type { LineInfo, ProgramSpec, ProgramType } from '../spec.js';
 import { type Cfg, Point } from './cfg.js';
+import { disassembleInsn } from './disasm.js';
 import { type Rule, VerifierError } from './errors.js';
 import type { FactTable } from './facts.js';
 import { describe, printState, type WalkLog } from './log.js';
@@ -13,7 +14,7 @@ import type { MapInfo } from './maps.js';
 import type { Backtrack } from './precision.js';
 import { Kind, type Reg, scalarReg } from './regs.js';
 import type { Scalar } from './scalar.js';
-import { State, Step } from './state.js';
+import { type State, Step } from './state.js';
 
 /** A path still to be walked. */
 export interface Pending {

@@ -1,0 +1,73 @@
+/**
+ * Types of a global function's arguments: the contract between its callers and its own verification
+ * (kernel: btf_prepare_func_args).
+ */
+import type { Btf, BtfType } from '../btf/btf.js';
+import { prototypeOf, resolve, sizeOf } from '../btf/types.js';
+import type { ProgramType } from '../spec.js';
+import type { Subprog } from './cfg.js';
+import type { Walk } from './walk.js';
+
+export type GlobalArg =
+  | { kind: 'scalar' }
+  | { kind: 'ctx' }
+  | { kind: 'memory'; size: number; nullable: boolean };
+
+const CTX_TYPES: Record<ProgramType, string> = {
+  xdp: 'xdp_md',
+  tc: '__sk_buff',
+  socket_filter: '__sk_buff',
+  unspec: '',
+};
+
+/** `__arg_ctx` and the like: decl tags `arg:…` on parameter `index`. */
+function tagsOf(btf: Btf, funcId: number, index: number): string[] {
+  return btf.types.flatMap(t =>
+    t.kind === 'decl_tag' && t.type === funcId && t.component === index && t.name.startsWith('arg:')
+      ? [t.name.slice(4)]
+      : [],
+  );
+}
+
+const isNumber = (t: BtfType): boolean => t.kind === 'int' || t.kind === 'enum';
+
+export function globalPrototype(v: Walk, sub: Subprog): readonly GlobalArg[] {
+  const known = cache.get(sub);
+  if (known) return known;
+  const btf = v.spec.btf!;
+  const funcId = sub.info!.typeId;
+  const proto = prototypeOf(btf, funcId);
+  if (!proto) return v.fail('global-function', `${sub.name} has no prototype in BTF`, sub.start);
+  const refuse = (what: string): never => v.fail('global-function', `${sub.name}: ${what}`, sub.start);
+  if (proto.params.length > 5) refuse(`${proto.params.length} arguments; 5 is the most`);
+  if (!isNumber(resolve(btf, proto.ret))) refuse('a global function returns a number');
+  const args = proto.params.map((param, i): GlobalArg => {
+    const tags = tagsOf(btf, funcId, i);
+    const type = resolve(btf, param.type);
+    if (isNumber(type))
+      return tags.length ? refuse(`tag ${tags[0]} on argument ${i + 1}, a number`) : { kind: 'scalar' };
+    if (type.kind !== 'ptr') return refuse(`argument ${i + 1} is a ${type.kind}`);
+    const to = type.type === 0 ? undefined : resolve(btf, type.type);
+    if (tags.includes('ctx')) return { kind: 'ctx' };
+    if (
+      to &&
+      (to.kind === 'struct' || to.kind === 'union' || to.kind === 'fwd') &&
+      to.name === CTX_TYPES[v.type]
+    )
+      return { kind: 'ctx' };
+    const unknown = tags.find(t => t !== 'nonnull' && t !== 'nullable');
+    if (unknown) return refuse(`tag ${unknown} on argument ${i + 1} is not supported`);
+    if (!to) return refuse(`argument ${i + 1} points to memory of unknown size`);
+    let size = 0;
+    try {
+      size = sizeOf(btf, type.type);
+    } catch {
+      return refuse(`argument ${i + 1} points to a type without size`);
+    }
+    return { kind: 'memory', size, nullable: !tags.includes('nonnull') };
+  });
+  cache.set(sub, args);
+  return args;
+}
+
+const cache = new WeakMap<Subprog, readonly GlobalArg[]>();

@@ -1,0 +1,95 @@
+/**
+ * Stack of the longest call chain: 512 bytes in all, 8 functions, 256 bytes before a function with tail calls
+ * (kernel: check_max_stack_depth).
+ */
+
+import type { Insn } from '../insn.js';
+import { type Cfg, type Fail, isFuncAddress, isLocalCall, Point } from './cfg.js';
+import { MAX_FRAMES } from './subprogs.js';
+
+const MAX_STACK = 512;
+const TAIL_CALL_STACK = 256;
+/** The kernel's JIT rounds each frame up to 16 bytes. */
+const roundUp = (bytes: number): number => Math.ceil(bytes / 16) * 16;
+
+export function checkStackDepth(insns: readonly Insn[], cfg: Cfg, fail: Fail): void {
+  const calls = cfg.subprogs.map(sub => {
+    const out: { at: number; to: number }[] = [];
+    for (let at = sub.start; at < sub.end; at++) {
+      if (cfg.points[at] & Point.SECOND || !(isLocalCall(insns[at]) || isFuncAddress(insns[at]))) continue;
+      out.push({ at, to: cfg.owner[at + 1 + insns[at].imm] });
+    }
+    return out;
+  });
+  // Deepest stack and longest chain from each function down, by depth-first search that remembers.
+  const state = new Uint8Array(cfg.subprogs.length);
+  const below = cfg.subprogs.map(() => ({ bytes: 0, frames: 0 }));
+  const visit = (root: number): void => {
+    const path: { sub: number; next: number }[] = [{ sub: root, next: 0 }];
+    state[root] = 1;
+    while (path.length) {
+      const top = path[path.length - 1];
+      const call = calls[top.sub][top.next++];
+      if (!call) {
+        const own = roundUp(cfg.subprogs[top.sub].stackDepth);
+        const b = below[top.sub];
+        for (const c of calls[top.sub]) {
+          b.bytes = Math.max(b.bytes, below[c.to].bytes);
+          b.frames = Math.max(b.frames, below[c.to].frames);
+        }
+        b.bytes += own;
+        b.frames++;
+        state[top.sub] = 2;
+        path.pop();
+      } else if (state[call.to] === 1)
+        fail(
+          'call-depth',
+          call.at,
+          `${cfg.subprogs[call.to].name} calls itself in the end: recursion is not allowed`,
+        );
+      else if (state[call.to] === 0) {
+        state[call.to] = 1;
+        path.push({ sub: call.to, next: 0 });
+      }
+    }
+  };
+  cfg.subprogs.forEach(sub => {
+    if (state[sub.index] === 0) visit(sub.index);
+  });
+  const { bytes, frames } = below[0];
+  if (bytes > MAX_STACK)
+    fail(
+      'stack-depth',
+      0,
+      `the functions called in one another use ${bytes} bytes of stack; ${MAX_STACK} is the most`,
+    );
+  if (frames > MAX_FRAMES)
+    fail('call-depth', 0, `${frames} functions are called in one another; ${MAX_FRAMES} is the most`);
+  checkTailCalls(cfg, calls, fail);
+}
+
+/** A tail call keeps its callers' stack: at most 256 bytes of it. Longest distances in order of the call graph. */
+function checkTailCalls(cfg: Cfg, calls: { at: number; to: number }[][], fail: Fail): void {
+  if (!cfg.subprogs.some(s => s.index > 0 && s.hasTailCall)) return;
+  const above = new Int32Array(cfg.subprogs.length).fill(-1);
+  above[0] = 0;
+  // The graph has no cycles: after as many rounds as there are functions nothing changes any more.
+  for (let round = 0, changed = true; changed && round <= cfg.subprogs.length; round++) {
+    changed = false;
+    for (const sub of cfg.subprogs) {
+      if (above[sub.index] < 0) continue;
+      const bytes = above[sub.index] + roundUp(sub.stackDepth);
+      for (const c of calls[sub.index]) {
+        if (bytes <= above[c.to]) continue;
+        above[c.to] = bytes;
+        changed = true;
+        if (cfg.subprogs[c.to].hasTailCall && bytes >= TAIL_CALL_STACK)
+          fail(
+            'stack-depth',
+            c.at,
+            `${bytes} bytes of stack lie under ${cfg.subprogs[c.to].name}, which tail-calls; less than ${TAIL_CALL_STACK} are allowed`,
+          );
+      }
+    }
+  }
+}
