@@ -155,6 +155,19 @@ test('a type that contains itself is refused, not followed', () => {
     assert.is(refusal(body).code, 'ERR_BTF_TYPE');
 });
 
+test('floats of 4 and 8 bytes have values, others are refused', () => {
+  const types = (size: number): Btf => ({ types: [{ kind: 'void' }, { kind: 'float', name: 'f', size }] });
+  for (const size of [4, 8]) {
+    const bytes = encodeValue(types(size), 1, -1.5);
+    assert.is(bytes.length, size);
+    assert.is(decodeValue(types(size), 1, bytes), -1.5);
+  }
+  for (const size of [2, 16]) {
+    assert.is(refusal(() => encodeValue(types(size), 1, 1)).code, 'ERR_BTF_TYPE');
+    assert.is(refusal(() => decodeValue(types(size), 1, new Uint8Array(16))).code, 'ERR_BTF_TYPE');
+  }
+});
+
 test('types and maps print as the C that would make them', () => {
   assert.is(declaration(btf, flow, 'f'), 'struct flow f');
   const text = formatMaps(collection);

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { disassemble } from '../../host/bpf/asm/disassemble.js';
 import { printInsn } from '../../host/bpf/asm/print.js';
 import { assembleSpec } from '../../host/bpf/asm/spec.js';
 import type { BtfType } from '../../host/bpf/btf/btf.js';
@@ -184,19 +183,4 @@ test('BTF that was read encodes to BTF that reads the same', () => {
       });
     assert.equal(plain(again.types), plain(btf!.types));
   }
-});
-
-test('a listing with numbers, source and labels assembles to the program it shows', () => {
-  for (const name of OBJECTS)
-    for (const { insns, funcs, lines, maps, kfuncs } of Object.values(load(name).programs)) {
-      const text = disassemble(insns, { funcs, lines, maps, kfuncs, numbers: true });
-      const named = Object.fromEntries(Object.entries(maps).map(([key, map]) => [map.name, Number(key)]));
-      assert.equal(
-        assembleSpec(text, {
-          maps: named,
-          mapSpecs: Object.fromEntries(Object.values(maps).map(m => [m.name, m])),
-        }).insns,
-        insns,
-      );
-    }
 });

@@ -6,9 +6,10 @@
  */
 import { helperByName } from '../helpers.js';
 import { CallKind, decodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
-import { mapTypeNumber } from '../map_types.js';
-import type { FuncInfo, LineInfo, MapSpec, MapTypeName } from '../spec.js';
-import { type Reference, StatementParser } from './statement.js';
+import type { FuncInfo, LineInfo, MapSpec } from '../spec.js';
+import type { Reference } from './cursor.js';
+import { DATA, IGNORED, parseMap, rawSlot } from './directives.js';
+import { StatementParser } from './statement.js';
 import { type LinePlace, stripComment, syntaxError, type Token, tokenize } from './tokens.js';
 
 export interface AssembleOptions {
@@ -57,12 +58,8 @@ interface Columns {
   bytes: Uint8Array | undefined;
 }
 
-/** Directives of GNU as that mean nothing for the bytes of the code. */
-const IGNORED =
-  /^\.(globl|global|hidden|weak|local|protected|p2align|balign|align|type|size|file|loc|ident|addrsig|addrsig_sym|cfi_\w+|comm|set|no_dead_strip)$/;
 /** The bytes column of llvm-objdump. */
 const BYTES = /^\s*([0-9a-f]{2} ){7}[0-9a-f]{2}( ([0-9a-f]{2} ){7}[0-9a-f]{2})?(?=\s)/;
-const DATA = /^\.(data|bss|rodata)$/;
 
 /** @throws EtherloomError ERR_ASM_SYNTAX, ERR_ASM_LABEL, ERR_ASM_NAME, ERR_ASM_RANGE, with line, column and what was expected */
 export function assemble(text: string, options: AssembleOptions = {}): Assembly {
@@ -213,8 +210,9 @@ class Assembler {
         flags === undefined ? !/^(\.|license|version|maps)/.test(section) : flags.includes('x'),
       );
     } else if (DATA.test(name)) this.openSection(name, false);
-    else if (name === '.8byte' || name === '.quad') this.raw(second, tokens[2], place);
-    else if (name === '.map') this.mapDirective(rest, place, first.column);
+    else if (name === '.8byte' || name === '.quad')
+      this.emit(rawSlot(second, tokens[2], place), place, 1, `.8byte ${second.text}`);
+    else if (name === '.map') this.define(parseMap(rest, this.out.definitions, place, first.column));
     else if (name === '.program') {
       const [type, program] = rest.trim().split(/\s+/);
       this.out.program = { type, name: program };
@@ -230,45 +228,9 @@ class Assembler {
     if (name === '.type' && /@function/.test(rest)) this.functions.add(second.text);
   }
 
-  /** One slot as a number: what the disassembler writes for an instruction that does not exist. */
-  private raw(token: Token, end: Token | undefined, place: LinePlace): void {
-    if (token.kind !== 'number' || BigInt(token.text) >= 1n << 64n || end?.kind !== 'end')
-      throw syntaxError(place, token.column, `"${token.text}"`, 'one unsigned 64-bit number');
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, BigInt(token.text), true);
-    this.emit(decodeInsns(bytes), place, 1, `.8byte ${token.text}`);
-  }
-
-  private mapDirective(rest: string, place: LinePlace, column: number): void {
-    const [name, type, ...settings] = rest.trim().split(/\s+/);
-    const expected = '.map NAME TYPE key=4 value=8 max=16 [flags=0] [extra=0] [inner=NAME]';
-    if (!name || !type || mapTypeNumber(type) === undefined)
-      throw syntaxError(place, column, `map of type ${type || 'none'}`, expected);
-    const spec: MapSpec = {
-      name,
-      type: type as MapTypeName,
-      keySize: 0,
-      valueSize: 0,
-      maxEntries: 0,
-      flags: 0,
-    };
-    for (const setting of settings) {
-      const match = /^(key|value|max|flags|extra)=(0x[0-9a-f]{1,8}|\d{1,10})$/.exec(setting);
-      const inner = /^inner=(.+)$/.exec(setting);
-      if (inner) {
-        spec.inner = this.out.definitions.find(d => d.name === inner[1]);
-        if (!spec.inner) throw syntaxError(place, column, `inner map ${inner[1]}`, 'a map defined above');
-        continue;
-      }
-      const value = Number(match?.[2]);
-      if (!match || value > 0xffff_ffff) throw syntaxError(place, column, `"${setting}"`, expected);
-      const field = (
-        { key: 'keySize', value: 'valueSize', max: 'maxEntries', flags: 'flags', extra: 'extra' } as const
-      )[match[1] as 'key'];
-      spec[field] = value;
-    }
+  private define(spec: MapSpec): void {
     this.out.definitions.push(spec);
-    this.mapKey(name);
+    this.mapKey(spec.name);
   }
 
   private openSection(name: string, code: boolean): void {

@@ -209,6 +209,8 @@ class TypeParser {
           }),
         };
       case 'float':
+        if (![2, 4, 8, 12, 16].includes(sizeOrType))
+          throw this.types.fail('ERR_BTF_TYPE', `float of ${sizeOrType} bytes`, start, '2, 4, 8, 12 or 16');
         return { kind, name, size: sizeOrType };
       default:
         throw this.types.fail(

@@ -73,7 +73,8 @@ export class Functions {
   }
 
   private find(section: ElfSection): ElfFunction[] {
-    const text = section.name === '.text';
+    // Also .text.unlikely and the like.
+    const text = /^\.text(\.|$)/.test(section.name);
     const symbols = this.object.symbolsIn(section);
     // Compilers before LLVM 9 give programs no type; labels (LBB…) are local then.
     let starts = symbols.filter(s => s.type === Stt.FUNC);

@@ -16,7 +16,7 @@ const TYPES: readonly [RegExp, ProgramType][] = [
   [/^xdp/, 'xdp'],
   // tc tc/ingress tcx/egress netkit/primary classifier/x action, and tc_…, tc-… of older samples.
   [/^(tcx?|classifier|action|netkit)([/_.-].*)?$/, 'tc'],
-  [/^(cls|act)$/, 'tc'],
+  [/^(cls|act)([/_-].*)?$/, 'tc'],
   // socket socket/x socket_filter; samples number them: socket1.
   [/^socket(_filter)?([/\d_.-].*)?$/, 'socket_filter'],
   // iproute2's __section_tail(ID, KEY): a classifier that sits in the prog_array of that id.
