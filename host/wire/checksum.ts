@@ -3,9 +3,11 @@ import type { Span } from './layer.js';
 
 /** Sum of 16-bit words on top of `start`, carries folded in; 0xffff over a range that holds its own right checksum. */
 export function sum(span: Span, start = 0): number {
+  const { bytes, at, end } = span;
   let total = start;
-  for (let i = 0; i < span.length; i += 2)
-    total += (span.u8(i) << 8) | (i + 1 < span.length ? span.u8(i + 1) : 0);
+  let i = at;
+  for (; i + 1 < end; i += 2) total += (bytes[i] << 8) | bytes[i + 1];
+  if (i < end) total += bytes[i] << 8;
   while (total > 0xffff) total = (total & 0xffff) + Math.floor(total / 0x10000);
   return total;
 }

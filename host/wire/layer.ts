@@ -83,8 +83,14 @@ export function broken(name: string, span: Span, problem: Problem, fields: Field
   return { layer: { name, at: span.at, fields, text: `[|${name}] ${why}`, problem } };
 }
 
+const words = new WeakMap<Record<string, number>, Map<number, string>>();
+
 /** Name of a number in one of the schema's enums, or the number itself. */
 export function nameOf(names: Record<string, number>, value: number): string {
-  const found = Object.entries(names).find(([, v]) => v === value);
-  return found ? found[0].toLowerCase().replaceAll('_', ' ') : String(value);
+  let byNumber = words.get(names);
+  if (!byNumber) {
+    byNumber = new Map(Object.entries(names).map(([k, v]) => [v, k.toLowerCase().replaceAll('_', ' ')]));
+    words.set(names, byNumber);
+  }
+  return byNumber.get(value) ?? String(value);
 }

@@ -181,6 +181,26 @@ test('every fragment of a packet goes by addresses only, the first one too', () 
   );
 });
 
+test('the short way for plain packets says what the long way says', () => {
+  // A tag sends a packet the long way and changes nothing else.
+  const bytes = fc.uint8Array({ minLength: 0, maxLength: 48 });
+  fc.assert(
+    fc.property(
+      bytes,
+      fc.nat(48),
+      fc.constantFrom(6, 17, 1),
+      fc.constantFrom(0, 0x2000, 5),
+      (rest, total, proto, frag) => {
+        const ip = [0x45, 0, ...port(total), 0, 0, ...port(frag), 64, proto, ...rest];
+        const macs = new Array(12).fill(2);
+        const plain = hash([...macs, 8, 0, ...ip]);
+        assert.is(plain, hash([...macs, 0x81, 0, 0, 5, 8, 0, ...ip]));
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
 test('what is not IP, or is malformed, hashes to 0 and is never read past its end', () => {
   const f: Flow = { src: [10, 0, 0, 1], dst: [10, 0, 0, 2], srcPort: 1, dstPort: 80 };
   const good = frame(f, { tags: 1 });
