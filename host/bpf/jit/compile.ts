@@ -237,8 +237,8 @@ class Compiler {
   }
 
   #name(entry: number): string {
-    const info = this.program.spec.funcs?.find(f => f.insn === entry);
-    return info?.name ?? (entry === 0 ? this.program.spec.name : `sub_${entry}`);
+    if (entry === 0) return this.program.spec.name;
+    return this.program.spec.funcs?.find(f => f.insn === entry)?.name ?? `sub_${entry}`;
   }
 
   #emit(unit: Unit, fn: LocalFunction, f: FunctionBuilder): void {

@@ -69,10 +69,10 @@ export function same(a: Value, b: Value): boolean {
   }
 }
 
-/** Least value that covers both. `widen`: loops that keep growing go to the top at once. */
+/** Least value that covers both. `widen`: a value that keeps growing in a loop goes to the top of its kind at once. */
 export function join(a: Value, b: Value, widen = false): Value {
   if (same(a, b)) return a;
   const bits = Math.max(bitsOf(a), bitsOf(b));
-  if (widen) return a.k === 'w64' || b.k === 'w64' || bits > 32 || a.k === 'w32' ? ANY : ANY32;
+  if (widen) return a.k === 'w64' || b.k === 'w64' || bits > 32 ? ANY : ANY32;
   return a.k === 'w64' || b.k === 'w64' ? wide[bits] : unknown(bits);
 }
