@@ -190,6 +190,15 @@ test('kernel functions keep their name; weak symbols that are not there are addr
   assert.is(nulls.length >= 2, true);
 });
 
+test('a variable of the kernel stays a BTF id, for the verifier to refuse', () => {
+  const { kernel_variable, externs } = load('externs').programs;
+  const lddw = kernel_variable.insns.find(i => i.op === OP_LDDW)!;
+  assert.is(lddw.src, Pseudo.BTF_ID);
+  const type = kernel_variable.btf?.types[lddw.imm];
+  assert.is(type?.kind === 'var' && type.name, 'strong_variable');
+  assert.ok(externs.insns.length > 0, 'the other program of the file loads');
+});
+
 test('kernel configuration is a read-only map; the caller may give values', () => {
   const bytes = readFileSync(join(FIXTURES, 'externs.bpf.o'));
   const { maps } = loadElf(bytes, 'externs', { kconfig: { CONFIG_HZ: 1000, CONFIG_BPF: 'y' } });

@@ -16,9 +16,10 @@ const MAX_DATA_BYTES = 64 << 20;
 /** Values of `extern … __kconfig` variables. */
 export type Kconfig = Readonly<Record<string, number | bigint | boolean | string>>;
 
-/** What programs learn without any kernel: the version whose rules the verifier follows. */
+/** What programs learn without any kernel: the version whose rules the verifier follows, the tick of jiffies64. */
 export const defaultKconfig: Kconfig = {
   LINUX_KERNEL_VERSION: (6 << 16) | (18 << 8),
+  CONFIG_HZ: 250,
   LINUX_HAS_BPF_COOKIE: false,
   LINUX_HAS_SYSCALL_WRAPPER: false,
 };

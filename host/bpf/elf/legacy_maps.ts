@@ -87,7 +87,8 @@ function readDefinition(
     maxEntries: word(3),
     flags: word(4),
   };
-  const long = bytes >= ELF_MAP_BYTES;
+  // Other extensions (gobpf's, aya's, the kernel samples') agree on the first five words only.
+  const long = bytes === ELF_MAP_BYTES;
   // PIN_NONE 0, PIN_OBJECT_NS 1, PIN_GLOBAL_NS 2.
   if (long && word(6) !== 0) spec.pinning = 'by_name';
   return {

@@ -144,7 +144,12 @@ class Linker {
       if (found) this.variable(insn, next, found.key, found.spec, found.offset);
       // bpf_ksym_exists(): the address of a weak symbol that is not there is 0.
       else if (symbol.bind === Stb.WEAK) [insn.src, insn.imm, next.imm] = [Pseudo.IMM64, 0, 0];
-      else throw this.unresolved(from, reloc);
+      else {
+        // As libbpf leaves it to the kernel, we leave it to the verifier to refuse: other programs of the file still load.
+        const id = this.maps.kernelVariable(symbol.name);
+        if (id === undefined) throw this.unresolved(from, reloc);
+        [insn.src, insn.imm, next.imm] = [Pseudo.BTF_ID, id, 0];
+      }
       return undefined;
     }
     const section = this.object.elf.sections[symbol.section];

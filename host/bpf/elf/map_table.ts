@@ -23,6 +23,7 @@ export class MapTable {
   private readonly kconfig: KconfigMap | undefined;
   private readonly keys = new Map<MapSpec, number>();
   private readonly kfuncs = new Map<string, number>();
+  private readonly variables = new Map<string, number>();
 
   /** @throws EtherloomError ERR_ELF_MAP, ERR_ELF_EXTERN, ERR_BTF_TYPE */
   constructor(object: BpfObject, nameOfCode: NameOfCode, kconfig: Kconfig) {
@@ -35,7 +36,7 @@ export class MapTable {
     if (this.kconfig) all.push(this.kconfig.spec);
     for (const [i, spec] of all.entries()) this.keys.set(spec, i + 1);
     this.all = all;
-    this.readKfuncs(object);
+    this.readKsyms(object);
   }
 
   /** The map defined at an offset of a map section. */
@@ -61,20 +62,26 @@ export class MapTable {
     return this.kfuncs.get(name);
   }
 
+  /** BTF id of a variable of the kernel (`extern … __ksym`). */
+  kernelVariable(name: string): number | undefined {
+    return this.variables.get(name);
+  }
+
   private numbered(spec: MapSpec | undefined): NumberedMap | undefined {
     return spec && { key: this.keys.get(spec)!, spec };
   }
 
-  /** kfuncs are the functions in DATASEC .ksyms; a weak extern may be one that BTF leaves out. */
-  private readKfuncs(object: BpfObject): void {
+  /** Symbols of the kernel stand in DATASEC .ksyms; a weak function may be one that BTF leaves out. */
+  private readKsyms(object: BpfObject): void {
     for (const symbol of object.elf.symbols)
       if (symbol.section === SHN_UNDEF && symbol.bind === Stb.WEAK && symbol.name)
         this.kfuncs.set(symbol.name, 0);
     for (const type of object.btf?.types ?? [])
       if (type.kind === 'datasec' && type.name === '.ksyms')
         for (const entry of type.vars) {
-          const func = object.btf?.types[entry.type];
-          if (func?.kind === 'func') this.kfuncs.set(func.name, entry.type);
+          const symbol = object.btf?.types[entry.type];
+          if (symbol?.kind === 'func') this.kfuncs.set(symbol.name, entry.type);
+          if (symbol?.kind === 'var') this.variables.set(symbol.name, entry.type);
         }
   }
 }
