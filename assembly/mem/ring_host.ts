@@ -20,12 +20,18 @@ export function ring_discard(ring: u32, n: u32): u32 {
   return have;
 }
 
+/** Empty looks at a ring before the thread gives its core away for a moment: the peer may need that very core. */
+const SPINS: u32 = 2000;
+const PAUSE_NS: i64 = 50_000;
+
 /** For tests and benchmarks: produces `total` numbered descriptors in bursts of `burst`, spinning while the ring is full. */
 export function ring_produce_numbers(ring: u32, total: u32, burst: u32): void {
   const r = ringAt(ring);
+  let idle: u32 = 0;
   for (let i: u32 = 0; i < total; ) {
-    let n = total - i < burst ? total - i : burst;
-    n = reserve(r, n);
+    const n = reserve(r, total - i < burst ? total - i : burst);
+    if (n != 0) idle = 0;
+    else if (++idle > SPINS) atomic.wait<i32>(r.consumerAt as usize, <i32>r.cachedConsumer, PAUSE_NS);
     for (let k: u32 = 0; k < n; k++, i++) push(r, i, ~i, i * 3);
     submit(r);
   }
@@ -35,9 +41,14 @@ export function ring_produce_numbers(ring: u32, total: u32, burst: u32): void {
 export function ring_consume_numbers(ring: u32, total: u32, burst: u32): u32 {
   const r = ringAt(ring);
   let wrong: u32 = 0;
+  let idle: u32 = 0;
   for (let i: u32 = 0; i < total; ) {
     const n = peek(r, burst);
-    if (n == 0) continue;
+    if (n == 0) {
+      if (++idle > SPINS) atomic.wait<i32>(r.producerAt as usize, <i32>r.cachedProducer, PAUSE_NS);
+      continue;
+    }
+    idle = 0;
     for (let k: u32 = 0; k < n; k++, i++) {
       const d = entry(r, k);
       if (descAddr(d) != i || descLen(d) != ~i || descOptions(d) != i * 3) wrong++;
