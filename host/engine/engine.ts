@@ -8,11 +8,8 @@
  */
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
-import { instantiateProgram } from '../bpf/jit/instantiate.js';
-import { warm } from '../bpf/jit/warm.js';
-import type { ProgramType } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
-import { Hook, OPT_META_SHIFT, OPT_QUEUE_SHIFT } from '../layout/layout.gen.js';
+import { OPT_META_SHIFT, OPT_QUEUE_SHIFT } from '../layout/layout.gen.js';
 import { Arena, type ArenaOptions } from '../mem/arena.js';
 import { type Core, coreModule, instantiateCore } from '../mem/core.js';
 import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
@@ -22,21 +19,15 @@ import type { Port } from '../nic/port.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric, type Socket } from './fabric.js';
 import { Lane } from './lane.js';
-import { type LoadedProgram, type PlacedProgram, removeProgram, SlotAllocator } from './program.js';
+import type { LoadedProgram } from './program.js';
 import { recoverLane } from './recover.js';
-import type { EngineReport, SwapReport } from './report.js';
+import type { EngineReport } from './report.js';
 import { Routes } from './routes.js';
 import { type LaneCrash, Supervisor } from './supervisor.js';
+import { type Attachment, type HookName, type Order, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
 
-/** Where a program can be attached, by the name of its hook. */
-export type HookName = 'xdp' | 'tc_ingress' | 'socket_filter';
-
-const HOOKS: Record<HookName, { hook: Hook; type: ProgramType }> = {
-  xdp: { hook: Hook.XDP, type: 'xdp' },
-  tc_ingress: { hook: Hook.TC_INGRESS, type: 'tc' },
-  socket_filter: { hook: Hook.SOCKET_FILTER, type: 'socket_filter' },
-};
+export type { Attachment, HookName, Swapped } from './swap.js';
 
 export interface EngineOptions extends ArenaOptions {
   /** The NICs become ports 1, 2 … in this order. */
@@ -67,14 +58,7 @@ export interface EngineOptions extends ArenaOptions {
   restarts?: number;
 }
 
-/** A program at a hook of a port. */
-export interface Attachment {
-  readonly port: Port;
-  readonly hook: HookName;
-  readonly program: LoadedProgram;
-}
-
-type State = 'new' | 'running' | 'stopped';
+type State = 'new' | 'starting' | 'running' | 'stopped';
 
 export interface EngineEvents {
   crash: [LaneCrash];
@@ -92,16 +76,13 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** What bpf_fib_lookup and bpf_redirect_neigh read. */
   readonly routes: Routes;
   readonly #options: EngineOptions;
-  readonly #slots: SlotAllocator;
-  readonly #programs = new Map<number, PlacedProgram>();
-  readonly #attached = new Map<string, Attachment>();
-  readonly #swaps: SwapReport[] = [];
+  readonly #programs: Programs;
   readonly #inlineCrashes: LaneCrash[] = [];
-  #nextId = 1;
   #trace: TraceLog | undefined;
   #lanes: Lane[] = [];
   #supervisor: Supervisor | undefined;
   #state: State = 'new';
+  #starting: Promise<void> | undefined;
   #startedMs = 0;
   #nowNs: bigint;
   #pump: NodeJS.Timeout | undefined;
@@ -127,7 +108,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     createFramePool(this.arena);
     this.routes = new Routes(this.arena);
     this.core = instantiateCore(this.arena, lanes);
-    this.#slots = new SlotAllocator(Math.max(this.arena.header.tableBase, this.core.table.length));
+    this.#programs = new Programs(this.arena, this.core, options.warmMs, {
+      tell: order => this.#tell(order),
+      grace: () => this.#grace(),
+    });
     this.nics = [...options.nics];
     const env = { arena: this.arena, core: this.core, lanes, ringSlots, now: () => this.now() };
     this.ports = this.nics.map((nic, i) => nic.open({ ...env, ifindex: i + 1 } satisfies NicEnv));
@@ -173,66 +157,51 @@ export class Engine extends EventEmitter<EngineEvents> {
     return port;
   }
 
-  // ── programs ──────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── programs: swap.ts does the work ───────────────────────────────────────────────────────────────────────────
 
   /**
    * Instantiates a program in every lane and in the host's instance. It runs nowhere until it is attached, or its
    * slot is put in a map.
-   * @throws EtherloomError ERR_PROGRAM_INSTANCE, ERR_TABLE_FULL
+   * @throws EtherloomError ERR_PROGRAM_INSTANCE, ERR_JIT_LINK, ERR_TABLE_FULL
    */
-  async load(compiled: CompiledProgram): Promise<LoadedProgram> {
-    const slots = this.#slots.alloc(compiled.slotCount);
-    const { module, helpers, slotCount } = compiled;
-    const place: PlacedProgram = {
-      id: this.#nextId++,
-      name: compiled.spec.name,
-      slots,
-      program: { module, helpers, slotCount, spec: { name: compiled.spec.name } },
-    };
-    try {
-      instantiateProgram(place.program, this.core, this.arena, slots);
-    } catch (cause) {
-      this.#slots.free(slots, slotCount);
-      if (cause instanceof EtherloomError) throw cause;
-      throw new EtherloomError('ERR_PROGRAM_INSTANCE', `${place.name} cannot be instantiated`, {
-        cause,
-        expected: 'a module with the imports and exports of host/bpf/jit/compiled.ts',
-      });
-    }
-    // Optimised code belongs to the module: what is made hot here is hot in every lane.
-    if (compiled.verified && this.#options.warmMs !== 0)
-      warm(compiled, this.arena, { maxMs: this.#options.warmMs });
-    this.#programs.set(place.id, place);
-    const pausesNs = await this.#tell({ kind: 'install', place });
-    return { ...place, compiled, run: slots, tail: slots + 1, pausesNs };
+  load(compiled: CompiledProgram): Promise<LoadedProgram> {
+    return this.#programs.load(compiled);
   }
 
   /** Takes a program out of every lane. @throws EtherloomError ERR_PROGRAM_BUSY while it is attached. */
-  async unload(program: LoadedProgram): Promise<void> {
-    for (const a of this.#attached.values())
-      if (a.program.id === program.id)
-        throw new EtherloomError('ERR_PROGRAM_BUSY', `${program.name} is attached to ${a.port.name}`, {
-          expected: 'detach it first',
-        });
-    if (!this.#programs.delete(program.id)) return;
-    await this.#grace();
-    const { slots } = program;
-    const count = program.program.slotCount;
-    await this.#tell({ kind: 'remove', slots, count });
-    removeProgram(this.core, slots, count);
-    this.#slots.free(slots, count);
+  unload(program: LoadedProgram): Promise<void> {
+    return this.#programs.unload(program);
+  }
+
+  /**
+   * Publishes a program at a hook: lanes run it from their next burst on. Replaces what was there.
+   * @throws EtherloomError ERR_ATTACH_TYPE when the program is of another type than the hook's.
+   */
+  attach(program: LoadedProgram, port: string | number | Port, hook: HookName = 'xdp'): Attachment {
+    return this.#programs.attach(program, typeof port === 'object' ? port : this.port(port), hook);
+  }
+
+  /** Takes the program from the hook; packets then pass as if it had said PASS. The program stays loaded. */
+  detach(attachment: Attachment): Promise<void> {
+    return this.#programs.detach(attachment);
+  }
+
+  /**
+   * Live swap: instantiates `next` in every lane between two bursts, publishes it at the hook in one store, and frees
+   * the slots of the old program when every lane has passed a burst boundary. No packet is lost; how long each lane
+   * stood still is in the report.
+   */
+  swap(attachment: Attachment, next: CompiledProgram): Promise<Swapped> {
+    return this.#programs.swap(attachment, next);
   }
 
   /** Says it to every running lane; resolves with their pauses in ns when all have done it. */
-  async #tell(
-    message: { kind: 'install'; place: PlacedProgram } | { kind: 'remove'; slots: number; count: number },
-  ): Promise<number[]> {
+  async #tell(order: Order): Promise<number[]> {
+    await this.#starting;
     if (this.#state !== 'running') return [];
     const acks = this.#supervisor
-      ? await Promise.all(
-          Array.from({ length: this.laneCount }, (_, i) => this.#supervisor!.send(i, message)),
-        )
-      : this.#lanes.map(lane => lane.obey({ ...message, generation: lane.words.raise() }));
+      ? await Promise.all(Array.from({ length: this.laneCount }, (_, i) => this.#supervisor!.send(i, order)))
+      : this.#lanes.map(lane => lane.obey({ ...order, generation: lane.words.raise() }));
     const bad = acks.find(a => a.error);
     if (bad) throw new EtherloomError('ERR_PROGRAM_INSTANCE', bad.error!);
     return acks.map(a => a.pauseNs);
@@ -243,52 +212,6 @@ export class Engine extends EventEmitter<EngineEvents> {
     await this.#supervisor?.grace();
   }
 
-  /**
-   * Publishes a program at a hook: lanes run it from their next burst on. Replaces what was there.
-   * @throws EtherloomError ERR_ATTACH_TYPE when the program is of another type than the hook's.
-   */
-  attach(program: LoadedProgram, port: string | number | Port, hook: HookName = 'xdp'): Attachment {
-    const where = typeof port === 'object' ? port : this.port(port);
-    const { type } = program.compiled.spec;
-    if (type !== 'unspec' && type !== HOOKS[hook].type)
-      throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is a program of type ${type}`, {
-        expected: `${HOOKS[hook].type} at hook ${hook}`,
-      });
-    if (!this.#programs.has(program.id))
-      throw new EtherloomError('ERR_PROGRAM_UNLOADED', `${program.name} is not loaded in this engine`);
-    const attachment: Attachment = { port: where, hook, program };
-    where.setSlot(HOOKS[hook].hook, program.run);
-    this.#attached.set(`${where.ifindex}/${hook}`, attachment);
-    return attachment;
-  }
-
-  /** Takes the program from the hook; packets then pass as if it had said PASS. The program stays loaded. */
-  async detach(attachment: Attachment): Promise<void> {
-    const key = `${attachment.port.ifindex}/${attachment.hook}`;
-    if (this.#attached.get(key) !== attachment) return;
-    this.#attached.delete(key);
-    attachment.port.setSlot(HOOKS[attachment.hook].hook, 0);
-    await this.#grace();
-  }
-
-  /**
-   * Live swap: instantiates `next` in every lane between two bursts, publishes it at the hook in one store, and frees
-   * the slots of the old program when every lane has passed a burst boundary. No packet is lost; how long each lane
-   * stood still is in the report.
-   */
-  async swap(
-    attachment: Attachment,
-    next: CompiledProgram,
-  ): Promise<{ attachment: Attachment; pausesNs: readonly number[] }> {
-    const loaded = await this.load(next);
-    const fresh = this.attach(loaded, attachment.port, attachment.hook);
-    const stillUsed = [...this.#attached.values()].some(a => a.program.id === attachment.program.id);
-    if (!stillUsed) await this.unload(attachment.program);
-    const pausesNs = [...loaded.pausesNs];
-    this.#swaps.push({ from: attachment.program.name, to: loaded.name, pausesNs });
-    return { attachment: fresh, pausesNs };
-  }
-
   // ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Starts the lanes. @throws EtherloomError ERR_ENGINE_STATE, ERR_LANE_START */
@@ -296,13 +219,20 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (this.#state !== 'new')
       throw new EtherloomError('ERR_ENGINE_STATE', `start of an engine that is ${this.#state}`);
     this.#startedMs = performance.now();
+    this.#state = 'starting';
+    this.#starting = this.#startLanes();
+    await this.#starting;
+    this.#state = 'running';
+    if (!this.inline) this.#schedulePoll();
+  }
+
+  async #startLanes(): Promise<void> {
     if (this.inline) {
       for (let i = 0; i < this.laneCount; i++) this.#lanes.push(this.#inlineLane(i));
-      this.#state = 'running';
       return;
     }
     const o = this.#options;
-    this.#supervisor = new Supervisor(this.arena, this.fabric, this.#programs, {
+    this.#supervisor = new Supervisor(this.arena, this.fabric, this.#programs.placed, {
       rounds: o.rounds ?? 8,
       spinUs: o.spinUs ?? 50,
       hangMs: o.hangMs ?? 5000,
@@ -311,12 +241,10 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#supervisor.on('crash', c => this.emit('crash', c));
     this.#supervisor.on('failed', e => this.emit('failed', e));
     await this.#supervisor.start();
-    this.#state = 'running';
-    this.#schedulePoll();
   }
 
   #inlineLane(i: number): Lane {
-    return new Lane(this.arena.memory, coreModule(), i, [...this.#programs.values()]);
+    return new Lane(this.arena.memory, coreModule(), i, [...this.#programs.placed.values()]);
   }
 
   /** The host's part while workers run: NICs with an outside are polled, at once again while there is work. */
@@ -541,7 +469,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       lanes: exits.map(e => ({ ...e, packets: Number(this.arena.lane(e.lane).packets) })),
       ports: this.counters(),
       crashes: [...this.crashes],
-      swaps: this.#swaps,
+      swaps: this.#programs.swaps,
       ledger,
     };
     checkLedger(ledger);

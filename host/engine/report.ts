@@ -13,7 +13,7 @@ export interface LaneReport {
 
 export interface SwapReport {
   /** Names of the programs. */
-  from: string | undefined;
+  from: string;
   to: string;
   /** How long each lane stood still to take the new program in, ns. */
   pausesNs: number[];

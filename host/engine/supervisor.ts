@@ -19,6 +19,7 @@ import { type ControlAck, type ControlMessage, type LaneExit, type LaneTask, Lan
 import type { Fabric } from './fabric.js';
 import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
+import type { Order } from './swap.js';
 
 export interface LaneCrash {
   lane: number;
@@ -82,6 +83,8 @@ export class Supervisor extends EventEmitter {
   #waiting: Waiting[] = [];
   #watch: NodeJS.Timeout | undefined;
   #stopping = false;
+  /** Lanes that were given up. */
+  readonly #lost = new Set<number>();
   /** Recoveries run one after another. */
   #recovery: Promise<void> = Promise.resolve();
 
@@ -170,13 +173,12 @@ export class Supervisor extends EventEmitter {
   }
 
   /** Posts a message to lane `i` and resolves with its answer. */
-  send(
-    i: number,
-    message: { kind: 'install'; place: PlacedProgram } | { kind: 'remove'; slots: number; count: number },
-  ): Promise<ControlAck> {
+  send(i: number, order: Order): Promise<ControlAck> {
+    // A lane that was given up takes nothing any more.
+    if (this.#lost.has(i)) return Promise.resolve({ generation: 0, pauseNs: 0 });
     return new Promise((resolve, reject) => {
       const words = this.#words[i];
-      const full = { ...message, generation: (words.get('generation') + 1) | 0 } as ControlMessage;
+      const full = { ...order, generation: (words.get('generation') + 1) | 0 } as ControlMessage;
       this.#waiting.push({ lane: i, message: full, resolve, reject });
       this.#lanes[i].port.postMessage(full);
       words.raise();
@@ -279,6 +281,7 @@ export class Supervisor extends EventEmitter {
   }
 
   #fail(i: number, cause: unknown): void {
+    this.#lost.add(i);
     for (const w of this.#waiting.splice(0)) w.reject(cause);
     const error = new EtherloomError('ERR_LANE_CRASHED', `lane ${i} could not be kept alive`, { cause });
     this.emit('failed', error);

@@ -142,8 +142,9 @@ test(
       await engine.settled();
     }
     const taken = [0, 1].map(i => Number(engine.arena.lane(i).packets));
-    await new Promise(r => setTimeout(r, 30));
-    for (const i of [0, 1]) assert.ok(Number(engine.arena.lane(i).packets) > taken[i], `lane ${i} goes on`);
+    const goesOn = (i: number): boolean => Number(engine.arena.lane(i).packets) > taken[i];
+    for (let k = 0; k < 5000 && !(goesOn(0) && goesOn(1)); k++) await new Promise(r => setTimeout(r, 1));
+    assert.ok(goesOn(0) && goesOn(1), 'both lanes go on');
     const report = await engine.stop();
     assert.equal(
       report.crashes.map(c => [c.how, c.replaced]),
