@@ -12,11 +12,12 @@ import { KernelMap } from '../../host/bpf/kernel/map.js';
 import { KernelProgram } from '../../host/bpf/kernel/program.js';
 import { type ArrayMap, createMap, mapBinding } from '../../host/bpf/maps/index.js';
 import type { MapSpec, ProgramSpec, ProgramType } from '../../host/bpf/spec.js';
+import { verify } from '../../host/bpf/verify/verify.js';
 import { testPacket } from '../../host/engine/test_run.js';
 import { SkBuffLayout, XdpContextLayout } from '../../host/layout/layout.gen.js';
 import { Arena } from '../../host/mem/arena.js';
 import { instantiateCore } from '../../host/mem/core.js';
-import { claimVerified } from './engines.js';
+
 import {
   Alu,
   alu,
@@ -196,7 +197,7 @@ export function runHere(c: HelperCase, prepare?: () => void): Seen {
       let r0: bigint;
       if (engine === 'interp') r0 = interpret(program, { arena, core, ctx: packet.ctx, maps: binding }).r0;
       else {
-        const compiled = compileProgram(claimVerified(program), binding);
+        const compiled = compileProgram(verify(program), binding);
         const instance = instantiateProgram(compiled, core, arena, slots);
         slots += compiled.slotCount;
         r0 = (instance.exports as unknown as ProgramExports).run(packet.ctx);

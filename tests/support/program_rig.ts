@@ -14,10 +14,10 @@ import { KernelCollection } from '../../host/bpf/kernel/collection.js';
 import { type BpfMap, createMap, KeyedMap, mapBinding } from '../../host/bpf/maps/index.js';
 import { addValues } from '../../host/bpf/maps/percpu.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from '../../host/bpf/spec.js';
+import { verify } from '../../host/bpf/verify/verify.js';
 import { testPacket } from '../../host/engine/test_run.js';
 import { Arena } from '../../host/mem/arena.js';
 import { instantiateCore } from '../../host/mem/core.js';
-import { claimVerified } from './engines.js';
 
 export const FILTERS = fileURLToPath(new URL('../../bpf-progs/filters/', import.meta.url));
 export const OBJECTS = fileURLToPath(new URL('../../bpf-progs/obj/', import.meta.url));
@@ -144,7 +144,7 @@ class Compiled extends Local {
   readonly #exports: ProgramExports;
   constructor(object: CollectionSpec, program: ProgramSpec) {
     super(object, program);
-    const compiled = compileProgram(claimVerified(program), this.binding());
+    const compiled = compileProgram(verify(program), this.binding());
     this.#exports = instantiateProgram(compiled, this.core, this.arena, 100)
       .exports as unknown as ProgramExports;
   }
