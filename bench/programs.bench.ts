@@ -1,0 +1,301 @@
+/**
+ * The programs of bpf-progs/: net time beside the kernel's JIT in the same run, and the whole path on one lane and two.
+ *
+ * The packet is the one of the committed capture that makes the program execute most instructions. Programs that rewrite
+ * it would leave their own fast path after one run, in the kernel's repeat loop as in ours: a prefix of a few
+ * instructions puts its first bytes back before every run, on both sides; the same prefix with nothing behind it is
+ * what "net" subtracts.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Collection, HostPrograms } from '../host/bpf/collection.js';
+import {
+  configureGlobals,
+  configureKernelMaps,
+  configureMaps,
+  type MapConfig,
+  readMapConfig,
+} from '../host/bpf/config.js';
+import { Class, type Insn, Mode, OP_EXIT, OP_LDDW, Size } from '../host/bpf/insn.js';
+import { interpret } from '../host/bpf/interp/interpret.js';
+import { kernelAvailable } from '../host/bpf/kernel/available.js';
+import { KernelCollection } from '../host/bpf/kernel/collection.js';
+import { mapBinding } from '../host/bpf/maps/index.js';
+import { openObject } from '../host/bpf/open.js';
+import type { CollectionSpec, ProgramSpec } from '../host/bpf/spec.js';
+import { Engine } from '../host/engine/engine.js';
+import { testPacket } from '../host/engine/test_run.js';
+import { Arena } from '../host/mem/arena.js';
+import { instantiateCore } from '../host/mem/core.js';
+import { HostNic, ReplayNic } from '../host/nic/index.js';
+import { readCapture } from '../host/nic/pcap/index.js';
+import type { Bench } from './harness/bench.js';
+
+const ROOT = new URL('../', import.meta.url);
+const CAPTURE = fileURLToPath(new URL('tests/fixtures/capture/real-traffic.pcapng', ROOT));
+const BATCH = 100_000;
+const FLOWS = 64;
+const FRAME = 64;
+/** Rounds of the kernel's loop; the least counts, as for our samples. */
+const KERNEL_ROUNDS = 7;
+/** Bytes that the prefix puts back at most. */
+const RESTORED = 64;
+/** Programs whose time is in map operations: they must not be slower than in the kernel. */
+const MAP_HEAVY: ReadonlySet<string> = new Set([
+  'firewall',
+  'flow_stats',
+  'l4lb',
+  'nat',
+  'port_knock',
+  'router',
+]);
+
+const insn = (op: number, dst: number, src: number, off: number, imm: number): Insn => ({
+  op,
+  dst,
+  src,
+  off,
+  imm,
+});
+const ldx = (size: number, dst: number, src: number, off: number) =>
+  insn(Class.LDX | Mode.MEM | size, dst, src, off, 0);
+
+/** `r6 = ctx; if (data + n <= data_end) memcpy(data, packet, n); r1 = ctx`. */
+function restorer(type: ProgramSpec['type'], packet: Uint8Array): Insn[] {
+  const bytes = Math.min(RESTORED, packet.length) & ~7;
+  const words = new DataView(packet.buffer, packet.byteOffset);
+  const [data, end] = type === 'xdp' ? [0, 4] : [76, 80];
+  const stores: Insn[] = [];
+  for (let at = 0; at < bytes; at += 8)
+    stores.push(
+      insn(OP_LDDW, 5, 0, 0, words.getInt32(at, true)),
+      insn(0, 0, 0, 0, words.getInt32(at + 4, true)),
+      insn(Class.STX | Mode.MEM | Size.DW, 2, 5, at, 0),
+    );
+  return [
+    insn(0xbf, 6, 1, 0, 0),
+    ldx(Size.W, 2, 6, data),
+    ldx(Size.W, 3, 6, end),
+    insn(0xbf, 4, 2, 0, 0),
+    insn(0x07, 4, 0, 0, bytes),
+    insn(0x2d, 4, 3, stores.length, 0),
+    ...stores,
+    insn(0xbf, 1, 6, 0, 0),
+  ];
+}
+
+function withPrefix(object: CollectionSpec, name: string, prefix: Insn[]): CollectionSpec {
+  const spec = object.programs[name];
+  const move = <T extends { insn: number }>(items: T[] | undefined): T[] | undefined =>
+    items?.map(i => ({ ...i, insn: i.insn === 0 ? 0 : i.insn + prefix.length }));
+  const next: ProgramSpec = {
+    ...spec,
+    insns: [...prefix, ...spec.insns],
+    funcs: move(spec.funcs),
+    lines: move(spec.lines),
+  };
+  return { ...object, programs: { [name]: next } };
+}
+
+const alone = (type: ProgramSpec['type'], prefix: Insn[]): CollectionSpec => ({
+  file: 'base',
+  license: 'GPL',
+  maps: {},
+  programs: {
+    base: {
+      name: 'base',
+      type,
+      license: 'GPL',
+      maps: {},
+      insns: [...prefix, insn(0xb7, 0, 0, 0, type === 'xdp' ? 2 : 0), insn(OP_EXIT, 0, 0, 0, 0)],
+    },
+  },
+});
+
+interface Ours {
+  arena: Arena;
+  run: (packet: Uint8Array) => { once(n: number): bigint; free(): void };
+  executed: (packet: Uint8Array) => number;
+}
+
+async function ours(object: CollectionSpec, name: string, config: MapConfig): Promise<Ours> {
+  const arena = Arena.create({ frames: 1, mapBytes: 256 << 20 });
+  const core = instantiateCore(arena, 1);
+  const collection = await Collection.load(object, new HostPrograms(arena, core), { programs: [name] });
+  if (name !== 'base') configureMaps(collection.maps, config);
+  const { spec, placed } = collection.program(name);
+  const maps = mapBinding(
+    Object.fromEntries(Object.entries(spec.maps).map(([k, m]) => [k, collection.maps[m.name]])),
+  );
+  const loop = spec.type === 'xdp' ? core.exports.test_run_xdp : core.exports.test_run_skb;
+  core.exports.clock_set(process.hrtime.bigint());
+  return {
+    arena,
+    run(data) {
+      const p = testPacket(arena, spec.type, data);
+      p.reset();
+      return { once: n => loop(placed.run, p.ctx, n), free: p.free };
+    },
+    executed(data) {
+      const p = testPacket(arena, spec.type, data);
+      p.reset();
+      try {
+        return interpret(spec, { arena, core, ctx: p.ctx, maps }).insns;
+      } finally {
+        p.free();
+      }
+    },
+  };
+}
+
+/** ns of one run in the kernel, its own loop included. */
+function kernelNs(
+  object: CollectionSpec,
+  name: string,
+  packet: Uint8Array,
+  config: MapConfig,
+  quick: boolean,
+): number | undefined {
+  const kernel = KernelCollection.load(object, { log: 'statistics', programs: [name] });
+  try {
+    if (name !== 'base') configureKernelMaps(kernel, config);
+    const program = kernel.program(name);
+    const repeat = quick ? 20_000 : 1_000_000;
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < (quick ? 2 : KERNEL_ROUNDS); i++)
+      least = Math.min(least, program.testRun({ data: packet, repeat }).durationNs);
+    return least;
+  } finally {
+    kernel.close();
+  }
+}
+
+/** 64-byte frames of many flows, made from one packet: source port varied, cut or padded. */
+function flowsOf(packet: Uint8Array): Uint8Array[] {
+  const l4 = packet[12] === 0x08 && packet[13] === 0 ? 14 + (packet[14] & 15) * 4 : undefined;
+  return Array.from({ length: FLOWS }, (_, i) => {
+    const frame = new Uint8Array(FRAME);
+    frame.set(packet.subarray(0, FRAME));
+    if (l4 !== undefined && l4 + 2 <= FRAME) new DataView(frame.buffer).setUint16(l4, 20_000 + i);
+    return frame;
+  });
+}
+
+async function wholePath(
+  object: CollectionSpec,
+  name: string,
+  config: MapConfig,
+  frames: Uint8Array[],
+  lanes: number,
+  quick: boolean,
+): Promise<number> {
+  const source = new ReplayNic({ packets: frames, count: 1 << 20, sink: true });
+  const others = [2, 3, 4].map(i => new HostNic({ name: `port${i}`, sink: true }));
+  const engine = await Engine.create({
+    lanes,
+    nics: [source, ...others],
+    pass: 'count',
+    mapBytes: 256 << 20,
+  });
+  const collection = await Collection.load(object, engine, { programs: [name] });
+  configureMaps(collection.maps, config);
+  engine.attach(
+    collection.program(name).placed,
+    1,
+    object.programs[name].type === 'xdp'
+      ? 'xdp'
+      : object.programs[name].type === 'tc'
+        ? 'tc_ingress'
+        : 'socket_filter',
+  );
+  await engine.start();
+  let best = 0;
+  try {
+    await engine.idle();
+    const count = quick ? 1 << 20 : 1 << 23;
+    for (let i = 0; i < (quick ? 1 : 3); i++) {
+      const from = performance.now();
+      source.again({ count });
+      await engine.idle();
+      best = Math.max(best, count / (performance.now() - from) / 1000);
+    }
+  } finally {
+    await engine.stop();
+    for (const nic of engine.nics) await nic.close();
+  }
+  return best;
+}
+
+/** What issue and design ask of the whole path, Mpps on one lane. */
+const PATH_TARGETS: Record<string, number> = { drop: 40, parse_drop: 25, l4lb: 14.88 };
+
+export default async function programs(bench: Bench): Promise<void> {
+  const kernel = kernelAvailable();
+  const packets = [...readCapture(CAPTURE)]
+    .map(p => p.data.slice())
+    .filter(d => d.length >= 14 && d.length <= 1514);
+  const files = readdirSync(new URL('bpf-progs/obj/', ROOT))
+    .filter(f => f.endsWith('.bpf.o'))
+    .sort();
+  for (const file of files) {
+    const stem = file.slice(0, -'.bpf.o'.length);
+    const path = fileURLToPath(new URL(`bpf-progs/obj/${file}`, ROOT));
+    const configFile = fileURLToPath(new URL(`bpf-progs/filters/${stem}/config.json`, ROOT));
+    const config = existsSync(configFile) ? readMapConfig(configFile) : {};
+    for (const name of Object.keys(openObject(path).programs)) {
+      const object = openObject(path);
+      configureGlobals(object, config);
+      const { type } = object.programs[name];
+      const scout = await ours(object, name, config);
+      let packet = packets[0];
+      let most = 0;
+      for (const p of packets.filter(x => x.length <= 128).slice(0, 600)) {
+        const n = scout.executed(p);
+        if (n > most) [packet, most] = [p, n];
+      }
+      const prefix = restorer(type, packet);
+      const prefixed = withPrefix(object, name, prefix);
+      const base = alone(type, prefix);
+      const time = async (o: CollectionSpec, program: string): Promise<{ ns: number; rme: number }> => {
+        const rig = await ours(o, program, config);
+        const p = rig.run(packet);
+        p.once(BATCH);
+        return bench.time(program, () => void p.once(BATCH), { batch: BATCH });
+      };
+      const [whole, empty] = [await time(prefixed, name), await time(base, 'base')];
+      const net = Math.max(0, whole.ns - empty.ns);
+      let peer: number | undefined;
+      if (kernel.ok) {
+        const whole = kernelNs(prefixed, name, packet, config, bench.quick)!;
+        peer = Math.max(0, whole - kernelNs(base, 'base', packet, config, bench.quick)!);
+      }
+      const limit = MAP_HEAVY.has(stem) ? 1.0 : 1.5;
+      const comparable = peer !== undefined && peer >= 2;
+      bench.row({
+        group: 'programs, net time',
+        name,
+        conditions: `${most} insns executed, packet of ${packet.length} B`,
+        unit: 'ns',
+        value: net,
+        rme: whole.rme,
+        ...(peer === undefined ? {} : { peer: { name: 'kernel JIT', value: peer } }),
+        // The kernel reports whole ns: below 2 of them a ratio says nothing.
+        ...(comparable
+          ? { target: `≤ ${limit.toFixed(1)} × kernel`, met: net / peer! <= limit }
+          : { ratio: Number.NaN }),
+      });
+      for (const lanes of [1, 2]) {
+        const mpps = await wholePath(object, name, config, flowsOf(packet), lanes, bench.quick);
+        const target = lanes === 1 ? PATH_TARGETS[name] : undefined;
+        bench.row({
+          group: 'programs, whole path',
+          name: `${name}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}`,
+          conditions: `${FRAME} B frames, ${FLOWS} flows, bursts of 64, worker lanes`,
+          unit: 'Mpps',
+          value: mpps,
+          ...(target ? { target: `≥ ${target} Mpps`, met: mpps >= target } : {}),
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * etherloom demo, `npm start`: the main job. Every program of bpf-progs/ over the committed capture of real traffic,
+ * on two lanes of the shared-memory NIC; each outcome a pcap, one table at the end.
+ */
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readMapConfig } from '../../bpf/config.js';
+import { type CaptureRun, runCapture } from '../../engine/capture_run.js';
+import { EXIT, print, table, toJson } from '../output.js';
+import { progressBar } from '../progress.js';
+import { counts } from './run.js';
+
+const PROGRAMS = fileURLToPath(new URL('../../../bpf-progs', import.meta.url));
+const CAPTURE = fileURLToPath(
+  new URL('../../../tests/fixtures/capture/real-traffic.pcapng', import.meta.url),
+);
+
+export interface DemoOptions {
+  in?: string;
+  out: string;
+  lanes: number;
+  packets: number;
+  quiet?: boolean;
+  json?: boolean;
+}
+
+export async function demo(options: DemoOptions): Promise<number> {
+  const capture = options.in ?? CAPTURE;
+  const names = readdirSync(join(PROGRAMS, 'obj'))
+    .filter(f => f.endsWith('.bpf.o'))
+    .map(f => f.slice(0, -'.bpf.o'.length))
+    .sort();
+  mkdirSync(options.out, { recursive: true });
+  const runs: CaptureRun[] = [];
+  const bar = progressBar(options.quiet || options.json, names[0]);
+  try {
+    for (const [i, name] of names.entries()) {
+      const config = join(PROGRAMS, 'filters', name, 'config.json');
+      runs.push(
+        await runCapture({
+          object: join(PROGRAMS, 'obj', `${name}.bpf.o`),
+          in: capture,
+          out: join(options.out, `${name}.pcap`),
+          lanes: options.lanes,
+          speedPackets: options.packets,
+          progress: done => bar.update((i + done) / names.length, name),
+          ...(existsSync(config) ? { config: readMapConfig(config) } : {}),
+        }),
+      );
+    }
+  } finally {
+    bar.stop();
+  }
+  if (options.json) print(toJson({ capture, lanes: options.lanes, runs }));
+  else {
+    print(
+      `${relative('.', capture)}: ${runs[0].packets} packets through each program, ${options.lanes} lanes, shared-memory NIC`,
+    );
+    print(
+      table(
+        [
+          { head: 'program' },
+          { head: 'type' },
+          { head: 'packets', right: true },
+          { head: 'verdicts' },
+          { head: 'Mpps', right: true },
+          { head: 'ns/packet', right: true },
+          { head: 'output' },
+        ],
+        runs.map(r => [
+          r.program,
+          r.type,
+          r.packets,
+          counts(r.verdicts),
+          r.speed ? r.speed.mpps.toFixed(2) : '',
+          r.speed ? r.speed.nsPerPacket.toFixed(1) : '',
+          `${r.written} in ${relative('.', r.out!)}`,
+        ]),
+      ),
+    );
+    print(
+      `Mpps, ns/packet: ${options.packets} packets of the capture played from memory, whole path, all lanes together.`,
+    );
+  }
+  return runs.some(r => r.report.crashes.length) ? EXIT.FAILED : EXIT.DONE;
+}

@@ -1,0 +1,130 @@
+/** etherloom test-run: one packet through one program, in the JIT, the interpreter or the real kernel. */
+import { Collection, HostPrograms } from '../../bpf/collection.js';
+import { configureKernelMaps, configureMaps, type MapConfig, readMapConfig } from '../../bpf/config.js';
+import { interpret } from '../../bpf/interp/interpret.js';
+import { kernelAvailable } from '../../bpf/kernel/available.js';
+import { KernelCollection } from '../../bpf/kernel/collection.js';
+import { mapBinding } from '../../bpf/maps/index.js';
+import { chooseProgram, openObject } from '../../bpf/open.js';
+import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
+import { testPacket, testRun } from '../../engine/test_run.js';
+import { EtherloomError } from '../../errors.js';
+import { Arena } from '../../mem/arena.js';
+import { instantiateCore } from '../../mem/core.js';
+import { EXIT, print, toJson, UsageError } from '../output.js';
+import { verdictName } from '../verdicts.js';
+
+export interface TestRunCliOptions {
+  program?: string;
+  data: string;
+  repeat: number;
+  engine: 'jit' | 'interp' | 'kernel';
+  config?: string;
+  json?: boolean;
+}
+
+interface Outcome {
+  retval: number;
+  data: Uint8Array;
+  nsPerRun: number;
+}
+
+/** A packet in hex; white space and `0x` are allowed. */
+export function parseHex(text: string, what: string): Uint8Array {
+  const digits = text.replace(/\s+|0x/g, '');
+  if (digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits))
+    throw new UsageError(`${what}: an even number of hex digits is expected`);
+  return new Uint8Array(Buffer.from(digits, 'hex'));
+}
+
+function inKernel(
+  object: CollectionSpec,
+  spec: ProgramSpec,
+  data: Uint8Array,
+  repeat: number,
+  config?: MapConfig,
+): Outcome {
+  const available = kernelAvailable();
+  if (!available.ok)
+    throw new EtherloomError('ERR_KERNEL_UNAVAILABLE', available.reason, {
+      expected: '--engine jit or interp',
+    });
+  const kernel = KernelCollection.load(object, { log: 'statistics' });
+  try {
+    if (config) configureKernelMaps(kernel, config);
+    const run = kernel.program(spec.name).testRun({ data, repeat });
+    return { retval: run.retval, data: run.dataOut, nsPerRun: run.durationNs };
+  } finally {
+    kernel.close();
+  }
+}
+
+async function inProcess(
+  object: CollectionSpec,
+  spec: ProgramSpec,
+  data: Uint8Array,
+  options: TestRunCliOptions,
+  config?: MapConfig,
+): Promise<Outcome> {
+  const arena = Arena.create({ frames: 1 });
+  const core = instantiateCore(arena, arena.header.laneCount);
+  const collection = await Collection.load(object, new HostPrograms(arena, core), { programs: [spec.name] });
+  if (config) configureMaps(collection.maps, config);
+  const program = collection.program(spec.name);
+  if (options.engine === 'jit')
+    return testRun(arena, core, program.placed.run, spec.type, data, { repeat: options.repeat });
+
+  const bindings = (p: ProgramSpec) =>
+    mapBinding(Object.fromEntries(Object.entries(p.maps).map(([k, m]) => [k, collection.maps[m.name]])));
+  const bySlot = new Map(Object.values(collection.programs).map(p => [p.placed.tail, p.spec]));
+  const packet = testPacket(arena, spec.type, data);
+  packet.reset();
+  core.exports.clock_set(process.hrtime.bigint());
+  const from = process.hrtime.bigint();
+  let r0 = 0n;
+  for (let i = 0; i < options.repeat; i++) {
+    packet.rewind();
+    r0 = interpret(spec, {
+      arena,
+      core,
+      ctx: packet.ctx,
+      maps: bindings(spec),
+      tailTarget: slot => {
+        const target = bySlot.get(slot);
+        return target && { spec: target, maps: bindings(target) };
+      },
+    }).r0;
+  }
+  const ns = Number(process.hrtime.bigint() - from);
+  return { retval: Number(BigInt.asUintN(32, r0)), data: packet.read(), nsPerRun: ns / options.repeat };
+}
+
+export async function testRunObject(path: string, options: TestRunCliOptions): Promise<number> {
+  const data = parseHex(options.data, '--data');
+  const object = openObject(path);
+  const spec = chooseProgram(object, options.program);
+  const config = options.config ? readMapConfig(options.config) : undefined;
+  const outcome =
+    options.engine === 'kernel'
+      ? inKernel(object, spec, data, options.repeat, config)
+      : await inProcess(object, spec, data, options, config);
+  const verdict = verdictName(spec.type, outcome.retval);
+  if (options.json)
+    print(
+      toJson({
+        program: spec.name,
+        engine: options.engine,
+        repeat: options.repeat,
+        retval: outcome.retval,
+        verdict,
+        data: outcome.data,
+        nsPerRun: outcome.nsPerRun,
+      }),
+    );
+  else
+    print(
+      `${spec.name} (${options.engine}): returns ${outcome.retval}${verdict ? ` ${verdict}` : ''}, ${outcome.nsPerRun.toFixed(1)} ns per run\n` +
+        Buffer.from(outcome.data).toString('hex'),
+    );
+  return EXIT.DONE;
+}

@@ -1,0 +1,66 @@
+/**
+ * What every command shares: text or JSON on stdout, errors on stderr, exit codes.
+ *   0 done · 1 rejected or failed · 2 usage
+ */
+import Table from 'cli-table3';
+import { EtherloomError } from '../errors.js';
+
+export const EXIT = { DONE: 0, FAILED: 1, USAGE: 2 } as const;
+
+/** Thrown by a command for a wrong call that the parser cannot see: exit code 2. */
+export class UsageError extends Error {}
+
+/** Plain JSON: bigint as a number when exact, else as a decimal string; bytes as hex. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_key, v) => {
+      if (typeof v === 'bigint')
+        return v >= BigInt(Number.MIN_SAFE_INTEGER) && v <= BigInt(Number.MAX_SAFE_INTEGER)
+          ? Number(v)
+          : v.toString();
+      if (v instanceof Uint8Array) return Buffer.from(v).toString('hex');
+      if (v instanceof Map) return Object.fromEntries(v);
+      return v;
+    },
+    2,
+  );
+}
+
+export function print(text: string): void {
+  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+export interface Column {
+  head: string;
+  right?: boolean;
+}
+
+/** A table with plain borders, the same in every command. */
+export function table(columns: readonly Column[], rows: readonly (readonly (string | number)[])[]): string {
+  const t = new Table({
+    head: columns.map(c => c.head),
+    colAligns: columns.map(c => (c.right ? 'right' : 'left')),
+    style: { head: [], border: [], compact: true },
+  });
+  for (const row of rows) t.push([...row]);
+  return t.toString();
+}
+
+/** Prints an error as text or JSON and gives the exit code for it. */
+export function fail(error: unknown, json: boolean): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`etherloom: ${error.message}\n`);
+    return EXIT.USAGE;
+  }
+  const known = error instanceof EtherloomError;
+  const code = known ? error.code : ((error as { code?: string }).code ?? 'ERR_INTERNAL');
+  const message = (error as Error).message ?? String(error);
+  if (json) {
+    const place = known ? { file: error.file, offset: error.offset, expected: error.expected } : {};
+    print(toJson({ error: { code, message, ...place } }));
+  } else process.stderr.write(`etherloom: ${code}: ${message}\n`);
+  if (!known && code === 'ERR_INTERNAL' && process.env.ETHERLOOM_DEBUG)
+    process.stderr.write(`${(error as Error).stack}\n`);
+  return EXIT.FAILED;
+}

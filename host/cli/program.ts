@@ -1,0 +1,138 @@
+/** The command tree: names, arguments and options. What a command does stands in commands/. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { EXIT } from './output.js';
+
+const version = (
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+function wholeNumber(least: number, most: number): (text: string) => number {
+  return text => {
+    const n = Number(text);
+    if (!/^\d+$/.test(text) || n < least || n > most)
+      throw new InvalidArgumentError(`a whole number from ${least} to ${most} is expected.`);
+    return n;
+  };
+}
+
+/** Runs one command line (without node and script). @returns the exit code. */
+export async function parse(argv: readonly string[]): Promise<number> {
+  let code: number = EXIT.DONE;
+  const program = new Command('etherloom')
+    .description(
+      'eBPF packet programs, verified, compiled to WebAssembly and run over real packets, without kernel or root',
+    )
+    .version(version)
+    .showHelpAfterError('(--help shows the usage)')
+    .exitOverride();
+  const command = (line: string, description: string): Command =>
+    program.command(line).description(description).option('--json', 'print JSON').exitOverride();
+  const programOption = [
+    '--program <name>',
+    'program of the object (default: the only one, or the first)',
+  ] as const;
+
+  command('run', 'replay a capture through a program and say what became of the packets')
+    .argument('<object>', 'compiled object (.o) or SPEC.json')
+    .option(...programOption)
+    .requiredOption('--in <file>', 'capture to read (pcap or pcapng)')
+    .option('--out <file>', 'pcap to write: the packets that the program passed, sent or redirected')
+    .option('--lanes <n>', 'worker threads', wholeNumber(1, 64), 1)
+    .option('--config <file>', 'JSON: map contents by map name')
+    .option(
+      '--repeat <n>',
+      'times to replay the capture (verdicts count every round)',
+      wholeNumber(1, 1e9),
+      1,
+    )
+    .option('--quiet', 'no progress bar')
+    .action(async (object: string, options) => {
+      code = await (await import('./commands/run.js')).run(object, options);
+    });
+
+  command('verify', 'verify every program of an object')
+    .argument('<object>', 'compiled object (.o) or SPEC.json')
+    .option('--program <name>', 'only this program')
+    .option('--log', 'print the whole verifier log')
+    .action(async (object: string, options) => {
+      code = await (await import('./commands/verify.js')).verifyObject(object, options);
+    });
+
+  command('test-run', 'run a program over one packet, as BPF_PROG_TEST_RUN does')
+    .argument('<object>', 'compiled object (.o) or SPEC.json')
+    .option(...programOption)
+    .requiredOption('--data <hex>', 'the packet, in hex')
+    .option('--repeat <n>', 'runs to time', wholeNumber(1, 1e9), 1)
+    .option('--config <file>', 'JSON: map contents by map name')
+    .addOption(
+      new Option('--engine <engine>', 'what runs it').choices(['jit', 'interp', 'kernel']).default('jit'),
+    )
+    .action(async (object: string, options) => {
+      code = await (await import('./commands/test_run.js')).testRunObject(object, options);
+    });
+
+  command('disasm', 'disassemble the programs of an object')
+    .argument('<object>', 'compiled object (.o) or SPEC.json')
+    .option('--program <name>', 'only this program')
+    .addOption(
+      new Option('--notation <notation>', 'whose spelling').choices(['kernel', 'clang']).default('kernel'),
+    )
+    .option('--no-source', 'leave the source lines out')
+    .action(async (object: string, options) => {
+      code = await (await import('./commands/disasm.js')).disasm(object, options);
+    });
+
+  command('jit', 'compile a program to WebAssembly and show or write the module')
+    .argument('<object>', 'compiled object (.o) or SPEC.json')
+    .option(...programOption)
+    .option('--wat', 'print the WebAssembly text')
+    .option('--wasm <file>', 'write the WebAssembly binary')
+    .action(async (object: string, options) => {
+      code = await (await import('./commands/jit.js')).jit(object, options);
+    });
+
+  command('maps', 'list the maps of an object with their types')
+    .argument('<object>', 'compiled object (.o) or SPEC.json')
+    .action(async (object: string, options) => {
+      code = await (await import('./commands/maps.js')).maps(object, options);
+    });
+
+  command(
+    'demo',
+    'the main job: replay the committed capture through the programs of bpf-progs/ on two lanes',
+  )
+    .option('--in <file>', 'another capture to replay')
+    .option('--out <folder>', 'where the pcaps go', 'out')
+    .option('--lanes <n>', 'worker threads', wholeNumber(1, 64), 2)
+    .option(
+      '--packets <n>',
+      'packets to replay through each program for the speed',
+      wholeNumber(1, 1e10),
+      2_000_000,
+    )
+    .option('--quiet', 'no progress bar')
+    .action(async options => {
+      code = await (await import('./commands/demo.js')).demo(options);
+    });
+
+  // Listed for --help only: main.ts answers it before this parser is loaded.
+  program
+    .command('conformance')
+    .description('run one program for an external conformance runner: [MEM] [--interp] < PROGRAM-HEX')
+    .argument('[mem]', 'memory, in hex')
+    .option('--interp', 'the interpreter instead of the guarded JIT')
+    .option('--elf', 'the program is an ELF object, in hex');
+
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? EXIT.DONE : EXIT.USAGE;
+  }
+  if (argv.length === 0) {
+    program.outputHelp();
+    return EXIT.USAGE;
+  }
+  return code;
+}

@@ -1,0 +1,240 @@
+/**
+ * A capture through a program: what `etherloom run` and the main job do, as a function.
+ *
+ *   capture ─▶ port 1 ══ lanes: program ══▶ pass to the host ┐
+ *                         │ redirect ─▶ port 2 …            ├─▶ one pcap, in time order
+ *                         └ transmit back on port 1          ┘
+ *
+ * First the outcome, once over the whole capture and without dropping for want of room; then, when asked, the speed:
+ * the same packets played by the lanes themselves, as many times as it takes.
+ */
+import { type CollectedProgram, Collection } from '../bpf/collection.js';
+import { configureGlobals, configureMaps, type MapConfig } from '../bpf/config.js';
+import { chooseProgram, openObject } from '../bpf/open.js';
+import type { CollectionSpec, ProgramType } from '../bpf/spec.js';
+import { EtherloomError } from '../errors.js';
+import { HostNic, MAX_PACKET, ReplayNic } from '../nic/index.js';
+import { PcapNic, PcapWriter } from '../nic/pcap/index.js';
+import { readCapture } from '../nic/pcap/reader.js';
+import { dropped, type PortCounters } from './counters.js';
+import { Engine, type HookName } from './engine.js';
+import type { LoadedProgram } from './program.js';
+import type { EngineReport } from './report.js';
+
+/** Ports beside the capture's, so that redirects by ifindex 2 … 4 arrive somewhere. */
+const OTHER_PORTS = 3;
+/** Runs before the speed is taken, so that V8 has optimised what is measured. */
+const WARM_UP_PACKETS = 400_000;
+
+const HOOK: Partial<Record<ProgramType, HookName>> = {
+  xdp: 'xdp',
+  tc: 'tc_ingress',
+  socket_filter: 'socket_filter',
+};
+
+export interface CaptureRunOptions {
+  /** Compiled object or SPEC.json. */
+  object: string;
+  program?: string;
+  /** pcap or pcapng to replay. */
+  in: string;
+  /** pcap to write. */
+  out?: string;
+  lanes: number;
+  config?: MapConfig;
+  /** Times that the capture is played for the outcome. Default 1. */
+  rounds?: number;
+  /** Packets to play for the speed; 0: none. Default 0. */
+  speedPackets?: number;
+  /** Called now and then: part done, 0 … 1. */
+  progress?: (done: number) => void;
+}
+
+export interface CaptureRun {
+  object: string;
+  program: string;
+  type: ProgramType;
+  lanes: number;
+  /** Packets given to the program. */
+  packets: number;
+  /** Longer than a frame: left out. */
+  oversized: number;
+  /** By name: what the program said. */
+  verdicts: Record<string, number>;
+  /** Packets dropped, by reason. */
+  drops: Record<string, number>;
+  out?: string;
+  /** Packets in `out`. */
+  written: number;
+  speed?: { packets: number; mpps: number; nsPerPacket: number };
+  verify: { processed: number; timeUs: number };
+  compileUs: number;
+  report: EngineReport;
+}
+
+type Loaded = {
+  engine: Engine;
+  program: CollectedProgram<LoadedProgram>;
+  collection: Collection<LoadedProgram>;
+};
+
+async function attach(
+  engine: Engine,
+  object: CollectionSpec,
+  name: string,
+  config: MapConfig | undefined,
+): Promise<Loaded> {
+  const collection = await Collection.load(object, engine, { programs: [name] });
+  if (config) configureMaps(collection.maps, config);
+  const program = collection.program(name);
+  const hook = HOOK[program.spec.type];
+  if (!hook)
+    throw new EtherloomError('ERR_PROGRAM_TYPE', `${name} is of type ${program.spec.type}`, {
+      expected: Object.keys(HOOK).join(', '),
+    });
+  engine.attach(program.placed, 1, hook);
+  return { engine, program, collection };
+}
+
+function verdictsOf(type: ProgramType, c: PortCounters): Record<string, number> {
+  const all: Record<string, number> =
+    type === 'xdp' ? { ...c.verdicts } : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
+  return Object.fromEntries(Object.entries(all).filter(([, n]) => n > 0));
+}
+
+/** Writes packets in the order of their capture times, whichever lane was first. */
+class TimeOrdered extends PcapWriter {
+  readonly #held: { data: Uint8Array; ns: bigint; original: number }[] = [];
+  #bytes = 0;
+
+  override write(data: Uint8Array, timestampNs: bigint, originalLength = data.length): void {
+    this.#held.push({ data: data.slice(), ns: timestampNs, original: originalLength });
+    this.#bytes += data.length;
+    // A capture larger than this comes out in sorted runs.
+    if (this.#bytes > 256 << 20) this.#spill();
+  }
+
+  #spill(): void {
+    this.#held.sort((a, b) => (a.ns < b.ns ? -1 : a.ns > b.ns ? 1 : 0));
+    for (const p of this.#held) super.write(p.data, p.ns, p.original);
+    this.#held.length = 0;
+    this.#bytes = 0;
+  }
+
+  override close(): void {
+    this.#spill();
+    super.close();
+  }
+}
+
+function createWriter(file: string): PcapWriter {
+  const plain = PcapWriter.create(file);
+  return new TimeOrdered(plain.sink, {}, file, plain.finish);
+}
+
+/**
+ * @throws EtherloomError for what is wrong with object, program, configuration or capture; VerifierError when refused
+ */
+export async function runCapture(options: CaptureRunOptions): Promise<CaptureRun> {
+  const object = openObject(options.object);
+  const spec = chooseProgram(object, options.program);
+  if (options.config) configureGlobals(object, options.config);
+  const writer = options.out === undefined ? undefined : createWriter(options.out);
+  const progress = options.progress ?? (() => {});
+  const share = options.speedPackets ? 0.3 : 1;
+
+  const source = new PcapNic({
+    in: options.in,
+    rounds: options.rounds ?? 1,
+    ...(writer ? { out: writer } : {}),
+  });
+  const others = Array.from(
+    { length: OTHER_PORTS },
+    (_, i) => new PcapNic({ name: `port${i + 2}`, ...(writer ? { out: writer } : {}) }),
+  );
+  const engine = await Engine.create({
+    lanes: options.lanes,
+    nics: [source, ...others],
+    lossless: true,
+    pass: writer ? 'ring' : 'count',
+  });
+  const { program, collection } = await attach(engine, object, spec.name, options.config);
+  const total = source.stats.packets * (options.rounds ?? 1);
+  const drain = (): void => {
+    if (writer) engine.drain(Number.POSITIVE_INFINITY, data => source.record(data));
+    progress(total ? (source.stats.received / total) * share : share);
+  };
+  const report = await whole(engine, async () => {
+    await engine.idle({ each: drain });
+    drain();
+  });
+  const written = [source, ...others].reduce((n, nic) => n + nic.stats.written, 0);
+  writer?.close();
+  collection.close();
+
+  const counters = report.ports[0];
+  const run: CaptureRun = {
+    object: options.object,
+    program: spec.name,
+    type: spec.type,
+    lanes: options.lanes,
+    packets: counters.rxPackets,
+    oversized: source.stats.oversized,
+    verdicts: verdictsOf(spec.type, counters),
+    drops: Object.fromEntries(Object.entries(counters.drops)),
+    written,
+    ...(options.out === undefined ? {} : { out: options.out }),
+    verify: {
+      processed: program.compiled.verified!.stats.processed,
+      timeUs: program.compiled.verified!.stats.timeUs,
+    },
+    compileUs: program.compiled.compileUs,
+    report,
+  };
+  if (options.speedPackets && total)
+    run.speed = await measure(options, spec.name, done => progress(share + done * (1 - share)));
+  progress(1);
+  return run;
+}
+
+/** Starts the engine, does `work`, and stops it and closes its NICs whatever happened: lanes left behind would keep the process alive. */
+async function whole(engine: Engine, work: () => Promise<void>): Promise<EngineReport> {
+  try {
+    await engine.start();
+    await work();
+    return await engine.stop();
+  } finally {
+    if (engine.state === 'running') await engine.stop().catch(() => {});
+    for (const nic of engine.nics) await nic.close();
+  }
+}
+
+/** Plays the capture from memory in the lanes themselves: the whole path, ring in to ring out, at full speed. */
+async function measure(
+  options: CaptureRunOptions,
+  name: string,
+  progress: (done: number) => void,
+): Promise<CaptureRun['speed']> {
+  const object = openObject(options.object);
+  if (options.config) configureGlobals(object, options.config);
+  const packets = [...readCapture(options.in)].map(p => p.data.slice()).filter(d => d.length <= MAX_PACKET);
+  const source = new ReplayNic({ packets, count: WARM_UP_PACKETS, sink: true });
+  const others = Array.from(
+    { length: OTHER_PORTS },
+    (_, i) => new HostNic({ name: `port${i + 2}`, sink: true }),
+  );
+  const engine = await Engine.create({ lanes: options.lanes, nics: [source, ...others], pass: 'count' });
+  const { collection } = await attach(engine, object, name, options.config);
+  const count = options.speedPackets!;
+  let ms = 0;
+  await whole(engine, async () => {
+    await engine.idle();
+    const before = source.played;
+    const from = performance.now();
+    source.again({ count });
+    await engine.idle({ each: () => progress(Math.min(1, (source.played - before) / count)) });
+    ms = performance.now() - from;
+  });
+  collection.close();
+  return { packets: count, mpps: count / ms / 1000, nsPerPacket: (ms * 1e6) / count };
+}
