@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { disassembleProgram } from '../../host/bpf/asm/disassemble.js';
+import { disassembleProgram, listProgram } from '../../host/bpf/asm/disassemble.js';
 import { assembleSpec } from '../../host/bpf/asm/spec.js';
 import { loadElf } from '../../host/bpf/elf/load.js';
 import { encodeInsns } from '../../host/bpf/insn.js';
@@ -61,4 +61,17 @@ test('a listing shows each function under its name and the lines of its source',
     assert.ok(text.split('\n').includes(name), name);
   assert.match(text, /; return beside\(skb->len\) \+ hidden_text\(skb->mark\); @ \.\/calls\.c:\d+/);
   assert.match(text, /call mix\n/);
+});
+
+test('the listing as data has the same instructions, labels and lines as its text', () => {
+  const { programs } = loadElf(readFileSync(join(FIXTURES, 'calls.bpf.o')), 'calls.bpf.o');
+  const rows = listProgram(programs.two);
+  const text = disassembleProgram(programs.two, { source: false });
+  const mine = rows.flatMap(r => [...(r.label ? [`${r.label}:`] : []), `\t${r.text}`]);
+  assert.is(`${mine.join('\n')}\n`, text);
+  assert.equal(
+    rows.filter(r => r.label && !/^L\d/.test(r.label)).map(r => r.label),
+    programs.two.funcs?.map(f => f.name),
+  );
+  assert.ok(rows.some(r => r.source?.text.includes('bpf_for_each_map_elem') && r.source.line > 0));
 });

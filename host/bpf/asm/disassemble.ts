@@ -32,16 +32,64 @@ export interface DisassembleOptions {
   kfuncs?: ProgramSpec['kfuncs'];
 }
 
+/** As disassembleProgram, as data. */
+export function listProgram(spec: ProgramSpec, options: DisassembleOptions = {}): ListedInsn[] {
+  const { funcs, lines, maps, kfuncs } = spec;
+  return listInsns(spec.insns, { funcs, lines, maps, kfuncs, ...options });
+}
+
 /** Text of a whole program, with its own names, functions and source lines. */
 export function disassembleProgram(spec: ProgramSpec, options: DisassembleOptions = {}): string {
   const { funcs, lines, maps, kfuncs } = spec;
   return disassemble(spec.insns, { funcs, lines, maps, kfuncs, ...options });
 }
 
+/** One instruction of a listing: plain data, fit for --json. */
+export interface ListedInsn {
+  slot: number;
+  opcode: number;
+  text: string;
+  /** Label or function that stands before it. */
+  label?: string;
+  /** Line of source that begins here. */
+  source?: { file: string; line: number; column: number; text: string };
+}
+
+/** What `disassemble` prints, as data; the label of the end of the code is left out. */
+export function listInsns(insns: readonly Insn[], options: DisassembleOptions = {}): ListedInsn[] {
+  const targets = targetsOf(insns, options);
+  return list(insns, options, targets);
+}
+
 /** Text of slots, one instruction a line, ending in a newline. */
 export function disassemble(insns: readonly Insn[], options: DisassembleOptions = {}): string {
-  const { notation = 'kernel', labels = true, source = true, maps, kfuncs } = options;
-  const targets = labels ? nameTargets(insns, options.funcs ?? []) : new Map<number, string>();
+  const targets = targetsOf(insns, options);
+  const width = String(insns.length).length;
+  const out: string[] = [];
+  const oneLine = (text: string): string => text.trim().replaceAll(/[\r\n]/g, ' ');
+  for (const { slot, opcode, text, label, source } of list(insns, options, targets)) {
+    if (label !== undefined) out.push(`${label}:`);
+    if (source) out.push(`; ${oneLine(source.text)} @ ${oneLine(source.file)}:${source.line}`);
+    const code = isRaw(text) ? '' : `(${opcode.toString(16).padStart(2, '0')}) `;
+    out.push(options.numbers ? `${String(slot).padStart(width)}: ${code}${text}` : `\t${text}`);
+  }
+  // A jump to the end of the code: its label stands after the last instruction.
+  const end = targets.get(insns.length);
+  if (end !== undefined) out.push(`${end}:`);
+  return `${out.join('\n')}\n`;
+}
+
+const isRaw = (text: string): boolean => text.startsWith('.8byte');
+
+const targetsOf = (insns: readonly Insn[], options: DisassembleOptions): Map<number, string> =>
+  options.labels === false ? new Map() : nameTargets(insns, options.funcs ?? []);
+
+function list(
+  insns: readonly Insn[],
+  options: DisassembleOptions,
+  targets: ReadonlyMap<number, string>,
+): ListedInsn[] {
+  const { notation = 'kernel', source = true, maps, kfuncs } = options;
   const mapNames = uniqueMapNames(maps);
   const names: Names = {
     map: key => mapNames.get(key),
@@ -49,29 +97,22 @@ export function disassemble(insns: readonly Insn[], options: DisassembleOptions 
     target: slot => targets.get(slot),
   };
   const lines = source ? new Map((options.lines ?? []).map(l => [l.insn, l])) : new Map<number, LineInfo>();
-  const width = String(insns.length).length;
-  const out: string[] = [];
+  const out: ListedInsn[] = [];
   let last = '';
-  for (let at = 0; at < insns.length; ) {
-    const label = targets.get(at);
-    if (label !== undefined) out.push(`${label}:`);
-    const line = lines.get(at);
+  for (let slot = 0; slot < insns.length; ) {
+    const text = printInsn(insns, slot, notation, names);
+    const row: ListedInsn = { slot, opcode: insns[slot].op, text };
+    const label = targets.get(slot);
+    if (label !== undefined) row.label = label;
+    const line = lines.get(slot);
     if (line && line.text.trim() !== '' && `${line.file}:${line.line}` !== last) {
       last = `${line.file}:${line.line}`;
-      out.push(
-        `; ${line.text.trim().replaceAll(/[\r\n]/g, ' ')} @ ${line.file.replaceAll(/[\r\n]/g, ' ')}:${line.line}`,
-      );
+      row.source = { file: line.file, line: line.line, column: line.column, text: line.text };
     }
-    const text = printInsn(insns, at, notation, names);
-    const raw = text.startsWith('.8byte');
-    const opcode = raw ? '' : `(${insns[at].op.toString(16).padStart(2, '0')}) `;
-    out.push(options.numbers ? `${String(at).padStart(width)}: ${opcode}${text}` : `\t${text}`);
-    at += raw ? 1 : slotsAt(insns, at);
+    out.push(row);
+    slot += isRaw(text) ? 1 : slotsAt(insns, slot);
   }
-  // A jump to the end of the code: its label stands after the last instruction.
-  const end = targets.get(insns.length);
-  if (end !== undefined) out.push(`${end}:`);
-  return `${out.join('\n')}\n`;
+  return out;
 }
 
 /** Names of maps that a text can refer to: the assembler knows a map by its name alone. */
