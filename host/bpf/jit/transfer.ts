@@ -139,8 +139,9 @@ export class Transfer {
       const { facts } = this.program;
       const left = isPointer(facts.fact(pc, insn.dst));
       const right = (insn.op & SRC_X) !== 0 && isPointer(facts.fact(pc, insn.src));
-      // Pointer ± scalar stays an arena address; pointer − pointer is a signed scalar.
-      if (left !== right) return ANY32;
+      // Pointer ± little is still below 2^32 (the arena ends 64 KiB before that and begins with what no pointer
+      // reaches); for more the next use must say so. Pointer − pointer is a signed scalar.
+      if (left !== right && isSmall(left ? b : a)) return ANY32;
     }
     return unknown(resultBits(code, a, b, insn.off, 64));
   }
@@ -253,6 +254,13 @@ export class Transfer {
     if (nonzero && b.v === 0n && code === Jmp.JNE) return true;
     return undefined;
   }
+}
+
+/** Between -65535 and 65535. */
+function isSmall(v: Value): boolean {
+  if (v.k !== 'const') return bitsOf(v) <= 16;
+  const n = BigInt.asIntN(64, v.v);
+  return n > -0x10000n && n < 0x10000n;
 }
 
 const lo = (v: bigint): number => Number(v & 0xffffffffn);
