@@ -25,7 +25,6 @@ import type { Walk } from './walk.js';
 
 /** BPF_MAX_VAR_OFF: no pointer's offset may reach it. */
 export const MAX_OFF = 1n << 29n;
-const S32_MAX = 0x7fff_ffffn;
 
 /** The register as a move reads it: an unknown scalar gets an id, so that both copies learn from one comparison. */
 export function linkForMove(v: Walk, n: number): Reg {
@@ -184,8 +183,9 @@ export function walkAlu(v: Walk, insn: Insn): void {
   const by = src ? src.s : constant(wide ? BigInt(insn.imm) : BigInt(insn.imm >>> 0));
   const s = aluScalar(op, wide, dst.s, by);
   // r1 = r2; r1 += 4: a bound of one is a bound of the other.
-  const val = isConst(by) ? by.tv : -1n;
-  if (op === Alu.ADD && wide && dst.id && !(dst.flags & Flag.ADD_CONST) && val >= 0n && val <= S32_MAX)
-    regs[insn.dst] = new Reg(Kind.SCALAR, s, Number(val), dst.id, Flag.ADD_CONST, 0, undefined, 0, 0);
+  const links = wide && (op === Alu.ADD || op === Alu.SUB) && dst.id !== 0 && !(dst.flags & Flag.ADD_CONST);
+  const delta = links && isConst(by) ? asSigned(by.tv) * (op === Alu.SUB ? -1n : 1n) : undefined;
+  if (delta !== undefined && delta === BigInt.asIntN(32, delta))
+    regs[insn.dst] = new Reg(Kind.SCALAR, s, Number(delta), dst.id, Flag.ADD_CONST, 0, undefined, 0, 0);
   else regs[insn.dst] = scalarReg(s);
 }

@@ -76,6 +76,8 @@ export class FactTable implements JitFacts {
   readonly #reached: Uint8Array;
   readonly #ways: Uint8Array;
   readonly #reads: Uint16Array;
+  /** null: paths differ. */
+  readonly #loads = new Map<number, bigint | null>();
 
   constructor(insns: readonly Insn[], cfg: Cfg) {
     this.#facts = new Array(insns.length * 11);
@@ -115,6 +117,18 @@ export class FactTable implements JitFacts {
       return { taken: (this.#ways[at] & 1) !== 0, fallthrough: (this.#ways[at] & 2) !== 0 };
     this.#ways[at] |= (taken ? 1 : 0) | (fallthrough ? 2 : 0);
     return undefined;
+  }
+
+  /** The load at `at` gives this constant, on the path walked now. */
+  noteLoad(at: number, value: bigint | undefined): void {
+    const before = this.#loads.get(at);
+    if (before === undefined) this.#loads.set(at, value ?? null);
+    else if (before !== value) this.#loads.set(at, null);
+  }
+
+  /** Constant that the load at `at` gives on every path, read from memory that never changes. */
+  loaded(at: number): bigint | undefined {
+    return this.#loads.get(at) ?? undefined;
   }
 
   reached(at: number): boolean {

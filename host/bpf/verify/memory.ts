@@ -199,6 +199,7 @@ export function access(v: Walk, a: Access): void {
       checkUnmodified(v, a.n, r);
       const verdict = ctxAccess(v.type, off, size, write, a.signed);
       if ('problem' in verdict) v.fail('ctx-access', verdict.problem);
+      v.facts.noteLoad(v.pc, undefined);
       if (a.dst >= 0)
         v.regs[a.dst] = verdict.value!.flags & Flag.NULLABLE ? fresh(v, verdict.value!) : verdict.value!;
       return;
@@ -214,10 +215,14 @@ export function access(v: Walk, a: Access): void {
   }
   if (a.dst < 0) return;
   const fixed = r.kind === Kind.MAP_VALUE && r.map!.constants ? constVar(r) : undefined;
-  v.regs[a.dst] =
-    fixed !== undefined
-      ? constReg(readConstant(r.map!, r.off + off + fixed, size, a.signed))
-      : scalarReg(loadRange(size as 1 | 2 | 4 | 8, a.signed));
+  if (fixed === undefined) {
+    v.facts.noteLoad(v.pc, undefined);
+    v.regs[a.dst] = scalarReg(loadRange(size as 1 | 2 | 4 | 8, a.signed));
+    return;
+  }
+  const value = readConstant(r.map!, r.off + off + fixed, size, a.signed);
+  v.facts.noteLoad(v.pc, BigInt.asUintN(64, value));
+  v.regs[a.dst] = constReg(value);
 }
 
 const fresh = (v: Walk, r: Reg): Reg => pointer(r.kind, { flags: r.flags, id: v.newId() });
@@ -237,6 +242,7 @@ function accessStack(v: Walk, a: Access, r: Reg): void {
     for (let off = range.min; off < range.max + a.size; off++) frame.markSlotRead((-off - 1) >> 3);
     return;
   }
+  v.facts.noteLoad(v.pc, undefined);
   if (fixed) loadFixed(v, frame, r.size, range.min, a.size, dst);
   else loadVariable(v, frame, range, a.size, dst);
   const got = v.regs[dst];

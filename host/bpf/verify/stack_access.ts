@@ -214,7 +214,7 @@ export function loadVariable(v: Walk, frame: Frame, range: Range, size: number, 
 }
 
 /** A helper (or a load whose place varies) reads `size` bytes, and may overwrite them. */
-export function readBytes(v: Walk, frame: Frame, min: number, size: number, clobber: boolean): void {
+export function readBytes(_v: Walk, frame: Frame, min: number, size: number, clobber: boolean): void {
   for (let off = min; off < min + size; off++) {
     const at = slotOf(off);
     const byte = byteOf(off);
@@ -226,7 +226,7 @@ export function readBytes(v: Walk, frame: Frame, min: number, size: number, clob
 }
 
 /** A helper fills `size` bytes that need not have held anything. */
-export function overwriteBytes(v: Walk, frame: Frame, min: number, size: number): void {
+export function overwriteBytes(_v: Walk, frame: Frame, min: number, size: number): void {
   for (let off = min; off < min + size; off++) {
     const at = slotOf(off);
     if (byteOf(off) === 0 && off + 8 <= min + size) {

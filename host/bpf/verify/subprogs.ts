@@ -54,7 +54,7 @@ function walkGlobalCall(v: Walk, index: number): void {
   const sub = v.cfg.subprogs[index];
   if (v.cur.lock) v.fail('spin-lock', `global function ${sub.name} is called while a spin lock is held`);
   const args = globalPrototype(v, sub);
-  args.forEach((arg, i) => checkGlobalArg(v, sub.name, i + 1, arg));
+  for (const [i, arg] of args.entries()) checkGlobalArg(v, sub.name, i + 1, arg);
   v.called.add(index);
   clobberCallerSaved(v.regs);
   v.regs[0] = UNKNOWN_REG;
@@ -122,7 +122,7 @@ export function walkExit(v: Walk): void {
 
 function leave(v: Walk): void {
   const frame = v.cur.frame;
-  const r0 = v.read(0);
+  const r0 = frame.inCallback ? v.read(0) : frame.regs[0];
   if (r0.kind === Kind.STACK) v.fail('return-stack-pointer', 'r0 points into the stack that ends here');
   if (frame.inCallback) {
     if (!isScalar(r0)) v.fail('callback', `${v.name(0)}; a callback returns 0 or 1`);

@@ -21,6 +21,7 @@ import { walkLegacyLoad, walkLoad, walkStore, walkWide } from './memory.js';
 import { Backtrack } from './precision.js';
 import { endPath, hottest, isVisited } from './prune.js';
 import { constReg, Kind, pointer, UNKNOWN_REG } from './regs.js';
+import { scalarFacts } from './scalar_facts.js';
 import { checkStackDepth } from './stack_depth.js';
 import { Frame, State } from './state.js';
 import { enterGlobal, returnEarly, walkExit } from './subprogs.js';
@@ -107,6 +108,7 @@ export function verify(spec: ProgramSpec, options: VerifyOptions = {}): VerifyRe
   }
   checkStackDepth(spec.insns, cfg, fail);
   facts.finish();
+  scalarFacts(spec.insns, cfg, facts);
   return finish(v, cfg, started);
 }
 
