@@ -17,6 +17,7 @@ import {
   scalarReg,
   UNKNOWN_REG,
   withId,
+  ZERO_S,
 } from './regs.js';
 import { constant, isConst, S64_MIN, type Scalar, UNKNOWN } from './scalar.js';
 import { aluScalar, endScalar, signExtend, zext32 } from './scalar_alu.js';
@@ -25,6 +26,9 @@ import type { Walk } from './walk.js';
 
 /** BPF_MAX_VAR_OFF: no pointer's offset may reach it. */
 export const MAX_OFF = 1n << 29n;
+const LIMIT = 1 << 29;
+/** Constants that need no bigints. */
+const SMALL = 1n << 20n;
 
 /** The register as a move reads it: an unknown scalar gets an id, so that both copies learn from one comparison. */
 export function linkForMove(v: Walk, n: number): Reg {
@@ -110,6 +114,11 @@ function adjustPointer(v: Walk, insn: Insn, wide: boolean, ptr: Reg, by: Scalar,
   const nothing = known && k === 0n && op === Alu.ADD;
   if (!OFFSET_KINDS.has(ptr.kind) && !(ptr.kind === Kind.MAP_PTR && nothing))
     v.fail('pointer-arithmetic', `arithmetic on r${dst}, a ${what} pointer, is prohibited`);
+  if (wide && known && op === Alu.ADD && ptr.s === ZERO_S && ptr.size >= 0 && k > -SMALL && k < SMALL) {
+    const off = ptr.off + Number(k);
+    if (off > -LIMIT && off < LIMIT && ptr.off > -LIMIT && ptr.off < LIMIT)
+      return new Reg(ptr.kind, ZERO_S, off, ptr.id, ptr.flags, ptr.size, ptr.map, ptr.ref, ptr.uid);
+  }
   checkOffset(v, by, 0, ptr.kind);
   checkOffset(v, ptr.s, ptr.off, ptr.kind);
   let out: Reg;

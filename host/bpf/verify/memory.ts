@@ -40,6 +40,10 @@ export function checkRegion(
   rule: 'map-bounds' | 'mem-bounds' | 'packet-bounds',
   zeroAllowed = false,
 ): void {
+  if (r.s === ZERO_S) {
+    const from = r.off + off;
+    if (from >= 0 && (size > 0 || zeroAllowed) && from + size <= total) return;
+  }
   const at = BigInt(r.off + off);
   const ok = (from: bigint): boolean =>
     from >= 0n && (size > 0 || zeroAllowed) && from + BigInt(size) <= BigInt(total);
@@ -117,24 +121,17 @@ export function checkUnmodified(v: Walk, n: number, r: Reg): void {
 
 /** Stack slots and atomics must be aligned. */
 function checkAligned(v: Walk, n: number, r: Reg, off: number, size: number): void {
-  const known = constVar(r);
-  const mask = BigInt(size - 1);
-  const sum = known === undefined ? (r.s.tv | r.s.tm) + 0n : BigInt(known);
-  const bits = (sum & mask) | 0n;
-  const fixed = BigInt(r.off + off);
-  const aligned = known !== undefined ? ((fixed + sum) & mask) === 0n : bits === 0n && (fixed & mask) === 0n;
-  if (!aligned && !variableAligned(r, off, size))
-    v.fail(
-      r.kind === Kind.STACK ? 'stack-align' : 'alignment',
-      `${v.name(n)}: ${size} bytes at ${r.off + off}${known ? `+${known}` : ''} are not aligned`,
-    );
-}
-
-/** The tnum of the whole offset is a multiple of `size`. */
-function variableAligned(r: Reg, off: number, size: number): boolean {
-  const mask = BigInt(size - 1);
-  if (r.s.tm & mask) return false;
-  return ((r.s.tv + BigInt(r.off + off)) & mask) === 0n;
+  const at = r.off + off;
+  if (r.s === ZERO_S) {
+    if ((at & (size - 1)) === 0) return;
+  } else {
+    const mask = BigInt(size - 1);
+    if (!(r.s.tm & mask) && !((r.s.tv + BigInt(at)) & mask)) return;
+  }
+  v.fail(
+    r.kind === Kind.STACK ? 'stack-align' : 'alignment',
+    `${v.name(n)}: ${size} bytes at ${at} are not aligned`,
+  );
 }
 
 export interface Access {

@@ -35,9 +35,8 @@ export class Backtrack {
 
   start(frame: number): this {
     this.frame = frame;
-    this.regs.fill(0);
-    this.lo.fill(0);
-    this.hi.fill(0);
+    // A loop: fill() of a typed array leaves compiled code.
+    for (let f = 0; f <= MAX_FRAMES; f++) this.regs[f] = this.lo[f] = this.hi[f] = 0;
     return this;
   }
 

@@ -271,7 +271,38 @@ export function trySettle(d: Draft): Scalar | null {
     isLoose32(d)
   )
     return UNKNOWN;
-  return new Scalar(d.t.v, d.t.m, d.umin, d.umax, d.smin, d.smax, d.u32min, d.u32max, d.s32min, d.s32max);
+  return share(d);
+}
+
+const SHARED_SLOTS = 1 << 14;
+const shared: (Scalar | undefined)[] = new Array(SHARED_SLOTS).fill(undefined);
+
+/** The same object as lately for the same value: the walk compares references first, and memo.ts only them. */
+function share(d: Draft): Scalar {
+  const { t, umin, umax, smin, smax, u32min, u32max, s32min, s32max } = d;
+  const slot =
+    (Math.imul(u32min, 0x9e3779b1) ^
+      Math.imul(u32max, 0x85ebca6b) ^
+      Math.imul(s32min, 0xc2b2ae35) ^
+      Math.imul(s32max, 0x27d4eb2f) ^
+      Math.imul(Number(t.m & LOW32), 0x165667b1)) >>>
+    18;
+  const s = shared[slot];
+  if (
+    s !== undefined &&
+    s.u32min === u32min &&
+    s.u32max === u32max &&
+    s.s32min === s32min &&
+    s.s32max === s32max &&
+    s.tv === t.v &&
+    s.tm === t.m &&
+    s.umin === umin &&
+    s.umax === umax &&
+    s.smin === smin &&
+    s.smax === smax
+  )
+    return s;
+  return (shared[slot] = new Scalar(t.v, t.m, umin, umax, smin, smax, u32min, u32max, s32min, s32max));
 }
 
 const isLoose32 = (d: Draft): boolean =>

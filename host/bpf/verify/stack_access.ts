@@ -17,6 +17,7 @@ import {
   UNKNOWN_REG,
   withId,
   withScalar,
+  ZERO_S,
 } from './regs.js';
 import { isConst } from './scalar.js';
 import { truncate } from './scalar_alu.js';
@@ -48,6 +49,13 @@ export const frameOf = (v: Walk, r: Reg): Frame => v.cur.frames[r.size];
 
 /** Checks that every byte lies in the frame's 512, and notes how deep the stack gets. */
 export function stackRange(v: Walk, n: number, r: Reg, off: number, size: number): Range {
+  if (r.s === ZERO_S) {
+    const at = r.off + off;
+    if (at >= -STACK_BYTES && at + size <= 0) {
+      noteDepth(v, r, at);
+      return { min: at, max: at };
+    }
+  }
   const fixed = constVar(r);
   let min: bigint;
   let max: bigint;
@@ -65,10 +73,13 @@ export function stackRange(v: Walk, n: number, r: Reg, off: number, size: number
       `${size} bytes at fp${where.startsWith('-') ? '' : '+'}${where}; the stack is fp-512 to fp-1`,
     );
   }
-  const sub = v.cfg.subprogs[frameOf(v, r).subprog];
-  const depth = Number(-min);
-  if (depth > sub.stackDepth) sub.stackDepth = depth;
+  noteDepth(v, r, Number(min));
   return { min: Number(min), max: Number(max) };
+}
+
+function noteDepth(v: Walk, r: Reg, at: number): void {
+  const sub = v.cfg.subprogs[frameOf(v, r).subprog];
+  if (-at > sub.stackDepth) sub.stackDepth = -at;
 }
 
 /** Stores register `n` (undefined: an immediate) of `size` bytes at a fixed offset. */
