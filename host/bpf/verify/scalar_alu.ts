@@ -351,7 +351,7 @@ function workOut(op: number, is64: boolean, dst: Scalar, src: Scalar): Scalar {
   const bothConst = is64 ? isConst(dst) && isConst(src) : isConst32(dst) && isConst32(src);
   if (bothConst || (op === Alu.NEG && (is64 ? isConst(dst) : isConst32(dst)))) {
     const v = concrete(op, is64, constValue(dst), constValue(src));
-    if (v === undefined) return is64 ? UNKNOWN : UNKNOWN_32;
+    if (v === undefined) return is64 || op === Alu.DIV || op === Alu.MOD ? UNKNOWN : UNKNOWN_32;
     return constant(is64 ? v : BigInt.asUintN(32, v));
   }
   const d = new Draft();
@@ -389,7 +389,8 @@ function workOut(op: number, is64: boolean, dst: Scalar, src: Scalar): Scalar {
       break;
     }
     default:
-      return is64 ? UNKNOWN : UNKNOWN_32;
+      // DIV and MOD. The kernel forgets the upper half, too, of the 32-bit ones.
+      return UNKNOWN;
   }
   if (!is64) {
     d.t = tnumLow(d.t);
