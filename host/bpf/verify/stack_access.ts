@@ -79,7 +79,7 @@ export function stackRange(v: Walk, n: number, r: Reg, off: number, size: number
 
 function noteDepth(v: Walk, r: Reg, at: number): void {
   const sub = v.cfg.subprogs[frameOf(v, r).subprog];
-  if (-at > sub.stackDepth) sub.stackDepth = -at;
+  if (-at > sub.stackDepth) sub.stackDepth = (7 - at) & ~7;
 }
 
 /** Stores register `n` (undefined: an immediate) of `size` bytes at a fixed offset. */
