@@ -32,6 +32,15 @@ test('every length from 0 to 300 at every alignment agrees with the reference', 
       assert.is(ours(bytes.subarray(0, n), offset), reference(bytes.subarray(0, n)));
 });
 
+test('the batches of the benchmark sum alike, word by word and by vectors', () => {
+  const bytes = new Uint8Array(1500).map((_, i) => i * 31);
+  for (const n of [1, 20, 63, 64, 1499, 1500]) {
+    const ptr = put(bytes.subarray(0, n));
+    assert.is(core.csum_fold(core.csum_plain(ptr, n, 7)), core.csum_fold(partial(ptr, n, 7)));
+    assert.is(core.csum_fold(core.csum_turn_plain(ptr, n, 9)), core.csum_fold(core.csum_turn(ptr, n, 9)));
+  }
+});
+
 test('random bytes agree with the reference', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 4096 }), fc.nat(63), (bytes, offset) => {

@@ -15,6 +15,8 @@ export interface FuzzTarget {
   run: (input: Uint8Array) => unknown;
   /** Words worth inserting: keywords, magic numbers. */
   dictionary?: (string | Uint8Array)[];
+  /** Mends what every mutation breaks (lengths said twice, checksums) in half of the inputs, so that deeper checks are met. */
+  repair?: (input: Uint8Array) => void;
   /** Inputs never grow beyond this. Default 65,536. */
   maxBytes?: number;
   /** One input may take this long before it counts as a hang. Default 1,000 ms (a busy machine is no hang). */
@@ -281,7 +283,9 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions = {}): Promi
     let before = started;
     for (let i = from; i < from + count; i++) {
       watchdog.at(i);
-      const input = mutate(new Rng(seed, i), seeds, words, maxBytes);
+      const rng = new Rng(seed, i);
+      const input = mutate(rng, seeds, words, maxBytes);
+      if (target.repair && rng.chance(0.5)) target.repair(input);
       const fail = (what: string, cause?: unknown): Error =>
         new Error(
           `${target.name}: ${what}\n  repeat: tsx tests/fuzz/run.ts ${target.name} 1 ${seed} ${i}\n  input: ${hex(input)}`,

@@ -32,6 +32,18 @@ export const target: FuzzTarget = {
     Uint8Array.of(6, 0, 0, 0),
     Uint8Array.of(1, 0, 0, 0),
   ],
+  // Nearly every mutation breaks a block's second length: say it again.
+  repair: input => {
+    const v = new DataView(input.buffer, input.byteOffset, input.byteLength);
+    let little = true;
+    for (let at = 0; at + 12 <= input.length; ) {
+      if (v.getUint32(at, true) === 0x0a0d0d0a) little = v.getUint8(at + 8) === 0x4d;
+      const total = v.getUint32(at + 4, little);
+      if (total < 12 || total % 4 || at + total > input.length) break;
+      v.setUint32(at + total - 4, total, little);
+      at += total;
+    }
+  },
   run: input => {
     let bytes = 0;
     for (const p of parseCapture(input)) bytes += p.data.length;
