@@ -107,6 +107,28 @@ async function path(
   });
 }
 
+/** Worker lanes, by the clock on the wall: what two cores make of it. */
+async function workers(bench: Bench, lanes: number): Promise<void> {
+  const count = bench.quick ? 4_000_000 : 40_000_000;
+  const nic = new ReplayNic({ packets: frames(), count: count / 4, sink: true });
+  const engine = await Engine.create({ nics: [nic], lanes, pass: 'count', mapBytes: 1 << 16 });
+  engine.attach(await engine.load(verdict(1)), 1);
+  await engine.start();
+  await engine.idle();
+  const from = performance.now();
+  nic.again({ count });
+  await engine.idle();
+  const ms = performance.now() - from;
+  await engine.stop();
+  bench.row({
+    group: 'whole path',
+    name: 'drop, worker lanes',
+    conditions: `${lanes} lane${lanes > 1 ? 's' : ''}, ${FRAME} B, ${FLOWS} flows, bursts of 64, one run of ${count / 1e6} M`,
+    unit: 'Mpps',
+    value: count / ms / 1e3,
+  });
+}
+
 /** Replay at one end, the link, and a dropping port at the other: what a link adds to the path. */
 async function link(bench: Bench, name: string, settings: Parameters<typeof modelLink>[0]): Promise<void> {
   const nic = new ReplayNic({ packets: frames(), count: 0 });
@@ -146,6 +168,8 @@ export default async function rings(bench: Bench): Promise<void> {
   await path(bench, 'parse and drop', parseAndDrop, 25);
   await path(bench, 'transmit', verdict(3), 14.88);
   await path(bench, 'pass', verdict(2));
+  await workers(bench, 1);
+  await workers(bench, 2);
   await link(bench, 'plain link', {});
   await link(bench, 'link with delay and loss', { delayNs: 1000, loss: 0.01 });
 }

@@ -311,7 +311,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Inline lanes: steps until nothing moves any more; in virtual time jumps to what falls due next, not beyond
+   * Inline lanes: steps until nothing moves and nothing is under way; sleeps until what is due next, in virtual time jumps to what falls due next, not beyond
    * `untilNs`. Returns steps made. @throws EtherloomError ERR_ENGINE_STEPS after `maxSteps`.
    */
   run(options: { untilNs?: bigint; maxSteps?: number } = {}): number {
@@ -326,6 +326,9 @@ export class Engine extends EventEmitter<EngineEvents> {
         return steps;
       }
       if (virtual && due > this.#nowNs) this.#nowNs = due;
+      const waitMs = virtual ? 0 : Number(due - this.now()) / 1e6;
+      // Address 0 is 0 for ever: a sleep. Below a tenth of a millisecond sleeping takes longer than spinning.
+      if (waitMs > 0.1) Atomics.wait(this.arena.i32, 0, 0, waitMs);
     }
     throw new EtherloomError('ERR_ENGINE_STEPS', `still at work after ${most} steps`);
   }
@@ -348,18 +351,20 @@ export class Engine extends EventEmitter<EngineEvents> {
    */
   async idle(options: { each?: () => void; timeoutMs?: number } = {}): Promise<void> {
     const until = performance.now() + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
-    while (this.busy) {
-      options.each?.();
-      if (this.inline) this.run();
-      if (performance.now() > until)
-        throw new EtherloomError(
-          'ERR_ENGINE_BUSY',
-          `packets are still under way after ${options.timeoutMs} ms`,
-        );
-      await new Promise(done => setTimeout(done, this.inline ? 0 : 1));
-    }
-    // What the last burst staged is published one round later at most.
-    await this.#grace();
+    do {
+      while (this.busy) {
+        options.each?.();
+        if (this.inline) this.run();
+        if (performance.now() > until)
+          throw new EtherloomError(
+            'ERR_ENGINE_BUSY',
+            `packets are still under way after ${options.timeoutMs} ms`,
+          );
+        await new Promise(done => setTimeout(done, this.inline ? 0 : 1));
+      }
+      // What the round in hand has staged, for another lane perhaps, is published at its end.
+      await this.#grace();
+    } while (this.busy);
     options.each?.();
   }
 

@@ -255,6 +255,19 @@ test('several queues: every packet of a flow, in both directions, reaches the sa
   await engine.stop();
 });
 
+test('in real time a delayed packet comes when it is due, and waiting for it takes no steps', async () => {
+  const { a, b } = modelLink({ delayNs: 20_000_000 });
+  const engine = await Engine.create({ nics: [a], inline: true, frames: 64, mapBytes: 4096 });
+  await engine.start();
+  const from = engine.now();
+  b.send(udpFrame(0, 64, 1));
+  const steps = engine.run();
+  assert.is(engine.receive().length, 1);
+  assert.ok(engine.now() - from >= 20_000_000n);
+  assert.ok(steps < 5000, `${steps} steps`);
+  await engine.stop();
+});
+
 test('settings that cannot be are refused with a code', async () => {
   for (const bad of [{ loss: 2 }, { corrupt: -1 }, { delayNs: 1.5 }, { queueBytes: 1000 }, { rate: -1 }]) {
     let code: string | undefined;
