@@ -2,6 +2,9 @@
  * Keys and values as TypeScript sees them: bytes always, objects by field name where BTF tells the type,
  * plain numbers where the size allows it.
  */
+import type { Btf } from '../btf/btf.js';
+import { decodeValue, encodeValue } from '../btf/codec.js';
+import { sizeOf } from '../btf/types.js';
 import type { MapSpec } from '../spec.js';
 import { MapError } from './errors.js';
 
@@ -66,17 +69,45 @@ export const indexCodec: Codec = {
   decode: from => new DataView(from.buffer, from.byteOffset, 4).getUint32(0, true),
 };
 
+/** By BTF: objects by field name, numbers, bigints, strings, arrays (see btf/codec.ts); bytes are taken too. */
+export function btfCodec(btf: Btf, typeId: number, size: number): Codec {
+  return {
+    size,
+    encode(value, into) {
+      if (value instanceof Uint8Array && value.length === size) return putBytes(value, into);
+      into.set(encodeValue(btf, typeId, value));
+    },
+    decode: from => decodeValue(btf, typeId, from),
+  };
+}
+
+/** The typed codec where BTF knows a type of that size, the raw one elsewhere. */
+export function codecFor(btf: Btf | undefined, typeId: number, size: number): Codec {
+  if (!btf || !typeId) return rawCodec(size);
+  try {
+    if (sizeOf(btf, typeId) > size) return rawCodec(size);
+  } catch {
+    // Type information that has no size is no help, and no harm.
+    return rawCodec(size);
+  }
+  return btfCodec(btf, typeId, size);
+}
+
 /** Codec of the map's keys. */
 export function keyCodec(spec: MapSpec): Codec {
-  return rawCodec(spec.keySize);
+  return codecFor(spec.btf?.types, spec.btf?.keyId ?? 0, spec.keySize);
 }
 
 /** Codec of the map's values. */
 export function valueCodec(spec: MapSpec): Codec {
-  return rawCodec(spec.valueSize);
+  return codecFor(spec.btf?.types, spec.btf?.valueId ?? 0, spec.valueSize);
 }
 
-/** Decoder of ring buffer records: by the map's BTF value type, bytes without one. */
-export function recordDecoder(_spec: MapSpec): (record: Uint8Array) => unknown {
-  return record => record;
+/** Decoder of ring buffer records: by the map's BTF value type, bytes without one and for records too short for it. */
+export function recordDecoder(spec: MapSpec): (record: Uint8Array) => unknown {
+  const btf = spec.btf;
+  if (!btf?.valueId) return record => record;
+  const codec = codecFor(btf.types, btf.valueId, Number.MAX_SAFE_INTEGER);
+  const size = sizeOf(btf.types, btf.valueId);
+  return record => (record.length < size ? record : codec.decode(record));
 }

@@ -19,7 +19,7 @@ export abstract class HashTableMap<K, V> extends KeyedMap<K, V> {
       let chain: number[] = [];
       for (let tries = 0; tries < 8; tries++) {
         chain = [];
-        let e = (Atomics.load(words, (buckets >> 2) + b) & ~BUCKET_LOCK) >>> 0;
+        let e = (Atomics.load(words, (buckets >>> 2) + b) & ~BUCKET_LOCK) >>> 0;
         while (!(e & 1) && chain.length <= limit) {
           chain.push(e);
           e = Atomics.load(words, e >>> 2);

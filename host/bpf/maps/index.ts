@@ -1,5 +1,5 @@
 /** eBPF maps: creation and TypeScript access. */
-export { ArrayMap } from './array.js';
+export { ArrayMap, type GlobalVariable } from './array.js';
 export { parsePrefix } from './cidr.js';
 export type { MapData } from './codec.js';
 export { createMap, type MapClasses, type MapOf } from './create.js';

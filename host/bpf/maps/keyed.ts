@@ -4,6 +4,7 @@ import { type Codec, keyCodec, valueCodec } from './codec.js';
 import { check, Errno, MapError } from './errors.js';
 import { UpdateFlag } from './flags.js';
 import { BpfMap, type MapPlace } from './map.js';
+import { loadBytes } from './words.js';
 
 const ENOENT = BigInt(-Errno.ENOENT);
 
@@ -105,7 +106,7 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
 
   /** Elements held now. */
   get size(): number {
-    return Atomics.load(this.arena.u32, (this.addr + 64) >> 2);
+    return Atomics.load(this.arena.u32, (this.addr + 64) >>> 2);
   }
 
   /** Removes everything. */
@@ -178,7 +179,7 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
   }
 
   protected copyOut(at: number): Uint8Array {
-    return this.arena.u8.slice(at, at + this.spec.valueSize);
+    return loadBytes(this.arena, at, this.spec.valueSize);
   }
 
   /** Copies a value; again when its element was recycled under the copy. */

@@ -44,7 +44,7 @@ abstract class ValueMap<V> extends BpfMap {
 /** queue: first in, first out. stack: last in, first out. */
 export class QueueMap<V = unknown> extends ValueMap<V> implements Iterable<V> {
   get size(): number {
-    return Atomics.load(this.arena.u32, (this.addr + 64) >> 2);
+    return Atomics.load(this.arena.u32, (this.addr + 64) >>> 2);
   }
 
   /** Removes and returns the next value; undefined when there is none. */

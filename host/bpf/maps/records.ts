@@ -82,7 +82,7 @@ export class RecordReader {
   }
 
   #load(r: RecordRingView, field: 'consumer' | 'producer' | 'dropped'): bigint {
-    return Atomics.load(this.#words, (r.at + RecordRingLayout[field]) >> 3);
+    return Atomics.load(this.#words, (r.at + RecordRingLayout[field]) >>> 3);
   }
 
   #take(r: RecordRingView): Uint8Array | undefined {
@@ -91,13 +91,13 @@ export class RecordReader {
     const end = this.#load(r, 'producer');
     while (at < end) {
       const record = r.dataAt + Number(at & mask);
-      const head = Atomics.load(this.arena.u32, record >> 2);
+      const head = Atomics.load(this.arena.u32, record >>> 2);
       if (head & BUSY) return undefined;
       const length = (head & ~(BUSY | DISCARD)) >>> 0;
       const data =
         head & DISCARD ? undefined : this.arena.u8.slice(record + HEADER, record + HEADER + length);
       at += BigInt(Math.ceil((length + HEADER) / 8) * 8);
-      Atomics.store(this.#words, (r.at + RecordRingLayout.consumer) >> 3, at);
+      Atomics.store(this.#words, (r.at + RecordRingLayout.consumer) >>> 3, at);
       if (data) return data;
     }
     return undefined;
@@ -108,14 +108,14 @@ export class RecordReader {
     return this.#rings.some(r => {
       const at = this.#load(r, 'consumer');
       if (at >= this.#load(r, 'producer')) return false;
-      return !(Atomics.load(this.arena.u32, (r.dataAt + Number(at & BigInt(r.bytes - 1))) >> 2) & BUSY);
+      return !(Atomics.load(this.arena.u32, (r.dataAt + Number(at & BigInt(r.bytes - 1))) >>> 2) & BUSY);
     });
   }
 
   /** Ends read(): it returns after the record in hand. */
   stop(): void {
     this.#stopped = true;
-    const wakes = (this.#rings[0].at + RecordRingLayout.wakes) >> 2;
+    const wakes = (this.#rings[0].at + RecordRingLayout.wakes) >>> 2;
     Atomics.add(this.arena.i32, wakes, 1);
     Atomics.notify(this.arena.i32, wakes);
   }
@@ -145,8 +145,8 @@ export class RecordReader {
 
   async #sleep(ms: number, ref: boolean | undefined): Promise<void> {
     const words = this.arena.i32;
-    const waiting = (this.#rings[0].at + RecordRingLayout.waiting) >> 2;
-    const wakes = (this.#rings[0].at + RecordRingLayout.wakes) >> 2;
+    const waiting = (this.#rings[0].at + RecordRingLayout.waiting) >>> 2;
+    const wakes = (this.#rings[0].at + RecordRingLayout.wakes) >>> 2;
     const before = Atomics.load(words, wakes);
     Atomics.store(words, waiting, 1);
     try {
