@@ -81,6 +81,12 @@ export class RecordReader {
     return undefined;
   }
 
+  /** Skips everything that was put out so far. Only while no record is in work. */
+  discardAll(): void {
+    for (const r of this.#rings)
+      Atomics.store(this.#words, (r.at + RecordRingLayout.consumer) >>> 3, this.#load(r, 'producer'));
+  }
+
   #load(r: RecordRingView, field: 'consumer' | 'producer' | 'dropped'): bigint {
     return Atomics.load(this.#words, (r.at + RecordRingLayout[field]) >>> 3);
   }

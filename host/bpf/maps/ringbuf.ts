@@ -46,6 +46,12 @@ export class RingBufMap<T = Uint8Array> extends BpfMap implements AsyncIterable<
     return out;
   }
 
+  /** Skips everything that was put out so far. Only while no program is between reserve and submit. */
+  discardAll(): void {
+    this.assertReadable();
+    this.#reader.discardAll();
+  }
+
   /** @throws MapError EBUSY while another iterator reads */
   async *records<U = T>(options: RingBufOptions<U> = {}): AsyncGenerator<U, void, undefined> {
     this.assertReadable();
