@@ -24,6 +24,7 @@ const VALUE = 16;
  */
 const BATCH = 1 << 13;
 const SECONDS = 0.4;
+const KERNEL_RUNS = 200_000;
 const PACKET = new Uint8Array(64);
 
 interface Case {
@@ -171,14 +172,17 @@ class Ours {
   }
 }
 
-/** Least mean of many short rounds, ns a run, the kernel's loop included. */
-function kernelNs(spec: ProgramSpec, maps: ReadonlyMap<MapSpec, KernelMap>, seconds: number): number {
+/**
+ * Least mean of some rounds, ns a run, the kernel's loop included. Rounds are long: a short one would pay for the
+ * caches that the way into the kernel and back left cold.
+ */
+function kernelNs(spec: ProgramSpec, maps: ReadonlyMap<MapSpec, KernelMap>, rounds: number): number {
   const load = KernelProgram.load(spec, { maps, log: 'none' });
   if (!load.accepted) throw new Error(`the kernel refuses the bench program: ${load.reason}`);
   try {
     let best = Number.POSITIVE_INFINITY;
-    for (const end = performance.now() + 1000 * seconds; performance.now() < end; ) {
-      const run = load.program.testRun({ data: PACKET, repeat: BATCH });
+    for (let i = 0; i < rounds; i++) {
+      const run = load.program.testRun({ data: PACKET, repeat: KERNEL_RUNS });
       if (run.retval !== 1) throw new Error('the kernel found no element');
       best = Math.min(best, run.durationNs);
     }
@@ -241,6 +245,7 @@ function measure(bench: Bench, c: Case): void {
   const condition = keyed
     ? `${c.keySize}-byte keys, ${c.entries.toLocaleString('en')} entries`
     : `${VALUE}-byte values`;
+  const rounds = bench.quick ? 2 : 7;
   const seconds = bench.quick ? SECONDS / 4 : SECONDS;
   const sample = (operation: Operation | undefined): number => {
     const run = ours.load(program(c, operation, maps));
@@ -262,11 +267,11 @@ function measure(bench: Bench, c: Case): void {
   };
   try {
     const base = sample(undefined);
-    const kernelBase = kernel ? kernelNs(program(c, undefined, maps), kernelMaps, seconds) : 0;
+    const kernelBase = kernel ? kernelNs(program(c, undefined, maps), kernelMaps, rounds) : 0;
     for (const operation of c.operations) {
       const ns = sample(operation) - base;
       const peer = kernel
-        ? { name: 'kernel', value: kernelNs(program(c, operation, maps), kernelMaps, seconds) - kernelBase }
+        ? { name: 'kernel', value: kernelNs(program(c, operation, maps), kernelMaps, rounds) - kernelBase }
         : undefined;
       bench.row({
         group: 'maps',

@@ -100,8 +100,8 @@ export abstract class BpfMap implements BoundMap {
     if (this.#destroyed) return;
     if (this.#holders > 0)
       throw new MapError('EBUSY', `map "${this.name}" is held by ${this.#holders} maps of maps`);
-    this.#destroyed = true;
     this.onDestroy();
+    this.#destroyed = true;
     registryOf(this.arena).byAddr.delete(this.addr);
     this.arena.maps.free(this.addr);
   }

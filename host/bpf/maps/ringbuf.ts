@@ -1,12 +1,19 @@
 /** ringbuf: records of programs as an async iterator. */
+import type { Btf } from '../btf/btf.js';
+import { decodeValue } from '../btf/codec.js';
+import { findType } from '../btf/types.js';
 import type { MapSpec } from '../spec.js';
 import { recordDecoder } from './codec.js';
 import { BpfMap, type MapPlace } from './map.js';
 import { type ReadOptions, RecordReader } from './records.js';
 
 export interface RingBufOptions<T> extends ReadOptions {
-  /** Turns a record's bytes into what the iterator yields. Default: by the map's BTF value type, else bytes. */
+  /** Turns a record's bytes into what the iterator yields. Default: by `type`, by the map's BTF value type, else bytes. */
   decode?: (record: Uint8Array) => T;
+  /** Name of the structure that the records are, looked up in `btf`. */
+  type?: string;
+  /** Type information of the object, for `type`: a ring buffer's own says nothing of its records. */
+  btf?: Btf;
 }
 
 /**
@@ -56,13 +63,21 @@ export class RingBufMap<T = Uint8Array> extends BpfMap implements AsyncIterable<
   async *records<U = T>(options: RingBufOptions<U> = {}): AsyncGenerator<U, void, undefined> {
     this.assertReadable();
     if (this.#reading) throw this.error('EBUSY', 'another iterator reads this ring', 'one reader at a time');
+    const decode = options.decode ?? (this.#decoderOf(options) as (record: Uint8Array) => U);
     this.#reading = true;
-    const decode = options.decode ?? (this.#decode as unknown as (record: Uint8Array) => U);
     try {
       for await (const { data } of this.#reader.read(options)) yield decode(data);
     } finally {
       this.#reading = false;
     }
+  }
+
+  #decoderOf({ type, btf = this.spec.btf?.types }: RingBufOptions<unknown>): (record: Uint8Array) => unknown {
+    if (type === undefined) return this.#decode;
+    const id = btf && (findType(btf, type, 'struct') ?? findType(btf, type, 'typedef'));
+    if (!btf || id === undefined)
+      throw this.error('ENOENT', `no type ${type}`, 'a struct or typedef in the given btf');
+    return record => decodeValue(btf, id, record);
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
