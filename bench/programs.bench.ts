@@ -122,7 +122,7 @@ async function ours(object: CollectionSpec, name: string, config: MapConfig): Pr
   const arena = Arena.create({ frames: 1, mapBytes: 256 << 20 });
   const core = instantiateCore(arena, 1);
   const collection = await Collection.load(object, new HostPrograms(arena, core), { programs: [name] });
-  if (name !== 'base') configureMaps(collection.maps, config);
+  if (name !== 'base') configureMaps(collection.maps, config, collection.spec);
   const { spec, placed } = collection.program(name);
   const maps = mapBinding(
     Object.fromEntries(Object.entries(spec.maps).map(([k, m]) => [k, collection.maps[m.name]])),
@@ -198,7 +198,7 @@ async function wholePath(
     mapBytes: 256 << 20,
   });
   const collection = await Collection.load(object, engine, { programs: [name] });
-  configureMaps(collection.maps, config);
+  configureMaps(collection.maps, config, collection.spec);
   engine.attach(
     collection.program(name).placed,
     1,

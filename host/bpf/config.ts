@@ -139,11 +139,17 @@ export function configureGlobals(collection: CollectionSpec, config: MapConfig):
 }
 
 /**
- * Fills maps of the engine. @throws EtherloomError ERR_CONFIG_MAP for a name that is none, ERR_CONFIG_ENTRY for an entry that does not fit
+ * Fills maps of the engine. With `object`, entries of maps that the object has but no loaded program uses are left out:
+ * one configuration serves every program of an object. @throws EtherloomError ERR_CONFIG_MAP for a name that is none, ERR_CONFIG_ENTRY for an entry that does not fit
  */
-export function configureMaps(maps: Readonly<Record<string, BpfMap>>, config: MapConfig): void {
+export function configureMaps(
+  maps: Readonly<Record<string, BpfMap>>,
+  config: MapConfig,
+  object?: CollectionSpec,
+): void {
   for (const [name, entries] of Object.entries(config)) {
     if (!Array.isArray(entries)) continue;
+    if (!Object.hasOwn(maps, name) && object && Object.hasOwn(object.maps, name)) continue;
     const map = Object.hasOwn(maps, name) ? maps[name] : unknownMap(name, Object.keys(maps));
     if (!(map instanceof KeyedMap))
       throw new EtherloomError('ERR_CONFIG_MAP', `"${name}" is a ${map.type}: it has no entries to set`);

@@ -85,7 +85,7 @@ async function attach(
   config: MapConfig | undefined,
 ): Promise<Loaded> {
   const collection = await Collection.load(object, engine, { programs: [name] });
-  if (config) configureMaps(collection.maps, config);
+  if (config) configureMaps(collection.maps, config, collection.spec);
   const program = collection.program(name);
   const hook = HOOK[program.spec.type];
   if (!hook)

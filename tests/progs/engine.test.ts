@@ -24,8 +24,9 @@ async function engine() {
 async function withObject(name: string, program = name, config?: MapConfig) {
   const { e, nics } = await engine();
   const collection = await Collection.load(loadObject(name), e, { programs: [program] });
-  configureMaps(collection.maps, config ?? readMapConfig(`${FILTERS}${name}/config.json`));
-  e.attach(collection.program(program).placed, 'a');
+  configureMaps(collection.maps, config ?? readMapConfig(`${FILTERS}${name}/config.json`), collection.spec);
+  const hook = collection.program(program).spec.type === 'tc' ? 'tc_ingress' : 'xdp';
+  e.attach(collection.program(program).placed, 'a', hook);
   await e.start();
   return { e, nics };
 }
@@ -127,6 +128,17 @@ test('l4lb bounces packets to their backends on the port that they came from', a
   assert.is(out.length, 50);
   for (const p of out) assert.ok(p.sound && p.dport === 8080 && p.dst.startsWith('10.20.0.'));
   assert.ok(new Set(out.map(p => p.dst)).size === 4);
+  await stop(e);
+});
+
+test('tc_edge: one configuration serves both programs; the tag of tc_vlan reaches the host', async () => {
+  const { e, nics } = await withObject('tc_edge', 'tc_vlan');
+  send(e, nics[0], packet({ src: '10.10.0.17' }));
+  send(e, nics[0], packet({ src: '10.10.0.1' }));
+  assert.equal(
+    e.receive().map(p => read(p.data).vlans),
+    [[300], []],
+  );
   await stop(e);
 });
 

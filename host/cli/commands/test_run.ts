@@ -69,7 +69,7 @@ async function inProcess(
   const arena = Arena.create({ frames: 1 });
   const core = instantiateCore(arena, arena.header.laneCount);
   const collection = await Collection.load(object, new HostPrograms(arena, core), { programs: [spec.name] });
-  if (config) configureMaps(collection.maps, config);
+  if (config) configureMaps(collection.maps, config, collection.spec);
   const program = collection.program(spec.name);
   if (options.engine === 'jit')
     return testRun(arena, core, program.placed.run, spec.type, data, { repeat: options.repeat });
