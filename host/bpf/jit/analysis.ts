@@ -63,29 +63,50 @@ interface StackUse {
   memory: { off: number; size: number }[];
 }
 
-export class Analyser {
-  readonly #localUses = new Map<number, number>();
+/** A function before anything is known of values. */
+interface Base {
+  graph: Graph;
+  table: UseDefTable;
+  live: Liveness;
+}
 
-  constructor(readonly program: Program) {}
+const noSlots = (): number => -1;
+const ALL_PARAMS = 0b111110;
+
+export class Analyser {
+  readonly #graphs = new Map<number, Graph>();
+  readonly #bases = new Map<number, Base | 'open'>();
+  readonly #factFilter: EdgeFilter;
+
+  constructor(readonly program: Program) {
+    this.#factFilter = pc => program.facts.branch(pc);
+  }
+
+  /** Blocks of the function at `entry`, without the edges that no path takes. */
+  graph(entry: number): Graph {
+    let graph = this.#graphs.get(entry);
+    if (!graph) {
+      graph = buildGraph(this.program.insns, entry, this.#factFilter);
+      this.#graphs.set(entry, graph);
+    }
+    return graph;
+  }
 
   /** Parameters that the function at `entry` reads, whatever the values; all five inside a recursion. */
   localUses(entry: number): number {
-    const known = this.#localUses.get(entry);
-    if (known !== undefined) return known;
-    this.#localUses.set(entry, 0b111110);
-    const graph = buildGraph(this.program.insns, entry, this.#factFilter);
-    const table = useDefTable(
-      this.program.insns,
-      graph,
-      this.#model(() => -1),
-    );
-    const live = liveness(graph, table);
-    const uses = live.liveIn[0] & 0b111110;
-    this.#localUses.set(entry, uses);
-    return uses;
+    return this.#bases.get(entry) === 'open' ? ALL_PARAMS : this.#base(entry).live.liveIn[0] & ALL_PARAMS;
   }
 
-  readonly #factFilter: EdgeFilter = pc => this.program.facts.branch(pc);
+  #base(entry: number): Base {
+    const known = this.#bases.get(entry);
+    if (known && known !== 'open') return known;
+    this.#bases.set(entry, 'open');
+    const graph = this.graph(entry);
+    const table = useDefTable(this.program.insns, graph, this.#model(noSlots));
+    const base = { graph, table, live: liveness(graph, table) };
+    this.#bases.set(entry, base);
+    return base;
+  }
 
   #model(slotOf: (pc: number) => number): UseModel {
     const { program } = this;
@@ -100,9 +121,9 @@ export class Analyser {
   /** Analyses the function at `entry`, entered with `args` in r1–r5. */
   analyse(entry: number, args: readonly Value[]): FunctionAnalysis {
     const { program } = this;
-    let graph = buildGraph(program.insns, entry, this.#factFilter);
-    const noSlots = (): number => -1;
-    let pass = this.#pass(graph, args, noSlots, 0);
+    const base = this.#base(entry);
+    let { graph } = base;
+    let pass = new Pass(program, base, args, noSlots, 0);
     let slots: Slot[] = [];
     let slotAt: Int8Array | undefined;
     const use = stackUse(program, graph, pass);
@@ -111,7 +132,9 @@ export class Analyser {
       slots = promoted.slots;
       if (slots.length) {
         slotAt = promoted.slotAt;
-        pass = this.#pass(graph, args, pc => promoted.slotAt[pc], slots.length);
+        const slotOf = (pc: number): number => promoted.slotAt[pc];
+        const table = useDefTable(program.insns, graph, this.#model(slotOf));
+        pass = new Pass(program, { graph, table, live: liveness(graph, table) }, args, slotOf, slots.length);
       }
     }
     const inMemory = use.memory.length > 0 || use.accesses.some(a => !slotAt || slotAt[a.pc] < 0);
@@ -142,14 +165,11 @@ export class Analyser {
       })),
     };
   }
-
-  #pass(graph: Graph, args: readonly Value[], slotOf: (pc: number) => number, slotCount: number): Pass {
-    return new Pass(this.program, graph, args, this.#model(slotOf), slotOf, slotCount);
-  }
 }
 
 /** One fixpoint over one graph. */
 class Pass {
+  readonly graph: Graph;
   readonly table: UseDefTable;
   readonly live: Liveness;
   readonly transfer: Transfer;
@@ -161,14 +181,14 @@ class Pass {
 
   constructor(
     readonly program: Program,
-    readonly graph: Graph,
+    { graph, table, live }: Base,
     args: readonly Value[],
-    model: UseModel,
     slotOf: (pc: number) => number,
     slotCount: number,
   ) {
-    this.table = useDefTable(program.insns, graph, model);
-    this.live = liveness(graph, this.table);
+    this.graph = graph;
+    this.table = table;
+    this.live = live;
     this.transfer = new Transfer(program, this.table, slotOf);
     const first: State = Array.from({ length: FIRST_SLOT + slotCount }, () => ZERO);
     first[10] = { k: 'fp', off: 0 };

@@ -11,7 +11,6 @@ import type { VerifiedProgram } from '../verify/verified.js';
 import { checkWellformed, targetOf } from '../wellformed.js';
 import { Analyser, anyArguments, entryArguments, type FunctionAnalysis, joinArguments } from './analysis.js';
 import { typedExports } from './calls.js';
-import { buildGraph } from './cfg.js';
 import type { CompiledProgram, MapBinding } from './compiled.js';
 import { defineSkbAt } from './emit_memory.js';
 import { FunctionEmitter } from './emitter.js';
@@ -32,7 +31,7 @@ interface CallGraph {
   callbacks: number[];
 }
 
-function callGraph(program: Program): CallGraph {
+function callGraph(program: Program, analyser: Analyser): CallGraph {
   const { insns } = program;
   const callbacks = new Set<number>();
   const postorder: number[] = [];
@@ -40,7 +39,7 @@ function callGraph(program: Program): CallGraph {
   let recursive = false;
   const callees = (entry: number): number[] => {
     const found = new Set<number>();
-    for (const b of buildGraph(insns, entry, pc => program.facts.branch(pc)).blocks)
+    for (const b of analyser.graph(entry).blocks)
       for (let pc = b.start; pc <= b.last; pc++) {
         const insn = insns[pc];
         if (insn.op === OP_CALL && insn.src === CallKind.LOCAL) found.add(targetOf(insn, pc));
@@ -70,8 +69,7 @@ function callGraph(program: Program): CallGraph {
 }
 
 /** Analyses every function that is really called, callers before callees. */
-function analyseAll(program: Program, graph: CallGraph): FunctionAnalysis[] {
-  const analyser = new Analyser(program);
+function analyseAll(program: Program, analyser: Analyser, graph: CallGraph): FunctionAnalysis[] {
   const args = new Map<number, Value[]>();
   const guarded = program.mode === 'guarded';
   args.set(0, guarded ? anyArguments() : entryArguments());
@@ -130,8 +128,9 @@ class Compiler {
     const { program } = this;
     const m = this.#module;
     const guarded = program.mode === 'guarded';
-    const graph = callGraph(program);
-    const all = analyseAll(program, graph);
+    const analyser = new Analyser(program);
+    const graph = callGraph(program, analyser);
+    const all = analyseAll(program, analyser, graph);
     const needs = findNeeds(program, all);
 
     m.importMemory('env', 'memory');
