@@ -138,3 +138,16 @@ bump:
   assert.is(spec.lines?.find(l => l.insn === 5)?.text, 'call bpf_map_lookup_elem');
   assert.is(spec.lines?.[0].line, 3);
 });
+
+test('a map directive says contents, freezing and inner maps', () => {
+  const { maps } = assembleSpec(
+    `.map table array key=4 value=8 max=1 flags=128 contents=0102ff frozen
+     .map outer array_of_maps key=4 value=4 max=2 inner=table
+     r1 = map[table][0]+4
+     r2 = map[outer]
+     exit`,
+  );
+  assert.equal([...(maps[1].contents ?? [])], [1, 2, 255]);
+  assert.is(maps[1].frozen, true);
+  assert.is(maps[2].inner, maps[1]);
+});

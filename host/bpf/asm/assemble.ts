@@ -1,16 +1,16 @@
 /**
  * The assembler: text in the kernel's verifier-log notation, clang's `.s` or llvm-objdump's listing → slots.
  * Lines stand for themselves; `label:` names a slot, a called or `.type`d label is a function.
- * Directives of our own: `.map NAME TYPE key=4 value=8 max=16 [flags=0] [extra=0] [inner=NAME]`,
+ * Directives of our own: `.map NAME TYPE key=4 value=8 max=16 [flags= extra= inner= contents=HEX frozen]`,
  * `.program TYPE [NAME]`, `.license TEXT`, `.8byte N` (a raw slot). Directives of GNU as that place data are skipped.
  */
 import { helperByName } from '../helpers.js';
 import { CallKind, decodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
 import type { FuncInfo, LineInfo, MapSpec } from '../spec.js';
 import type { Reference } from './cursor.js';
-import { DATA, IGNORED, parseMap, rawSlot } from './directives.js';
+import { DATA, DIRECTIVE, IGNORED, parseMap, rawSlot } from './directives.js';
 import { StatementParser } from './statement.js';
-import { type LinePlace, stripComment, syntaxError, type Token, tokenize } from './tokens.js';
+import { type LinePlace, stripComment, syntaxError, tokenize } from './tokens.js';
 
 export interface AssembleOptions {
   /** Name of the text in errors. */
@@ -81,6 +81,10 @@ class Assembler {
   private readonly fixups: Fixup[] = [];
   private readonly globals = new Set<string>();
   private readonly functions = new Set<string>();
+  private readonly defined = new Map<string, MapSpec>();
+  private readonly kfuncIds = new Map<string, number>();
+  private readonly takenKeys = new Set<number>();
+  private nextKey = 1;
   private inCode = true;
   private section = { name: '.text', start: 0, end: 0 };
 
@@ -89,7 +93,10 @@ class Assembler {
     options: AssembleOptions,
   ) {
     this.file = options.file ?? 'assembly';
-    for (const [name, key] of Object.entries(options.maps ?? {})) this.out.maps.set(name, key);
+    for (const [name, key] of Object.entries(options.maps ?? {})) {
+      this.out.maps.set(name, key);
+      this.takenKeys.add(key);
+    }
   }
 
   run(): Assembly {
@@ -113,7 +120,13 @@ class Assembler {
     const { from, hint, bytes } = this.columns(code, place);
     if (!this.inCode) {
       // Data of other sections: only a change of section counts.
-      if (/^\s*\.(section|text)\b/.test(code)) this.directive(tokenize(code, place), place, code);
+      const change = /^\s*\.(section|text)\b/.exec(code);
+      if (change) this.directive(code, change[0].length - change[1].length, place);
+      return;
+    }
+    const directive = DIRECTIVE.exec(code);
+    if (directive) {
+      this.directive(code, directive[1].length + 1, place);
       return;
     }
     if (bytes && code.slice(from).trim() === '<unknown>') {
@@ -128,7 +141,7 @@ class Assembler {
     }
     if (tokens[at].kind === 'end') return;
     if (tokens[at].kind === 'name' && tokens[at].text.startsWith('.')) {
-      this.directive(tokens.slice(at), place, code);
+      this.directive(code, tokens[at].column, place);
       return;
     }
     const { insns, ref } = new StatementParser(tokens.slice(at), place, hint).parse();
@@ -198,10 +211,11 @@ class Assembler {
 
   // ── directives ────────────────────────────────────────────────────────────
 
-  private directive(tokens: Token[], place: LinePlace, code: string): void {
-    const [first, second] = tokens;
-    const name = first.text;
-    const rest = code.slice(first.column - 1 + name.length);
+  /** @param column 1-based, of the directive's dot */
+  private directive(code: string, column: number, place: LinePlace): void {
+    const name = /^[\w.]+/.exec(code.slice(column - 1))![0];
+    const rest = code.slice(column - 1 + name.length);
+    const [symbol] = rest.trim().split(/[\s,]+/);
     if (name === '.text') this.openSection('.text', true);
     else if (name === '.section') {
       const [section, flags] = rest.split(',').map(part => part.trim().replace(/^"(.*)"$/, '$1'));
@@ -211,8 +225,8 @@ class Assembler {
       );
     } else if (DATA.test(name)) this.openSection(name, false);
     else if (name === '.8byte' || name === '.quad')
-      this.emit(rawSlot(second, tokens[2], place), place, 1, `.8byte ${second.text}`);
-    else if (name === '.map') this.define(parseMap(rest, this.out.definitions, place, first.column));
+      this.emit(rawSlot(rest, place, column), place, column, `${name} ${rest.trim()}`);
+    else if (name === '.map') this.define(parseMap(rest, this.defined, place, column));
     else if (name === '.program') {
       const [type, program] = rest.trim().split(/\s+/);
       this.out.program = { type, name: program };
@@ -220,16 +234,17 @@ class Assembler {
     else if (!IGNORED.test(name))
       throw syntaxError(
         place,
-        first.column,
+        column,
         `directive ${name}`,
         'one of .section, .text, .8byte, .map, .program, .license',
       );
-    if (name === '.globl' || name === '.global') this.globals.add(second.text);
-    if (name === '.type' && /@function/.test(rest)) this.functions.add(second.text);
+    if (name === '.globl' || name === '.global') this.globals.add(symbol);
+    if (name === '.type' && /@function/.test(rest)) this.functions.add(symbol);
   }
 
   private define(spec: MapSpec): void {
     this.out.definitions.push(spec);
+    this.defined.set(spec.name, spec);
     this.mapKey(spec.name);
   }
 
@@ -252,10 +267,11 @@ class Assembler {
     const moved = new Map<number, number>();
     const joined: Assembly['sections'] = [];
     let at = 0;
-    for (const name of order) {
+    const pieces = new Map<string, Assembly['sections']>(order.map(name => [name, []]));
+    for (const piece of sections) pieces.get(piece.name)!.push(piece);
+    for (const [name, runs] of pieces) {
       const start = at;
-      for (const piece of sections)
-        if (piece.name === name) for (let slot = piece.start; slot < piece.end; slot++) moved.set(slot, at++);
+      for (const run of runs) for (let slot = run.start; slot < run.end; slot++) moved.set(slot, at++);
       joined.push({ name, start, end: at });
     }
     const place = (slot: number): number => moved.get(slot) ?? slot;
@@ -273,9 +289,8 @@ class Assembler {
   private mapKey(name: string): number {
     let key = this.out.maps.get(name);
     if (key === undefined) {
-      key = 1;
-      const taken = new Set(this.out.maps.values());
-      while (taken.has(key)) key++;
+      while (this.takenKeys.has(this.nextKey)) this.nextKey++;
+      key = this.nextKey++;
       this.out.maps.set(name, key);
     }
     return key;
@@ -366,11 +381,8 @@ class Assembler {
   }
 
   private kfunc(insn: Insn, ref: Reference): void {
-    let id = ref.number;
-    if (id === undefined) {
-      const known = Object.entries(this.out.kfuncs).find(([, name]) => name === ref.name);
-      id = known ? Number(known[0]) : Object.keys(this.out.kfuncs).length + 1;
-    }
+    const id = ref.number ?? this.kfuncIds.get(ref.name) ?? this.kfuncIds.size + 1;
+    this.kfuncIds.set(ref.name, id);
     insn.imm = id;
     if (ref.name) this.out.kfuncs[id] = ref.name;
   }

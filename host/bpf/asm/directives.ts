@@ -4,7 +4,7 @@
 import { decodeInsns, type Insn } from '../insn.js';
 import { mapTypeNumber } from '../map_types.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
-import { type LinePlace, syntaxError, type Token } from './tokens.js';
+import { type LinePlace, syntaxError } from './tokens.js';
 
 /** Directives of GNU as that mean nothing for the bytes of the code. */
 export const IGNORED =
@@ -12,24 +12,29 @@ export const IGNORED =
 
 export const DATA = /^\.(data|bss|rodata)$/;
 
+/** A line that is a directive: its rest need not be made of tokens. A dot also begins local labels (`.Ltmp0:`). */
+export const DIRECTIVE = /^(\s*)\.[A-Za-z_]\w*(?![\w.:])(?!\s*:)/;
+
 /** One slot as a number: what the disassembler writes for an instruction that does not exist. */
-export function rawSlot(token: Token, end: Token | undefined, place: LinePlace): Insn[] {
-  if (token.kind !== 'number' || BigInt(token.text) >= 1n << 64n || end?.kind !== 'end')
-    throw syntaxError(place, token.column, `"${token.text}"`, 'one unsigned 64-bit number');
+export function rawSlot(rest: string, place: LinePlace, column: number): Insn[] {
+  const text = rest.trim();
+  if (!/^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(text) || BigInt(text) >= 1n << 64n)
+    throw syntaxError(place, column, `"${text}"`, 'one unsigned 64-bit number');
   const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(token.text), true);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(text), true);
   return decodeInsns(bytes);
 }
 
-/** `.map NAME TYPE key=4 value=8 max=16 [flags=0] [extra=0] [inner=NAME]`; `defined` are the maps above it. */
+/** The settings of a `.map`; `defined` are the maps above it. */
 export function parseMap(
   rest: string,
-  defined: readonly MapSpec[],
+  defined: ReadonlyMap<string, MapSpec>,
   place: LinePlace,
   column: number,
 ): MapSpec {
   const [name, type, ...settings] = rest.trim().split(/\s+/);
-  const expected = '.map NAME TYPE key=4 value=8 max=16 [flags=0] [extra=0] [inner=NAME]';
+  const expected =
+    '.map NAME TYPE key=4 value=8 max=16 [flags=0] [extra=0] [inner=NAME] [contents=HEX] [frozen]';
   if (!name || !type || mapTypeNumber(type) === undefined)
     throw syntaxError(place, column, `map of type ${type || 'none'}`, expected);
   const spec: MapSpec = {
@@ -43,8 +48,17 @@ export function parseMap(
   for (const setting of settings) {
     const match = /^(key|value|max|flags|extra)=(0x[0-9a-f]{1,8}|\d{1,10})$/.exec(setting);
     const inner = /^inner=(.+)$/.exec(setting);
+    const contents = /^contents=(([0-9a-f]{2})+)$/i.exec(setting);
+    if (contents) {
+      spec.contents = Uint8Array.from(Buffer.from(contents[1], 'hex'));
+      continue;
+    }
+    if (setting === 'frozen') {
+      spec.frozen = true;
+      continue;
+    }
     if (inner) {
-      spec.inner = defined.find(d => d.name === inner[1]);
+      spec.inner = defined.get(inner[1]);
       if (!spec.inner) throw syntaxError(place, column, `inner map ${inner[1]}`, 'a map defined above');
       continue;
     }
@@ -55,5 +69,12 @@ export function parseMap(
     )[match[1] as 'key'];
     spec[field] = value;
   }
+  if (spec.contents && spec.contents.length > spec.valueSize)
+    throw syntaxError(
+      place,
+      column,
+      `contents of ${spec.contents.length} bytes`,
+      `at most ${spec.valueSize}`,
+    );
   return spec;
 }

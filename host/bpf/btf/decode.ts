@@ -7,6 +7,7 @@ import {
   type Composite,
   checkFloat,
   type Enum,
+  enumTable,
   type Int,
   isAnonymous,
   isChar,
@@ -121,8 +122,7 @@ class Decoder {
   private enum(type: Enum, bit: number, bits: number): unknown {
     const raw = this.bits(bit, bits);
     const value = type.signed ? BigInt.asIntN(bits, raw) : raw;
-    const named = type.values.find(v => v.value === value);
-    return named ? named.name : type.size > 4 ? value : Number(value);
+    return enumTable(type).byValue.get(value) ?? (type.size > 4 ? value : Number(value));
   }
 
   private bits(bit: number, count: number): bigint {

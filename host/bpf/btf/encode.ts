@@ -7,6 +7,7 @@ import {
   type Composite,
   checkFloat,
   type Enum,
+  enumTable,
   type Int,
   isAnonymous,
   isChar,
@@ -155,14 +156,14 @@ class Encoder {
 
   private enum(type: Enum, value: unknown, bit: number, bits: number, path: string): void {
     if (typeof value === 'string') {
-      const named = type.values.find(v => v.name === value);
-      if (!named)
+      const named = enumTable(type).byName.get(value);
+      if (named === undefined)
         throw this.fail(
           path,
           show(value),
           `a value of enum ${type.name}: ${type.values.map(v => v.name).join(', ')}`,
         );
-      value = named.value;
+      value = named;
     }
     this.bits(bit, bits, this.integer(value, bits, type.signed, path));
   }

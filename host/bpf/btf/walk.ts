@@ -22,6 +22,22 @@ export const isAnonymous = (btf: Btf, member: { name: string; type: number }): b
   return kind === 'struct' || kind === 'union';
 };
 
+const enumNames = new WeakMap<Enum, { byValue: Map<bigint, string>; byName: Map<string, bigint> }>();
+
+/** Names of an enum both ways; of two names for one value the first counts. */
+export function enumTable(type: Enum): { byValue: Map<bigint, string>; byName: Map<string, bigint> } {
+  let table = enumNames.get(type);
+  if (!table) {
+    table = { byValue: new Map(), byName: new Map() };
+    for (const { name, value } of type.values) {
+      if (!table.byValue.has(value)) table.byValue.set(value, name);
+      if (!table.byName.has(name)) table.byName.set(name, value);
+    }
+    enumNames.set(type, table);
+  }
+  return table;
+}
+
 /**
  * Steps that one value may take. Types with real members stay far below; hostile ones whose members have no size
  * would branch without end.

@@ -32,18 +32,17 @@ export function readBtfMaps(object: BpfObject, nameOfCode: NameOfCode): BtfMaps 
   const at = new Map<number, MapSpec>();
   if (!section || section.size === 0) return { section, at };
   const { btf } = object;
-  const id = btf ? btf.types.findIndex(t => t.kind === 'datasec' && t.name === '.maps') : -1;
-  const datasec = btf?.types[id];
+  const datasec = btf?.types[object.datasecId('.maps')];
   if (!btf || datasec?.kind !== 'datasec')
     throw object.fail('ERR_ELF_MAP', '.maps without BTF', section.offset, 'BTF of the maps: compile with -g');
 
-  const symbols = object.symbolsIn(section);
+  const symbols = new Map(object.symbolsIn(section).map(s => [s.name, s]));
   const tables: { spec: MapSpec; start: number; end: number }[] = [];
   for (const entry of datasec.vars) {
     const variable = typeOf(btf, entry.type);
     if (variable.kind !== 'var')
       throw object.fail('ERR_ELF_MAP', `.maps holds a ${variable.kind}`, section.offset, 'variables');
-    const symbol = symbols.find(s => s.name === variable.name);
+    const symbol = symbols.get(variable.name);
     if (!symbol)
       throw object.fail(
         'ERR_ELF_MAP',
@@ -217,8 +216,12 @@ function initialise(
   maps: ReadonlyMap<number, MapSpec>,
   nameOfCode: NameOfCode,
 ): void {
+  const ordered = [...tables].sort((a, b) => a.start - b.start);
+  let at = 0;
   for (const reloc of object.elf.relocs.get(section.index) ?? []) {
-    const table = tables.find(t => reloc.offset >= t.start && reloc.offset < t.end);
+    // Both are in order of their offset.
+    while (at < ordered.length && ordered[at].end <= reloc.offset) at++;
+    const table = ordered[at]?.start <= reloc.offset ? ordered[at] : undefined;
     if (!table || (reloc.offset - table.start) % POINTER !== 0)
       throw object.fail(
         'ERR_ELF_MAP',

@@ -1,7 +1,7 @@
 /**
  * Global variables: `.rodata* .data* .bss*`, custom data sections and `.kconfig`, each as an array of one entry.
  */
-import type { Btf, BtfType } from '../btf/btf.js';
+import type { BtfType } from '../btf/btf.js';
 import { resolve, sizeOf } from '../btf/types.js';
 import type { MapSpec } from '../spec.js';
 import type { BpfObject } from './object.js';
@@ -51,7 +51,7 @@ export function readDataMaps(object: BpfObject): Map<number, MapSpec> {
       contents,
     };
     if (frozen) spec.frozen = true;
-    const valueId = object.btf ? datasecId(object.btf, section.name) : 0;
+    const valueId = object.datasecId(section.name);
     if (object.btf && valueId) spec.btf = { types: object.btf, keyId: 0, valueId };
     maps.set(section.index, spec);
   }
@@ -64,13 +64,6 @@ function holdsData(object: BpfObject, section: ElfSection): boolean {
   if (dataKind(section.name)) return true;
   // Custom section: only when a variable lies in it.
   return !isMetadata(section.name) && object.symbolsIn(section).some(s => s.type === Stt.OBJECT);
-}
-
-function datasecId(btf: Btf, name: string): number {
-  return Math.max(
-    0,
-    btf.types.findIndex(t => t.kind === 'datasec' && t.name === name),
-  );
 }
 
 /**
@@ -106,7 +99,7 @@ export interface KconfigMap {
  */
 export function readKconfig(object: BpfObject, given: Kconfig): KconfigMap | undefined {
   const { btf } = object;
-  const id = btf ? datasecId(btf, '.kconfig') : 0;
+  const id = object.datasecId('.kconfig');
   const datasec = btf?.types[id];
   if (!btf || datasec?.kind !== 'datasec') return undefined;
   const externs = new Map<string, ElfSymbol>(

@@ -39,9 +39,11 @@ export function readLegacyMaps(object: BpfObject): LegacyMaps {
     const symbols = object.symbolsIn(section).sort((a, b) => a.value - b.value || a.index - b.index);
     const places = new Map<number, MapSpec>();
     at.set(section, places);
-    symbols.forEach((symbol, i) => {
-      if (places.has(symbol.value)) return;
-      const end = symbols.slice(i + 1).find(s => s.value > symbol.value)?.value ?? section.data.length;
+    const starts = [...new Set(symbols.map(s => s.value))];
+    const next = new Map(starts.map((value, i) => [value, starts[i + 1] ?? section.data.length]));
+    for (const symbol of symbols) {
+      if (places.has(symbol.value)) continue;
+      const end = next.get(symbol.value)!;
       const bytes = symbol.size || end - symbol.value;
       if (bytes < DEF_BYTES || symbol.value + bytes > section.data.length)
         throw object.fail(
@@ -53,7 +55,7 @@ export function readLegacyMaps(object: BpfObject): LegacyMaps {
       const map = readDefinition(object, section, symbol.name, symbol.value, bytes);
       found.push(map);
       places.set(symbol.value, map.spec);
-    });
+    }
   }
   tie(found);
   return {
@@ -101,9 +103,15 @@ function readDefinition(
 
 /** inner_id of an outer map names the id of its inner ones; inner_idx says where each sits. */
 function tie(maps: readonly LegacyMap[]): void {
+  const byId = new Map<number, LegacyMap[]>();
+  for (const map of maps) {
+    const same = byId.get(map.id);
+    if (same) same.push(map);
+    else byId.set(map.id, [map]);
+  }
   for (const outer of maps) {
     if (outer.innerId === 0 || !/_of_maps$/.test(outer.spec.type)) continue;
-    const inner = maps.filter(m => m.id === outer.innerId && m !== outer);
+    const inner = (byId.get(outer.innerId) ?? []).filter(m => m !== outer);
     if (inner.length === 0) continue;
     outer.spec.inner = inner[0].spec;
     const values = inner

@@ -13,6 +13,8 @@ import { type ElfReloc, Reloc, SHN_UNDEF, Shf, Stb, Stt } from './reader.js';
 
 /** BPF_COMPLEXITY_LIMIT_INSNS of the kernel: no longer program can be verified. */
 const MAX_SLOTS = 1_000_000;
+/** Slots and records of all programs of a file: subprograms are copied into every program that reaches them. */
+const MAX_TOTAL = 8_000_000;
 /** kfuncs that BTF does not list are numbered from here, above every type id. */
 const UNLISTED_KFUNC = 0x4000_0000;
 
@@ -32,9 +34,22 @@ interface Placed {
   at: number;
 }
 
+/** What the programs of one file may still take. */
+export interface LinkBudget {
+  left: number;
+}
+
+export const linkBudget = (): LinkBudget => ({ left: MAX_TOTAL });
+
 /** @throws EtherloomError ERR_ELF_RELOC, ERR_ELF_CALL, ERR_ELF_EXTERN, ERR_ELF_CORE, ERR_ELF_SIZE */
-export function link(object: BpfObject, functions: Functions, maps: MapTable, entry: ElfFunction): Linked {
-  return new Linker(object, functions, maps).run(entry);
+export function link(
+  object: BpfObject,
+  functions: Functions,
+  maps: MapTable,
+  entry: ElfFunction,
+  budget: LinkBudget,
+): Linked {
+  return new Linker(object, functions, maps, budget).run(entry);
 }
 
 class Linker {
@@ -45,6 +60,7 @@ class Linker {
     private readonly object: BpfObject,
     private readonly functions: Functions,
     private readonly maps: MapTable,
+    private readonly budget: LinkBudget,
   ) {}
 
   run(entry: ElfFunction): Linked {
@@ -75,10 +91,22 @@ class Linker {
         fn.section.offset,
         `${MAX_SLOTS} slots`,
       );
+    this.spend(fn.end - fn.start, fn);
     this.placed.set(fn, placed);
     for (let i = fn.start; i < fn.end; i++) this.out.insns.push({ ...code.insns[i] });
     this.describe(placed);
     return placed;
+  }
+
+  private spend(count: number, fn: ElfFunction): void {
+    this.budget.left -= count;
+    if (this.budget.left < 0)
+      throw this.object.fail(
+        'ERR_ELF_SIZE',
+        `the programs of this file are too long, ${fn.name} included`,
+        fn.section.offset,
+        `${MAX_TOTAL} slots and records in all`,
+      );
   }
 
   /** Moves CO-RE values, func_info and line_info of a function. */
@@ -86,8 +114,9 @@ class Linker {
     const { btf, ext } = this.object;
     const slotOf = (record: { offset: number }): number =>
       at + Math.floor(record.offset / INSN_BYTES) - fn.start;
-    for (const record of within(ext?.core.get(fn.section.name), fn))
-      applyCore(this.object, record, this.out.insns, slotOf(record));
+    const core = within(ext?.core.get(fn.section.name), fn);
+    this.spend(core.length, fn);
+    for (const record of core) applyCore(this.object, record, this.out.insns, slotOf(record));
     const info = within(ext?.funcs.get(fn.section.name), fn).find(f => f.offset === fn.start * INSN_BYTES);
     const type = info && btf?.types[info.typeId];
     this.out.funcs.push({
@@ -96,7 +125,9 @@ class Linker {
       typeId: type?.kind === 'func' && info ? info.typeId : 0,
       linkage: fn.global ? 'global' : 'static',
     });
-    for (const line of within(ext?.lines.get(fn.section.name), fn)) {
+    const lines = within(ext?.lines.get(fn.section.name), fn);
+    this.spend(lines.length, fn);
+    for (const line of lines) {
       const { offset: _, ...rest } = line;
       this.out.lines.push({ insn: slotOf(line), ...rest });
     }

@@ -6,7 +6,7 @@ import { setOwn } from '../bytes.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from '../spec.js';
 import { defaultKconfig, type Kconfig, placeVariables } from './data_maps.js';
 import { type ElfFunction, Functions, INSN_BYTES } from './functions.js';
-import { link } from './link.js';
+import { type LinkBudget, link, linkBudget } from './link.js';
 import { MapTable } from './map_table.js';
 import { BpfObject } from './object.js';
 import { sectionRole, tailSection } from './sections.js';
@@ -37,6 +37,7 @@ export function loadElf(bytes: Uint8Array, file: string, options: LoadOptions = 
     setOwn(maps, spec.name, spec);
   }
   const programs: Record<string, ProgramSpec> = {};
+  const budget = linkBudget();
   for (const entry of functions.sections.flatMap(s => s.functions)) {
     if (!entry.entry) continue;
     if (Object.hasOwn(programs, entry.name))
@@ -46,7 +47,7 @@ export function loadElf(bytes: Uint8Array, file: string, options: LoadOptions = 
         entry.section.offset,
         'names that differ',
       );
-    setOwn(programs, entry.name, makeProgram(object, functions, table, entry, license));
+    setOwn(programs, entry.name, makeProgram(object, functions, table, entry, license, budget));
     tieTailCall(table, entry);
   }
   return { file, license, programs, maps, ...(object.btf ? { btf: object.btf } : {}) };
@@ -58,9 +59,10 @@ function makeProgram(
   table: MapTable,
   entry: ElfFunction,
   license: string,
+  budget: LinkBudget,
 ): ProgramSpec {
   const { type, flags, name: section } = sectionRole(entry.section.name);
-  const linked = link(object, functions, table, entry);
+  const linked = link(object, functions, table, entry, budget);
   const program: ProgramSpec = {
     name: entry.name,
     type,

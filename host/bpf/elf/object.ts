@@ -12,13 +12,19 @@ export class BpfObject {
   readonly btf: ParsedBtf | undefined;
   readonly ext: BtfExt | undefined;
   private readonly bySection = new Map<number, ElfSymbol[]>();
+  private readonly byName = new Map<string, ElfSection>();
+  private readonly datasecs = new Map<string, number>();
 
   private constructor(
     readonly file: string,
     readonly elf: ElfFile,
   ) {
+    for (const section of elf.sections)
+      if (section.type !== Sht.NULL && !this.byName.has(section.name)) this.byName.set(section.name, section);
     const btf = this.section('.BTF');
     this.btf = btf && parseBtf(btf.data.bytes, file, btf.offset);
+    for (const [id, type] of (this.btf?.types ?? []).entries())
+      if (type.kind === 'datasec' && !this.datasecs.has(type.name)) this.datasecs.set(type.name, id);
     const ext = this.section('.BTF.ext');
     this.ext = ext && this.btf && parseBtfExt(ext.data.bytes, this.btf, file, ext.offset);
     for (const symbol of elf.symbols) {
@@ -32,8 +38,14 @@ export class BpfObject {
     return new BpfObject(file, readElf(bytes, file));
   }
 
+  /** The first section of that name. */
   section(name: string): ElfSection | undefined {
-    return this.elf.sections.find(s => s.name === name && s.type !== Sht.NULL);
+    return this.byName.get(name);
+  }
+
+  /** BTF id of the DATASEC of that name, 0 when there is none. */
+  datasecId(name: string): number {
+    return this.datasecs.get(name) ?? 0;
   }
 
   /** Named symbols that lie in a section, sections themselves excluded. */
