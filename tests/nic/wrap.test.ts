@@ -146,6 +146,29 @@ test('a model link, a replay and a sink can be wrapped like any other', async ()
   assert.is((await second.stop()).ledger.free, 512);
 });
 
+test(
+  'a lane that dies behind a wrapper loses no frame',
+  async () => {
+    const host = new HostNic({ name: 'eth0', queues: 2 });
+    const engine = await reflect(trace(host, { filter: () => false }), { inline: false, lanes: 2 });
+    engine.on('crash', () => {});
+    let back = 0;
+    for (let i = 0; i < 60; i++) {
+      for (let k = 0; k < 50; k++) host.send(udpFrame(k, 64, k));
+      if (i === 20) engine.killLane(0);
+      await new Promise(done => setTimeout(done, 2));
+      back += host.receive().length;
+    }
+    await engine.settled();
+    assert.is(engine.crashes.length, 1);
+    assert.ok(back > 1000, `${back} came back`);
+    const { ledger } = await engine.stop();
+    host.receive();
+    assert.is(ledger.lost, 0);
+  },
+  { timeoutMs: 40_000 },
+);
+
 test('faults are drawn from the seed, lost packets free their frames', async () => {
   const run = async (seed: number): Promise<[number, number, string]> => {
     const host = new HostNic({ name: 'eth0' });
