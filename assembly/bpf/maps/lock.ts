@@ -10,6 +10,12 @@ import { copyBytes, head } from "./map";
 const SPINS: u32 = 2000;
 /** Sleep of a waiter, ns. */
 const NAP_NS: i64 = 50_000;
+/**
+ * Naps (2 s and more) after which the holder is taken for dead: a lane killed inside its section. The lock is then
+ * taken over. Every store of a section leaves chains that readers and writers can walk, so at worst one element
+ * stays out of use.
+ */
+const NAPS_DEAD: u32 = 40_000;
 
 /** Bit 1 of a bucket's head word: the bucket is being changed. */
 export const BUCKET_LOCK: u32 = 2;
@@ -19,7 +25,9 @@ export function spinLock(word: usize): void {
   let tries: u32 = 0;
   while (atomic.cmpxchg<u32>(word, 0, 1) != 0) {
     while (atomic.load<u32>(word) != 0) {
-      if (++tries > SPINS) atomic.wait<i32>(word, 1, NAP_NS);
+      if (++tries <= SPINS) continue;
+      if (tries > SPINS + NAPS_DEAD) return;
+      atomic.wait<i32>(word, 1, NAP_NS);
     }
   }
 }
@@ -32,8 +40,13 @@ export function spinLock(word: usize): void {
 /** Waits until bucket word `at` is free and returns it. */
 function awaitBucket(at: usize): u32 {
   let v = atomic.load<u32>(at);
-  for (let tries: u32 = 0; v & BUCKET_LOCK; v = atomic.load<u32>(at))
-    if (++tries > SPINS) atomic.wait<i32>(at, <i32>v, NAP_NS);
+  for (let tries: u32 = 0; v & BUCKET_LOCK; v = atomic.load<u32>(at)) {
+    if (++tries <= SPINS) continue;
+    if (tries > SPINS + NAPS_DEAD) {
+      atomic.cmpxchg<u32>(at, v, v & ~BUCKET_LOCK);
+      tries = SPINS;
+    } else atomic.wait<i32>(at, <i32>v, NAP_NS);
+  }
   return v;
 }
 

@@ -178,8 +178,14 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
     return this.core.exports.map_update_elem(this.addr, this.storage.keyBuf, this.storage.valueBuf, flags);
   }
 
+  /** Copies a value out: under its bpf_spin_lock if it has one, whose word then reads as 0. */
   protected copyOut(at: number): Uint8Array {
-    return loadBytes(this.arena, at, this.spec.valueSize);
+    const lock = this.header.valueLock;
+    if (!lock) return loadBytes(this.arena, at, this.spec.valueSize);
+    this.core.exports.spin_lock(at + lock - 1);
+    const bytes = this.arena.u8.slice(at, at + this.spec.valueSize);
+    this.core.exports.spin_unlock(at + lock - 1);
+    return bytes.fill(0, lock - 1, lock + 3);
   }
 
   /** Copies a value; again when its element was recycled under the copy. */

@@ -226,3 +226,13 @@ test('lpm_trie: what stays is found while nodes beside it come and go', async ()
   for (let n = h.state1; n; n = b.arena.dv.getUint32(n + 132, true)) nodes++;
   assert.is(nodes, h.state3, 'every node is free again');
 });
+
+test('a lock whose holder died is taken over', () => {
+  const b = bench({ lanes: 1 });
+  const m = make(b, 'hash', 4, 16, 1);
+  const { aux0, aux1 } = new MapHeaderView(b.arena.dv, m.addr);
+  for (let bucket = 0; bucket <= aux1; bucket++) b.arena.u32[(aux0 >>> 2) + bucket] |= 2;
+  m.set(key(1), value(1));
+  assert.equal(m.get(key(1)), value(1));
+  assert.is(m.size, 1);
+});
