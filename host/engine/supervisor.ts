@@ -110,6 +110,8 @@ export class Supervisor extends EventEmitter {
       idleTimeout: Number.POSITIVE_INFINITY,
       // Lanes hold ports: an idle thread's event loop must stay normal between two tasks.
       atomics: 'disabled',
+      // A lane's only garbage is its clock readings: collect them early instead of letting the heap grow to 32 MiB.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
     await Promise.all(Array.from({ length: n }, (_, i) => this.#launch(i, 0)));
     this.#watch = setInterval(() => this.#checkBeats(), Math.max(20, this.options.hangMs / 4));
