@@ -2,7 +2,7 @@
  * Arithmetic: moves, scalar operations, and what may be done to pointers
  * (kernel: check_alu_op, adjust_reg_min_max_vals, adjust_ptr_min_max_vals).
  */
-import { Alu, Class, classOf, type Insn, SRC_X } from '../insn.js';
+import { Alu, Class, classOf, type Insn, Jmp, SRC_X } from '../insn.js';
 import { markPrecise } from './precision.js';
 import {
   constReg,
@@ -21,6 +21,7 @@ import {
 } from './regs.js';
 import { constant, isConst, S64_MIN, type Scalar, UNKNOWN } from './scalar.js';
 import { aluScalar, endScalar, signExtend, zext32 } from './scalar_alu.js';
+import { refine } from './scalar_jump.js';
 import { asSigned, LOW32 } from './tnum.js';
 import type { Walk } from './walk.js';
 
@@ -190,6 +191,7 @@ export function walkAlu(v: Walk, insn: Insn): void {
     return;
   }
   const by = src ? src.s : constant(wide ? BigInt(insn.imm) : BigInt(insn.imm >>> 0));
+  if ((op === Alu.AND || op === Alu.OR) && isConst(by)) return maskSign(v, insn, wide, dst, by);
   const s = aluScalar(op, wide, dst.s, by);
   // r1 = r2; r1 += 4: a bound of one is a bound of the other.
   const links = wide && (op === Alu.ADD || op === Alu.SUB) && dst.id !== 0 && !(dst.flags & Flag.ADD_CONST);
@@ -197,4 +199,27 @@ export function walkAlu(v: Walk, insn: Insn): void {
   if (delta !== undefined && delta === BigInt.asIntN(32, delta))
     regs[insn.dst] = new Reg(Kind.SCALAR, s, Number(delta), dst.id, Flag.ADD_CONST, 0, undefined, 0, 0);
   else regs[insn.dst] = scalarReg(s);
+}
+
+/**
+ * A value that is 0 or −1 (a sign, made by an arithmetic shift) and is masked: two paths, each with a constant
+ * (kernel: maybe_fork_scalars).
+ */
+function maskSign(v: Walk, insn: Insn, wide: boolean, dst: Reg, by: Scalar): void {
+  const op = insn.op & 0xf0;
+  const { smin, smax, s32min, s32max } = dst.s;
+  const is64 = smin === -1n && smax === 0n;
+  if (is64 || (s32min === -1 && s32max === 0)) {
+    const zero = refine(Jmp.JEQ, is64, dst.s, constant(0n), true);
+    const ones = refine(Jmp.JEQ, is64, dst.s, constant(-1n), true);
+    if (zero && ones) {
+      const other = v.cur.clone();
+      other.hist = v.step.prev;
+      other.regs[insn.dst] = scalarReg(zero[0]);
+      v.push(other, v.pc);
+      v.setScalar(insn.dst, aluScalar(op, wide, ones[0], by));
+      return;
+    }
+  }
+  v.setScalar(insn.dst, aluScalar(op, wide, dst.s, by));
 }

@@ -176,16 +176,26 @@ function walkEdges(insns: readonly Insn[], points: Uint8Array, fail: Fail): Uint
   return seen;
 }
 
+/** Functions that each function calls, or whose address it takes. */
+export function callsOf(insns: readonly Insn[], cfg: Cfg): { at: number; to: number }[][] {
+  return cfg.subprogs.map(sub => {
+    const calls: { at: number; to: number }[] = [];
+    for (let at = sub.start; at < sub.end; at++) {
+      if (cfg.points[at] & Point.SECOND || !(isLocalCall(insns[at]) || isFuncAddress(insns[at]))) continue;
+      calls.push({ at, to: cfg.owner[at + 1 + insns[at].imm] });
+    }
+    return calls;
+  });
+}
+
 /** A function moves packets when one that it calls does. */
 function spreadEffects(insns: readonly Insn[], cfg: Cfg): void {
+  const calls = callsOf(insns, cfg).map(list => [...new Set(list.map(c => c.to))]);
   for (let changed = true; changed; ) {
     changed = false;
     for (const sub of cfg.subprogs) {
-      for (let at = sub.start; at < sub.end && !sub.changesPacket; at++) {
-        if (cfg.points[at] & Point.SECOND || !(isLocalCall(insns[at]) || isFuncAddress(insns[at]))) continue;
-        const callee = cfg.subprogs[cfg.owner[at + 1 + insns[at].imm]];
-        if (callee.changesPacket) changed = sub.changesPacket = true;
-      }
+      if (sub.changesPacket || !calls[sub.index].some(to => cfg.subprogs[to].changesPacket)) continue;
+      changed = sub.changesPacket = true;
     }
   }
 }

@@ -72,31 +72,51 @@ function callArgs(insn: Insn): number {
   return reads;
 }
 
+/** Where control may go from `at` inside its function. */
+function nextOf(insn: Insn, at: number): [number, number] {
+  if (insn.op === OP_EXIT) return [-1, -1];
+  if (insn.op === OP_JA || insn.op === OP_JA32) return [jumpTarget(insn, at), -1];
+  return [insn.op === OP_LDDW ? at + 2 : at + 1, isConditional(insn) ? jumpTarget(insn, at) : -1];
+}
+
 /** Bit sets of registers live before each slot. */
 export function liveRegisters(insns: readonly Insn[], cfg: Cfg): Uint16Array {
-  const live = new Uint16Array(insns.length);
-  const uses = insns.map((insn, at) => (cfg.points[at] & Point.SECOND ? 0 : usesOf(insn)));
-  for (const sub of cfg.subprogs) {
-    for (let changed = true; changed; ) {
-      changed = false;
-      for (let at = sub.end - 1; at >= sub.start; at--) {
-        if (cfg.points[at] & Point.SECOND) continue;
-        const insn = insns[at];
-        let after = 0;
-        if (insn.op === OP_EXIT) after = 0;
-        else if (insn.op === OP_JA || insn.op === OP_JA32) after = live[jumpTarget(insn, at)];
-        else {
-          const next = insn.op === OP_LDDW ? at + 2 : at + 1;
-          after = next < insns.length ? live[next] : 0;
-          if (isConditional(insn)) after |= live[jumpTarget(insn, at)];
-        }
-        const before = (after & ~(uses[at] >>> 16)) | (uses[at] & 0xffff);
-        if (before !== live[at]) {
-          live[at] = before;
-          changed = true;
-        }
-      }
-    }
+  const count = insns.length;
+  const live = new Uint16Array(count);
+  const uses = Uint32Array.from(insns, (insn, at) => (cfg.points[at] & Point.SECOND ? 0 : usesOf(insn)));
+  // Jumps that lead to a slot, as linked lists: a slot's change asks its predecessors again, and only those.
+  const head = new Int32Array(count).fill(-1);
+  const link = new Int32Array(count).fill(-1);
+  for (let at = 0; at < count; at++) {
+    if (cfg.points[at] & Point.SECOND) continue;
+    const insn = insns[at];
+    if (!isConditional(insn) && insn.op !== OP_JA && insn.op !== OP_JA32) continue;
+    const to = jumpTarget(insn, at);
+    link[at] = head[to];
+    head[to] = at;
+  }
+  const todo: number[] = [];
+  const waiting = new Uint8Array(count);
+  for (let at = 0; at < count; at++) {
+    if (cfg.points[at] & Point.SECOND) continue;
+    todo.push(at);
+    waiting[at] = 1;
+  }
+  for (let at = todo.pop(); at !== undefined; at = todo.pop()) {
+    waiting[at] = 0;
+    const insn = insns[at];
+    const [next, other] = nextOf(insn, at);
+    const after = (next >= 0 && next < count ? live[next] : 0) | (other >= 0 ? live[other] : 0);
+    const before = (after & ~(uses[at] >>> 16)) | (uses[at] & 0xffff);
+    if (before === live[at]) continue;
+    live[at] = before;
+    const ask = (from: number): void => {
+      if (from < 0 || waiting[from]) return;
+      waiting[from] = 1;
+      todo.push(from);
+    };
+    ask(cfg.points[at - 1] & Point.SECOND ? at - 2 : at - 1);
+    for (let from = head[at]; from >= 0; from = link[from]) ask(from);
   }
   return live;
 }

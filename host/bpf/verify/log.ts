@@ -98,12 +98,13 @@ export function printState(state: State): string {
     .join('\n    ');
 }
 
-const MAX_LINES = 200_000;
+const MAX_CHARS = 32 << 20;
 
 /** The walk as text. Level 1: the path to the rejection; level 2: every path. */
 export class WalkLog {
   readonly #lines: string[] = [];
   #lost = 0;
+  #chars = 0;
 
   constructor(readonly level: 1 | 2) {}
 
@@ -112,13 +113,15 @@ export class WalkLog {
   }
 
   add(line: string): void {
-    if (this.#lines.length < MAX_LINES) this.#lines.push(line);
+    this.#chars += line.length;
+    if (this.#chars < MAX_CHARS) this.#lines.push(line);
     else this.#lost++;
   }
 
   /** Level 1: forgets the path that ended well. */
   rewind(length: number): void {
-    if (this.level === 1) this.#lines.length = Math.min(length, this.#lines.length);
+    if (this.level !== 1) return;
+    while (this.#lines.length > length) this.#chars -= this.#lines.pop()!.length;
   }
 
   text(): string {

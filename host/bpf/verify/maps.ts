@@ -53,12 +53,15 @@ const SPECIAL: ReadonlySet<string> = new Set([
 const ALWAYS_READ_ONLY: ReadonlySet<MapTypeName> = new Set(['devmap', 'devmap_hash', 'xskmap']);
 const MAX_DEPTH = 8;
 const MAX_FIELDS = 32;
+/** Members looked at: BTF may come from anybody. */
+const MAX_VISITS = 20_000;
 
 /** Special members of type `id`, with offsets from the start of the outermost value. */
 export function specialFields(btf: Btf, id: number): SpecialField[] {
   const found: SpecialField[] = [];
+  let visits = 0;
   const walk = (typeId: number, off: number, depth: number): void => {
-    if (depth > MAX_DEPTH || found.length >= MAX_FIELDS) return;
+    if (depth > MAX_DEPTH || found.length >= MAX_FIELDS || ++visits > MAX_VISITS) return;
     const at = resolveId(btf, typeId);
     const type = btf.types[at];
     if (type.kind === 'struct' && SPECIAL.has(type.name)) {

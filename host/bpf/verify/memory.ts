@@ -342,6 +342,8 @@ export function walkWide(v: Walk, insn: Insn): void {
     case Pseudo.MAP_VALUE: {
       const map = v.maps.get(insn.imm);
       if (!map) return v.fail('map-reference', `there is no map ${insn.imm}`);
+      if (map.lockOff >= 0 && v.type === 'socket_filter')
+        v.fail('spin-lock', `socket filters cannot use ${map.name}, whose values have a spin lock`);
       if (insn.src === Pseudo.MAP_FD) {
         if (high !== 0) v.fail('reserved-field', 'a reserved field is not zero');
         regs[insn.dst] = pointer(Kind.MAP_PTR, { map });

@@ -264,6 +264,7 @@ function walkBack(v: Walk, bt: Backtrack, start: State, from: Step | undefined, 
       if (bt.empty) return changed;
     }
     if (!step) break;
+    v.spend(1);
     if (!undo(v, bt, step, after)) {
       markAll(start);
       return true;

@@ -26,6 +26,11 @@ class IdMap {
   readonly #cur: number[] = [];
   #temporary = -1;
 
+  /** Comparisons that the ids of one state took, about. */
+  get cost(): number {
+    return this.#old.length * this.#old.length;
+  }
+
   reset(): void {
     this.#old.length = this.#cur.length = 0;
     this.#temporary = -1;
@@ -120,6 +125,7 @@ function frameSafe(old: Frame, cur: Frame, live: number, match: number): boolean
 function statesEqual(v: Walk, old: State, cur: State, match: number): boolean {
   if (old.frames.length !== cur.frames.length || old.refs.length !== cur.refs.length) return false;
   ids.reset();
+  v.spend(old.frames.length * 16);
   if ((old.lock === undefined) !== (cur.lock === undefined)) return false;
   if (old.lock && cur.lock && (old.lock.map !== cur.lock.map || !ids.check(old.lock.id, cur.lock.id)))
     return false;
@@ -128,6 +134,7 @@ function statesEqual(v: Walk, old: State, cur: State, match: number): boolean {
   for (let f = top; f >= 0; f--) {
     const at = f === top ? old.insn : old.frames[f + 1].callsite;
     if (!frameSafe(old.frames[f], cur.frames[f], v.live[at], match)) return false;
+    v.spend(ids.cost);
   }
   return true;
 }
@@ -162,6 +169,7 @@ function keep(v: Walk, list: State[]): void {
   dropSingleIds(cur);
   const kept = cur.clone();
   kept.insn = v.pc;
+  v.hold(kept);
   list.push(kept);
   cur.parent = kept;
   for (let f = 0; f < cur.frames.length; f++) {

@@ -4,7 +4,7 @@
  */
 
 import type { Insn } from '../insn.js';
-import { type Cfg, type Fail, isFuncAddress, isLocalCall, Point } from './cfg.js';
+import { type Cfg, callsOf, type Fail } from './cfg.js';
 import { MAX_FRAMES } from './subprogs.js';
 
 const MAX_STACK = 512;
@@ -13,14 +13,7 @@ const TAIL_CALL_STACK = 256;
 const roundUp = (bytes: number): number => Math.ceil(bytes / 16) * 16;
 
 export function checkStackDepth(insns: readonly Insn[], cfg: Cfg, fail: Fail): void {
-  const calls = cfg.subprogs.map(sub => {
-    const out: { at: number; to: number }[] = [];
-    for (let at = sub.start; at < sub.end; at++) {
-      if (cfg.points[at] & Point.SECOND || !(isLocalCall(insns[at]) || isFuncAddress(insns[at]))) continue;
-      out.push({ at, to: cfg.owner[at + 1 + insns[at].imm] });
-    }
-    return out;
-  });
+  const calls = callsOf(insns, cfg);
   // Deepest stack and longest chain from each function down, by depth-first search that remembers.
   const state = new Uint8Array(cfg.subprogs.length);
   const below = cfg.subprogs.map(() => ({ bytes: 0, frames: 0 }));

@@ -36,6 +36,10 @@ export interface Limits {
 
 /** BPF_COMPLEXITY_LIMIT_JMP_SEQ. */
 export const MAX_PENDING = 8192;
+/** Comparisons and steps back, in all: some ten seconds. Real programs need a hundredth. */
+const MAX_WORK = 1_000_000_000;
+/** Registers and slots held by checkpoints, in all: some 400 MB. */
+const MAX_CELLS = 40_000_000;
 
 export class Walk {
   readonly insns: readonly Insn[];
@@ -45,6 +49,8 @@ export class Walk {
   pc = 0;
   next = 0;
   #ids = 0;
+  #work = 0;
+  #cells = 0;
   processed = 0;
   jumps = 0;
   /** Counters at the last checkpoint. */
@@ -84,6 +90,18 @@ export class Walk {
     this.explored = new Array(spec.insns.length);
     this.visits = new Uint32Array(spec.insns.length);
     this.accessKind = new Uint8Array(spec.insns.length);
+  }
+
+  /** Counts work beyond instructions, so that no program can make it endless. */
+  spend(work: number): void {
+    this.#work += work;
+    if (this.#work > MAX_WORK) this.fail('state-limit', 'comparing states takes too long');
+  }
+
+  /** Counts memory that checkpoints hold. */
+  hold(state: State): void {
+    for (const frame of state.frames) this.#cells += 24 + frame.stack.length;
+    if (this.#cells > MAX_CELLS) this.fail('state-limit', 'the states of all paths take too much memory');
   }
 
   newId(): number {
