@@ -46,18 +46,24 @@ export function describeScalar(s: Scalar): string {
   return parts.join(' ') || 'unknown';
 }
 
-/** `packet+14, range 34`, `map_value flows+8, size 16`, `scalar 0..255`. */
-export function describe(r: Reg): string {
-  if (r.kind === Kind.NONE) return 'uninitialised';
-  if (r.kind === Kind.SCALAR) return `scalar ${describeScalar(r.s)}`;
-  const parts: string[] = [];
+/** `packet+14`, `map_value flows+8+(0..63)`: what a pointer points to, without what is known about it. */
+export function describePlace(r: Reg): string {
   let name = kindNames[r.kind];
   if (r.kind === Kind.STACK && r.size > 0) name = `fp[${r.size}]`;
   if (r.kind === Kind.FUNC) name = `function ${r.size}`;
   if (r.map) name += ` ${r.map.name}`;
   if (r.kind === Kind.PACKET_END || r.kind === Kind.FUNC || r.kind === Kind.MAP_PTR) return name;
   name += r.off < 0 ? `${r.off}` : `+${r.off}`;
-  if (r.s !== ZERO_S) name += `+(${describeScalar(r.s)})`;
+  return r.s === ZERO_S ? name : `${name}+(${describeScalar(r.s)})`;
+}
+
+/** `packet+14, range 34`, `map_value flows+8, size 16`, `scalar 0..255`. */
+export function describe(r: Reg): string {
+  if (r.kind === Kind.NONE) return 'uninitialised';
+  if (r.kind === Kind.SCALAR) return `scalar ${describeScalar(r.s)}`;
+  const parts: string[] = [];
+  const name = describePlace(r);
+  if (r.kind === Kind.PACKET_END || r.kind === Kind.FUNC || r.kind === Kind.MAP_PTR) return name;
   if (r.kind === Kind.PACKET || r.kind === Kind.PACKET_META) {
     if (r.size === AT_PACKET_END) parts.push('at or after the end');
     else if (r.size === BEYOND_PACKET_END) parts.push('after the end');

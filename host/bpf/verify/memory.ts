@@ -4,6 +4,7 @@
 import { Atomic, Class, classOf, type Insn, Mode, OP_LDDW, Pseudo, sizeBytes } from '../insn.js';
 import { MAX_OFF } from './alu.js';
 import { ctxAccess, hasLegacyLoads, hasPacketPointers, sockAccess } from './ctx_access.js';
+import { describePlace } from './log.js';
 import type { MapInfo } from './maps.js';
 import {
   constReg,
@@ -49,10 +50,11 @@ export function checkRegion(
     from >= 0n && (size > 0 || zeroAllowed) && from + BigInt(size) <= BigInt(total);
   const sum = at + r.s.smin;
   if (r.s.smin < 0n && (r.s.smin === S64_MIN || sum !== BigInt.asIntN(32, sum) || sum < 0n))
-    v.fail(rule, `${v.name(n)}: its offset may be negative`);
-  if (!ok(sum)) v.fail(rule, `${v.name(n)} with ${total} bytes, ${REACHES(r, off, size)}`);
-  if (r.s.umax >= MAX_OFF) v.fail(rule, `${v.name(n)}: its offset has no upper bound`);
-  if (!ok(at + r.s.umax)) v.fail(rule, `${v.name(n)} with ${total} bytes, ${REACHES(r, off, size)}`);
+    v.fail(rule, `r${n} is ${describePlace(r)}: its offset may be negative`);
+  if (!ok(sum)) v.fail(rule, `r${n} is ${describePlace(r)} with ${total} bytes, ${REACHES(r, off, size)}`);
+  if (r.s.umax >= MAX_OFF) v.fail(rule, `r${n} is ${describePlace(r)}: its offset has no upper bound`);
+  if (!ok(at + r.s.umax))
+    v.fail(rule, `r${n} is ${describePlace(r)} with ${total} bytes, ${REACHES(r, off, size)}`);
 }
 
 /** kernel: check_packet_access. */
@@ -64,7 +66,7 @@ export function checkPacket(
   size: number,
   zeroAllowed = false,
 ): void {
-  if (r.s.smin < 0n) v.fail('packet-bounds', `${v.name(n)}: its offset may be negative`);
+  if (r.s.smin < 0n) v.fail('packet-bounds', `r${n} is ${describePlace(r)}: its offset may be negative`);
   const at = r.off + off;
   const proven = Math.max(r.size, 0);
   if (r.size < 0 || at < 0 || at + size > proven || (size === 0 && !zeroAllowed))

@@ -29,8 +29,7 @@ let made = 0;
 export class Scalar {
   /** Serial number, for memo.ts. */
   readonly id = ++made;
-  /** The register that holds it, made when first asked for (regs.ts). */
-  reg: unknown;
+  #reg: unknown;
 
   constructor(
     /** Known bits. */
@@ -46,6 +45,15 @@ export class Scalar {
     readonly s32min: number,
     readonly s32max: number,
   ) {}
+
+  /** The register that holds it, made when first asked for (regs.ts). */
+  get reg(): unknown {
+    return this.#reg;
+  }
+
+  set reg(reg: unknown) {
+    this.#reg = reg;
+  }
 }
 
 /** A scalar being worked out. Fields as in Scalar; `settle` makes it consistent and immutable. */
