@@ -175,6 +175,8 @@ test('types and maps print as the C that would make them', () => {
   assert.match(text, /u32 state : 3; \/\* 16\.5 \*\//);
   assert.match(text, /__uint\(type, BPF_MAP_TYPE_HASH\);\n\t__type\(key, struct flow_key\);/);
   assert.match(text, /__array\(values, struct \{/);
+  const globals = loadElf(readFileSync(join(FIXTURES, 'globals.bpf.o')), 'globals.bpf.o');
+  assert.match(formatMaps(globals), /const volatile struct \{ u16 port; u8 mac\[6\]; \} config; \/\* 4 \*\//);
   const flows = summarizeMaps(collection).find(m => m.name === 'flows')!;
   assert.equal([flows.key, flows.value, flows.usedBy], ['struct flow_key', 'struct flow', ['first']]);
 });

@@ -6,6 +6,8 @@ import type { Btf, BtfType } from './btf.js';
 import { nameOf, typeOf } from './types.js';
 
 const MAX_DEPTH = 16;
+/** Members of a nameless type that are written out inside a declaration. */
+const MAX_INLINE = 16;
 /** Longest text of one type; hostile BTF could ask for any length. */
 const MAX_STEPS = 10_000;
 
@@ -60,13 +62,28 @@ class Declarator {
       case 'union':
       case 'enum':
       case 'fwd':
-        return `${keyword(type)} ${nameOf(type) || '{…}'} ${name}`;
+        return `${keyword(type)} ${nameOf(type) || this.members(type, next)} ${name}`;
       case 'func':
       case 'var':
         return this.declare(type.type, name || type.name, next);
       default:
         return `${nameOf(type)} ${name}`;
     }
+  }
+
+  /** A type without a name is its members. */
+  private members(type: BtfType, depth: number): string {
+    if (type.kind === 'enum')
+      return `{ ${type.values
+        .slice(0, MAX_INLINE)
+        .map(v => v.name)
+        .join(', ')}${type.values.length > MAX_INLINE ? ', …' : ''} }`;
+    if ((type.kind !== 'struct' && type.kind !== 'union') || type.members.length > MAX_INLINE) return '{ … }';
+    const members = type.members.map(m => {
+      const field = m.bitSize ? ` : ${m.bitSize}` : '';
+      return `${this.declare(m.type, m.name, depth).trimEnd()}${field}; `;
+    });
+    return `{ ${members.join('')}}`;
   }
 }
 
