@@ -62,6 +62,8 @@ const ldx = (size: number, dst: number, src: number, off: number) =>
 
 /** `r6 = ctx; if (data + n <= data_end) memcpy(data, packet, n); r1 = ctx`. */
 function restorer(type: ProgramSpec['type'], packet: Uint8Array): Insn[] {
+  // Socket filters can write no packet, so theirs is as it was.
+  if (type === 'socket_filter') return [];
   const bytes = Math.min(RESTORED, packet.length) & ~7;
   const words = new DataView(packet.buffer, packet.byteOffset);
   const [data, end] = type === 'xdp' ? [0, 4] : [76, 80];
