@@ -61,11 +61,15 @@ function signed(value: i64): void {
   number(value < 0 ? <u64>(0 - value) : <u64>value, 10, false, sign);
 }
 
+/** Longest %s: MAX_BPRINTF_BUF of the kernel with its NUL. */
+const TEXT_MAX: u64 = 511;
+
 /** A NUL-terminated string in the arena; what lies outside is no string. */
 function text(from: u64): void {
-  const limit: u64 = <u64>memory.size() << 16;
+  const size: u64 = <u64>memory.size() << 16;
+  const limit = min<u64>(size, from + TEXT_MAX);
   let n: u32 = 0;
-  if (from < limit) while (from + n < limit && load<u8>(<usize>from + n)) n++;
+  if (from < size) while (from + n < limit && load<u8>(<usize>from + n)) n++;
   if (!left) pad(width - <i32>n, 32);
   for (let i: u32 = 0; i < n; i++) put(load<u8>(<usize>from + i));
   if (left) pad(width - <i32>n, 32);
