@@ -1,5 +1,6 @@
+import { createMap } from '../../host/bpf/maps/index.js';
 import { Engine } from '../../host/engine/engine.js';
-import { DropReason, MapHeaderLayout, MapType, XdpContextLayout } from '../../host/layout/layout.gen.js';
+import { DropReason, XdpContextLayout } from '../../host/layout/layout.gen.js';
 import { HostNic, ReplayNic } from '../../host/nic/index.js';
 import { handMade, numberOf, udpFrame, verdict } from '../support/programs.js';
 import { assert, suite } from '../support/suite.js';
@@ -9,7 +10,7 @@ const { data, dataEnd } = XdpContextLayout;
 
 async function oneLane(program: ReturnType<typeof verdict> | undefined, more: object = {}) {
   const nics = [new HostNic({ name: 'a' }), new HostNic({ name: 'b' })];
-  const engine = await Engine.create({ nics, inline: true, frames: 512, mapBytes: 1 << 16, ...more });
+  const engine = await Engine.create({ nics, inline: true, frames: 512, mapBytes: 1 << 18, ...more });
   if (program) engine.attach(await engine.load(program), 'a');
   await engine.start();
   return { engine, a: nics[0], b: nics[1] };
@@ -128,25 +129,22 @@ test('the descriptor follows adjust_head, adjust_tail and adjust_meta', async ()
   await engine.stop();
 });
 
-/** A devmap as the kernel lays it out: {u32 ifindex, u32 prog} per entry, prog a table slot. */
-function devmap(engine: Engine, entries: [ifindex: number, slot: number][]): number {
-  const { arena } = engine;
-  const at = arena.maps.alloc(MapHeaderLayout.size + entries.length * 8);
-  const dataAt = at + MapHeaderLayout.size;
-  const set = (field: keyof typeof MapHeaderLayout, v: number): void => {
-    arena.u32[(at + MapHeaderLayout[field]) >> 2] = v;
-  };
-  set('type', MapType.DEVMAP);
-  set('keySize', 4);
-  set('valueSize', 8);
-  set('maxEntries', entries.length);
-  set('dataAt', dataAt);
-  set('stride', 8);
-  for (const [i, [ifindex, slot]] of entries.entries()) {
-    arena.u32[(dataAt >> 2) + i * 2] = ifindex;
-    arena.u32[(dataAt >> 2) + i * 2 + 1] = slot;
-  }
-  return at;
+/** A devmap or devmap_hash with these entries; a slot of 0 is no egress program. Returns its address. */
+function devmap(
+  engine: Engine,
+  type: 'devmap' | 'devmap_hash',
+  entries: [ifindex: number, slot: number][],
+): number {
+  const map = createMap(engine.arena, engine.core, {
+    name: type,
+    type,
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 8,
+    flags: 0,
+  });
+  for (const [i, [ifindex, program]] of entries.entries()) map.set(i * 2, { ifindex, program });
+  return map.addr;
 }
 
 /** Returns XDP_REDIRECT after setting the redirect globals through the core's test entry. */
@@ -196,37 +194,41 @@ test('a redirect set by one packet is not seen by the next', async () => {
 });
 
 test('a devmap broadcast clones to every entry, runs its egress program, and can leave out the ingress port', async () => {
-  const { engine, a, b } = await oneLane(undefined);
-  const mark = await engine.load(
-    handMade(`(i32.store8 (i32.load (local.get 0)) (i32.load offset=20 (local.get 0))) i64.const 2`),
-  );
-  const refuse = await engine.load(verdict(1));
-  const all = devmap(engine, [
-    [1, mark.run],
-    [0, 0],
-    [2, mark.run],
-    [77, 0],
-  ]);
-  engine.attach(await engine.load(redirect(4, 0, 0, all)), 'a');
-  feed(engine, a, 5);
-  assert.equal(
-    a.receive().map(p => [p.data[0], numberOf(p.data)]),
-    [0, 1, 2, 3, 4].map(i => [1, i]),
-  );
-  assert.equal(
-    b.receive().map(p => [p.data[0], numberOf(p.data)]),
-    [0, 1, 2, 3, 4].map(i => [2, i]),
-  );
-  assert.is(engine.counters()[0].clones, 5);
-  const others = devmap(engine, [
-    [1, 0],
-    [2, refuse.run],
-  ]);
-  engine.attach(await engine.load(redirect(4, 0, 0, others, 16)), 'a');
-  feed(engine, a, 3);
-  assert.equal([a.receive().length, b.receive().length], [0, 0]);
-  assert.is(engine.counters()[0].drops.EGRESS_PROGRAM, 3);
-  assert.is((await engine.stop()).ledger.free, 512);
+  for (const type of ['devmap', 'devmap_hash'] as const) {
+    const { engine, a, b } = await oneLane(undefined);
+    const mark = await engine.load(
+      handMade(`(i32.store8 (i32.load (local.get 0)) (i32.load offset=20 (local.get 0))) i64.const 2`),
+    );
+    const refuse = await engine.load(verdict(1));
+    const all = devmap(engine, type, [
+      [1, mark.run],
+      [2, mark.run],
+      [77, 0],
+    ]);
+    engine.attach(await engine.load(redirect(4, 0, 0, all)), 'a');
+    feed(engine, a, 5);
+    const marked = (nic: HostNic) => nic.receive().map(p => [p.data[0], numberOf(p.data)]);
+    assert.equal(
+      marked(a),
+      [0, 1, 2, 3, 4].map(i => [1, i]),
+      type,
+    );
+    assert.equal(
+      marked(b),
+      [0, 1, 2, 3, 4].map(i => [2, i]),
+      type,
+    );
+    assert.is(engine.counters()[0].clones, 5);
+    const others = devmap(engine, type, [
+      [1, 0],
+      [2, refuse.run],
+    ]);
+    engine.attach(await engine.load(redirect(4, 0, 0, others, 16)), 'a');
+    feed(engine, a, 3);
+    assert.equal([a.receive().length, b.receive().length], [0, 0]);
+    assert.is(engine.counters()[0].drops.EGRESS_PROGRAM, 3);
+    assert.is((await engine.stop()).ledger.free, 512);
+  }
 });
 
 test('a broadcast without a free frame sends the original and counts the clones it could not make', async () => {
@@ -237,7 +239,7 @@ test('a broadcast without a free frame sends the original and counts the clones 
         4,
         0,
         0,
-        devmap(engine, [
+        devmap(engine, 'devmap', [
           [1, 0],
           [2, 0],
         ]),
