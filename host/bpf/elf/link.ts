@@ -14,7 +14,7 @@ import { type ElfReloc, Reloc, SHN_UNDEF, Shf, Stb, Stt } from './reader.js';
 /** BPF_COMPLEXITY_LIMIT_INSNS of the kernel: no longer program can be verified. */
 const MAX_SLOTS = 1_000_000;
 /** Slots and records of all programs of a file: subprograms are copied into every program that reaches them. */
-const MAX_TOTAL = 8_000_000;
+const MAX_TOTAL = 2_000_000;
 /** kfuncs that BTF does not list are numbered from here, above every type id. */
 const UNLISTED_KFUNC = 0x4000_0000;
 
