@@ -19,12 +19,10 @@ import type { Bench } from './harness/bench.js';
 
 const VALUE = 16;
 /**
- * Runs per sample: some hundred µs, short enough to fall between two preemptions on a busy machine. The kernel's own
- * timer stops while it is off the CPU (bpf_test_timer_continue), so the best sample is what compares.
+ * Runs a round; the least mean of some rounds is taken, on both sides. Time is CPU time: the kernel's timer stops while
+ * it is off the CPU (bpf_test_timer_continue), so ours must, too, or a busy machine would count against us alone.
  */
-const BATCH = 1 << 13;
-const SECONDS = 0.4;
-const KERNEL_RUNS = 200_000;
+const RUNS = 200_000;
 const PACKET = new Uint8Array(64);
 
 interface Case {
@@ -172,17 +170,14 @@ class Ours {
   }
 }
 
-/**
- * Least mean of some rounds, ns a run, the kernel's loop included. Rounds are long: a short one would pay for the
- * caches that the way into the kernel and back left cold.
- */
+/** ns a run, the kernel's loop included. */
 function kernelNs(spec: ProgramSpec, maps: ReadonlyMap<MapSpec, KernelMap>, rounds: number): number {
   const load = KernelProgram.load(spec, { maps, log: 'none' });
   if (!load.accepted) throw new Error(`the kernel refuses the bench program: ${load.reason}`);
   try {
     let best = Number.POSITIVE_INFINITY;
     for (let i = 0; i < rounds; i++) {
-      const run = load.program.testRun({ data: PACKET, repeat: KERNEL_RUNS });
+      const run = load.program.testRun({ data: PACKET, repeat: RUNS });
       if (run.retval !== 1) throw new Error('the kernel found no element');
       best = Math.min(best, run.durationNs);
     }
@@ -246,24 +241,19 @@ function measure(bench: Bench, c: Case): void {
     ? `${c.keySize}-byte keys, ${c.entries.toLocaleString('en')} entries`
     : `${VALUE}-byte values`;
   const rounds = bench.quick ? 2 : 7;
-  const seconds = bench.quick ? SECONDS / 4 : SECONDS;
   const sample = (operation: Operation | undefined): number => {
     const run = ours.load(program(c, operation, maps));
     const ring = c.type === 'ringbuf' ? (map as RingBufMap) : undefined;
-    const body = ring
-      ? () => {
-          run(BATCH);
-          ring.discardAll();
-        }
-      : () => run(BATCH);
-    for (let i = 0; i < 100; i++) body();
     let best = Number.POSITIVE_INFINITY;
-    for (const end = performance.now() + 1000 * seconds; performance.now() < end; ) {
-      const from = process.hrtime.bigint();
-      body();
-      best = Math.min(best, Number(process.hrtime.bigint() - from));
+    // The first round makes the code hot.
+    for (let i = 0; i <= rounds; i++) {
+      const from = process.cpuUsage();
+      run(RUNS);
+      const { user, system } = process.cpuUsage(from);
+      ring?.discardAll();
+      if (i > 0) best = Math.min(best, ((user + system) * 1000) / RUNS);
     }
-    return best / BATCH;
+    return best;
   };
   try {
     const base = sample(undefined);
