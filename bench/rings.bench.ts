@@ -129,6 +129,42 @@ async function workers(bench: Bench, lanes: number): Promise<void> {
   });
 }
 
+/** Live swaps under full load: how long a lane stands still, and that every packet is accounted for. */
+async function swaps(bench: Bench): Promise<void> {
+  const nic = new ReplayNic({ packets: frames(), count: 1e12, sink: true });
+  const engine = await Engine.create({ nics: [nic], lanes: 2, pass: 'count', mapBytes: 1 << 16 });
+  let attachment = engine.attach(await engine.load(verdict(3)), 1);
+  await engine.start();
+  const pauses: number[] = [];
+  for (let i = 0; i < (bench.quick ? 10 : 50); i++) {
+    const swapped = await engine.swap(attachment, verdict(i % 2 ? 3 : 1));
+    attachment = swapped.attachment;
+    pauses.push(...swapped.pausesNs);
+    await new Promise(r => setTimeout(r, 5));
+  }
+  const [c] = (await engine.stop()).ports;
+  pauses.sort((x, y) => x - y);
+  const conditions = `2 busy worker lanes, ${pauses.length / 2} swaps`;
+  const lost = c.rxPackets - c.txPackets - (c.drops.XDP_DROP ?? 0);
+  bench.row({
+    group: 'swap',
+    name: 'pause, median',
+    conditions,
+    unit: 'µs',
+    value: pauses[pauses.length >> 1] / 1e3,
+  });
+  bench.row({ group: 'swap', name: 'pause, worst', conditions, unit: 'µs', value: pauses.at(-1)! / 1e3 });
+  bench.row({
+    group: 'swap',
+    name: 'packets lost',
+    conditions: `${conditions}, ${(c.rxPackets / 1e6).toFixed(1)} M packets`,
+    unit: 'count',
+    value: lost,
+    target: '0',
+    met: lost === 0,
+  });
+}
+
 /** Replay at one end, the link, and a dropping port at the other: what a link adds to the path. */
 async function link(bench: Bench, name: string, settings: Parameters<typeof modelLink>[0]): Promise<void> {
   const nic = new ReplayNic({ packets: frames(), count: 0 });
@@ -170,6 +206,7 @@ export default async function rings(bench: Bench): Promise<void> {
   await path(bench, 'pass', verdict(2));
   await workers(bench, 1);
   await workers(bench, 2);
+  await swaps(bench);
   await link(bench, 'plain link', {});
   await link(bench, 'link with delay and loss', { delayNs: 1000, loss: 0.01 });
 }
