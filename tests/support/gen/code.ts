@@ -42,6 +42,11 @@ export class Code {
     return this.at.push(-1) - 1;
   }
 
+  /** Whether anything jumps there so far. */
+  used(label: Label): boolean {
+    return this.slots.some(slot => slot.target === label);
+  }
+
   place(label: Label): void {
     this.at[label] = this.slots.length;
   }

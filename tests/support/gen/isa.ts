@@ -219,7 +219,10 @@ class IsaGenerator {
   }
 
   private conditional(room: number, depth: number): void {
-    if (depth > 4 || room < 4) return this.arithmetic();
+    if (depth > 4 || room < 4) {
+      this.arithmetic();
+      return;
+    }
     const { code, rng } = this;
     const otherwise = code.label();
     this.condition(otherwise);
@@ -236,7 +239,10 @@ class IsaGenerator {
 
   /** Two branches into one another's ranges: forward, but no diamond. */
   private skip(room: number, depth: number): void {
-    if (depth > 4 || room < 6) return this.unary();
+    if (depth > 4 || room < 6) {
+      this.unary();
+      return;
+    }
     const { code, rng } = this;
     const [near, far] = [code.label(), code.label()];
     this.condition(near);
@@ -249,7 +255,10 @@ class IsaGenerator {
   }
 
   private loop(room: number, depth: number): void {
-    if (this.inLoop || room < 6) return this.memory();
+    if (this.inLoop || room < 6) {
+      this.memory();
+      return;
+    }
     const { code, rng } = this;
     const top = code.label();
     code.movImm(COUNTER, 0);
@@ -264,7 +273,10 @@ class IsaGenerator {
   private call(): void {
     const { code, rng } = this;
     const level = this.level + 1;
-    if (level > 3 || this.functions.length >= 6) return this.arithmetic();
+    if (level > 3 || this.functions.length >= 6) {
+      this.arithmetic();
+      return;
+    }
     let callee = this.functions.find(f => f.depth === level && rng.chance(0.5));
     if (!callee) {
       callee = { label: code.label(), depth: level };
