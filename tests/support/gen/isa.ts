@@ -93,9 +93,13 @@ class IsaGenerator {
 
   constructor(private readonly rng: Rng) {}
 
+  /** Slots of the part that sets registers and stack. */
+  inputs = 0;
+
   program(size: number, fromPacket: boolean): Insn[] {
     if (fromPacket) this.packetInputs();
     else this.constantInputs();
+    this.inputs = this.code.length;
     this.block(size, 0);
     this.digest();
     // Functions ask for further functions while they are made.
@@ -324,14 +328,10 @@ class IsaGenerator {
   }
 }
 
-/** One random program. Its packet, if it reads one, should have INPUT_BYTES bytes. */
-export function isaProgram(rng: Rng): ProgramSpec {
+/** One random program, and how many slots set its registers. Its packet should have INPUT_BYTES bytes. */
+export function isaProgram(rng: Rng): { spec: ProgramSpec; inputs: number } {
   const size = rng.chance(0.7) ? rng.between(5, 40) : rng.between(40, 120);
-  return {
-    name: 'isa',
-    type: 'xdp',
-    license: 'GPL',
-    insns: new IsaGenerator(rng).program(size, rng.chance(0.7)),
-    maps: {},
-  };
+  const generator = new IsaGenerator(rng);
+  const insns = generator.program(size, rng.chance(0.7));
+  return { spec: { name: 'isa', type: 'xdp', license: 'GPL', insns, maps: {} }, inputs: generator.inputs };
 }
