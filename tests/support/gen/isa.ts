@@ -13,7 +13,8 @@ import { Code, type Operand } from './code.js';
 
 /** Bytes of packet that the prologue reads; shorter packets give 0. */
 export const INPUT_BYTES = 80;
-const STACK_BYTES = 64;
+/** Bytes of each frame that programs use. */
+export const STACK_BYTES = 64;
 /** The counter of loops: not touched by what stands inside. */
 const COUNTER = 9;
 

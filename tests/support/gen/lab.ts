@@ -14,6 +14,8 @@ import {
   type ArrayOfMaps,
   type BpfMap,
   createMap,
+  type HashMap,
+  type LpmTrieMap,
   mapBinding,
   type RingBufMap,
 } from '../../../host/bpf/maps/index.js';
@@ -37,6 +39,13 @@ const FUEL = 10_000_000n;
 export function unverified(spec: ProgramSpec): VerifiedProgram {
   const stats = { processed: 0, states: 0, peakStates: 0, timeUs: 0, stackDepth: [] };
   return { spec, facts: noFacts, stats, notes: [] } as unknown as VerifiedProgram;
+}
+
+/** Little-endian bytes of a small number. */
+function bytesOf(value: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  bytes[0] = value;
+  return bytes;
 }
 
 /** What a program left behind. */
@@ -68,8 +77,13 @@ export class Lab {
     this.arena.u8.fill(byte, top - BPF_STACK_BYTES, top);
   }
 
-  /** Room in the ring buffer again, so that reservations succeed. */
-  drain(): void {
+  /** Maps as programs expect them: keys that random programs look up, room in the ring buffer. */
+  refill(): void {
+    for (let i = 0; i < 6; i++) {
+      (this.maps.get(Key.hash) as HashMap).set(bytesOf(i, 8), new Uint8Array(40).fill(i));
+      (this.maps.get(Key.lru) as HashMap).set(bytesOf(i, 4), new Uint8Array(16).fill(i));
+    }
+    (this.maps.get(Key.lpm) as LpmTrieMap).set(bytesOf(0, 8), new Uint8Array(8).fill(9));
     (this.maps.get(Key.ringbuf) as RingBufMap).poll();
   }
 
@@ -163,7 +177,7 @@ export class KernelLab {
 
 /** A packet: mostly short, now and then as short as can be. */
 export function randomPacket(rng: Rng, least = 14): Uint8Array {
-  const data = rng.bytes(rng.chance(0.2) ? least : rng.between(least, 128));
+  const data = rng.bytes(rng.chance(0.15) ? least : rng.between(rng.chance(0.3) ? least : 64, 192));
   // Small numbers make lengths and indices that are within bounds.
   if (rng.chance(0.5)) for (let i = 0; i < data.length; i++) data[i] &= rng.pick([3, 15, 63, 255]);
   return data;

@@ -164,6 +164,7 @@ export class ProgramGenerator {
     if (kind === 0) {
       code.call(H.prandom);
       code.mov(dst, 0);
+      if (rng.chance(0.5)) code.alu(Alu.AND, dst, { imm: 127 });
     } else if (kind === 1) code.load(4, dst, CTX, rng.pick(this.ctx.fields));
     else if (kind === 2) {
       const size = this.size();
@@ -207,9 +208,12 @@ export class ProgramGenerator {
     const max = this.near(most);
     const mask = (1 << (31 - Math.clz32(max + 1))) - 1;
     const wide = rng.chance(0.7);
-    switch (rng.below(9)) {
+    switch (rng.below(17)) {
       case 0:
       case 1:
+      case 9:
+      case 10:
+      case 11:
         code.alu(Alu.AND, reg, { imm: rng.chance(0.97) ? mask : max }, wide);
         break;
       case 2:
@@ -241,9 +245,17 @@ export class ProgramGenerator {
           wide,
         );
         break;
-      default:
+      case 8:
         code.alu(Alu.MOD, reg, { imm: max + 1 }, wide);
         code.branch(Jmp.JGT, reg, { imm: max }, this.out);
+        break;
+      default: {
+        // Clamped, not refused: the program goes on.
+        const good = code.label();
+        code.branch(rng.pick([Jmp.JLE, Jmp.JLE, Jmp.JLT]), reg, { imm: max }, good);
+        code.movImm(reg, rng.chance(0.5) ? rng.below(max + 1) : max);
+        code.place(good);
+      }
     }
   }
 

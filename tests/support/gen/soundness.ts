@@ -1,0 +1,131 @@
+/**
+ * Soundness: every random program that the verifier accepts runs in the checked interpreter, over several packets,
+ * without one bad access, and ends. What fails is made small and printed.
+ */
+import { disassembleProgram } from '../../../host/bpf/asm/disassemble.js';
+import type { Insn } from '../../../host/bpf/insn.js';
+import { InterpFault } from '../../../host/bpf/interp/interpret.js';
+import type { ProgramSpec } from '../../../host/bpf/spec.js';
+import { Rng } from '../fuzz.js';
+import { Lab, randomPacket } from './lab.js';
+import { mutate } from './mutate.js';
+import { randomProgram } from './program.js';
+import { shrink } from './shrink.js';
+
+/** Packets that each accepted program is given. */
+const PACKETS = 4;
+/** Instructions after which a program is said not to end: far beyond what any accepted one of this size runs. */
+const BUDGET = 20_000_000;
+
+export interface Judgement {
+  accepted: boolean;
+  /** Rule of a rejection. */
+  rule?: string;
+}
+
+export interface SoundnessOptions {
+  count: number;
+  seed: number;
+  from?: number;
+  /** The verifier under test. */
+  verify: (spec: ProgramSpec) => Judgement;
+  /** Share of programs that are mutated once or more. Default 0.5. */
+  mutated?: number;
+  progress?: (report: SoundnessReport) => void;
+}
+
+export interface SoundnessReport {
+  programs: number;
+  accepted: number;
+  /** Instructions generated, and executed by the interpreter. */
+  insns: number;
+  executed: number;
+  /** Rejections by rule. */
+  rules: Record<string, number>;
+  ms: number;
+}
+
+/** Program `number` of a seed, and the stream its packets are drawn from. */
+export function soundnessProgram(
+  seed: number,
+  number: number,
+  mutated = 0.5,
+): { spec: ProgramSpec; rng: Rng } {
+  const rng = new Rng(seed, number);
+  const spec = randomProgram(rng);
+  const changes = rng.chance(mutated) ? rng.pick([1, 1, 2, 3]) : 0;
+  return { spec: changes ? { ...spec, insns: mutate(rng, spec.insns, changes) } : spec, rng };
+}
+
+/** The first fault of a program over packets drawn from `seed`; counts what was executed. */
+export function faultOf(
+  lab: Lab,
+  spec: ProgramSpec,
+  seed: number,
+  count: { executed: number } = { executed: 0 },
+): { fault: InterpFault; data: Uint8Array } | undefined {
+  const rng = new Rng(seed);
+  for (let n = 0; n < PACKETS; n++) {
+    const data = randomPacket(rng);
+    lab.poison(rng.pick([0, 1, 7, 0x3f, 0xff]));
+    lab.refill();
+    try {
+      count.executed += lab.interpret(spec, data, BUDGET).insns;
+    } catch (error) {
+      if (error instanceof InterpFault) return { fault: error, data };
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+/** @throws Error with seed, number, fault, packet and the smallest program that shows it */
+export function soundness(options: SoundnessOptions): SoundnessReport {
+  const { count, seed, from = 0, verify } = options;
+  const lab = new Lab();
+  const report: SoundnessReport = { programs: 0, accepted: 0, insns: 0, executed: 0, rules: {}, ms: 0 };
+  const started = performance.now();
+  for (let i = from; i < from + count; i++) {
+    const { spec, rng } = soundnessProgram(seed, i, options.mutated);
+    report.programs++;
+    report.insns += spec.insns.length;
+    const judgement = verify(spec);
+    if (judgement.accepted) {
+      report.accepted++;
+      const packets = rng.u32();
+      const found = faultOf(lab, spec, packets, report);
+      if (found) throw new Error(explain(lab, seed, i, spec, packets, verify));
+    } else {
+      const rule = judgement.rule ?? 'unknown';
+      report.rules[rule] = (report.rules[rule] ?? 0) + 1;
+    }
+    report.ms = performance.now() - started;
+    options.progress?.(report);
+  }
+  return report;
+}
+
+function explain(
+  lab: Lab,
+  seed: number,
+  number: number,
+  spec: ProgramSpec,
+  packets: number,
+  verify: SoundnessOptions['verify'],
+): string {
+  const faulty = (insns: Insn[]) => {
+    try {
+      const candidate = { ...spec, insns };
+      return verify(candidate).accepted ? faultOf(lab, candidate, packets) : undefined;
+    } catch {
+      return undefined; // smaller, but no program any more
+    }
+  };
+  const insns = shrink(spec.insns, candidate => faulty(candidate) !== undefined);
+  const found = faulty(insns) ?? faultOf(lab, spec, packets)!;
+  return [
+    `UNSOUND: program ${number} of seed ${seed} (${spec.type}) was accepted: ${found.fault.message}`,
+    `packet ${Buffer.from(found.data).toString('hex')}`,
+    disassembleProgram({ ...spec, insns }),
+  ].join('\n');
+}
