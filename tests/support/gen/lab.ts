@@ -148,6 +148,14 @@ export class KernelLab {
     return load;
   }
 
+  /** Why the kernel rejects a program that it rejects. */
+  reason(spec: ProgramSpec): string {
+    const load = KernelProgram.load(spec, { maps: this.mapsOf(spec) });
+    if (!load.accepted) return load.reason;
+    load.program.close();
+    return 'accepted';
+  }
+
   /** Low 32 bits of r0, or undefined when the kernel does not accept the program. */
   run(spec: ProgramSpec, data: Uint8Array): { retval: number; data: Uint8Array } | undefined {
     const load = KernelProgram.load(spec, { log: 'none', maps: this.mapsOf(spec) });
