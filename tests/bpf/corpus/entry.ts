@@ -9,7 +9,7 @@
  *   → accept · 5 insns
  *   → reject at 3 · 4 insns · EACCES: R6 !read_ok
  *
- * The last line is what the kernel said when the corpus was recorded (record.ts).
+ * The last line is what the kernel said when the corpus was recorded (record.ts). C programs: objects.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,7 @@ import { assemble } from '../../../host/bpf/asm/assemble.js';
 import { encodeInsns } from '../../../host/bpf/insn.js';
 import type { ProgramSpec, ProgramType } from '../../../host/bpf/spec.js';
 import { mapsOf } from './maps.js';
+import { objectPrograms } from './objects.js';
 
 export interface Recorded {
   accepted: boolean;
@@ -97,9 +98,21 @@ export const ruleFiles = (): string[] =>
     .filter(name => name.endsWith('.md') && !['README.md', 'differences.md'].includes(name))
     .sort();
 
-/** Every entry of every file. */
+/** The C programs (objects.ts). */
+export function readObjects(): Entry[] {
+  return objectPrograms().map(({ rule, spec, verdict, line }) => ({
+    rule,
+    claim: spec.name.replaceAll('_', ' '),
+    spec,
+    recorded: verdict ? readVerdict(verdict) : undefined,
+    line,
+  }));
+}
+
+/** Every entry: those of the Markdown files, then the C programs. */
 export function readCorpus(): Entry[] {
-  return ruleFiles().flatMap(name =>
+  const assembly = ruleFiles().flatMap(name =>
     readEntries(name.replace(/\.md$/, ''), readFileSync(`${FOLDER}${name}`, 'utf8')),
   );
+  return [...assembly, ...readObjects()];
 }

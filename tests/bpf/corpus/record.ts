@@ -4,7 +4,8 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { kernelAvailable } from '../../../host/bpf/kernel/available.js';
-import { FOLDER, readEntries, ruleFiles, writeVerdict } from './entry.js';
+import { type Entry, FOLDER, readEntries, readObjects, ruleFiles, writeVerdict } from './entry.js';
+import { VERDICTS } from './objects.js';
 import { kernelVerdict } from './verdict.js';
 
 const kernel = kernelAvailable();
@@ -13,26 +14,33 @@ if (!kernel.ok) {
   process.exit(1);
 }
 const check = process.argv.includes('--check');
-let entries = 0;
-let accepted = 0;
-let changed = 0;
+const counts = { entries: 0, accepted: 0, changed: 0 };
+
+function record(entry: Entry): string {
+  const verdict = kernelVerdict(entry.spec);
+  counts.entries++;
+  if (verdict.accepted) counts.accepted++;
+  if (verdict.accepted !== entry.recorded?.accepted) {
+    counts.changed++;
+    console.log(`${entry.rule}:${entry.line}: ${entry.claim}\n    now ${writeVerdict(verdict)}`);
+  }
+  return `→ ${writeVerdict(verdict)}`;
+}
+
 for (const name of ruleFiles()) {
-  let text = readFileSync(`${FOLDER}${name}`, 'utf8');
+  const text = readFileSync(`${FOLDER}${name}`, 'utf8');
   const lines = text.split('\n');
   for (const entry of readEntries(name.replace(/\.md$/, ''), text)) {
-    const verdict = kernelVerdict(entry.spec);
-    entries++;
-    if (verdict.accepted) accepted++;
-    if (verdict.accepted !== entry.recorded?.accepted) {
-      changed++;
-      console.log(`${name}:${entry.line}: ${entry.claim}\n    now ${writeVerdict(verdict)}`);
-    }
-    const at = lines.findIndex((l, i) => i >= entry.line && l.startsWith('→ '));
-    lines[at] = `→ ${writeVerdict(verdict)}`;
+    const at = lines.findIndex((line, i) => i >= entry.line && line.startsWith('→ '));
+    lines[at] = record(entry);
   }
-  text = lines.join('\n');
-  if (!check) writeFileSync(`${FOLDER}${name}`, text);
+  if (!check) writeFileSync(`${FOLDER}${name}`, lines.join('\n'));
 }
+const head = readFileSync(VERDICTS, 'utf8').split('\n- ')[0].trimEnd();
+const rows = readObjects().map(entry => `- ${entry.spec.name} ${record(entry)}`);
+if (!check) writeFileSync(VERDICTS, `${head}\n\n${rows.join('\n')}\n`);
+
+const { entries, accepted, changed } = counts;
 console.log(
   `${entries} entries, ${accepted} accepted, ${entries - accepted} rejected, ${changed} changed sides`,
 );
