@@ -18,11 +18,11 @@ const kernel = kernelAvailable();
 const LIMIT_MS = 120_000;
 
 test(
-  '500 programs give one result in interpreter, JIT with and without facts, and guarded JIT',
+  '400 programs give one result in interpreter, JIT with and without facts, and guarded JIT',
   () => {
-    const report = differential({ count: 500, seed: 1, kernel: false, verify: verified });
-    assert.is(report.programs, 500);
-    assert.ok(report.verified > 450, `only ${report.verified} accepted by the verifier`);
+    const report = differential({ count: 400, seed: 1, kernel: false, verify: verified });
+    assert.is(report.programs, 400);
+    assert.ok(report.verified > 360, `only ${report.verified} accepted by the verifier`);
   },
   { timeoutMs: LIMIT_MS },
 );

@@ -6,8 +6,8 @@ import { disassembleProgram } from '../../../host/bpf/asm/disassemble.js';
 import type { ProgramSpec } from '../../../host/bpf/spec.js';
 import { KernelLab } from './lab.js';
 import { shrink } from './shrink.js';
-import type { Judgement } from './soundness.js';
 import { soundnessProgram } from './soundness.js';
+import type { Verdict } from './verifiers.js';
 
 export interface AgreementReport {
   programs: number;
@@ -30,7 +30,8 @@ export function agreement(options: {
   count: number;
   seed: number;
   from?: number;
-  verify: (spec: ProgramSpec) => Judgement & { processed?: number; reason?: string };
+  verify: (spec: ProgramSpec) => Verdict;
+  progress?: (done: number) => void;
 }): AgreementReport {
   const { count, seed, from = 0, verify } = options;
   const kernel = new KernelLab();
@@ -46,6 +47,7 @@ export function agreement(options: {
     const ours = verify(spec);
     const theirs = kernel.verdict(spec);
     report.programs++;
+    options.progress?.(report.programs);
     if (ours.accepted && theirs.accepted) {
       report.accepted++;
       if (ours.processed === theirs.processed) report.sameProcessed++;

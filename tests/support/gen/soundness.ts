@@ -14,8 +14,13 @@ import { shrink } from './shrink.js';
 
 /** Packets that each accepted program is given. */
 const PACKETS = 4;
-/** Instructions after which a program is said not to end: far beyond what any accepted one of this size runs. */
-const BUDGET = 20_000_000;
+/**
+ * Instructions after which a program is said not to end. Paths of accepted programs are as long as the verifier's limit
+ * at most (verifiers.ts); only bpf_loop makes more of it, here 65,535 rounds at most.
+ */
+const BUDGET = 4_000_000;
+/** The same while a program that does not end is made small. */
+const SHRINK_BUDGET = 20_000;
 
 export interface Judgement {
   accepted: boolean;
@@ -63,6 +68,7 @@ export function faultOf(
   spec: ProgramSpec,
   seed: number,
   count: { executed: number } = { executed: 0 },
+  budget = BUDGET,
 ): { fault: InterpFault; data: Uint8Array } | undefined {
   const rng = new Rng(seed);
   for (let n = 0; n < PACKETS; n++) {
@@ -70,7 +76,7 @@ export function faultOf(
     lab.poison(rng.pick([0, 1, 7, 0x3f, 0xff]));
     lab.refill();
     try {
-      count.executed += lab.interpret(spec, data, BUDGET).insns;
+      count.executed += lab.interpret(spec, data, budget).insns;
     } catch (error) {
       if (error instanceof InterpFault) return { fault: error, data };
       throw error;
@@ -94,7 +100,7 @@ export function soundness(options: SoundnessOptions): SoundnessReport {
       report.accepted++;
       const packets = rng.u32();
       const found = faultOf(lab, spec, packets, report);
-      if (found) throw new Error(explain(lab, seed, i, spec, packets, verify));
+      if (found) throw new Error(explain(lab, seed, i, spec, packets, verify, found.fault));
     } else {
       const rule = judgement.rule ?? 'unknown';
       report.rules[rule] = (report.rules[rule] ?? 0) + 1;
@@ -112,11 +118,13 @@ function explain(
   spec: ProgramSpec,
   packets: number,
   verify: SoundnessOptions['verify'],
+  fault: InterpFault,
 ): string {
+  const budget = fault.rule === 'budget' ? SHRINK_BUDGET : BUDGET;
   const faulty = (insns: Insn[]) => {
     try {
       const candidate = { ...spec, insns };
-      return verify(candidate).accepted ? faultOf(lab, candidate, packets) : undefined;
+      return verify(candidate).accepted ? faultOf(lab, candidate, packets, undefined, budget) : undefined;
     } catch {
       return undefined; // smaller, but no program any more
     }
