@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readMapConfig } from '../../bpf/config.js';
+import { openObject } from '../../bpf/open.js';
 import { type CaptureRun, runCapture } from '../../engine/capture_run.js';
 import { EXIT, print, table, toJson } from '../output.js';
 import { progressBar } from '../progress.js';
@@ -25,26 +26,39 @@ export interface DemoOptions {
   json?: boolean;
 }
 
+/** Every program of every object in a folder. */
+function programsOf(folder: string): { stem: string; file: string; program: string }[] {
+  return readdirSync(folder)
+    .filter(f => f.endsWith('.bpf.o'))
+    .sort()
+    .flatMap(f => {
+      const file = join(folder, f);
+      return Object.keys(openObject(file).programs).map(program => ({
+        stem: f.slice(0, -'.bpf.o'.length),
+        file,
+        program,
+      }));
+    });
+}
+
 export async function demo(options: DemoOptions): Promise<number> {
   const capture = options.in ?? CAPTURE;
-  const names = readdirSync(join(PROGRAMS, 'obj'))
-    .filter(f => f.endsWith('.bpf.o'))
-    .map(f => f.slice(0, -'.bpf.o'.length))
-    .sort();
+  const jobs = programsOf(join(PROGRAMS, 'obj'));
   mkdirSync(options.out, { recursive: true });
   const runs: CaptureRun[] = [];
-  const bar = progressBar(options.quiet || options.json, names[0]);
+  const bar = progressBar(options.quiet || options.json, jobs[0].program);
   try {
-    for (const [i, name] of names.entries()) {
-      const config = join(PROGRAMS, 'filters', name, 'config.json');
+    for (const [i, { stem, file, program }] of jobs.entries()) {
+      const config = join(PROGRAMS, 'filters', stem, 'config.json');
       runs.push(
         await runCapture({
-          object: join(PROGRAMS, 'obj', `${name}.bpf.o`),
+          object: file,
+          program,
           in: capture,
-          out: join(options.out, `${name}.pcap`),
+          out: join(options.out, `${program}.pcap`),
           lanes: options.lanes,
           speedPackets: options.packets,
-          progress: done => bar.update((i + done) / names.length, name),
+          progress: done => bar.update((i + done) / jobs.length, program),
           ...(existsSync(config) ? { config: readMapConfig(config) } : {}),
         }),
       );
