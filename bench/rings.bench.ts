@@ -86,6 +86,9 @@ async function path(
   const engine = await Engine.create({ nics: [nic], inline: true, pass: 'count', burst, mapBytes: 1 << 16 });
   engine.attach(await engine.load(program), 1);
   await engine.start();
+  // Samples begin when V8 has optimised the loop.
+  nic.again({ count: 8 * BATCH });
+  while (nic.busy) engine.step(64);
   const s = bench.time(
     name,
     () => {
@@ -126,6 +129,7 @@ async function workers(bench: Bench, lanes: number): Promise<void> {
     conditions: `${lanes} lane${lanes > 1 ? 's' : ''}, ${FRAME} B, ${FLOWS} flows, bursts of 64, one run of ${count / 1e6} M`,
     unit: 'Mpps',
     value: count / ms / 1e3,
+    ...(lanes === 1 ? { target: '≥ 40 Mpps', met: count / ms / 1e3 >= 40 } : {}),
   });
 }
 
