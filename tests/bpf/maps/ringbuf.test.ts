@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assert, suite } from '../../support/suite.js';
 import { type Bench, bench, make, outcomeOf, random } from './support.js';
@@ -93,6 +94,16 @@ test('the iterator waits, wakes, and ends by break, stop and signal', async () =
   await sleep(5);
   gone.abort();
   await aborted;
+});
+
+test('a waiting reader does not hold the process, unless asked to', () => {
+  const script = new URL('./idle_reader.ts', import.meta.url).pathname;
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, ['--import', 'tsx', script, ...args], { encoding: 'utf8', timeout: 15_000 });
+  const idle = run();
+  assert.equal([idle.status, idle.stdout], [0, '']);
+  const held = run('ref');
+  assert.equal([held.status, held.stdout], [0, 'held\n']);
 });
 
 test('one reader at a time', async () => {
