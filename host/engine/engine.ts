@@ -107,6 +107,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.arena = Arena.create({ ringBytes: ringBytes(options, lanes, ringSlots), ...options });
     createFramePool(this.arena);
     this.routes = new Routes(this.arena);
+    // bpf_ktime_get_tai_ns: CLOCK_REALTIME, as on a machine whose TAI offset nobody set; virtual time is its own epoch.
+    if (options.clock !== 'virtual') {
+      const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+      for (let i = 0; i <= lanes; i++) this.arena.lane(i).taiOffsetNs = offset;
+    }
     this.core = instantiateCore(this.arena, lanes);
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
       tell: order => this.#tell(order),

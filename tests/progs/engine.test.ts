@@ -210,6 +210,13 @@ test('a pushed tag is in the frame on the wire, in copies and at the host', asyn
   await stop(up.e);
 });
 
+test('bpf_ktime_get_tai_ns tells the time of day', async () => {
+  const { e } = await engine();
+  e.core.exports.clock_set(process.hrtime.bigint());
+  const off = Number(e.core.exports.ktime_get_tai_ns() / 1_000_000n) - Date.now();
+  assert.ok(Math.abs(off) < 2000, `${off} ms off`);
+});
+
 test('what a program prints comes out of engine.trace', async () => {
   const { e, nics } = await engine();
   const text = new TextEncoder().encode('lane %d\n\0\0\0\0\0\0\0\0');
