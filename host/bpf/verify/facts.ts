@@ -9,7 +9,7 @@ import type { Insn } from '../insn.js';
 import type { Cfg } from './cfg.js';
 import { Point } from './cfg.js';
 import { usesOf } from './liveness.js';
-import { constVar, isNullable, isPacket, Kind, minOff, type Reg } from './regs.js';
+import { constVar, isNullable, Kind, minOff, type Reg } from './regs.js';
 import type { Fact, FactKind, JitFacts } from './verified.js';
 
 const KINDS: readonly FactKind[] = [
@@ -38,6 +38,7 @@ function factOf(r: Reg, depth: number): Fact {
     case Kind.NONE:
       return NONE;
     case Kind.STACK: {
+      if (minOff(r) < -512n) return SCALAR;
       const fixed = constVar(r);
       const fact: Fact = { kind: 'stack', frameUp: depth - r.size };
       if (fixed !== undefined) fact.stackOff = r.off + fixed;
@@ -52,7 +53,7 @@ function factOf(r: Reg, depth: number): Fact {
     }
     default:
       // An address below its region may wrap: only the number is sure.
-      if ((isPacket(r) || r.kind === Kind.MEM || r.kind === Kind.MAP_KEY) && minOff(r) < 0n) return SCALAR;
+      if (r.kind !== Kind.SCALAR && r.kind !== Kind.PACKET_END && minOff(r) < 0n) return SCALAR;
       return { kind: KINDS[r.kind] };
   }
 }
