@@ -164,8 +164,8 @@ function result(v: Walk, meta: CallMeta): Reg {
     case 'void':
       return NOT_INIT;
     case 'map_value_or_null': {
-      // A constant key below max_entries is always there; inner maps may differ from their template in that.
-      const sure = meta.constKey >= 0 && meta.constKey < map!.maxEntries && map!.key >= 0 && !map!.inner;
+      // A constant key below max_entries is always there.
+      const sure = meta.constKey >= 0 && meta.constKey < map!.sureEntries && !map!.inner;
       const id = sure && map!.lockOff < 0 ? 0 : v.newId();
       return pointer(Kind.MAP_VALUE, { map, id, uid: meta.mapUid, flags: sure ? 0 : Flag.NULLABLE });
     }

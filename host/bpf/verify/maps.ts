@@ -20,7 +20,8 @@ export interface MapInfo {
   readonly type: MapTypeName;
   readonly keySize: number;
   readonly valueSize: number;
-  readonly maxEntries: number;
+  /** Elements that the map has for sure: inner maps with BPF_F_INNER_MAP may be smaller than their template. */
+  readonly sureEntries: number;
   /** BPF_F_RDONLY_PROG: the program may not write. */
   readonly readOnly: boolean;
   /** BPF_F_WRONLY_PROG: the program may not read. */
@@ -37,6 +38,7 @@ export interface MapInfo {
 
 const F_RDONLY_PROG = 128;
 const F_WRONLY_PROG = 256;
+const F_INNER_MAP = 0x1000;
 const SPECIAL: ReadonlySet<string> = new Set([
   'bpf_spin_lock',
   'bpf_res_spin_lock',
@@ -88,7 +90,7 @@ export function mapInfo(spec: MapSpec, key: number): MapInfo {
     type: spec.type,
     keySize: spec.keySize,
     valueSize: spec.valueSize,
-    maxEntries: spec.maxEntries,
+    sureEntries: key < 0 && spec.flags & F_INNER_MAP ? 0 : spec.maxEntries,
     readOnly,
     writeOnly: (spec.flags & F_WRONLY_PROG) !== 0,
     constants: direct && readOnly && spec.frozen ? contentsOf(spec) : undefined,
