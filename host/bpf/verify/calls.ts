@@ -9,7 +9,18 @@ import { CallKind, type Insn } from '../insn.js';
 import { applyFills, type CallMeta, checkArg } from './helper_args.js';
 import { mapRegs } from './jumps.js';
 import { markPrecise } from './precision.js';
-import { constVar, Flag, isPacketAny, Kind, NOT_INIT, pointer, type Reg, scalarReg, UNKNOWN_REG, isScalar } from './regs.js';
+import {
+  constVar,
+  Flag,
+  isPacketAny,
+  isScalar,
+  Kind,
+  NOT_INIT,
+  pointer,
+  type Reg,
+  scalarReg,
+  UNKNOWN_REG,
+} from './regs.js';
 import { fromUnsigned } from './scalar.js';
 import type { State } from './state.js';
 import { enterCallback, returnEarly, walkLocalCall } from './subprogs.js';
@@ -91,7 +102,8 @@ function walkHelper(v: Walk, insn: Insn): void {
   if (helper.name === 'loop') {
     // The iteration limit is read off r1's bound, which a pointer does not have: with one the callback would be taken
     // for never called, and not be looked at.
-    if (!isScalar(r1)) v.fail('helper-argument', 'argument 1 of loop: r1 is a pointer, a number of rounds is needed');
+    if (!isScalar(r1))
+      v.fail('helper-argument', 'argument 1 of loop: r1 is a pointer, a number of rounds is needed');
     markPrecise(v, 1);
     const frame = v.cur.frame;
     if (BigInt(frame.callbackDepth) < r1.s.umax) enterCallback(v, meta);
