@@ -266,7 +266,9 @@ export function isVisited(v: Walk): boolean {
   for (let i = list.length - 1; i >= 0; i--) {
     const old = list[i];
     if (old.branches > 0) {
-      if (v.hasPoint(Point.CALLS_CALLBACK)) {
+      // Only a path that comes back from the callback converges here. One that jumped back to the call is an ordinary
+      // loop; Linux 6.18 takes that for convergence too, and so accepts loops around bpf_loop that never end.
+      if (v.hasPoint(Point.CALLS_CALLBACK) && v.cur.frame.callbackDepth > 0) {
         if (statesEqual(v, old, v.cur, Match.ALL)) return hit(v, old, true);
       } else if (v.hasPoint(Point.MAY_GOTO)) {
         if (old.mayGoto !== v.cur.mayGoto && statesEqual(v, old, v.cur, Match.ALL)) return hit(v, old, true);
