@@ -1,5 +1,5 @@
 /**
- * npm run soak [-- PACKETS [PROGRAM …]]: each program of bpf-progs/ over so many packets (default 100 million) of the
+ * npm run test:soak [-- PACKETS [PROGRAM …]]: each program of bpf-progs/ over so many packets (default 100 million) of the
  * committed capture, on two worker lanes. Frames must be conserved and the memory of the process flat.
  */
 import { existsSync, readdirSync } from 'node:fs';
