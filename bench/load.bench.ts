@@ -1,19 +1,14 @@
 /** What it costs to get a program in: from the bytes of an object to a program that a running lane executes. */
-import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Collection } from '../host/bpf/collection.js';
-import { kernelAvailable } from '../host/bpf/kernel/available.js';
-import { KernelProgram } from '../host/bpf/kernel/program.js';
 import { openObject } from '../host/bpf/open.js';
-import { verify } from '../host/bpf/verify/verify.js';
 import { Engine } from '../host/engine/engine.js';
-import { HostNic, ReplayNic } from '../host/nic/index.js';
+import { HostNic } from '../host/nic/index.js';
 import type { Bench } from './harness/bench.js';
 
 const ROOT = new URL('../', import.meta.url);
 const path = (file: string): string => fileURLToPath(new URL(file, ROOT));
 const STRAIGHT = path('bench/fixtures/straight.bpf.o');
-const FRAME = 64;
 
 async function elfToAttached(bench: Bench): Promise<void> {
   const nic = new HostNic({ sink: true });

@@ -25,7 +25,7 @@ class Declarator {
   constructor(private readonly btf: Btf) {}
 
   declare(id: number, name: string, depth: number): string {
-    const { btf } = this;
+    const btf = this.btf;
     if (depth > MAX_DEPTH || ++this.steps > MAX_STEPS) return `… ${name}`;
     const type = typeOf(btf, id);
     const next = depth + 1;
