@@ -17,7 +17,7 @@ const F_SLEEPABLE = 1 << 4;
 const F_XDP_HAS_FRAGS = 1 << 5;
 /** Log levels: the path to a rejection (1) or every path (2), statistics (4). */
 const LOG_LEVEL = { none: 0, statistics: 4, path: 5, full: 6 } as const;
-const LOG_BYTES = { first: 1 << 20, largest: 64 << 20 };
+const LOG_BYTES = { first: 1 << 16, largest: 64 << 20 };
 /** struct bpf_prog_info: jited_prog_len at 16; 64 bytes reach far enough. */
 const INFO = { bytes: 64, jitedLength: 16 } as const;
 /** XDP programs may grow a packet by as much as a page. */
