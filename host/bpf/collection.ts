@@ -9,7 +9,8 @@ import type { Core } from '../mem/core.js';
 import { compileProgram } from './jit/compile.js';
 import type { CompiledProgram } from './jit/compiled.js';
 import { instantiateProgram } from './jit/instantiate.js';
-import { type BpfMap, createMap, type HashMap, mapBinding } from './maps/index.js';
+import { BpfMap, createMap, type HashMap, mapBinding } from './maps/index.js';
+import { refusesReuse, shapeOf } from './maps/reuse.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
 import { verify } from './verify/verify.js';
 
@@ -77,7 +78,7 @@ export class Collection<P extends Placed = Placed> {
 
   /**
    * @throws VerifierError for the first program that is refused
-   * @throws EtherloomError ERR_COLLECTION_* for names that the object does not hold; map and arena errors
+   * @throws EtherloomError ERR_COLLECTION_MAP_SHAPE for a given map that is not as the object's; ERR_COLLECTION_* for names that the object does not hold; map and arena errors
    */
   static async load<P extends Placed>(
     spec: CollectionSpec,
@@ -89,7 +90,7 @@ export class Collection<P extends Placed = Placed> {
     const own: BpfMap[] = [];
     try {
       for (const map of mapsOf(spec, wanted)) {
-        const given = options.maps?.[map.name];
+        const given = givenMap(host.arena, map, options.maps);
         const made = given ?? createMap(host.arena, host.core, map);
         if (!given) own.push(made);
         maps.set(map, made);
@@ -140,6 +141,19 @@ export class Collection<P extends Placed = Placed> {
     destroyAll(this.#own);
     this.#own.length = 0;
   }
+}
+
+/** The caller's map for one of the object, if it can stand for it. */
+function givenMap(arena: Arena, spec: MapSpec, given: CollectionOptions['maps']): BpfMap | undefined {
+  if (!given || !Object.hasOwn(given, spec.name)) return undefined;
+  const map = given[spec.name];
+  const why =
+    !(map instanceof BpfMap) || map.arena !== arena ? 'it is no map of this arena' : refusesReuse(map, spec);
+  if (why)
+    throw new EtherloomError('ERR_COLLECTION_MAP_SHAPE', `the map given for "${spec.name}": ${why}`, {
+      expected: shapeOf(spec),
+    });
+  return map;
 }
 
 /** Maps of maps go first: they hold the others. */
