@@ -330,6 +330,8 @@ export const LANE_STATE_PHASE: u32 = 196;
 export const LANE_STATE_SLEEPING: u32 = 200;
 export const LANE_STATE_ACKED: u32 = 204;
 export const LANE_STATE_PACKETS: u32 = 208;
+export const LANE_STATE_LIVES: u32 = 216;
+export const LANE_STATE_ENDED: u32 = 220;
 export const LANE_STATE_COMMAND: u32 = 256;
 export const LANE_STATE_GENERATION: u32 = 260;
 export const LANE_STATE_WAKE: u32 = 320;
@@ -444,6 +446,10 @@ export class LaneState {
   acked: u32;
   /** Packets taken from rings */
   packets: u64;
+  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
+  lives: u32;
+  /** 1 from when the host ends its thread until the lane is recovered */
+  ended: u32;
   private __pad32: u8;
   private __pad33: u8;
   private __pad34: u8;
@@ -476,6 +482,10 @@ export class LaneState {
   private __pad61: u8;
   private __pad62: u8;
   private __pad63: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
   private __pad64: u8;
   private __pad65: u8;
   private __pad66: u8;
@@ -484,10 +494,6 @@ export class LaneState {
   private __pad69: u8;
   private __pad70: u8;
   private __pad71: u8;
-  /** LaneCommand, written by the host */
-  command: u32;
-  /** Raised by the host when a control message waits */
-  generation: u32;
   private __pad72: u8;
   private __pad73: u8;
   private __pad74: u8;
@@ -536,6 +542,8 @@ export class LaneState {
   private __pad117: u8;
   private __pad118: u8;
   private __pad119: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
   private __pad120: u8;
   private __pad121: u8;
   private __pad122: u8;
@@ -544,8 +552,6 @@ export class LaneState {
   private __pad125: u8;
   private __pad126: u8;
   private __pad127: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
   private __pad128: u8;
   private __pad129: u8;
   private __pad130: u8;
@@ -598,14 +604,6 @@ export class LaneState {
   private __pad177: u8;
   private __pad178: u8;
   private __pad179: u8;
-  private __pad180: u8;
-  private __pad181: u8;
-  private __pad182: u8;
-  private __pad183: u8;
-  private __pad184: u8;
-  private __pad185: u8;
-  private __pad186: u8;
-  private __pad187: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;

@@ -90,6 +90,8 @@ struct etherloom_lane_state {
 	__u32 sleeping; /* 1 while it waits on `wake`: only then must producers notify */
 	__u32 acked; /* Last generation taken in */
 	__u64 packets; /* Packets taken from rings */
+	__u32 lives; /* Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
+	__u32 ended; /* 1 from when the host ends its thread until the lane is recovered */
 	__u32 command __attribute__((aligned(64))); /* LaneCommand, written by the host */
 	__u32 generation; /* Raised by the host when a control message waits */
 	__u32 wake __attribute__((aligned(64))); /* Futex word: raised and notified by whoever gives a sleeping lane work */

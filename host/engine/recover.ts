@@ -12,6 +12,7 @@ import {
   DropReason,
   FRAME_SIZE,
   LanePhase,
+  LaneStateLayout,
   LINK_ENTRY_SIZE,
   LinkView,
   QueueLayout,
@@ -65,6 +66,9 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   state.tailCalls = 0;
   state.entryFp = state.stackTop;
   state.sleeping = 0;
+  state.ended = 0;
+  // From here on whoever waits for a lock that the dead lane held may take it over (assembly/bpf/maps/lock.ts).
+  Atomics.add(arena.u32, (state.at + LaneStateLayout.lives) >> 2, 1);
   state.phase = LanePhase.IDLE;
   return recovered;
 }

@@ -236,6 +236,7 @@ export class Supervisor extends EventEmitter {
     const lane = this.#lanes[i];
     if (lane.killed) return;
     lane.killed = how;
+    this.arena.lane(i).ended = 1;
     const before = this.#pool!.threads;
     lane.abort.abort();
     // piscina drops the thread from its list at once and ends it in its own time.

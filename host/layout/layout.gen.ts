@@ -400,6 +400,8 @@ export const LaneStateLayout = {
   sleeping: 200,
   acked: 204,
   packets: 208,
+  lives: 216,
+  ended: 220,
   command: 256,
   generation: 260,
   wake: 320,
@@ -648,6 +650,20 @@ export class LaneStateView {
   }
   set packets(v: bigint) {
     this.mem.setBigUint64(this.at + 208, v, true);
+  }
+  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
+  get lives(): number {
+    return this.mem.getUint32(this.at + 216, true);
+  }
+  set lives(v: number) {
+    this.mem.setUint32(this.at + 216, v, true);
+  }
+  /** 1 from when the host ends its thread until the lane is recovered */
+  get ended(): number {
+    return this.mem.getUint32(this.at + 220, true);
+  }
+  set ended(v: number) {
+    this.mem.setUint32(this.at + 220, v, true);
   }
   /** LaneCommand, written by the host */
   get command(): number {

@@ -303,6 +303,12 @@ export const structs: StructSchema[] = [
       f('sleeping', 'u32', '1 while it waits on `wake`: only then must producers notify'),
       f('acked', 'u32', 'Last generation taken in'),
       f('packets', 'u64', 'Packets taken from rings'),
+      f(
+        'lives',
+        'u32',
+        'Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor',
+      ),
+      f('ended', 'u32', '1 from when the host ends its thread until the lane is recovered'),
       f('command', 'u32', 'LaneCommand, written by the host', { cacheLine: true }),
       f('generation', 'u32', 'Raised by the host when a control message waits'),
       f('wake', 'u32', 'Futex word: raised and notified by whoever gives a sleeping lane work', {

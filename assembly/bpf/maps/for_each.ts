@@ -2,7 +2,6 @@
 // The callback is a u32 table slot of a function (map, key, value, ctx, 0) → i64; 0 goes on, anything else stops.
 import { lane } from "../../core/lane";
 import { MapType } from "../../layout.gen";
-import { BUCKET_LOCK } from "./lock";
 import { Errno, fail, head } from "./map";
 import { elemKey, elemValue, laneValues, nextOf } from "./hash_table";
 import { laneValue } from "./percpu_array";
@@ -37,7 +36,7 @@ function eachElement(map: usize, slot: u32, ctx: u64, perLane: bool): i64 {
   const h = head(map);
   let n: i64 = 0;
   for (let b: u32 = 0; b <= h.aux1; b++) {
-    let e: usize = atomic.load<u32>(h.aux0 + (b << 2)) & ~BUCKET_LOCK;
+    let e: usize = atomic.load<u32>(h.aux0 + (b << 3));
     // The callback may delete what it is shown and insert it elsewhere: then the walk ends at another bucket's
     // marker, and the limit keeps it finite whatever happens.
     for (let left = h.maxEntries + h.lanes; !(e & 1) && left; left--) {

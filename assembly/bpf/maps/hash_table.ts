@@ -1,6 +1,6 @@
 // The hash table under hash, percpu_hash, lru_hash, lru_percpu_hash, hash_of_maps and devmap_hash.
 //
-//   aux0 ─▶ buckets: u32 heads, a power of two of them (aux1 = mask)
+//   aux0 ─▶ buckets: {u32 head, u32 lock}, a power of two of them (aux1 = mask)
 //   aux2 ─▶ coefficients of the hash (hash_key.ts)
 //   dataAt ─▶ elements, all of them preallocated, `stride` apart:
 //     +0 next   address of the next element, or the end marker of the bucket: bucket << 2 | 1
@@ -9,13 +9,13 @@
 //     +12 pv    per-CPU: address of lane 0's value
 //     +16 key, then the value at +aux3 (8-byte aligned)
 //
-// Lookups take no lock. Updates lock one bucket: bit 1 of its head. Elements are recycled at once, as in the
+// Lookups take no lock. Updates lock one bucket (lock.ts). Elements are recycled at once, as in the
 // kernel's preallocated maps: a reader that stands on one may be led into another bucket, which it sees by the
 // end marker (hlist_nulls) and starts again; links never leave the element array, and a walk has a step limit.
 // A replaced key gets a new element linked before the old one is taken out, so readers never miss it.
 // There are maxEntries + copies elements: `count` keeps maxEntries, each lane may hold one in its hand.
 import { MapHeader } from "../../layout.gen";
-import { BUCKET_LOCK, lockBucket, unlockBucket } from "./lock";
+import { lockBucket, unlockBucket } from "./lock";
 import { head } from "./map";
 import { hashKey, sameKey } from "./hash_key";
 
@@ -40,7 +40,7 @@ const CAREFUL_WALKS: u32 = 8;
 // @ts-ignore: decorator
 @inline export function elemValue(map: usize, e: usize): usize { return e + head(map).aux3; }
 // @ts-ignore: decorator
-@inline export function bucketOf(map: usize, hash: u32): usize { return head(map).aux0 + ((hash & head(map).aux1) << 2); }
+@inline export function bucketOf(map: usize, hash: u32): usize { return head(map).aux0 + ((hash & head(map).aux1) << 3); }
 // @ts-ignore: decorator
 @inline export function endMark(map: usize, hash: u32): u32 { return ((hash & head(map).aux1) << 2) | 1; }
 // @ts-ignore: decorator
@@ -66,7 +66,7 @@ function findCarefully(map: usize, key: usize): usize {
   const hash = hashOf(map, key);
   const at = bucketOf(map, hash);
   for (let i: u32 = 0; i < CAREFUL_WALKS; i++) {
-    let e: usize = atomic.load<u32>(at) & ~BUCKET_LOCK;
+    let e: usize = atomic.load<u32>(at);
     for (let left = h.maxEntries + h.lanes; !(e & 1) && left; left--) {
       if (elemHash(e) == hash && sameKey(e + ELEM_KEY, key, n)) return e;
       e = nextOf(e);
@@ -85,7 +85,7 @@ function findCarefully(map: usize, key: usize): usize {
   const h = head(map);
   const hash = hashKey(h.aux2, key, n);
   const bucket = hash & h.aux1;
-  let e: usize = atomic.load<u32>(h.aux0 + (bucket << 2)) & ~BUCKET_LOCK;
+  let e: usize = atomic.load<u32>(h.aux0 + (bucket << 3));
   let left = WALK_STEPS;
   while (!(e & 1)) {
     // Longer keys than 16 bytes compare the stored hash first.
@@ -163,7 +163,7 @@ export function walkTo(at: usize, first: u32, elem: usize): bool {
     atomic.store<u32>(e, load<u32>(old));
   } else {
     atomic.store<u32>(e, first);
-    atomic.store<u32>(at, <u32>e | BUCKET_LOCK);
+    atomic.store<u32>(at, <u32>e);
     atomic.store<u32>(linkAt, load<u32>(old));
   }
   unlockBucket(at, <u32>e);
@@ -223,7 +223,7 @@ export function takeOut(map: usize, key: usize): usize {
 function firstFrom(map: usize, b: u32): usize {
   const h = head(map);
   for (; b <= h.aux1; b++) {
-    const e = atomic.load<u32>(h.aux0 + (b << 2)) & ~BUCKET_LOCK;
+    const e = atomic.load<u32>(h.aux0 + (b << 3));
     if (!(e & 1)) return e;
   }
   return 0;
@@ -240,7 +240,7 @@ export function following(map: usize, key: usize): usize {
 /** Lays out empty buckets and the free list over `total` elements. Called once by the host. */
 export function initTable(map: usize, total: u32): void {
   const h = head(map);
-  for (let b: u32 = 0; b <= h.aux1; b++) store<u32>(h.aux0 + (b << 2), (b << 2) | 1);
+  for (let b: u32 = 0; b <= h.aux1; b++) store<u64>(h.aux0 + (b << 3), (b << 2) | 1);
   const valueBytes = h.laneStride ? <u32>((h.valueSize + 7) & ~7) : 0;
   let free: u32 = 0;
   for (let i = total; i-- > 0; ) {

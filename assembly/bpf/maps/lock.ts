@@ -1,35 +1,72 @@
-// Locks on one u32 of the arena: whole words (bpf_spin_lock, map locks) and bit 1 of a bucket's head.
+// Locks on one u32 of the arena: bpf_spin_lock, map locks, and the lock word of each hash bucket.
 // Used by map updates and by the spin_lock helpers; never by lookups.
+//
+//   word: 0 = free, else │ lives of the holder's lane : 24 │ lane + 1 : 8 │
+//
 // A holder is some tens of ns in its section. If it was descheduled meanwhile, a waiter sleeps instead of
 // burning the core that the holder needs: atomic.wait with a short time-out, because holders never notify
 // (a notify costs 31 ns even when nobody waits, facts/wasm-and-afxdp §5).
-import { MapHeader } from "../../layout.gen";
+//
+// However long it waits, a waiter takes over from a dead holder only: one whose lane has crashed or was replaced since
+// (LaneState.lives). It does so by exchanging the very word that it judged, so that one of several waiters wins. Every
+// store of a section leaves chains that readers and writers can walk, so at worst an element stays out of use.
+import { LANE_STATE_SIZE, LanePhase, LaneState, MapHeader } from "../../layout.gen";
+import { header, lane, self } from "../../core/lane";
 import { copyBytes, head } from "./map";
 
-/** Tries before a waiter sleeps: some 10 µs. */
+/** Looks at a word before a waiter sleeps between them: some 10 µs. */
 const SPINS: u32 = 2000;
 /** Sleep of a waiter, ns. */
 const NAP_NS: i64 = 50_000;
-/**
- * Naps (2 s and more) after which the holder is taken for dead: a lane killed inside its section. The lock is then
- * taken over. Every store of a section leaves chains that readers and writers can walk, so at worst one element
- * stays out of use.
- */
-const NAPS_DEAD: u32 = 40_000;
+/** Naps (2 s and more) after which a thread that the host has ended is surely gone, though nobody has reported it. */
+const NAPS_GONE: u32 = 40_000;
 
-/** Bit 1 of a bucket's head word: the bucket is being changed. */
-export const BUCKET_LOCK: u32 = 2;
+const HOLDER_BITS: u32 = 8;
 
-/** Takes a lock word: 0 free, 1 held. The word must be 4-byte aligned. */
-export function spinLock(word: usize): void {
-  let tries: u32 = 0;
-  while (atomic.cmpxchg<u32>(word, 0, 1) != 0) {
-    while (atomic.load<u32>(word) != 0) {
-      if (++tries <= SPINS) continue;
-      if (tries > SPINS + NAPS_DEAD) return;
-      atomic.wait<i32>(word, 1, NAP_NS);
+/** What this lane writes into the locks that it holds. */
+// @ts-ignore: decorator
+@inline function ownWord(): u32 { return (self().lives << HOLDER_BITS) | (lane + 1); }
+
+/** Whether nobody can be in the section any more that the lock word `v`, seen for `naps` naps, stands for. */
+function isDead(v: u32, naps: u32): bool {
+  const holder = (v & ((1 << HOLDER_BITS) - 1)) - 1;
+  const lanes = header().laneCount;
+  // The host's instance never dies; beyond it there is nobody.
+  if (holder >= lanes) return holder > lanes;
+  const at = (header().lanesAt + holder * LANE_STATE_SIZE) as usize;
+  if (((atomic.load<u32>(at, offsetof<LaneState>("lives")) << HOLDER_BITS) | (holder + 1)) != v) return true;
+  if (atomic.load<u32>(at, offsetof<LaneState>("phase")) == LanePhase.CRASHED) return true;
+  // The host, waiting here itself, cannot hear that the thread has gone.
+  return naps > NAPS_GONE && atomic.load<u32>(at, offsetof<LaneState>("ended")) != 0;
+}
+
+/** Waits for a lock that was not free. */
+function contend(word: usize, own: u32): void {
+  let seen: u32 = 0;
+  let looks: u32 = 0;
+  while (true) {
+    const v = atomic.load<u32>(word);
+    if (v == 0) {
+      if (atomic.cmpxchg<u32>(word, 0, own) == 0) return;
+      continue;
     }
+    // A run of this very instance trapped inside its section.
+    if (v == own) return;
+    if (v != seen) {
+      seen = v;
+      looks = 0;
+    }
+    if (++looks <= SPINS) continue;
+    if (isDead(v, looks - SPINS)) {
+      if (atomic.cmpxchg<u32>(word, v, own) == v) return;
+    } else atomic.wait<i32>(word, <i32>v, NAP_NS);
   }
+}
+
+/** Takes a lock word, 4-byte aligned. Returns only with the lock. */
+export function spinLock(word: usize): void {
+  const own = ownWord();
+  if (atomic.cmpxchg<u32>(word, 0, own) != 0) contend(word, own);
 }
 
 // @ts-ignore: decorator
@@ -37,30 +74,20 @@ export function spinLock(word: usize): void {
   atomic.store<u32>(word, 0);
 }
 
-/** Waits until bucket word `at` is free and returns it. */
-function awaitBucket(at: usize): u32 {
-  let v = atomic.load<u32>(at);
-  for (let tries: u32 = 0; v & BUCKET_LOCK; v = atomic.load<u32>(at)) {
-    if (++tries <= SPINS) continue;
-    if (tries > SPINS + NAPS_DEAD) {
-      atomic.cmpxchg<u32>(at, v, v & ~BUCKET_LOCK);
-      tries = SPINS;
-    } else atomic.wait<i32>(at, <i32>v, NAP_NS);
-  }
-  return v;
-}
+/** Offset of a bucket's lock word; its head stands before it. */
+const BUCKET_LOCK: usize = 4;
 
-/** Takes the lock bit of a bucket's head and returns the head without it. Storing a head releases it. */
+/** Locks the bucket at `at` and returns its head. */
 // @ts-ignore: decorator
 @inline export function lockBucket(at: usize): u32 {
-  let v = atomic.load<u32>(at);
-  while (v & BUCKET_LOCK || atomic.cmpxchg<u32>(at, v, v | BUCKET_LOCK) != v) v = awaitBucket(at);
-  return v;
+  spinLock(at + BUCKET_LOCK);
+  return atomic.load<u32>(at);
 }
 
+/** Stores head and free lock at once. */
 // @ts-ignore: decorator
 @inline export function unlockBucket(at: usize, newHead: u32): void {
-  atomic.store<u32>(at, newHead);
+  atomic.store<u64>(at, <u64>newHead);
 }
 
 /** Takes the map-wide lock. */

@@ -3,8 +3,6 @@ import { check, Errno } from './errors.js';
 import { KeyedMap } from './keyed.js';
 import { ELEM_KEY } from './storage.js';
 
-const BUCKET_LOCK = 2;
-
 /** A map on assembly/bpf/maps/hash_table.ts. */
 export abstract class HashTableMap<K, V> extends KeyedMap<K, V> {
   /**
@@ -19,7 +17,7 @@ export abstract class HashTableMap<K, V> extends KeyedMap<K, V> {
       let chain: number[] = [];
       for (let tries = 0; tries < 8; tries++) {
         chain = [];
-        let e = (Atomics.load(words, (buckets >>> 2) + b) & ~BUCKET_LOCK) >>> 0;
+        let e = Atomics.load(words, (buckets >>> 2) + 2 * b);
         while (!(e & 1) && chain.length <= limit) {
           chain.push(e);
           e = Atomics.load(words, e >>> 2);

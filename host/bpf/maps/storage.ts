@@ -67,7 +67,7 @@ function planHash(spec: MapSpec, copies: number, plan: Plan): Fill {
   const buckets = powerOfTwoFrom(spec.maxEntries * 2);
   const words = Math.ceil(spec.keySize / 4);
   const seedsAt = plan.take((words + 2) * 8);
-  const bucketsAt = plan.take(buckets * 4);
+  const bucketsAt = plan.take(buckets * 8);
   const dataAt = plan.take(total * stride);
   const laneStride = perCpu ? roundUp(total * roundUp8(spec.valueSize), 64) : 0;
   const valuesAt = perCpu ? plan.take(laneStride * copies) : 0;
