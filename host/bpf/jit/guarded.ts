@@ -2,9 +2,14 @@
 import { EtherloomError } from '../../errors.js';
 import type { CompiledProgram } from './compiled.js';
 import { FaultReason } from './guard.js';
+import { FRAME_BYTES } from './unit.js';
+
+/** Least bytes of a region: no access is longer, so length − size never wraps. */
+const LEAST_REGION = 16;
 
 /** A guarded program broke a rule. It ended; nothing outside its region was touched. */
 export class GuardFault extends EtherloomError {
+  /** Instruction that broke it; 0 when calls ended the JavaScript engine's own stack. */
   readonly insn: number;
   readonly reason: FaultReason;
   /** bounds, align: address (unsigned 64-bit) and bytes of the access. */
@@ -35,7 +40,7 @@ export interface GuardedRegion {
   /** The region [lo, hi): stack and data of the program. */
   lo: number;
   hi: number;
-  /** r10: one past the stack, inside the region. Calls may go down to `lo`. */
+  /** r10: one past the stack, inside the region, at least one frame (512 B) above `lo`. Calls may go down to `lo`. */
   stack: number;
 }
 
@@ -54,14 +59,32 @@ interface Exports {
 
 const REASONS = Object.keys(FaultReason) as FaultReason[];
 
+/** Checks what the compiled bounds checks rely on: 0 ≤ lo ≤ stack − 512, stack ≤ hi ≤ bytes of the memory. */
+function checkRegion({ memory, lo, hi, stack }: GuardedRegion, file: string): void {
+  const refuse = (what: string, expected: string): never => {
+    throw new EtherloomError('ERR_GUARD_REGION', what, { file, expected });
+  };
+  const bytes = memory.buffer.byteLength;
+  for (const [name, value] of Object.entries({ lo, hi, stack }))
+    if (!Number.isInteger(value) || value < 0 || value > bytes)
+      refuse(`${name} ${value} of a guarded region`, `a whole number from 0 to ${bytes}, the memory's bytes`);
+  if (hi - lo < LEAST_REGION)
+    refuse(`a guarded region of ${hi - lo} bytes, lo ${lo}, hi ${hi}`, `at least ${LEAST_REGION} bytes`);
+  if (stack < lo + FRAME_BYTES)
+    refuse(`stack ${stack} of a guarded region at lo ${lo}`, `at least lo + ${FRAME_BYTES}, one frame`);
+  if (stack > hi) refuse(`stack ${stack} of a guarded region that ends at hi ${hi}`, 'at most hi');
+}
+
 export class GuardedProgram {
   readonly #exports: Exports;
 
+  /** @throws EtherloomError ERR_GUARD_REGION for a region that is not inside the memory or has no room for a frame. */
   constructor(
     readonly compiled: CompiledProgram,
     region: GuardedRegion,
     helpers: Readonly<Record<string, GuardedHelper>> = {},
   ) {
+    checkRegion(region, compiled.spec.name);
     const { memory, lo, hi, stack } = region;
     const instance = new WebAssembly.Instance(compiled.module, {
       env: { memory, lo, hi, stack },
@@ -82,6 +105,10 @@ export class GuardedProgram {
       return BigInt.asUintN(64, x.enter(r1, r2));
     } catch (error) {
       const reason = REASONS[x.fault_reason.value];
+      // A region larger than the JavaScript engine's stack: calls end there before the program's stack is spent.
+      // Which instruction made the last call is not known then: 0. What a helper throws is the caller's.
+      if (error instanceof RangeError && reason === 'none' && /call stack/.test(error.message))
+        throw new GuardFault(0, 'stack', 0n, 0, this.compiled.spec.name);
       if (!(error instanceof WebAssembly.RuntimeError) || reason === 'none') throw error;
       throw new GuardFault(
         x.fault_pc.value,
