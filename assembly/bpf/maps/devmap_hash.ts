@@ -26,6 +26,11 @@ export function devmap_hash_update_elem(map: usize, key: usize, value: usize, fl
     return fail(Errno.E2BIG);
   }
   e = takeFree(map);
+  if (!e) {
+    unreserve(map);
+    unlockBucket(at, first);
+    return fail(Errno.ENOMEM);
+  }
   copyBytes(elemKey(e), key, head(map).keySize);
   putEntry(elemValue(map, e), load<u32>(value), load<u32>(value, 4));
   linkAndUnlock(at, first, e, hash);

@@ -48,6 +48,10 @@ export function hash_update_elem(map: usize, key: usize, value: usize, flags: u6
       return 0;
     }
     const e = takeFree(map);
+    if (!e) {
+      unlockBucket(at, first);
+      return fail(Errno.ENOMEM);
+    }
     fill(map, e, key, value);
     replaceAndUnlock(at, first, e, old, hash);
     giveFree(map, old);
@@ -58,6 +62,11 @@ export function hash_update_elem(map: usize, key: usize, value: usize, flags: u6
     return fail(Errno.E2BIG);
   }
   const e = takeFree(map);
+  if (!e) {
+    unreserve(map);
+    unlockBucket(at, first);
+    return fail(Errno.ENOMEM);
+  }
   fill(map, e, key, value);
   linkAndUnlock(at, first, e, hash);
   return 0;

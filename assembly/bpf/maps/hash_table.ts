@@ -172,7 +172,7 @@ export function walkTo(at: usize, first: u32, elem: usize): bool {
 // The free list is a stack of elements linked through their hash word, so that a reader that stands on a free
 // element still finds its old `next`. Head and a change count share one u64: {free, state0}.
 
-/** Takes a free element; 0 when there is none. */
+/** Takes a free element; 0 when there is none, because lanes died between taking and linking: that is -ENOMEM. */
 export function takeFree(map: usize): usize {
   const at = map + offsetof<MapHeader>("free");
   while (true) {

@@ -1,7 +1,7 @@
 // BPF_MAP_TYPE_LRU_HASH: a hash that makes room by throwing out what was not used lately.
 // Approximate, like the kernel's, but without its lists: a second-chance clock. A lookup by a program sets the
 // element's ref word if it is not set; a hand (state1) goes round the element array, clears ref words, and takes
-// the first element it finds unset. So a hot key costs no list operation, and lanes share one word, the hand.
+// the first element it finds unset, or after 128 the next. So a hot key costs no list operation, and lanes share one word, the hand.
 //   dataAt ─▶ │ e0 ref 1 │ e1 ref 0 │ e2 ref 1 │ …
 //                          ▲ hand: e1 goes next
 import { MapHeader } from "../../layout.gen";
@@ -19,13 +19,21 @@ export function lru_hash_lookup_elem(map: usize, key: usize): usize {
   return elemValue(map, e);
 }
 
-/** Takes one element out of the map: the next that has no ref. 0 when two rounds found none to be had. */
+/** Elements that the hand gives a second chance before it takes the next one, used or not (LOCAL_NR_SCANS). */
+const SECOND_CHANCES: u32 = 128;
+
+/**
+ * Takes one element out of the map: the next that has no ref, or when everything was just used the one after
+ * SECOND_CHANCES of them, so that a packet never pays for the whole map. 0 when two rounds found none to be had.
+ */
 export function evict(map: usize): usize {
   const h = head(map);
   const total = h.maxEntries + h.lanes;
+  let chances = SECOND_CHANCES;
   for (let left = total * 2; left; left--) {
     const e: usize = h.dataAt + (atomic.add<u32>(map + offsetof<MapHeader>("state1"), 1) % total) * h.stride;
-    if (refOf(e)) {
+    if (refOf(e) && chances) {
+      chances--;
       setRef(e, 0);
       continue;
     }
@@ -48,7 +56,12 @@ const ROUNDS: u32 = 8;
 /** An element for a new key, counted; evicts when the map is full. 0 when there is none to be had. */
 export function makeRoom(map: usize): usize {
   for (let i: u32 = 0; i < ROUNDS; i++) {
-    if (reserve(map)) return takeFree(map);
+    if (reserve(map)) {
+      const e = takeFree(map);
+      if (e) return e;
+      // Lanes died with elements in their hands: what is linked serves on.
+      unreserve(map);
+    }
     const e = evict(map);
     if (e) return e;
   }
@@ -69,6 +82,10 @@ export function lru_hash_update_elem(map: usize, key: usize, value: usize, flags
   let e: usize;
   if (old) {
     e = takeFree(map);
+    if (!e) {
+      unlockBucket(at, first);
+      return fail(Errno.ENOMEM);
+    }
   } else {
     // No bucket may be locked while another is searched for a victim.
     unlockBucket(at, first);

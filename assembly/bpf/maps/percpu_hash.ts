@@ -55,6 +55,11 @@ export function fillLanes(map: usize, e: usize, value: usize, fresh: bool, all: 
     return fail(Errno.E2BIG);
   }
   const e = takeFree(map);
+  if (!e) {
+    unreserve(map);
+    unlockBucket(at, first);
+    return fail(Errno.ENOMEM);
+  }
   copyBytes(elemKey(e), key, head(map).keySize);
   fillLanes(map, e, value, true, all);
   linkAndUnlock(at, first, e, hash);

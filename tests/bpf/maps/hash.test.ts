@@ -1,4 +1,5 @@
 import { UpdateFlag } from '../../../host/bpf/maps/index.js';
+import { MapHeaderView } from '../../../host/layout/layout.gen.js';
 import { assert, suite } from '../../support/suite.js';
 import { bench, hex, make, outcomeOf, random } from './support.js';
 
@@ -56,6 +57,41 @@ test('update flags do what the kernel does', () => {
     'no lock in the value',
   );
 });
+
+for (const type of ['hash', 'percpu_hash', 'devmap_hash', 'lru_hash', 'lru_percpu_hash'] as const)
+  test(`${type}: without a free element an insertion gives ENOMEM and changes nothing`, () => {
+    const b = bench();
+    const m = make(b, type, 4, 8, 4);
+    const h = new MapHeaderView(b.arena.dv, m.addr);
+    const value = (n: number): never =>
+      (type.includes('percpu')
+        ? [n, n, n]
+        : type === 'devmap_hash'
+          ? { ifindex: n, program: 0 }
+          : n) as never;
+    const key = (n: number): Uint8Array => new Uint8Array(Uint32Array.of(n).buffer);
+    m.set(key(1) as never, value(1));
+    const { free } = h;
+    const page = b.arena.u8.slice(0, 64);
+    h.free = 0;
+    const known = outcomeOf(() => m.set(key(1) as never, value(2)));
+    // An LRU map throws out what it has instead.
+    const lru = type.startsWith('lru');
+    assert.is(known, type === 'hash' || type === 'lru_hash' ? 'ENOMEM' : 'ok');
+    assert.is(
+      outcomeOf(() => m.set(key(2) as never, value(2))),
+      lru ? 'ok' : 'ENOMEM',
+    );
+    assert.is(h.count, 1);
+    assert.equal(b.arena.u8.slice(0, 64), page, 'nothing was written through address 0');
+    h.free = free;
+    assert.is(
+      outcomeOf(() => m.set(key(3) as never, value(3))),
+      'ok',
+      'the bucket is not left locked',
+    );
+    assert.is(h.count, 2);
+  });
 
 for (const keySize of [1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 16, 20, 36, 40, 67])
   test(`${keySize}-byte keys: random operations agree with a JavaScript Map`, () => {

@@ -1,3 +1,4 @@
+import { MapHeaderView } from '../../../host/layout/layout.gen.js';
 import { assert, suite } from '../../support/suite.js';
 import { bench, make, outcomeOf, random } from './support.js';
 
@@ -38,6 +39,26 @@ for (const type of ['lru_hash', 'lru_percpu_hash'] as const) {
     }
     for (let i = 0; i < 10; i++) assert.ok(m.has(key(i)), `hot key ${i}`);
     assert.not.ok(m.has(key(50)));
+  });
+
+  test(`${type}: room is made in a bounded number of steps when every key was just used`, () => {
+    const b = bench();
+    const n = 5000;
+    const m = make(b, type, 4, 8, n);
+    const value = (n: number) => (type === 'lru_hash' ? n : [n, n, n]) as never;
+    const scratch = b.arena.scratch.alloc(8);
+    for (let i = 0; i < n; i++) m.set(key(i), value(i));
+    for (let k = 0; k < n; k++) {
+      b.arena.dv.setUint32(scratch, k, true);
+      assert.ok(b.core.exports.map_lookup_elem(m.addr, scratch));
+    }
+    const h = new MapHeaderView(b.arena.dv, m.addr);
+    const from = h.state1;
+    m.set(key(n), value(n));
+    // 128 second chances, one victim, and the elements that each lane and the host may hold spare.
+    assert.ok(h.state1 - from <= 128 + 1 + 3, `${h.state1 - from} steps of the hand`);
+    assert.is(m.evictions, 1);
+    assert.is(m.size, n);
   });
 
   test(`${type}: deletions and replacements keep count`, () => {
