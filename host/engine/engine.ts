@@ -24,10 +24,17 @@ import { recoverLane } from './recover.js';
 import type { EngineReport } from './report.js';
 import { Routes } from './routes.js';
 import { type LaneCrash, Supervisor } from './supervisor.js';
-import { type Attachment, type HookName, type Order, Programs, type Swapped } from './swap.js';
+import {
+  type Attachable,
+  type Attachment,
+  type HookName,
+  type Order,
+  Programs,
+  type Swapped,
+} from './swap.js';
 import { TraceLog } from './trace.js';
 
-export type { Attachment, HookName, Swapped } from './swap.js';
+export type { Attachable, Attachment, HookName, Swapped } from './swap.js';
 
 export interface EngineOptions extends ArenaOptions {
   /** The NICs become ports 1, 2 … in this order. */
@@ -86,7 +93,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   #startedMs = 0;
   #nowNs: bigint;
   #pump: NodeJS.Timeout | undefined;
-  #report: EngineReport | undefined;
+  #stopping: Promise<EngineReport> | undefined;
 
   private constructor(options: EngineOptions) {
     super();
@@ -116,6 +123,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
       tell: order => this.#tell(order),
       grace: () => this.#grace(),
+      stopped: () => this.#state === 'stopped',
     });
     this.nics = [...options.nics];
     const env = { arena: this.arena, core: this.core, lanes, ringSlots, now: () => this.now() };
@@ -167,22 +175,29 @@ export class Engine extends EventEmitter<EngineEvents> {
   /**
    * Instantiates a program in every lane and in the host's instance. It runs nowhere until it is attached, or its
    * slot is put in a map.
-   * @throws EtherloomError ERR_PROGRAM_INSTANCE, ERR_JIT_LINK, ERR_TABLE_FULL
+   * @throws EtherloomError ERR_STAGE_FORGED, ERR_PROGRAM_INSTANCE, ERR_JIT_LINK, ERR_TABLE_FULL, ERR_ENGINE_STATE
    */
   load(compiled: CompiledProgram): Promise<LoadedProgram> {
     return this.#programs.load(compiled);
   }
 
-  /** Takes a program out of every lane. @throws EtherloomError ERR_PROGRAM_BUSY while it is attached. */
+  /** Who points to a program: hooks, and entries of maps that are not in `except`. */
+  holders(program: LoadedProgram, except?: ReadonlySet<object>): string[] {
+    return this.#programs.holders(program, except);
+  }
+
+  /** Takes a program out of every lane. @throws EtherloomError ERR_PROGRAM_BUSY while a hook or a map's entry names it. */
   unload(program: LoadedProgram): Promise<void> {
     return this.#programs.unload(program);
   }
 
   /**
-   * Publishes a program at a hook: lanes run it from their next burst on. Replaces what was there.
-   * @throws EtherloomError ERR_ATTACH_TYPE when the program is of another type than the hook's.
+   * Publishes a program at a hook, that of its type by default: lanes run it from their next burst on. Replaces what
+   * was there.
+   * @throws EtherloomError ERR_ATTACH_TYPE when the program is of another type than the hook's; ERR_STAGE_FORGED,
+   * ERR_PROGRAM_UNLOADED, ERR_ENGINE_STATE
    */
-  attach(program: LoadedProgram, port: string | number | Port, hook: HookName = 'xdp'): Attachment {
+  attach(program: Attachable, port: string | number | Port, hook?: HookName): Attachment {
     return this.#programs.attach(program, typeof port === 'object' ? port : this.port(port), hook);
   }
 
@@ -194,9 +209,10 @@ export class Engine extends EventEmitter<EngineEvents> {
   /**
    * Live swap: instantiates `next` in every lane between two bursts, publishes it at the hook in one store, and frees
    * the slots of the old program when every lane has passed a burst boundary. No packet is lost; how long each lane
-   * stood still is in the report.
+   * stood still is in the report. An old program that another hook or a map's entry names stays loaded.
+   * @throws EtherloomError ERR_ATTACH_STALE when the attachment was replaced or detached; as load and attach
    */
-  swap(attachment: Attachment, next: CompiledProgram): Promise<Swapped> {
+  swap(attachment: Attachment, next: CompiledProgram | LoadedProgram): Promise<Swapped> {
     return this.#programs.swap(attachment, next);
   }
 
@@ -214,7 +230,9 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /** Resolves when no lane can still be inside a program that was taken from its hook. */
   async #grace(): Promise<void> {
-    await this.#supervisor?.grace();
+    // Lanes that are being stopped end at a burst boundary: their end is the grace period.
+    if (this.#state === 'stopped') await this.#stopping?.catch(() => {});
+    else await this.#supervisor?.grace();
   }
 
   // ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -466,15 +484,18 @@ export class Engine extends EventEmitter<EngineEvents> {
    * Stops the lanes after the burst in hand, closes the NICs and counts the frames.
    * @throws EtherloomError ERR_FRAMES_LOST when in flight + free ≠ total.
    */
-  async stop(): Promise<EngineReport> {
-    if (this.#report) return this.#report;
+  stop(): Promise<EngineReport> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  async #stop(): Promise<EngineReport> {
     this.#state = 'stopped';
     clearTimeout(this.#pump);
     const exits =
       (await this.#supervisor?.stop()) ?? this.#lanes.map(l => ({ lane: l.index, sleeps: l.sleeps }));
     for (const nic of this.nics) await nic.close();
     const ledger = this.ledger();
-    this.#report = {
+    const report: EngineReport = {
       ms: this.#startedMs ? performance.now() - this.#startedMs : 0,
       lanes: exits.map(e => ({ ...e, packets: Number(this.arena.lane(e.lane).packets) })),
       ports: this.counters(),
@@ -483,7 +504,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       ledger,
     };
     checkLedger(ledger);
-    return this.#report;
+    return report;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,11 +3,12 @@
  * (lane_worker.ts) and inline on the caller's thread (engine.ts), so both take the same path.
  */
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
+import { removeProgram } from '../bpf/slots.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
 import { type ControlAck, type ControlMessage, LaneWords } from './control.js';
-import { type PlacedProgram, removeProgram } from './program.js';
+import type { PlacedProgram } from './program.js';
 
 /** No lane sleeps longer than this, ms: heartbeats and grace periods depend on it. */
 const LONGEST_SLEEP_MS = 20;

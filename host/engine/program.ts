@@ -4,8 +4,6 @@
  */
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import type { LinkableProgram } from '../bpf/jit/instantiate.js';
-import { EtherloomError } from '../errors.js';
-import type { Core } from '../mem/core.js';
 
 /** The part of a CompiledProgram that a lane needs; everything in it can be posted. */
 export type PostedProgram = LinkableProgram;
@@ -28,42 +26,4 @@ export interface LoadedProgram extends PlacedProgram {
   readonly tail: number;
   /** How long each lane's loop stood still to take it in, ns; empty when no lane was running. */
   readonly pausesNs: readonly number[];
-}
-
-/** Lane links carry a slot in 15 bits of their options. */
-const LAST_SLOT = 0x7fff;
-
-/** Hands out runs of table slots. */
-export class SlotAllocator {
-  #next: number;
-  /** Freed runs by length. */
-  readonly #free = new Map<number, number[]>();
-
-  constructor(base: number) {
-    this.#next = Math.max(1, base);
-  }
-
-  /** @throws EtherloomError ERR_TABLE_FULL */
-  alloc(count: number): number {
-    const again = this.#free.get(count)?.pop();
-    if (again !== undefined) return again;
-    const at = this.#next;
-    if (at + count > LAST_SLOT)
-      throw new EtherloomError('ERR_TABLE_FULL', `no ${count} table slots left`, {
-        expected: `at most ${LAST_SLOT} slots in use`,
-      });
-    this.#next += count;
-    return at;
-  }
-
-  free(at: number, count: number): void {
-    const list = this.#free.get(count) ?? [];
-    list.push(at);
-    this.#free.set(count, list);
-  }
-}
-
-/** Empties the table slots of a program in this lane. */
-export function removeProgram(core: Core, slots: number, count: number): void {
-  for (let i = 0; i < count; i++) if (slots + i < core.table.length) core.table.set(slots + i, null);
 }

@@ -9,13 +9,16 @@
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
 import { warm } from '../bpf/jit/warm.js';
+import { Residence, requireLoaded, residenceOf, settle } from '../bpf/residence.js';
+import { removeProgram, SlotAllocator } from '../bpf/slots.js';
 import type { ProgramType } from '../bpf/spec.js';
+import { requireCompiled } from '../bpf/stages.js';
 import { EtherloomError } from '../errors.js';
 import { Hook } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
 import type { Port } from '../nic/port.js';
-import { type LoadedProgram, type PlacedProgram, removeProgram, SlotAllocator } from './program.js';
+import type { LoadedProgram, PlacedProgram } from './program.js';
 import type { SwapReport } from './report.js';
 
 /** Where a program can be attached, by the name of its hook. */
@@ -26,6 +29,9 @@ const HOOKS: Record<HookName, { hook: Hook; type: ProgramType }> = {
   tc_ingress: { hook: Hook.TC_INGRESS, type: 'tc' },
   socket_filter: { hook: Hook.SOCKET_FILTER, type: 'socket_filter' },
 };
+
+/** What attach() takes: a loaded program, or a collection's. */
+export type Attachable = LoadedProgram | { readonly placed: LoadedProgram };
 
 /** A program at a hook of a port. */
 export interface Attachment {
@@ -51,6 +57,8 @@ export interface Lanes {
   tell(order: Order): Promise<number[]>;
   /** Resolves when every lane has passed a burst boundary. */
   grace(): Promise<void>;
+  /** The engine was stopped: nothing runs any more, or is about to. */
+  stopped(): boolean;
 }
 
 export class Programs {
@@ -59,6 +67,7 @@ export class Programs {
   readonly swaps: SwapReport[] = [];
   readonly #slots: SlotAllocator;
   readonly #attached = new Map<string, Attachment>();
+  readonly #loaded = new Set<LoadedProgram>();
   #nextId = 1;
 
   constructor(
@@ -71,6 +80,8 @@ export class Programs {
   }
 
   async load(compiled: CompiledProgram): Promise<LoadedProgram> {
+    this.#assertOpen('load');
+    requireCompiled(compiled);
     const { module, helpers, slotCount, spec } = compiled;
     const slots = this.#slots.alloc(slotCount);
     const place: PlacedProgram = {
@@ -80,29 +91,70 @@ export class Programs {
       program: { module, helpers, slotCount, spec: { name: spec.name } },
     };
     try {
-      instantiateProgram(place.program, this.core, this.arena, slots);
+      this.#instantiate(place);
+      // Optimised code belongs to the module: what is made hot here is hot in every lane.
+      if (compiled.verified && this.warmMs !== 0) warm(compiled, this.arena, { maxMs: this.warmMs });
+      this.placed.set(place.id, place);
+      const pausesNs = await this.lanes.tell({ kind: 'install', place });
+      const residence = new Residence(place.name, spec.type, this.arena, slots, slots + 1);
+      const loaded = settle({ ...place, compiled, run: slots, tail: slots + 1, pausesNs }, residence);
+      this.#loaded.add(loaded);
+      return loaded;
     } catch (cause) {
-      this.#slots.free(slots, slotCount);
+      await this.#giveBack(place);
+      throw cause;
+    }
+  }
+
+  #instantiate(place: PlacedProgram): void {
+    try {
+      instantiateProgram(place.program, this.core, this.arena, place.slots);
+    } catch (cause) {
       if (cause instanceof EtherloomError) throw cause;
       throw new EtherloomError('ERR_PROGRAM_INSTANCE', `${place.name} cannot be instantiated`, {
         cause,
         expected: 'a module with the imports and exports of host/bpf/jit/compiled.ts',
       });
     }
-    // Optimised code belongs to the module: what is made hot here is hot in every lane.
-    if (compiled.verified && this.warmMs !== 0) warm(compiled, this.arena, { maxMs: this.warmMs });
-    this.placed.set(place.id, place);
-    const pausesNs = await this.lanes.tell({ kind: 'install', place });
-    return { ...place, compiled, run: slots, tail: slots + 1, pausesNs };
+  }
+
+  /** After a load that failed half-way: nothing points to the program, some lanes may have it. */
+  async #giveBack(place: PlacedProgram): Promise<void> {
+    const { id, slots, program } = place;
+    const told = this.placed.delete(id);
+    removeProgram(this.core, slots, program.slotCount);
+    try {
+      if (told) await this.lanes.tell({ kind: 'remove', slots, count: program.slotCount });
+    } catch {
+      // A lane that cannot be told may still hold it: slots that are not handed on do no harm.
+      return;
+    }
+    this.#slots.free(slots, program.slotCount);
+  }
+
+  /** Who points to the program: hooks of a live engine, and maps that are not in `except`. */
+  holders(program: LoadedProgram, except?: ReadonlySet<object>): string[] {
+    const hooks = this.lanes.stopped() ? [] : [...this.#attached.values()].filter(a => a.program === program);
+    return [
+      ...hooks.map(a => `port ${a.port.name} (${a.hook})`),
+      ...(residenceOf(program)?.holders(except) ?? []),
+    ];
   }
 
   async unload(program: LoadedProgram): Promise<void> {
-    for (const a of this.#attached.values())
-      if (a.program.id === program.id)
-        throw new EtherloomError('ERR_PROGRAM_BUSY', `${program.name} is attached to ${a.port.name}`, {
-          expected: 'detach it first',
-        });
-    if (!this.placed.delete(program.id)) return;
+    const residence = requireLoaded(program);
+    if (!this.#loaded.has(program)) {
+      if (!residence.loaded) return;
+      throw unloaded(program);
+    }
+    const holders = this.holders(program);
+    if (holders.length)
+      throw new EtherloomError('ERR_PROGRAM_BUSY', `${program.name} is in use at ${holders.join(', ')}`, {
+        expected: 'detach it, and delete such entries, first',
+      });
+    this.#loaded.delete(program);
+    residence.loaded = false;
+    this.placed.delete(program.id);
     const { slots } = program;
     const count = program.program.slotCount;
     await this.lanes.grace();
@@ -111,15 +163,17 @@ export class Programs {
     this.#slots.free(slots, count);
   }
 
-  attach(program: LoadedProgram, port: Port, hook: HookName): Attachment {
-    const { type } = program.compiled.spec;
+  attach(given: Attachable, port: Port, at?: HookName): Attachment {
+    this.#assertOpen('attach');
+    const program = 'placed' in given ? given.placed : given;
+    const { type } = requireLoaded(program);
+    if (!this.#loaded.has(program)) throw unloaded(program);
+    const hook = at ?? hookOf(type);
     if (type !== 'unspec' && type !== HOOKS[hook].type)
       throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is a program of type ${type}`, {
         expected: `${HOOKS[hook].type} at hook ${hook}`,
       });
-    if (!this.placed.has(program.id))
-      throw new EtherloomError('ERR_PROGRAM_UNLOADED', `${program.name} is not loaded in this engine`);
-    const attachment: Attachment = { port, hook, program };
+    const attachment: Attachment = Object.freeze({ port, hook, program });
     port.setSlot(HOOKS[hook].hook, program.run);
     this.#attached.set(`${port.ifindex}/${hook}`, attachment);
     return attachment;
@@ -133,13 +187,47 @@ export class Programs {
     await this.lanes.grace();
   }
 
-  async swap(old: Attachment, next: CompiledProgram): Promise<Swapped> {
-    const loaded = await this.load(next);
-    const attachment = this.attach(loaded, old.port, old.hook);
-    const stillUsed = [...this.#attached.values()].some(a => a.program.id === old.program.id);
-    if (!stillUsed) await this.unload(old.program);
-    const pausesNs = [...loaded.pausesNs];
+  async swap(old: Attachment, next: CompiledProgram | LoadedProgram): Promise<Swapped> {
+    this.#assertOpen('swap');
+    this.#assertCurrent(old);
+    const given = residenceOf(next) !== undefined;
+    const loaded = given ? (next as LoadedProgram) : await this.load(next as CompiledProgram);
+    let attachment: Attachment;
+    try {
+      // Another swap may have been faster while the lanes took this one in.
+      this.#assertCurrent(old);
+      attachment = this.attach(loaded, old.port, old.hook);
+    } catch (cause) {
+      if (!given) await this.unload(loaded);
+      throw cause;
+    }
+    // What is still at another hook, or in a map, stays.
+    if (this.#loaded.has(old.program) && !this.holders(old.program).length) await this.unload(old.program);
+    const pausesNs = given ? [] : [...loaded.pausesNs];
     this.swaps.push({ from: old.program.name, to: loaded.name, pausesNs });
     return { attachment, pausesNs };
   }
+
+  #assertCurrent(attachment: Attachment): void {
+    const { port, hook } = attachment;
+    const now = this.#attached.get(`${port.ifindex}/${hook}`);
+    if (now === attachment) return;
+    throw new EtherloomError('ERR_ATTACH_STALE', `this attachment to ${port.name} (${hook}) is no more`, {
+      expected: now ? `the attachment of ${now.program.name}` : 'a hook with a program',
+    });
+  }
+
+  #assertOpen(what: string): void {
+    if (this.lanes.stopped())
+      throw new EtherloomError('ERR_ENGINE_STATE', `${what} on an engine that is stopped`, {
+        expected: 'an engine that was not stopped',
+      });
+  }
 }
+
+const unloaded = (program: LoadedProgram): EtherloomError =>
+  new EtherloomError('ERR_PROGRAM_UNLOADED', `${program.name} is not loaded in this engine`);
+
+/** The hook that a program's type belongs to. */
+const hookOf = (type: ProgramType): HookName =>
+  (Object.keys(HOOKS) as HookName[]).find(h => HOOKS[h].type === type) ?? 'xdp';

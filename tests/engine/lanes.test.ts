@@ -1,3 +1,4 @@
+import { trustAsCompiled } from '../../host/bpf/stages.js';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import type { LaneCrash } from '../../host/engine/supervisor.js';
 import { HostNic, modelLink, ReplayNic } from '../../host/nic/index.js';
@@ -261,7 +262,8 @@ test('programs load, swap and unload on a running engine, and a bad module is re
   nic.send(udpFrame());
   for (let i = 0; i < 1000 && !nic.receive().length; i++) await new Promise(r => setTimeout(r, 1));
   let code: string | undefined;
-  const bad = { ...verdict(1), module: new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)) };
+  const module = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+  const bad = trustAsCompiled({ ...verdict(1), module });
   await engine.load(bad).catch((e: { code: string }) => (code = e.code));
   assert.is(code, 'ERR_PROGRAM_INSTANCE');
   await engine.detach(attachment);

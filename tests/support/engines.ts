@@ -5,6 +5,7 @@ import { GuardedProgram } from '../../host/bpf/jit/guarded.js';
 import { instantiateProgram, type ProgramExports } from '../../host/bpf/jit/instantiate.js';
 import { noFacts } from '../../host/bpf/jit/program.js';
 import type { ProgramSpec } from '../../host/bpf/spec.js';
+import { trustAsVerified } from '../../host/bpf/stages.js';
 import type { JitFacts, VerifiedProgram } from '../../host/bpf/verify/verified.js';
 import { Arena } from '../../host/mem/arena.js';
 import { instantiateCore } from '../../host/mem/core.js';
@@ -20,12 +21,12 @@ export const memoryAt = region + STACK;
 
 /** Claims that a program was verified, for tests of the JIT alone. */
 export const claimVerified = (spec: ProgramSpec, facts: JitFacts = noFacts): VerifiedProgram =>
-  ({
+  trustAsVerified({
     spec,
     facts,
     notes: [],
     stats: { processed: 0, states: 0, peakStates: 0, timeUs: 0, stackDepth: [] },
-  }) as unknown as VerifiedProgram;
+  } as unknown as VerifiedProgram);
 
 export interface Outcome {
   r0: bigint;

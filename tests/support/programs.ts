@@ -5,6 +5,7 @@
 import wabtInit from 'wabt';
 import type { CompiledProgram } from '../../host/bpf/jit/compiled.js';
 import type { ProgramType } from '../../host/bpf/spec.js';
+import { trustAsCompiled } from '../../host/bpf/stages.js';
 
 const wabt = await wabtInit();
 
@@ -36,7 +37,7 @@ export function handMade(
     insns: [],
     maps: {},
   };
-  return {
+  return trustAsCompiled({
     spec,
     verified: undefined,
     mode: 'guarded',
@@ -45,7 +46,7 @@ export function handMade(
     helpers: helpers.map(([n]) => n),
     slotCount: 2,
     compileUs: 0,
-  };
+  });
 }
 
 /** Always the same verdict. */

@@ -7,6 +7,7 @@ import { LaneStateLayout } from '../../layout/layout.gen.js';
 import { helperExports, helpers } from '../helpers.js';
 import { CallKind, Mode, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
 import type { ProgramSpec } from '../spec.js';
+import { requireVerified, trustAsCompiled } from '../stages.js';
 import type { VerifiedProgram } from '../verify/verified.js';
 import { checkWellformed, targetOf } from '../wellformed.js';
 import { Analyser, anyArguments, entryArguments, type FunctionAnalysis, joinArguments } from './analysis.js';
@@ -332,7 +333,7 @@ function build(program: Program, verified: VerifiedProgram | undefined, started:
     mode: program.mode,
     bytes,
     module,
-    helpers: names,
+    helpers: Object.freeze(names),
     slotCount: 2 + callbacks,
     compileUs: Math.round((performance.now() - started) * 1000),
   };
@@ -340,13 +341,16 @@ function build(program: Program, verified: VerifiedProgram | undefined, started:
 
 /**
  * Compiles a verified program for the arena that its maps are bound in.
- * @throws EtherloomError ERR_JIT_UNSUPPORTED, ERR_JIT_HELPER, ERR_JIT_MAP with the instruction as offset.
+ * @throws EtherloomError ERR_STAGE_FORGED when verify() did not make it; ERR_JIT_UNSUPPORTED, ERR_JIT_HELPER, ERR_JIT_MAP with the instruction as offset.
  */
 export function compileProgram(verified: VerifiedProgram, maps: MapBinding): CompiledProgram {
   const started = performance.now();
+  requireVerified(verified);
   const { spec } = verified;
   checkWellformed(spec.insns, spec.name);
-  return build(makeProgram(spec, 'verified', verified.facts ?? noFacts, maps), verified, started);
+  return trustAsCompiled(
+    build(makeProgram(spec, 'verified', verified.facts ?? noFacts, maps), verified, started),
+  );
 }
 
 export interface GuardedOptions {

@@ -6,7 +6,8 @@
  *   walk: alu · jumps · memory · calls          prune.ts decides where a path needs no further walk
  */
 import { Class, classOf, type Insn, OP_CALL, OP_EXIT, OP_JA, OP_JA32, OP_LDDW, Pseudo } from '../insn.js';
-import type { LineInfo, ProgramSpec } from '../spec.js';
+import type { LineInfo, MapSpec, ProgramSpec } from '../spec.js';
+import { trustAsVerified } from '../stages.js';
 import { walkAlu } from './alu.js';
 import { checkNothingHeld, clobberCallerSaved, walkCall } from './calls.js';
 import { buildCfg, type Cfg, jumpTarget, MAX_INSNS, Point } from './cfg.js';
@@ -60,11 +61,25 @@ function lineTable(spec: ProgramSpec): (LineInfo | undefined)[] {
   return table;
 }
 
+/** A copy that nobody can change: what is compiled later is what was walked. */
+function frozenCopy(spec: ProgramSpec): ProgramSpec {
+  const insns = spec.insns.map(({ op, dst, src, off, imm }) => Object.freeze({ op, dst, src, off, imm }));
+  const copyMap = (m: MapSpec): MapSpec =>
+    Object.freeze({
+      ...m,
+      ...(m.frozen && m.contents ? { contents: m.contents.slice() } : {}),
+      ...(m.inner ? { inner: copyMap(m.inner) } : {}),
+    });
+  const maps = Object.fromEntries(Object.entries(spec.maps).map(([key, m]) => [key, copyMap(m)]));
+  return Object.freeze({ ...spec, insns: Object.freeze(insns) as Insn[], maps: Object.freeze(maps) });
+}
+
 /**
- * Verifies a program.
+ * Verifies a program: a frozen copy of it, so that changes of `given` afterwards are not part of what was verified.
  * @throws VerifierError ERR_VERIFIER_<RULE> with rule, instruction, source line and state
  */
-export function verify(spec: ProgramSpec, options: VerifyOptions = {}): VerifyResult {
+export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyResult {
+  const spec = frozenCopy(given);
   const started = performance.now();
   const lines = lineTable(spec);
   const fail = (rule: Rule, insn: number, reason: string): never => {
@@ -115,7 +130,7 @@ export function verify(spec: ProgramSpec, options: VerifyOptions = {}): VerifyRe
 function finish(v: Walk, cfg: Cfg, started: number): VerifyResult {
   const result = {
     spec: v.spec,
-    facts: v.facts,
+    facts: Object.freeze(v.facts),
     stats: {
       processed: v.processed,
       states: v.totalStates,
@@ -126,8 +141,7 @@ function finish(v: Walk, cfg: Cfg, started: number): VerifyResult {
     notes: v.notes,
     ...(v.log ? { log: v.log.text() } : {}),
   };
-  // The brand exists in types only: nothing but this function makes one.
-  return result as unknown as VerifyResult;
+  return trustAsVerified(result as unknown as VerifyResult);
 }
 
 /** Walks the program, or a global function, from its first instruction. */

@@ -20,6 +20,7 @@ import {
   type RingBufMap,
 } from '../../../host/bpf/maps/index.js';
 import type { MapSpec, ProgramSpec, ProgramType } from '../../../host/bpf/spec.js';
+import { trustAsVerified } from '../../../host/bpf/stages.js';
 import type { VerifiedProgram } from '../../../host/bpf/verify/verified.js';
 import { type TestPacket, testPacket } from '../../../host/engine/test_run.js';
 import { BPF_STACK_BYTES } from '../../../host/layout/layout.gen.js';
@@ -38,7 +39,7 @@ const FUEL = 10_000_000n;
  */
 export function unverified(spec: ProgramSpec): VerifiedProgram {
   const stats = { processed: 0, states: 0, peakStates: 0, timeUs: 0, stackDepth: [] };
-  return { spec, facts: noFacts, stats, notes: [] } as unknown as VerifiedProgram;
+  return trustAsVerified({ spec, facts: noFacts, stats, notes: [] } as unknown as VerifiedProgram);
 }
 
 /** Little-endian bytes of a small number. */

@@ -1,0 +1,54 @@
+/**
+ * Programs that were placed in function tables, and who points to them. A table slot in the arena is a bare number:
+ * whoever stores one counts here, so that a program is not taken out, and its slots handed on, under a map entry.
+ */
+import type { Arena } from '../mem/arena.js';
+import type { ProgramType } from './spec.js';
+import { forged } from './stages.js';
+
+/** What is known of one placed program. */
+export class Residence {
+  readonly #holders = new Map<{ readonly name: string; readonly type: string }, number>();
+  /** False once it was unloaded. */
+  loaded = true;
+
+  constructor(
+    readonly name: string,
+    readonly type: ProgramType,
+    readonly arena: Arena,
+    readonly run: number,
+    readonly tail: number,
+  ) {}
+
+  /** A map entry begins (1) or ceases (-1) to point here. */
+  hold(map: { readonly name: string; readonly type: string }, by: 1 | -1): void {
+    const n = (this.#holders.get(map) ?? 0) + by;
+    if (n > 0) this.#holders.set(map, n);
+    else this.#holders.delete(map);
+  }
+
+  /** Maps with entries that point here, those in `except` left out: `map "progs" (prog_array)`. */
+  holders(except: ReadonlySet<object> = new Set()): string[] {
+    return [...this.#holders.keys()].filter(m => !except.has(m)).map(m => `map "${m.name}" (${m.type})`);
+  }
+}
+
+const residences = new WeakMap<object, Residence>();
+
+/** For those who place programs: from now on `program` is known as loaded. */
+export function settle<P extends object>(program: P, residence: Residence): P {
+  residences.set(Object.freeze(program), residence);
+  return program;
+}
+
+/** Of what Engine.load or HostPrograms.load returned; undefined for anything else. */
+export function residenceOf(program: unknown): Residence | undefined {
+  return typeof program === 'object' && program !== null ? residences.get(program) : undefined;
+}
+
+/** @throws EtherloomError ERR_STAGE_FORGED */
+export function requireLoaded(program: { readonly name?: string }): Residence {
+  const residence = residenceOf(program);
+  if (!residence) throw forged(program?.name, 'what load() returned, not a copy of it');
+  return residence;
+}

@@ -1,0 +1,41 @@
+/** Function table slots. A program has the same slots in every lane's table: a slot in the arena means the same everywhere. */
+import { EtherloomError } from '../errors.js';
+import type { Core } from '../mem/core.js';
+
+/** Lane links carry a slot in 15 bits of their options. */
+const LAST_SLOT = 0x7fff;
+
+/** Hands out runs of table slots. */
+export class SlotAllocator {
+  #next: number;
+  /** Freed runs by length. */
+  readonly #free = new Map<number, number[]>();
+
+  constructor(base: number) {
+    this.#next = Math.max(1, base);
+  }
+
+  /** @throws EtherloomError ERR_TABLE_FULL */
+  alloc(count: number): number {
+    const again = this.#free.get(count)?.pop();
+    if (again !== undefined) return again;
+    const at = this.#next;
+    if (at + count > LAST_SLOT)
+      throw new EtherloomError('ERR_TABLE_FULL', `no ${count} table slots left`, {
+        expected: `at most ${LAST_SLOT} slots in use`,
+      });
+    this.#next += count;
+    return at;
+  }
+
+  free(at: number, count: number): void {
+    const list = this.#free.get(count) ?? [];
+    list.push(at);
+    this.#free.set(count, list);
+  }
+}
+
+/** Empties the table slots of a program in this lane. */
+export function removeProgram(core: Core, slots: number, count: number): void {
+  for (let i = 0; i < count; i++) if (slots + i < core.table.length) core.table.set(slots + i, null);
+}
