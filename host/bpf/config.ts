@@ -4,18 +4,18 @@
  *   { "deny4":   [ { "key": { "prefixlen": 8, "addr": "10.9.0.0" }, "value": 8 } ],   entries of a map
  *     ".rodata": { "verbose": 1 } }                                                    global variables
  *
- * Keys and values are typed through BTF, as in the maps' own access. Text stands for what has a usual spelling, in
- * network order: an IPv4 address (one 32-bit number), an IPv6 address (four of them), a MAC address (six bytes),
- * "be16:80" and "be32:1". Per-CPU maps take one value for every copy.
+ * Keys and values are typed through BTF, as in the maps' own access. Text stands for what has a usual spelling:
+ * addresses, "be16:80" and "be32:1" (config_text.ts). Per-CPU maps take one value for every copy.
  */
 import { readFileSync } from 'node:fs';
-import { isIPv4, isIPv6 } from 'node:net';
 import { EtherloomError } from '../errors.js';
+import { resolveText } from './config_text.js';
 import type { KernelCollection } from './kernel/collection.js';
 import { possibleCpus } from './kernel/map.js';
+import { isPerCpu } from './maps/check.js';
 import { keyCodec, valueCodec } from './maps/codec.js';
 import { type BpfMap, KeyedMap } from './maps/index.js';
-import type { CollectionSpec, MapSpec } from './spec.js';
+import type { CollectionSpec } from './spec.js';
 
 export interface MapEntry {
   key: unknown;
@@ -58,46 +58,6 @@ export function checkMapConfig(json: unknown, file?: string): MapConfig {
   return json as MapConfig;
 }
 
-const littleEndian = (bytes: readonly number[]): number =>
-  (bytes[0] | (bytes[1] << 8) | (bytes[2] << 16) | (bytes[3] << 24)) >>> 0;
-
-function ipv6Words(text: string): number[] {
-  const [head, tail] = text.split('::');
-  const groups = (part: string | undefined): number[] =>
-    part
-      ? part.split(':').flatMap(g => {
-          if (!g.includes('.')) return [Number.parseInt(g, 16)];
-          const [a, b, c, d] = g.split('.').map(Number);
-          return [(a << 8) | b, (c << 8) | d];
-        })
-      : [];
-  const front = groups(head);
-  const back = tail === undefined ? [] : groups(tail);
-  const all = [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
-  return [0, 2, 4, 6].map(i => littleEndian([all[i] >> 8, all[i] & 255, all[i + 1] >> 8, all[i + 1] & 255]));
-}
-
-/** Replaces text that has a usual spelling by what it stands for. */
-export function resolveText(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(resolveText);
-  if (typeof value === 'object' && value !== null && !(value instanceof Uint8Array))
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolveText(v)]));
-  if (typeof value !== 'string') return value;
-  if (isIPv4(value)) return littleEndian(value.split('.').map(Number));
-  if (isIPv6(value)) return ipv6Words(value);
-  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(value)) return value.split(':').map(b => Number.parseInt(b, 16));
-  const be = /^be(16|32):(\d+)$/.exec(value);
-  if (be) {
-    const n = Number(be[2]);
-    return be[1] === '16'
-      ? ((n & 255) << 8) | (n >> 8)
-      : littleEndian([n >>> 24, (n >> 16) & 255, (n >> 8) & 255, n & 255]);
-  }
-  return value;
-}
-
-const isPerCpu = (spec: MapSpec): boolean => spec.type.includes('percpu');
-
 function unknownMap(name: string, names: readonly string[]): never {
   throw new EtherloomError('ERR_CONFIG_MAP', `there is no map "${name}" to fill`, {
     expected: `one of ${names.join(', ')}`,
@@ -130,7 +90,7 @@ export function configureGlobals(collection: CollectionSpec, config: MapConfig):
     try {
       for (const key of Object.keys(variables))
         if (typeof now !== 'object' || !Object.hasOwn(now, key)) throw new Error(`no variable "${key}"`);
-      codec.encode({ ...now, ...(resolveText(variables) as object) }, bytes);
+      codec.encode({ ...now, ...(resolveText(map, 'value', variables) as object) }, bytes);
     } catch (cause) {
       failed(name, 0, cause);
     }
@@ -155,9 +115,10 @@ export function configureMaps(
       throw new EtherloomError('ERR_CONFIG_MAP', `"${name}" is a ${map.type}: it has no entries to set`);
     const copies = map.arena.header.laneCount + 1;
     entries.forEach((entry: MapEntry, i) => {
-      const value = resolveText(entry.value);
       try {
-        map.set(resolveText(entry.key), isPerCpu(map.spec) ? new Array(copies).fill(value) : value);
+        const key = resolveText(map.spec, 'key', entry.key);
+        const value = resolveText(map.spec, 'value', entry.value);
+        map.set(key, isPerCpu(map.spec.type) ? new Array(copies).fill(value) : value);
       } catch (cause) {
         failed(name, i, cause);
       }
@@ -179,11 +140,12 @@ export function configureKernelMaps(kernel: KernelCollection, config: MapConfig)
       try {
         const key = new Uint8Array(map.spec.keySize);
         const one = new Uint8Array(map.spec.valueSize);
-        keys.encode(resolveText(entry.key), key);
-        values.encode(resolveText(entry.value), one);
+        keys.encode(resolveText(map.spec, 'key', entry.key), key);
+        values.encode(resolveText(map.spec, 'value', entry.value), one);
         const stride = (one.length + 7) & ~7;
-        const value = new Uint8Array(isPerCpu(map.spec) ? stride * possibleCpus() : one.length);
-        if (isPerCpu(map.spec)) for (let cpu = 0; cpu < possibleCpus(); cpu++) value.set(one, cpu * stride);
+        const value = new Uint8Array(isPerCpu(map.spec.type) ? stride * possibleCpus() : one.length);
+        if (isPerCpu(map.spec.type))
+          for (let cpu = 0; cpu < possibleCpus(); cpu++) value.set(one, cpu * stride);
         else value.set(one);
         map.update(key, value);
       } catch (cause) {

@@ -4,6 +4,7 @@
  * A runner starts this hundreds of times, so what is not needed is not imported.
  */
 import { EtherloomError } from '../errors.js';
+import { parseHex } from './hex.js';
 import { decodeInsns, type Insn, OP_CALLX } from './insn.js';
 import type { ProgramSpec } from './spec.js';
 
@@ -157,20 +158,6 @@ async function runInterpreter({ spec, r1, r2, sandbox }: Run): Promise<bigint> {
   return machine.call(0, top);
 }
 
-function parseHex(text: string, what: string): Uint8Array {
-  const digits = text.replace(/\s+/g, '');
-  const bad = digits.search(/[^0-9a-fA-F]/);
-  if (bad >= 0 || digits.length % 2)
-    throw new EtherloomError('ERR_CONFORMANCE_HEX', `${what} is not hexadecimal`, {
-      file: what,
-      offset: bad >= 0 ? bad : digits.length,
-      expected: 'two digits a byte, white space between bytes',
-    });
-  return Uint8Array.from({ length: digits.length / 2 }, (_, i) =>
-    Number.parseInt(digits.substr(i * 2, 2), 16),
-  );
-}
-
 /** Instructions of an ELF object: its first program, or its .text when it has no section with a program's name. */
 async function elfInsns(bytes: Uint8Array): Promise<Insn[]> {
   const { loadElf } = await import('./elf/load.js');
@@ -197,7 +184,7 @@ function parseArguments(argv: readonly string[]): Options {
   argv.forEach((arg, i) => {
     if (arg === '--interp') options.interp = true;
     else if (arg === '--elf') options.elf = true;
-    else if (i === 0 && !arg.startsWith('--')) options.mem = parseHex(arg, 'MEM');
+    else if (i === 0 && !arg.startsWith('--')) options.mem = parseHex(arg, 'MEM', 'ERR_CONFORMANCE_HEX');
     else
       throw new EtherloomError('ERR_CONFORMANCE_USAGE', `unknown argument ${arg}`, {
         expected: '[MEM] [--interp] [--elf]',
@@ -226,7 +213,7 @@ export async function runConformance(
 ): Promise<number> {
   try {
     const options = parseArguments(argv);
-    const bytes = parseHex(await readAll(stdin), 'stdin');
+    const bytes = parseHex(await readAll(stdin), 'stdin', 'ERR_CONFORMANCE_HEX');
     const insns = options.elf ? await elfInsns(bytes) : decodeInsns(bytes, 'stdin');
     const run = prepare(insns, options.mem);
     let r0: bigint;

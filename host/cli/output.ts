@@ -7,8 +7,8 @@ import { EtherloomError } from '../errors.js';
 
 export const EXIT = { DONE: 0, FAILED: 1, USAGE: 2 } as const;
 
-/** Thrown by a command for a wrong call that the parser cannot see: exit code 2. */
-export class UsageError extends Error {}
+/** Codes of errors in the call itself that only the command can see: exit code 2. */
+const USAGE_CODE = /^ERR_USAGE_/;
 
 /** Plain JSON: bigint as a number when exact, else as a decimal string; bytes as hex. */
 export function toJson(value: unknown): string {
@@ -49,10 +49,6 @@ export function table(columns: readonly Column[], rows: readonly (readonly (stri
 
 /** Prints an error as text or JSON and gives the exit code for it. */
 export function fail(error: unknown, json: boolean): number {
-  if (error instanceof UsageError) {
-    process.stderr.write(`etherloom: ${error.message}\n`);
-    return EXIT.USAGE;
-  }
   const known = error instanceof EtherloomError;
   const code = known ? error.code : ((error as { code?: string }).code ?? 'ERR_INTERNAL');
   const message = (error as Error).message ?? String(error);
@@ -62,5 +58,5 @@ export function fail(error: unknown, json: boolean): number {
   } else process.stderr.write(`etherloom: ${code}: ${message}\n`);
   if (!known && code === 'ERR_INTERNAL' && process.env.ETHERLOOM_DEBUG)
     process.stderr.write(`${(error as Error).stack}\n`);
-  return EXIT.FAILED;
+  return known && USAGE_CODE.test(code) ? EXIT.USAGE : EXIT.FAILED;
 }

@@ -21,7 +21,7 @@ import {
   NeighbourView,
 } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
-import { formatIp, formatMac, parseIp, parseMac, parsePrefix } from './address.js';
+import { formatIp, formatMac, parseIp, parseMac, parsePrefix } from '../wire/address.js';
 
 /** RTN_* of the kernel. */
 const TYPES = { unicast: 1, local: 2, blackhole: 6, unreachable: 7, prohibit: 8, throw: 9 } as const;

@@ -228,6 +228,10 @@ test('usage errors exit with 2, failures with 1, and say what to do', () => {
   assert.is(etherloom(['nonsense']).code, 2);
   assert.is(etherloom([]).code, 2);
   assert.is(etherloom(['test-run', obj('drop'), '--data', 'xyz']).code, 2);
+  const hex = etherloom(['test-run', obj('drop'), '--data', '0x10 10x2', '--json']);
+  assert.is(hex.code, 2);
+  const { error } = JSON.parse(hex.out);
+  assert.equal([error.code, error.file, error.offset], ['ERR_USAGE_HEX', '--data', 7]);
   assert.is(etherloom(['run', obj('drop'), '--in', CAPTURE, '--lanes', '0']).code, 2);
   assert.is(etherloom(['--help']).code, 0);
   const missing = etherloom(['verify', 'no-such-file.o', '--json']);

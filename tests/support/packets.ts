@@ -1,5 +1,5 @@
 /** Packets by hand, with right checksums, and the reverse: what a packet says, and whether its checksums hold. */
-import { formatIp, parseIp, parseMac } from '../../host/engine/address.js';
+import { formatIp, parseIp, parseMac } from '../../host/wire/address.js';
 
 export interface PacketFields {
   src?: string;

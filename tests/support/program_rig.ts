@@ -5,12 +5,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { decodeValue, encodeValue } from '../../host/bpf/btf/codec.js';
-import { type MapConfig, readMapConfig, resolveText } from '../../host/bpf/config.js';
+import { type MapConfig, readMapConfig } from '../../host/bpf/config.js';
+import { resolveText } from '../../host/bpf/config_text.js';
 import { loadElf } from '../../host/bpf/elf/load.js';
 import { interpret } from '../../host/bpf/interp/interpret.js';
 import { compileProgram } from '../../host/bpf/jit/compile.js';
 import { instantiateProgram, type ProgramExports } from '../../host/bpf/jit/instantiate.js';
 import { KernelCollection } from '../../host/bpf/kernel/collection.js';
+import { isPerCpu } from '../../host/bpf/maps/check.js';
 import { type BpfMap, createMap, KeyedMap, mapBinding } from '../../host/bpf/maps/index.js';
 import { addValues } from '../../host/bpf/maps/percpu.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from '../../host/bpf/spec.js';
@@ -45,12 +47,11 @@ export function configOf(name: string): MapConfig {
   return existsSync(file) ? readMapConfig(file) : {};
 }
 
-const isPerCpu = (spec: MapSpec): boolean => spec.type.includes('percpu');
 /** Redirect targets are not the same in two worlds: these maps stay empty. */
 const isRedirect = (spec: MapSpec): boolean => /^(devmap|devmap_hash|cpumap|xskmap)$/.test(spec.type);
 
 const encode = (spec: MapSpec, what: 'keyId' | 'valueId', value: unknown): Uint8Array =>
-  encodeValue(spec.btf!.types, spec.btf![what], resolveText(value));
+  encodeValue(spec.btf!.types, spec.btf![what], resolveText(spec, what === 'keyId' ? 'key' : 'value', value));
 
 function decode(spec: MapSpec, what: 'keyId' | 'valueId', bytes: Uint8Array): unknown {
   return decodeValue(spec.btf!.types, spec.btf![what], bytes);
@@ -59,7 +60,7 @@ function decode(spec: MapSpec, what: 'keyId' | 'valueId', bytes: Uint8Array): un
 /** One value of however many copies there are. */
 function total(spec: MapSpec, bytes: Uint8Array): unknown {
   const stride = (spec.valueSize + 7) & ~7;
-  if (!isPerCpu(spec)) return decode(spec, 'valueId', bytes);
+  if (!isPerCpu(spec.type)) return decode(spec, 'valueId', bytes);
   const copies = Array.from({ length: bytes.length / stride }, (_, i) =>
     decode(spec, 'valueId', bytes.slice(i * stride, i * stride + spec.valueSize)),
   );

@@ -1,6 +1,7 @@
 /** etherloom test-run: one packet through one program, in the JIT, the interpreter or the real kernel. */
 import { Collection, HostPrograms } from '../../bpf/collection.js';
 import { configureKernelMaps, configureMaps, type MapConfig, readMapConfig } from '../../bpf/config.js';
+import { parseHex } from '../../bpf/hex.js';
 import { interpret } from '../../bpf/interp/interpret.js';
 import { kernelAvailable } from '../../bpf/kernel/available.js';
 import { KernelCollection } from '../../bpf/kernel/collection.js';
@@ -11,7 +12,7 @@ import { testPacket, testRun } from '../../engine/test_run.js';
 import { EtherloomError } from '../../errors.js';
 import { Arena } from '../../mem/arena.js';
 import { instantiateCore } from '../../mem/core.js';
-import { EXIT, print, toJson, UsageError } from '../output.js';
+import { EXIT, print, toJson } from '../output.js';
 import { verdictName } from '../verdicts.js';
 
 export interface TestRunCliOptions {
@@ -27,14 +28,6 @@ interface Outcome {
   retval: number;
   data: Uint8Array;
   nsPerRun: number;
-}
-
-/** A packet in hex; white space and `0x` are allowed. */
-export function parseHex(text: string, what: string): Uint8Array {
-  const digits = text.replace(/\s+|0x/g, '');
-  if (digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits))
-    throw new UsageError(`${what}: an even number of hex digits is expected`);
-  return new Uint8Array(Buffer.from(digits, 'hex'));
 }
 
 function inKernel(
@@ -100,7 +93,7 @@ async function inProcess(
 }
 
 export async function testRunObject(path: string, options: TestRunCliOptions): Promise<number> {
-  const data = parseHex(options.data, '--data');
+  const data = parseHex(options.data, '--data', 'ERR_USAGE_HEX');
   const object = openObject(path);
   const spec = chooseProgram(object, options.program);
   const config = options.config ? readMapConfig(options.config) : undefined;

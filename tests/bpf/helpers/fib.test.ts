@@ -1,6 +1,6 @@
 /** bpf_fib_lookup and friends against the routes that the engine holds. */
 
-import { parseIp } from '../../../host/engine/address.js';
+import { parseIp } from '../../../host/wire/address.js';
 import { type Route, Routes } from '../../../host/engine/routes.js';
 import { PortLayout, PortView, SkBuffLayout, XdpContextLayout } from '../../../host/layout/layout.gen.js';
 import { Arena } from '../../../host/mem/arena.js';
