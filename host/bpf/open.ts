@@ -1,18 +1,31 @@
 /** Reads what a user names: a compiled object or a SPEC.json. The first bytes decide, not the file's name. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { EtherloomError } from '../errors.js';
 import { loadElf } from './elf/load.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
 import { parseSpecJson } from './spec_json.js';
 
 const ELF_MAGIC = 0x7f454c46;
+/** Longest object or spec, bytes. */
+const MAX_FILE = 256 << 20;
 
 /** @throws EtherloomError ERR_FILE_READ, ERR_FILE_KIND, and whatever the readers of the two forms throw */
 export function openObject(path: string): CollectionSpec {
   let bytes: Buffer;
   try {
+    const { size } = statSync(path);
+    // A device has no size and no end; nothing that is a program comes near the limit.
+    if (size > MAX_FILE || !statSync(path).isFile())
+      throw new EtherloomError(
+        'ERR_FILE_KIND',
+        `${path} is ${size > MAX_FILE ? `${size} bytes long` : 'no regular file'}`,
+        {
+          expected: `a file of at most ${MAX_FILE} bytes`,
+        },
+      );
     bytes = readFileSync(path);
   } catch (cause) {
+    if (cause instanceof EtherloomError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
     throw new EtherloomError('ERR_FILE_READ', `cannot read ${path}: ${code}`, {
       cause,

@@ -2,6 +2,7 @@
  * What every command shares: text or JSON on stdout, errors on stderr, exit codes.
  *   0 done · 1 rejected or failed · 2 usage
  */
+import { writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
 import { EtherloomError } from '../errors.js';
 
@@ -59,4 +60,17 @@ export function fail(error: unknown, json: boolean): number {
   if (!known && code === 'ERR_INTERNAL' && process.env.ETHERLOOM_DEBUG)
     process.stderr.write(`${(error as Error).stack}\n`);
   return known && USAGE_CODE.test(code) ? EXIT.USAGE : EXIT.FAILED;
+}
+
+/** Writes a file that a user asked for. @throws EtherloomError ERR_FILE_WRITE */
+export function writeOutput(file: string, bytes: Uint8Array): void {
+  try {
+    writeFileSync(file, bytes);
+  } catch (cause) {
+    throw new EtherloomError('ERR_FILE_WRITE', `cannot write: ${(cause as Error).message}`, {
+      file,
+      cause,
+      expected: 'a writable file',
+    });
+  }
 }

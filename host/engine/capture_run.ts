@@ -14,8 +14,9 @@ import { chooseProgram, openObject } from '../bpf/open.js';
 import type { CollectionSpec, ProgramType } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
 import { HostNic, MAX_PACKET, ReplayNic } from '../nic/index.js';
-import { PcapNic, PcapWriter } from '../nic/pcap/index.js';
+import { PcapNic, type PcapWriter } from '../nic/pcap/index.js';
 import { readCapture } from '../nic/pcap/reader.js';
+import { createOutput } from './capture_output.js';
 import { dropped, type PortCounters } from './counters.js';
 import { Engine, type HookName } from './engine.js';
 import type { LoadedProgram } from './program.js';
@@ -102,46 +103,36 @@ function verdictsOf(type: ProgramType, c: PortCounters): Record<string, number> 
   return Object.fromEntries(Object.entries(all).filter(([, n]) => n > 0));
 }
 
-/** Writes packets in the order of their capture times, whichever lane was first. */
-class TimeOrdered extends PcapWriter {
-  readonly #held: { data: Uint8Array; ns: bigint; original: number }[] = [];
-  #bytes = 0;
-
-  override write(data: Uint8Array, timestampNs: bigint, originalLength = data.length): void {
-    this.#held.push({ data: data.slice(), ns: timestampNs, original: originalLength });
-    this.#bytes += data.length;
-    // A capture larger than this comes out in sorted runs.
-    if (this.#bytes > 256 << 20) this.#spill();
-  }
-
-  #spill(): void {
-    this.#held.sort((a, b) => (a.ns < b.ns ? -1 : a.ns > b.ns ? 1 : 0));
-    for (const p of this.#held) super.write(p.data, p.ns, p.original);
-    this.#held.length = 0;
-    this.#bytes = 0;
-  }
-
-  override close(): void {
-    this.#spill();
-    super.close();
-  }
-}
-
-function createWriter(file: string): PcapWriter {
-  const plain = PcapWriter.create(file);
-  return new TimeOrdered(plain.sink, {}, file, plain.finish);
-}
-
 /**
  * @throws EtherloomError for what is wrong with object, program, configuration or capture; VerifierError when refused
  */
 export async function runCapture(options: CaptureRunOptions): Promise<CaptureRun> {
+  const progress = options.progress ?? (() => {});
+  const share = options.speedPackets ? 0.3 : 1;
+  const output = options.out === undefined ? undefined : createOutput(options.in, options.out);
+  let run: CaptureRun;
+  try {
+    run = await outcome(options, output?.writer, done => progress(done * share));
+    output?.keep();
+  } catch (error) {
+    output?.discard();
+    throw error;
+  }
+  if (options.speedPackets && run.packets)
+    run.speed = await measure(options, run.program, done => progress(share + done * (1 - share)));
+  progress(1);
+  return run;
+}
+
+/** The whole capture once (or `rounds` times), without dropping for want of room. */
+async function outcome(
+  options: CaptureRunOptions,
+  writer: PcapWriter | undefined,
+  progress: (done: number) => void,
+): Promise<CaptureRun> {
   const object = openObject(options.object);
   const spec = chooseProgram(object, options.program);
   if (options.config) configureGlobals(object, options.config);
-  const writer = options.out === undefined ? undefined : createWriter(options.out);
-  const progress = options.progress ?? (() => {});
-  const share = options.speedPackets ? 0.3 : 1;
 
   const source = new PcapNic({
     in: options.in,
@@ -162,7 +153,7 @@ export async function runCapture(options: CaptureRunOptions): Promise<CaptureRun
   const total = source.stats.packets * (options.rounds ?? 1);
   const drain = (): void => {
     if (writer) engine.drain(Number.POSITIVE_INFINITY, data => source.record(data));
-    progress(total ? (source.stats.received / total) * share : share);
+    progress(total ? source.stats.received / total : 1);
   };
   const report = await whole(engine, async () => {
     await engine.idle({ each: drain });
@@ -173,7 +164,7 @@ export async function runCapture(options: CaptureRunOptions): Promise<CaptureRun
   collection.close();
 
   const counters = report.ports[0];
-  const run: CaptureRun = {
+  return {
     object: options.object,
     program: spec.name,
     type: spec.type,
@@ -191,10 +182,6 @@ export async function runCapture(options: CaptureRunOptions): Promise<CaptureRun
     compileUs: program.compiled.compileUs,
     report,
   };
-  if (options.speedPackets && total)
-    run.speed = await measure(options, spec.name, done => progress(share + done * (1 - share)));
-  progress(1);
-  return run;
 }
 
 /** Starts the engine, does `work`, and stops it and closes its NICs whatever happened: lanes left behind would keep the process alive. */

@@ -42,6 +42,7 @@ export type Rule =
   | 'atomic'
   | 'alignment'
   | 'legacy-load'
+  | 'program-type'
   // Calls
   | 'helper'
   | 'helper-program-type'
@@ -94,6 +95,9 @@ export class VerifierError extends EtherloomError {
   /** The walk up to the rejection, with `log` ≥ 1. */
   readonly log: string | undefined;
   override readonly offset: number;
+  /** Instructions walked until then, and µs: set by verify(). */
+  processed = 0;
+  timeUs = 0;
 
   constructor(r: Rejection) {
     const at = [

@@ -95,7 +95,7 @@ export function helperMemory(
       return;
     }
     default:
-      if (zeroAllowed && size === 0 && isNull(r)) return;
+      if (zeroAllowed && size === 0 && isNull(r)) return markPrecise(v, n);
       if (h) mismatch(v, h, n, 'memory');
       v.fail('memory-access', `${v.name(n)}, not memory`);
   }
@@ -167,7 +167,8 @@ export function checkArg(v: Walk, h: Helper, i: number, meta: CallMeta): void {
   if (arg.type === 'anything') return;
   if (isPacket(r) && !(hasPacketPointers(v.type) && h.packetAccess))
     v.fail('helper-packet', `${argName(h, n)}: ${h.name} cannot take a pointer to the packet`);
-  if (isNull(r) && (arg.type.endsWith('_or_null') || arg.type === 'stack_or_null')) return;
+  // Taken because it is 0: a path with another number there is another path, so 0 may not be forgotten when paths are compared.
+  if (isNull(r) && arg.type.endsWith('_or_null')) return markPrecise(v, n);
   switch (arg.type) {
     case 'scalar':
       if (!isScalar(r)) mismatch(v, h, n, 'a number');

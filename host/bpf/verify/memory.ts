@@ -311,6 +311,13 @@ function walkAtomic(v: Walk, insn: Insn, size: number): void {
   if (insn.imm === Atomic.CMPXCHG) v.read(0);
   if (!ATOMIC_KINDS.has(r.kind) && r.kind > Kind.SCALAR)
     v.fail('atomic', `r${at} is ${describeKind(r.kind)}: atomics work on the stack and on map values`);
+  // Memory that a global function was given may start anywhere: the alignment below is relative to it, and Wasm traps on a
+  // misaligned atomic. Stricter than the kernel, whose machine does not mind.
+  if (r.kind === Kind.MEM && !(r.flags & Flag.RINGBUF))
+    v.fail(
+      'atomic',
+      `r${at} is memory of unknown alignment: atomics work on the stack, map values and ring buffer records`,
+    );
   const base = { n: at, off: insn.off, size, signed: false, atomic: true };
   if (loads) return access(v, { ...base, write: false, value: -2, dst: insn.dst });
   if (stores) return access(v, { ...base, write: true, value: insn.src, dst: -1 });

@@ -75,7 +75,8 @@ function checkGlobalArg(v: Walk, name: string, n: number, arg: GlobalArg): void 
   }
   if (isNull(r)) {
     if (!arg.nullable) v.fail('global-function', `${where}: NULL is passed, which it does not take`);
-    return;
+    // The function is verified for NULL or memory, never for another number: 0 must hold on every path merged here.
+    return markPrecise(v, n);
   }
   if (isScalar(r) || r.kind === Kind.CTX)
     v.fail('global-function', `${where}: ${v.name(n)}, expected memory`);

@@ -93,7 +93,14 @@ export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyR
       log: options.log ? '' : undefined,
     });
   };
-  if (spec.type === 'unspec') fail('program-size', 0, 'a program without type cannot be verified');
+  if (spec.type === 'unspec')
+    fail(
+      'program-type',
+      0,
+      spec.section
+        ? `programs of section "${spec.section}" are not of a type that this engine runs`
+        : 'a program without type cannot be verified',
+    );
   const cfg = buildCfg(spec, fail);
   const maps = new Map(
     Object.entries(spec.maps).map(([key, map]) => [Number(key), mapInfo(map, Number(key))]),
@@ -110,6 +117,23 @@ export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyR
     new Backtrack(),
     lines,
   );
+  try {
+    walkAll(v);
+  } catch (error) {
+    if (error instanceof VerifierError) {
+      error.processed = v.processed;
+      error.timeUs = Math.round((performance.now() - started) * 1000);
+    }
+    throw error;
+  }
+  checkStackDepth(spec.insns, cfg, fail);
+  facts.finish();
+  scalarFacts(spec.insns, cfg, facts);
+  return finish(v, cfg, started);
+}
+
+/** The program, then every global function that it reaches. */
+function walkAll(v: Walk): void {
   walkFunction(v, 0);
   const done = new Set<number>();
   for (let again = true; again; ) {
@@ -121,10 +145,6 @@ export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyR
       again = true;
     }
   }
-  checkStackDepth(spec.insns, cfg, fail);
-  facts.finish();
-  scalarFacts(spec.insns, cfg, facts);
-  return finish(v, cfg, started);
 }
 
 function finish(v: Walk, cfg: Cfg, started: number): VerifyResult {

@@ -94,7 +94,8 @@ export async function demo(options: DemoOptions): Promise<number> {
       ),
     );
     print(
-      `Mpps, ns/packet: ${options.packets} packets of the capture played from memory, whole path, all lanes together.`,
+      `Mpps, ns/packet: ${options.packets} packets of the capture played from memory, whole path, all lanes together. ` +
+        'Programs that keep state between flows (nat, port_knock) may say otherwise by some packets from run to run: lanes are not ordered.',
     );
   }
   return runs.some(r => r.report.crashes.length) ? EXIT.FAILED : EXIT.DONE;

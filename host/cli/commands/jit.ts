@@ -1,11 +1,10 @@
 /** etherloom jit: the WebAssembly module of a program, as text or binary. */
-import { writeFileSync } from 'node:fs';
 import { Collection, HostPrograms } from '../../bpf/collection.js';
 import { formatWat } from '../../bpf/jit/wat.js';
 import { chooseProgram, openObject } from '../../bpf/open.js';
 import { Arena } from '../../mem/arena.js';
 import { instantiateCore } from '../../mem/core.js';
-import { EXIT, print, toJson } from '../output.js';
+import { EXIT, print, toJson, writeOutput } from '../output.js';
 
 export interface JitOptions {
   program?: string;
@@ -20,7 +19,7 @@ export async function jit(path: string, options: JitOptions): Promise<number> {
   const arena = Arena.create({ frames: 1 });
   const host = new HostPrograms(arena, instantiateCore(arena, arena.header.laneCount));
   const { compiled } = (await Collection.load(object, host, { programs: [spec.name] })).program(spec.name);
-  if (options.wasm) writeFileSync(options.wasm, compiled.bytes);
+  if (options.wasm) writeOutput(options.wasm, compiled.bytes);
   const wat = options.wat ? await formatWat(compiled) : undefined;
   const facts = {
     program: spec.name,

@@ -5,6 +5,6 @@ import { EXIT, print, toJson } from '../output.js';
 
 export function maps(path: string, options: { json?: boolean }): number {
   const object = openObject(path);
-  print(options.json ? toJson({ file: path, maps: summarizeMaps(object) }) : formatMaps(object));
+  print(options.json ? toJson({ file: path, maps: summarizeMaps(object) }) : formatMaps(object) || 'no maps');
   return EXIT.DONE;
 }

@@ -61,6 +61,7 @@ function judge(spec: ProgramSpec, log: boolean): Verdict {
         : {};
     return {
       ...head,
+      ...spent,
       verdict: 'rejected',
       error: { code: error.code, message: error.message, ...more },
       ...(log && error instanceof VerifierError ? { log: error.log } : {}),
@@ -70,12 +71,16 @@ function judge(spec: ProgramSpec, log: boolean): Verdict {
 
 function describe(v: Verdict): string {
   const lines: string[] = [];
-  if (v.error) lines.push(`${v.program}: ${v.verdict.toUpperCase()}: ${v.error.message}`);
-  else {
-    const rate = v.timeUs ? `, ${((v.processed! / v.timeUs) * 1e6).toFixed(0)} insns/s` : '';
+  const work =
+    v.processed === undefined
+      ? ''
+      : `${v.insns} instructions, ${v.processed} processed, ${((v.timeUs ?? 0) / 1000).toFixed(2)} ms`;
+  if (v.error)
     lines.push(
-      `${v.program}: accepted: ${v.insns} instructions, ${v.processed} processed, ${v.states} states, stack ${v.stackDepth!.join('+')} B, ${(v.timeUs! / 1000).toFixed(2)} ms${rate}`,
+      `${v.program}: ${v.verdict.toUpperCase()}: ${v.error.message}${work ? `\n    (${work})` : ''}`,
     );
+  else {
+    lines.push(`${v.program}: accepted: ${work}, ${v.states} states, stack ${v.stackDepth!.join('+')} B`);
     for (const note of v.notes ?? []) lines.push(`  note: ${note}`);
   }
   if (v.log) lines.push(v.log);
