@@ -160,7 +160,6 @@ async function outcome(
     drain();
   });
   const written = [source, ...others].reduce((n, nic) => n + nic.stats.written, 0);
-  writer?.close();
   collection.close();
 
   const counters = report.ports[0];

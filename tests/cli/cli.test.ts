@@ -313,3 +313,24 @@ test(
   },
   { timeoutMs: 4 * MINUTE },
 );
+
+test('an output that is the input, a device and an unwritable file are refused with a code; a failed run spares an older output', () => {
+  inFolder(folder => {
+    const capture = join(folder, 'in.pcapng');
+    const bytes = readFileSync(join(ROOT, CAPTURE));
+    writeFileSync(capture, bytes);
+    const same = etherloom(['run', obj('pass'), '--in', capture, '--out', capture]);
+    assert.is(same.code, 1);
+    assert.match(same.err, /ERR_CAPTURE_SAME/);
+    assert.ok(readFileSync(capture).equals(bytes), 'the capture is as it was');
+    const older = join(folder, 'older.pcap');
+    writeFileSync(older, 'mine');
+    assert.is(etherloom(['run', obj('pass'), '--in', join(folder, 'no.pcap'), '--out', older]).code, 1);
+    assert.is(readFileSync(older, 'utf8'), 'mine');
+    assert.match(etherloom(['verify', '/dev/zero']).err, /ERR_FILE_KIND/);
+    assert.match(
+      etherloom(['jit', obj('drop'), '--wasm', join(folder, 'no/such/file')]).err,
+      /ERR_FILE_WRITE/,
+    );
+  });
+});

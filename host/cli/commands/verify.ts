@@ -55,6 +55,7 @@ function judge(spec: ProgramSpec, log: boolean): Verdict {
     };
   } catch (error) {
     if (!(error instanceof EtherloomError)) throw error;
+    const spent = error instanceof VerifierError ? { processed: error.processed, timeUs: error.timeUs } : {};
     const more =
       error instanceof VerifierError
         ? { rule: error.rule, insn: error.insn, reason: error.reason, line: error.line, state: error.state }
