@@ -113,6 +113,7 @@ export const enum DropReason {
   BAD_DESCRIPTOR = 16,
   LANE_CRASHED = 17,
   REDIRECT_NO_NEIGHBOUR = 18,
+  NO_HEADROOM = 19,
 }
 
 /** Bits of Port.flags. */

@@ -110,7 +110,9 @@ function receiveBurst(q: Queue, limit: u32): u32 {
     const addr = descAddr(d);
     const len = descLen(d);
     if (!sound(addr, len, packetBytes)) {
-      countDrop(DropReason.BAD_DESCRIPTOR);
+      // The frame is known by any address in it; what lies outside the packet area names none.
+      if (addr < packetBytes) dropFrame(addr, DropReason.BAD_DESCRIPTOR);
+      else countDrop(DropReason.BAD_DESCRIPTOR);
       continue;
     }
     bytes += len;

@@ -10,7 +10,7 @@ import { runProgram, slotAt } from "./hooks";
 import { header, lane, packetAt, self } from "./lane";
 import { dropFrame, forward } from "./forward";
 import { clearRedirect, kind, RedirectKind } from "./redirect";
-import { Departure, skb_depart } from "../bpf/helpers/skb_redirect";
+import { DEPART_GO, DEPART_GONE, skb_depart } from "../bpf/helpers/skb_redirect";
 import { skb_insert_tag } from "../bpf/helpers/skb_vlan";
 import { frameOf, freeFrame } from "../mem/frames";
 import { ringAt } from "../mem/ring";
@@ -78,12 +78,9 @@ function redirected(port: Port, queue: u32, skb: SkBuff): void {
   const frame = skb.data - <u32>packetAt;
   if (kind == RedirectKind.PORT) {
     const how = skb_depart(changetype<usize>(skb));
-    if (how == Departure.LOST) {
-      dropFrame(frame, DropReason.REDIRECT_NO_NEIGHBOUR);
-      return;
-    }
-    if (how == Departure.GONE) {
-      counters().redirect++;
+    if (how != DEPART_GO) {
+      if (how == DEPART_GONE) counters().redirect++;
+      else dropFrame(frame, how);
       return;
     }
   }
@@ -135,7 +132,7 @@ export function receive(port: Port, queue: u32, addr: u32, len: u32, meta: u32):
   // The host sees frames as they are on a wire: a tag that tc pushed goes back into the packet.
   if (skb.vlanPresent != 0) {
     if (skb_insert_tag(changetype<usize>(skb)) != 0) {
-      dropFrame(addr, DropReason.TC_SHOT);
+      dropFrame(addr, DropReason.NO_HEADROOM);
       return;
     }
     addr = skb.data - <u32>packetAt;

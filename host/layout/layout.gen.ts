@@ -117,6 +117,7 @@ export const DropReason = {
   BAD_DESCRIPTOR: 16,
   LANE_CRASHED: 17,
   REDIRECT_NO_NEIGHBOUR: 18,
+  NO_HEADROOM: 19,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 

@@ -157,6 +157,7 @@ export const enums: EnumSchema[] = [
       BAD_DESCRIPTOR: 16,
       LANE_CRASHED: 17,
       REDIRECT_NO_NEIGHBOUR: 18,
+      NO_HEADROOM: 19,
     },
   },
   {

@@ -365,16 +365,16 @@ test('a program of the wrong type, or one that is not loaded, cannot be attached
   await engine.stop();
 });
 
-test('a descriptor that leaves its frame is refused and counted', async () => {
+test('a descriptor that leaves its frame is refused and counted, its frame free again', async () => {
   const { engine, a } = await oneLane(verdict(3));
   const x = engine.core.exports;
   const feedAt = a.port.queue(0).rxFeedAt;
   const bad = [
     [2048 * 512, 64],
-    [256, 1793],
-    [2047, 2],
+    [x.frame_alloc() + 256, 1793],
+    [x.frame_alloc() + 2047, 2],
     [0xfffff000, 64],
-    [256, 0xffffff00],
+    [x.frame_alloc() + 256, 0xffffff00],
   ];
   for (const [addr, len] of bad) x.ring_push(feedAt, addr, len, 0);
   x.ring_submit(feedAt);

@@ -6,7 +6,8 @@ import type { Insn } from '../../host/bpf/insn.js';
 import { compileProgram } from '../../host/bpf/jit/compile.js';
 import type { ProgramSpec } from '../../host/bpf/spec.js';
 import { verify } from '../../host/bpf/verify/verify.js';
-import { Engine } from '../../host/engine/engine.js';
+import { Engine, type EngineOptions } from '../../host/engine/engine.js';
+import { PortView } from '../../host/layout/layout.gen.js';
 import { HostNic } from '../../host/nic/index.js';
 import { call, exit, mov, movImm, spec } from '../support/insns.js';
 import { packet, read } from '../support/packets.js';
@@ -15,9 +16,9 @@ import { assert, suite } from '../support/suite.js';
 
 const test = suite('bpf-progs in an engine');
 
-async function engine() {
+async function engine(more: Partial<EngineOptions> = {}) {
   const nics = ['a', 'b', 'c', 'd'].map(name => new HostNic({ name }));
-  const e = await Engine.create({ nics, inline: true, frames: 512, mapBytes: 64 << 20 });
+  const e = await Engine.create({ nics, inline: true, frames: 512, mapBytes: 64 << 20, ...more });
   return { e, nics };
 }
 
@@ -44,8 +45,8 @@ function calls(type: 'xdp' | 'tc', list: [string, (number | 'ctx')[]][], ret?: n
   return spec([...body, exit()], type);
 }
 
-async function withCalls(program: ProgramSpec) {
-  const { e, nics } = await engine();
+async function withCalls(program: ProgramSpec, more: Partial<EngineOptions> = {}) {
+  const { e, nics } = await engine(more);
   const loaded = await e.load(compileProgram(verify(program), {}));
   e.attach(loaded, 'a', program.type === 'tc' ? 'tc_ingress' : 'xdp');
   await e.start();
@@ -208,6 +209,41 @@ test('a pushed tag is in the frame on the wire, in copies and at the host', asyn
   );
   up.nics[1].receive();
   await stop(up.e);
+});
+
+test('every way to lose a packet of tc has a reason of its own', async () => {
+  type Calls = [string, (number | 'ctx')[]][];
+  const tag: Calls = [['skb_vlan_push', ['ctx', 0x0081, 300]]];
+  /** Leaves two bytes of headroom, whatever there was. */
+  const noRoom: Calls = [['skb_change_head', ['ctx', 254, 0]]];
+  for (const [list, result, reason, portDown] of [
+    [[['redirect_neigh', [2, 0, 0, 0]]], undefined, 'REDIRECT_NO_NEIGHBOUR'],
+    [[['redirect_neigh', [2, 0, 0, 0]]], undefined, 'REDIRECT_NO_PORT', true],
+    [[['redirect', [2, 1]]], undefined, 'REDIRECT_NO_PORT', true],
+    [[['redirect', [2, 0]]], undefined, 'REDIRECT_NO_PORT', true],
+    [[...noRoom, ...tag, ['redirect', [2, 0]]], undefined, 'NO_HEADROOM'],
+    [[...noRoom, ...tag], 0, 'NO_HEADROOM'],
+    [[...noRoom, ...tag, ['clone_redirect', ['ctx', 2, 0]]], 2, 'NO_HEADROOM'],
+  ] as [Calls, number | undefined, string, boolean?][]) {
+    const { e, nics } = await withCalls(calls('tc', list, result));
+    if (portDown) new PortView(e.arena.dv, e.port(2).at).flags = 0;
+    send(e, nics[0], packet());
+    const { drops } = e.counters()[0];
+    // The verdict of the third program drops the original, too.
+    const { TC_SHOT, ...rest } = drops;
+    assert.equal(rest, { [reason]: 1 }, `${list.map(([n]) => n).join(', ')}${portDown ? ', port down' : ''}`);
+    assert.is(TC_SHOT, result === 2 ? 1 : undefined);
+    await stop(e);
+  }
+});
+
+test('copies for the receive side that find the lane link full count LANE_FULL', async () => {
+  const list: [string, (number | 'ctx')[]][] = Array(70).fill(['clone_redirect', ['ctx', 3, 1]]);
+  const { e, nics } = await withCalls(calls('tc', list, 2), { ringSlots: 64 });
+  send(e, nics[0], packet());
+  assert.equal(e.counters()[0].drops, { LANE_FULL: 6, TC_SHOT: 1 });
+  assert.is(e.receive().length, 64);
+  await stop(e);
 });
 
 test('bpf_ktime_get_tai_ns tells the time of day', async () => {

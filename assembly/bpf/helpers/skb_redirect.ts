@@ -36,7 +36,13 @@ export function clone_redirect(ctx: usize, ifindex: u32, flags: u64): i32 {
   }
   // An out-of-band tag goes into the copy only; the original keeps it.
   const tag: u32 = skb.vlanPresent ? 4 : 0;
-  const offset = skb.data - skb.hardStart - tag;
+  const headroom = skb.data - skb.hardStart;
+  if (headroom < tag) {
+    freeFrame(clone);
+    countDrop(DropReason.NO_HEADROOM);
+    return -ENOMEM;
+  }
+  const offset = headroom - tag;
   const to = <u32>packetAt + clone + offset;
   if (tag) {
     memory.copy(to, skb.data, 12);
@@ -53,12 +59,17 @@ export function clone_redirect(ctx: usize, ifindex: u32, flags: u64): i32 {
     return 0;
   }
   freeFrame(clone);
-  countDrop(DropReason.TX_FULL);
+  countDrop(flags & BPF_F_INGRESS ? DropReason.LANE_FULL : DropReason.TX_FULL);
   return -ENOMEM;
 }
 
-/** Fills in both hardware addresses from routes and neighbours. False: no route or neighbour. */
-function resolve(skb: SkBuff, port: Port): bool {
+/** What skb_depart returns beside a DropReason: the packet is ready, redirect it. */
+export const DEPART_GO: u32 = 0xffffffff;
+/** It was queued at the receive side of the target: nothing more to do. */
+export const DEPART_GONE: u32 = 0xfffffffe;
+
+/** Fills in both hardware addresses from routes and neighbours. DEPART_GO, or why the packet is to be dropped. */
+function resolve(skb: SkBuff, port: Port): u32 {
   let family: u32;
   let hop: usize;
   const ip: usize = netAt(skb);
@@ -68,46 +79,41 @@ function resolve(skb: SkBuff, port: Port): bool {
     hop = nh + 4;
   } else {
     const v6 = skb.protocol == ETH_P_IPV6;
-    if (!v6 && skb.protocol != ETH_P_IP) return false;
-    if (ip + (v6 ? 40 : 20) > <usize>skb.dataEnd) return false;
+    if (!v6 && skb.protocol != ETH_P_IP) return DropReason.REDIRECT_NO_NEIGHBOUR;
+    if (ip + (v6 ? 40 : 20) > <usize>skb.dataEnd) return DropReason.REDIRECT_NO_NEIGHBOUR;
     family = v6 ? AF_INET6 : AF_INET;
     hop = ip + (v6 ? 24 : 16);
     const r = routeTo(family, 0, hop, port.ifindex);
-    if (changetype<usize>(r) == 0 || r.type != RTN_UNICAST) return false;
+    if (changetype<usize>(r) == 0 || r.type != RTN_UNICAST) return DropReason.REDIRECT_NO_NEIGHBOUR;
     if (r.gatewayFamily) {
       family = r.gatewayFamily;
       hop = changetype<usize>(r) + offsetof<FibRoute>("gateway0");
     }
   }
   const mac = neighbourMac(port.ifindex, family, hop);
-  if (!mac) return false;
+  if (!mac) return DropReason.REDIRECT_NO_NEIGHBOUR;
   // The link header is written anew right before the network header (neigh_output).
   const eth = ip - ETH_HLEN;
-  if (eth < <usize>skb.hardStart) return false;
+  if (eth < <usize>skb.hardStart) return DropReason.NO_HEADROOM;
   copyMac(eth, mac);
   copyMac(eth + 6, changetype<usize>(port) + offsetof<Port>("mac0"));
   store<u16>(eth, <u16>skb.protocol, 12);
   skb.data = <u32>eth;
   skb.len = skb.dataEnd - skb.data;
-  return true;
-}
-
-export const enum Departure {
-  /** The packet is ready: redirect it. */
-  GO = 0,
-  /** It was queued at the receive side of the target: nothing more to do. */
-  GONE = 1,
-  /** No neighbour, no room: drop it. */
-  LOST = 2,
+  return DEPART_GO;
 }
 
 /** For the loop, before it follows a TC_ACT_REDIRECT: addresses, the VLAN tag, and the way into a port. */
 export function skb_depart(ctx: usize): u32 {
   const skb = skbAt(ctx);
   const port = portUp(target);
-  if (redirectFlags & BPF_F_NEIGH && (changetype<usize>(port) == 0 || !resolve(skb, port))) return Departure.LOST;
-  if (skb_insert_tag(ctx)) return Departure.LOST;
-  if (!(redirectFlags & BPF_F_INGRESS)) return Departure.GO;
-  if (changetype<usize>(port) == 0) return Departure.LOST;
-  return receiveOn(port, skb.data - <u32>packetAt, skb.len) ? Departure.GONE : Departure.LOST;
+  const up = changetype<usize>(port) != 0;
+  if (redirectFlags & BPF_F_NEIGH) {
+    const how = up ? resolve(skb, port) : <u32>DropReason.REDIRECT_NO_PORT;
+    if (how != DEPART_GO) return how;
+  }
+  if (skb_insert_tag(ctx)) return DropReason.NO_HEADROOM;
+  if (!(redirectFlags & BPF_F_INGRESS)) return DEPART_GO;
+  if (!up) return DropReason.REDIRECT_NO_PORT;
+  return receiveOn(port, skb.data - <u32>packetAt, skb.len) ? DEPART_GONE : <u32>DropReason.LANE_FULL;
 }
