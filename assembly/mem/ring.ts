@@ -42,15 +42,6 @@ import { header } from "../core/lane";
   return true;
 }
 
-/** Stages one address on a fill or completion ring (entries of u64). */
-// @ts-ignore: decorator
-@inline export function pushAddr(r: Ring, addr: u32): bool {
-  if (reserve(r, 1) == 0) return false;
-  store<u64>((r.entriesAt + ((r.cachedProducer & r.mask) << 3)) as usize, addr as u64);
-  r.cachedProducer++;
-  return true;
-}
-
 /** Entries staged and not yet submitted. */
 // @ts-ignore: decorator
 @inline export function staged(r: Ring): u32 { return r.cachedProducer - r.submitted; }
@@ -64,10 +55,6 @@ export function submit(r: Ring): void {
   const wake = r.wakeLane;
   if (wake != 0) wakeLane(wake - 1);
 }
-
-/** Takes back what was staged and not submitted. */
-// @ts-ignore: decorator
-@inline export function unstage(r: Ring): void { r.cachedProducer = r.submitted; }
 
 /** Notifies lane `index` if it sleeps: a notify that nobody waits for costs 31 ns, a look at the flag 1. */
 export function wakeLane(index: u32): void {
@@ -94,12 +81,6 @@ export function wakeLane(index: u32): void {
 // @ts-ignore: decorator
 @inline export function entry(r: Ring, k: u32): usize {
   return (r.entriesAt + (((r.cachedConsumer + k) & r.mask) << 4)) as usize;
-}
-
-/** The k-th readable address of a fill or completion ring. */
-// @ts-ignore: decorator
-@inline export function addrEntry(r: Ring, k: u32): u32 {
-  return load<u32>((r.entriesAt + (((r.cachedConsumer + k) & r.mask) << 3)) as usize);
 }
 
 /** Gives `n` entries back to the producer. */

@@ -1,5 +1,5 @@
 /** Counters as objects: one block per port × queue × lane, summed as the reader likes. */
-import { CounterBlockLayout, CounterBlockView, DropReason } from '../layout/layout.gen.js';
+import { CounterBlockView, DropReason } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { Port } from '../nic/port.js';
 
@@ -79,13 +79,6 @@ export function portCounters(port: Port): PortCounters {
       sum.blocks.push({ queue, lane, ...c });
     }
   return sum;
-}
-
-/** Sets the counters of a port to zero. Only while no lane runs. */
-export function resetCounters(port: Port): void {
-  const at = port.countersAt(0, 0);
-  const blocks = port.queueCount * (port.arena.header.laneCount + 1);
-  port.arena.u8.fill(0, at, at + blocks * CounterBlockLayout.size);
 }
 
 /** Packets dropped, all reasons together. */

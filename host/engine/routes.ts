@@ -28,7 +28,6 @@ const TYPES = { unicast: 1, local: 2, blackhole: 6, unreachable: 7, prohibit: 8,
 export type RouteType = keyof typeof TYPES;
 
 export const TABLE_MAIN = 254;
-export const TABLE_LOCAL = 255;
 const AF_INET = 2;
 const AF_INET6 = 10;
 

@@ -1,7 +1,7 @@
 /**
  * Loads, stores and atomics: what a pointer may be used for (kernel: check_mem_access and what it calls).
  */
-import { Atomic, Class, classOf, type Insn, Mode, OP_LDDW, Pseudo, sizeBytes } from '../insn.js';
+import { Atomic, Class, classOf, type Insn, Mode, Pseudo, sizeBytes } from '../insn.js';
 import { MAX_OFF } from './alu.js';
 import { ctxAccess, hasLegacyLoads, hasPacketPointers, sockAccess } from './ctx_access.js';
 import { describePlace } from './log.js';
@@ -369,5 +369,3 @@ export function walkWide(v: Walk, insn: Insn): void {
       v.fail('opcode', `LDDW of kind ${insn.src} is not supported`);
   }
 }
-
-export const isWide = (insn: Insn): boolean => insn.op === OP_LDDW;

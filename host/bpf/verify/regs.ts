@@ -119,9 +119,8 @@ export const isPacketAny = (r: Reg): boolean => isPacket(r) || r.kind === Kind.P
 /** The constant 0, which may stand for NULL. */
 export const isNull = (r: Reg): boolean => r.kind === Kind.SCALAR && isConst(r.s) && r.s.tv === 0n;
 
-/** Least and greatest whole offset of a pointer. */
+/** Least whole offset of a pointer. */
 export const minOff = (r: Reg): bigint => BigInt(r.off) + r.s.smin;
-export const maxOff = (r: Reg): bigint => BigInt(r.off) + r.s.smax;
 /** Variable part, when it is in fact a constant. */
 export const constVar = (r: Reg): number | undefined =>
   r.s === ZERO_S ? 0 : isConst(r.s) ? Number(asSigned(r.s.tv)) : undefined;

@@ -36,12 +36,6 @@ export class Step {
   ) {}
 }
 
-/** A set of the 64 slots of one frame. */
-export interface SlotSet {
-  lo: number;
-  hi: number;
-}
-
 export class Frame {
   /** The same frame in the checkpoint before; undefined for one entered since. */
   parent: Frame | undefined = undefined;

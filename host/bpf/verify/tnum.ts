@@ -13,7 +13,6 @@ export const U64_MAX = 0xffff_ffff_ffff_ffffn;
 export const LOW32 = 0xffff_ffffn;
 
 export const tnum = (v: bigint, m: bigint): Tnum => ({ v, m });
-export const tnumConst = (v: bigint): Tnum => ({ v: U64(v), m: 0n });
 export const TNUM_UNKNOWN: Tnum = { v: 0n, m: U64_MAX };
 
 /** Bits needed to write `n`. */
@@ -100,6 +99,5 @@ export const tnumIn = (a: Tnum, b: Tnum): boolean => (b.m & ~a.m) === 0n && a.v 
 
 export const tnumLow = (a: Tnum): Tnum => ({ v: a.v & LOW32, m: a.m & LOW32 });
 export const tnumHigh = (a: Tnum): Tnum => ({ v: a.v & ~LOW32, m: a.m & ~LOW32 });
-export const tnumHas = (a: Tnum, n: bigint): boolean => (U64(n) & ~a.m) === a.v;
 export const asSigned = S64;
 export const asUnsigned = U64;
