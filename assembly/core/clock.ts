@@ -1,5 +1,6 @@
-// The lane's clock, in ns. Wasm has none: the host sets it once per burst (real time) or steps it (virtual time).
-// Everything that a lane does within one burst happens at the same instant.
+// The lane's clock, in ns. Wasm has none: the host sets it before each loop_run. In a worker that is up to
+// EngineOptions.rounds rounds (8) while there is work, in an inline engine as many as step() is asked for (1), in real
+// or virtual time. Everything that a lane does within them happens at the same instant.
 
 /** CLOCK_MONOTONIC, or the virtual clock, ns. */
 export let nowNs: u64 = 0;

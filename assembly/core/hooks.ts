@@ -1,4 +1,5 @@
-// Hooks: the only place from which a program is called. A hook is a table slot in Port.hook, 0 = nothing attached.
+// Hooks: the only place from which a program is called for a packet. A hook is a table slot in Port.hook, 0 = nothing
+// attached. Beside it only BPF_PROG_TEST_RUN calls programs (test_run.ts: r0 whole) and bpf_for_each_map_elem callbacks.
 import { Hook, PORT_HOOK, Port } from "../layout.gen";
 
 /** The slot at `hook` of a port. Atomic: the control plane publishes it while lanes run. */

@@ -6,6 +6,7 @@
  * Lanes are piscina workers, or run inline on the caller's thread: one burst of every lane per `step()`, in real or
  * virtual time. Both take the same path through lane.ts and the core.
  */
+import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { EtherloomError } from '../errors.js';
@@ -61,6 +62,8 @@ export interface EngineOptions extends ArenaOptions {
   hangMs?: number;
   /** How long a verified program is run over synthetic packets before lanes get it, ms. 0: not at all. Default 4. */
   warmMs?: number;
+  /** Seed of bpf_get_prandom_u32, u32: the same seed repeats a run. Default: another one for each engine. */
+  seed?: number;
   /** Replacements in a row before the engine gives a lane up. Default 5. */
   restarts?: number;
 }
@@ -120,6 +123,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       for (let i = 0; i <= lanes; i++) this.arena.lane(i).taiOffsetNs = offset;
     }
     this.core = instantiateCore(this.arena, lanes);
+    this.#seedLanes(options.seed ?? randomInt(2 ** 32));
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
       tell: order => this.#tell(order),
       grace: () => this.#grace(),
@@ -135,6 +139,16 @@ export class Engine extends EventEmitter<EngineEvents> {
       lossless: options.lossless ?? false,
       passSink: options.pass === 'count',
     });
+  }
+
+  /** Every lane's generator starts elsewhere. Its state is in the arena: a lane that replaces another goes on with it. */
+  #seedLanes(seed: number): void {
+    const host = this.arena.lane(this.laneCount);
+    for (let i = 0; i <= this.laneCount; i++) {
+      this.core.exports.prandom_seed((seed + Math.imul(i, 0x9e3779b1)) >>> 0);
+      const { random0, random1, random2, random3 } = host;
+      Object.assign(this.arena.lane(i), { random0, random1, random2, random3 });
+    }
   }
 
   /** Makes an engine; nothing runs yet. @throws EtherloomError ERR_ENGINE_OPTIONS, ERR_ARENA_*, ERR_NIC_*, ERR_CORE_MISSING */

@@ -407,3 +407,27 @@ test('every drop reason has a name of its own and fits its counters', () => {
   assert.is(new Set(numbers).size, numbers.length);
   assert.ok(Math.max(...numbers) < 24);
 });
+
+test('random numbers repeat with the seed; without one each engine has its own, and each lane', async () => {
+  const draw = async (seed?: number) => {
+    const engine = await Engine.create({
+      nics: [],
+      inline: true,
+      lanes: 2,
+      frames: 512,
+      mapBytes: 1 << 16,
+      seed,
+    });
+    await engine.start();
+    const words = [0, 1, 2].map(i => {
+      const { random0, random1, random2, random3 } = engine.arena.lane(i);
+      return [random0, random1, random2, random3].join();
+    });
+    await engine.stop();
+    return words;
+  };
+  const [one, same, other] = [await draw(7), await draw(7), await draw(8)];
+  assert.equal(one, same);
+  const all = [one, other, await draw(), await draw()].flat();
+  assert.is(new Set(all).size, all.length);
+});

@@ -24,7 +24,7 @@ export function get_numa_node_id(): u32 { return 0; }
   return x ^ (x >> 15);
 }
 
-/** Seeds the lane's generator. The engine calls it at start; a lane that nobody seeded takes its number. */
+/** Seeds the lane's generator. Engine.create does it for every lane; one that nobody seeded takes its number. */
 export function prandom_seed(seed: u32): void {
   const s = self();
   s.random0 = spread(seed + 0x9e3779b9);
