@@ -27,8 +27,7 @@ async function elfToAttached(bench: Bench): Promise<void> {
       if (i === 0) first = ms;
       best = Math.min(best, ms);
       await engine.detach(attachment);
-      await engine.unload(placed);
-      collection.close();
+      await collection.close();
     }
   } finally {
     await engine.stop();

@@ -9,9 +9,12 @@ import type { Core } from '../mem/core.js';
 import { compileProgram } from './jit/compile.js';
 import type { CompiledProgram } from './jit/compiled.js';
 import { instantiateProgram } from './jit/instantiate.js';
-import { BpfMap, createMap, type HashMap, mapBinding } from './maps/index.js';
+import { BpfMap, createMap, type HashMap, mapBinding, ProgArrayMap } from './maps/index.js';
 import { refusesReuse, shapeOf } from './maps/reuse.js';
+import { busy, Residence, requireLoaded, settle } from './residence.js';
+import { removeProgram, SlotAllocator } from './slots.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
+import { requireCompiled } from './stages.js';
 import { verify } from './verify/verify.js';
 
 /** Where a program was placed: table slots that mean the same in every lane. */
@@ -28,24 +31,54 @@ export interface ProgramHost<P extends Placed = Placed> {
   /** The host's instance of the core. */
   readonly core: Core;
   load(compiled: CompiledProgram): P | Promise<P>;
+  /** Who points to the program, in words; maps in `except` do not count. */
+  holders(program: P, except?: ReadonlySet<object>): string[];
+  /** @throws EtherloomError ERR_PROGRAM_BUSY while somebody points to it */
+  unload(program: P): void | Promise<void>;
 }
 
 /** Programs in the host's own table only: test runs, benchmarks, tools. */
 export class HostPrograms implements ProgramHost {
-  #next: number;
+  readonly #slots: SlotAllocator;
+  readonly #counts = new Map<Placed, number>();
 
   constructor(
     readonly arena: Arena,
     readonly core: Core,
   ) {
-    this.#next = Math.max(arena.header.tableBase, core.table.length);
+    this.#slots = new SlotAllocator(Math.max(arena.header.tableBase, core.table.length));
   }
 
+  /** @throws EtherloomError ERR_STAGE_FORGED, ERR_JIT_LINK, ERR_TABLE_FULL */
   load(compiled: CompiledProgram): Placed {
-    const slots = this.#next;
-    instantiateProgram(compiled, this.core, this.arena, slots);
-    this.#next += compiled.slotCount;
-    return { run: slots, tail: slots + 1 };
+    requireCompiled(compiled);
+    const { slotCount, spec } = compiled;
+    const run = this.#slots.alloc(slotCount);
+    try {
+      instantiateProgram(compiled, this.core, this.arena, run);
+    } catch (cause) {
+      this.#slots.free(run, slotCount);
+      throw cause;
+    }
+    const residence = new Residence(spec.name, spec.type, this.arena, run, run + 1);
+    const placed = settle({ run, tail: run + 1 }, residence);
+    this.#counts.set(placed, slotCount);
+    return placed;
+  }
+
+  holders(program: Placed, except?: ReadonlySet<object>): string[] {
+    return requireLoaded(program).holders(except);
+  }
+
+  unload(program: Placed): void {
+    const residence = requireLoaded(program);
+    const count = this.#counts.get(program);
+    if (count === undefined) return;
+    if (residence.holders().length) throw busy(residence.name, residence.holders());
+    this.#counts.delete(program);
+    residence.loaded = false;
+    removeProgram(this.core, program.run, count);
+    this.#slots.free(program.run, count);
   }
 }
 
@@ -65,15 +98,18 @@ export interface CollectionOptions {
 }
 
 export class Collection<P extends Placed = Placed> {
-  readonly #own: BpfMap[];
+  readonly #host: ProgramHost<P>;
+  readonly #held: Held<P>;
 
   private constructor(
     readonly spec: CollectionSpec,
     readonly maps: Readonly<Record<string, BpfMap>>,
     readonly programs: Readonly<Record<string, CollectedProgram<P>>>,
-    own: BpfMap[],
+    host: ProgramHost<P>,
+    held: Held<P>,
   ) {
-    this.#own = own;
+    this.#host = host;
+    this.#held = held;
   }
 
   /**
@@ -87,31 +123,32 @@ export class Collection<P extends Placed = Placed> {
   ): Promise<Collection<P>> {
     const wanted = wantedPrograms(spec, options.programs);
     const maps = new Map<MapSpec, BpfMap>();
-    const own: BpfMap[] = [];
+    const held: Held<P> = { maps: [], own: [], placed: [] };
     try {
       for (const map of mapsOf(spec, wanted)) {
         const given = givenMap(host.arena, map, options.maps);
         const made = given ?? createMap(host.arena, host.core, map);
-        if (!given) own.push(made);
+        if (!given) held.own.push(made);
+        made.hold(1);
+        held.maps.push(made);
         maps.set(map, made);
       }
-      const programs: Record<string, CollectedProgram<P>> = {};
-      for (const program of wanted) {
-        const verified = verify(program);
+      // All are verified and compiled before the first is placed: most refusals touch no lane.
+      const ready = wanted.map(program => {
         const bound = Object.fromEntries(Object.entries(program.maps).map(([key, m]) => [key, maps.get(m)!]));
-        const compiled = compileProgram(verified, mapBinding(bound));
-        programs[program.name] = {
-          name: program.name,
-          spec: program,
-          compiled,
-          placed: await host.load(compiled),
-        };
+        return { program, compiled: compileProgram(verify(program), mapBinding(bound)) };
+      });
+      const programs: Record<string, CollectedProgram<P>> = {};
+      for (const { program, compiled } of ready) {
+        const placed = await host.load(compiled);
+        held.placed.push(placed);
+        programs[program.name] = { name: program.name, spec: program, compiled, placed };
       }
       fillInitialValues(spec, maps, programs);
       const byName = Object.fromEntries([...maps].map(([m, made]) => [m.name, made]));
-      return new Collection(spec, byName, programs, own);
+      return new Collection(spec, byName, programs, host, held);
     } catch (error) {
-      destroyAll(own);
+      await release(host, held);
       throw error;
     }
   }
@@ -136,10 +173,48 @@ export class Collection<P extends Placed = Placed> {
     return this.programs[name];
   }
 
-  /** Gives the maps back. The programs must have been detached. */
-  close(): void {
-    destroyAll(this.#own);
-    this.#own.length = 0;
+  /**
+   * Takes the programs out of the lanes and gives the maps back; maps that were given stay. Nothing is done while a
+   * program is attached, or is an entry of a map of others.
+   * @throws EtherloomError ERR_PROGRAM_BUSY naming the port or map; MapError EBUSY for a map that others hold
+   */
+  async close(): Promise<void> {
+    const own = new Set<object>(this.#held.own);
+    for (const { name, placed } of Object.values(this.programs)) {
+      const holders = this.#held.placed.includes(placed) ? this.#host.holders(placed, own) : [];
+      if (holders.length) throw busy(name, holders);
+    }
+    await release(this.#host, this.#held);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** What a collection gives back when it is closed. */
+interface Held<P> {
+  /** All that its programs use. */
+  maps: BpfMap[];
+  /** Those that it made. */
+  own: BpfMap[];
+  placed: P[];
+}
+
+/** Programs before maps: their code has the addresses of the maps in it. What was given back is taken from `held`. */
+async function release<P extends Placed>(host: ProgramHost<P>, held: Held<P>): Promise<void> {
+  for (const map of held.own) if (map instanceof ProgArrayMap) map.clear();
+  for (let p = held.placed.at(-1); p; p = held.placed.at(-1)) {
+    await host.unload(p);
+    held.placed.pop();
+  }
+  for (const map of held.maps.splice(0)) map.hold(-1);
+  const holds = (m: BpfMap): number => (m.type === 'array_of_maps' || m.type === 'hash_of_maps' ? 0 : 1);
+  // Maps of maps go first: they hold the others.
+  held.own.sort((a, b) => holds(a) - holds(b));
+  for (let map = held.own[0]; map; map = held.own[0]) {
+    map.destroy();
+    held.own.shift();
   }
 }
 
@@ -154,12 +229,6 @@ function givenMap(arena: Arena, spec: MapSpec, given: CollectionOptions['maps'])
       expected: shapeOf(spec),
     });
   return map;
-}
-
-/** Maps of maps go first: they hold the others. */
-function destroyAll(maps: readonly BpfMap[]): void {
-  const holds = (m: BpfMap): number => (m.type === 'array_of_maps' || m.type === 'hash_of_maps' ? 0 : 1);
-  for (const map of [...maps].sort((a, b) => holds(a) - holds(b))) map.destroy();
 }
 
 function wantedPrograms(spec: CollectionSpec, names?: readonly string[]): ProgramSpec[] {

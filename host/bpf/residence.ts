@@ -2,6 +2,7 @@
  * Programs that were placed in function tables, and who points to them. A table slot in the arena is a bare number:
  * whoever stores one counts here, so that a program is not taken out, and its slots handed on, under a map entry.
  */
+import { EtherloomError } from '../errors.js';
 import type { Arena } from '../mem/arena.js';
 import type { ProgramType } from './spec.js';
 import { forged } from './stages.js';
@@ -46,9 +47,16 @@ export function residenceOf(program: unknown): Residence | undefined {
   return typeof program === 'object' && program !== null ? residences.get(program) : undefined;
 }
 
+/** A program that cannot be taken out yet. */
+export const busy = (name: string, holders: readonly string[]): EtherloomError =>
+  new EtherloomError('ERR_PROGRAM_BUSY', `${name} is in use at ${holders.join(', ')}`, {
+    expected: 'detach it, and delete such entries, first',
+  });
+
 /** @throws EtherloomError ERR_STAGE_FORGED */
-export function requireLoaded(program: { readonly name?: string }): Residence {
+export function requireLoaded(program: object): Residence {
   const residence = residenceOf(program);
-  if (!residence) throw forged(program?.name, 'what load() returned, not a copy of it');
+  if (!residence)
+    throw forged((program as { name?: string } | undefined)?.name, 'what load() returned, not a copy of it');
   return residence;
 }

@@ -160,7 +160,7 @@ async function outcome(
     drain();
   });
   const written = [source, ...others].reduce((n, nic) => n + nic.stats.written, 0);
-  collection.close();
+  await collection.close();
 
   const counters = report.ports[0];
   return {
@@ -221,6 +221,6 @@ async function measure(
     await engine.idle({ each: () => progress(Math.min(1, (source.played - before) / count)) });
     ms = performance.now() - from;
   });
-  collection.close();
+  await collection.close();
   return { packets: count, mpps: count / ms / 1000, nsPerPacket: (ms * 1e6) / count };
 }

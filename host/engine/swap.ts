@@ -9,7 +9,7 @@
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
 import { warm } from '../bpf/jit/warm.js';
-import { Residence, requireLoaded, residenceOf, settle } from '../bpf/residence.js';
+import { busy, Residence, requireLoaded, residenceOf, settle } from '../bpf/residence.js';
 import { removeProgram, SlotAllocator } from '../bpf/slots.js';
 import type { ProgramType } from '../bpf/spec.js';
 import { requireCompiled } from '../bpf/stages.js';
@@ -148,10 +148,7 @@ export class Programs {
       throw unloaded(program);
     }
     const holders = this.holders(program);
-    if (holders.length)
-      throw new EtherloomError('ERR_PROGRAM_BUSY', `${program.name} is in use at ${holders.join(', ')}`, {
-        expected: 'detach it, and delete such entries, first',
-      });
+    if (holders.length) throw busy(program.name, holders);
     this.#loaded.delete(program);
     residence.loaded = false;
     this.placed.delete(program.id);

@@ -1,4 +1,4 @@
-import { Collection } from '../../host/bpf/collection.js';
+import { Collection, HostPrograms } from '../../host/bpf/collection.js';
 import { createMap } from '../../host/bpf/maps/index.js';
 import { collectionOf } from '../../host/bpf/open.js';
 import type { CollectionSpec, MapSpec } from '../../host/bpf/spec.js';
@@ -70,4 +70,57 @@ test('a given map of another arena, or a destroyed one, is refused; one of the s
   assert.is(collection.maps.counts, counts);
   await engine.stop();
   await other.stop();
+});
+
+/** Two programs over one map; the second is refused by the verifier. */
+function secondRefused(): CollectionSpec {
+  const map = array();
+  const good = spec([...lddwMap(1, 1), movImm(0, 2), exit()], 'xdp', { name: 'good', maps: { 1: map } });
+  const bad = spec([exit()], 'xdp', { name: 'bad', maps: { 1: map } });
+  return { file: 'two.o', license: 'GPL', programs: { good, bad }, maps: { counts: map } };
+}
+
+test('a refused collection leaves neither maps nor programs', async () => {
+  const engine = await make();
+  for (const host of [engine, new HostPrograms(engine.arena, engine.core)]) {
+    const first = await Collection.load(over(array()), host);
+    const { run } = first.program().placed;
+    const { addr } = first.maps.counts;
+    await first.close();
+    assert.is(engine.core.table.get(run), null);
+    assert.is(await codeOf(() => Collection.load(secondRefused(), host)), 'ERR_VERIFIER_UNINIT_REGISTER');
+    const again = await Collection.load(over(array()), host);
+    assert.equal([again.program().placed.run, again.maps.counts.addr], [run, addr]);
+    await again.close();
+  }
+  await engine.stop();
+});
+
+test('close() refuses while a program is attached, then takes programs and maps', async () => {
+  const engine = await make();
+  const collection = await Collection.load(over(array()), engine);
+  const attachment = engine.attach(collection.program(), 'a');
+  await engine.start();
+  let message = '';
+  await collection.close().catch((e: Error) => (message = e.message));
+  assert.match(message, /port a \(xdp\)/);
+  assert.throws(() => collection.maps.counts.destroy(), /held/);
+  assert.not.ok(collection.maps.counts.destroyed);
+  await engine.detach(attachment);
+  await collection.close();
+  assert.ok(collection.maps.counts.destroyed);
+  assert.is(engine.core.table.get(attachment.program.run), null);
+  await collection.close();
+  await engine.stop();
+});
+
+test('a given map outlives the collection, and not the other way round', async () => {
+  const engine = await make();
+  const counts = createMap(engine.arena, engine.core, array());
+  const collection = await Collection.load(over(array()), engine, { maps: { counts } });
+  assert.throws(() => counts.destroy(), /held/);
+  await collection.close();
+  assert.not.ok(counts.destroyed);
+  counts.destroy();
+  await engine.stop();
 });

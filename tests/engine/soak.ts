@@ -58,7 +58,7 @@ for (const file of objects) {
   const ms = performance.now() - from;
   const grown = resident() - before;
   const report = await engine.stop();
-  collection.close();
+  await collection.close();
   const conserved = report.ledger.free === report.ledger.total;
   const ok =
     conserved && grown < LIMIT && report.crashes.length === 0 && report.ports[0].rxPackets === total + CHUNK;

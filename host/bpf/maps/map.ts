@@ -95,11 +95,14 @@ export abstract class BpfMap implements BoundMap {
     this.#frozen = true;
   }
 
-  /** Gives the memory back. No program may use the map any more. @throws MapError EBUSY while a map of maps holds it. */
+  /** Gives the memory back. No program may use the map any more. @throws MapError EBUSY while a map of maps or a loaded collection holds it. */
   destroy(): void {
     if (this.#destroyed) return;
     if (this.#holders > 0)
-      throw new MapError('EBUSY', `map "${this.name}" is held by ${this.#holders} maps of maps`);
+      throw new MapError(
+        'EBUSY',
+        `map "${this.name}" is held by ${this.#holders} maps of maps or collections`,
+      );
     this.onDestroy();
     this.#destroyed = true;
     registryOf(this.arena).byAddr.delete(this.addr);
@@ -110,7 +113,7 @@ export abstract class BpfMap implements BoundMap {
     return this.#destroyed;
   }
 
-  /** Counts entries of maps of maps that point here. */
+  /** Counts entries of maps of maps, and collections, that point here. */
   hold(by: 1 | -1): void {
     this.#holders += by;
   }
