@@ -16,7 +16,7 @@ import { dropFrame, forward } from "./forward";
 import { runProgram, slotAt } from "./hooks";
 import { header, lane, packetAt, self } from "./lane";
 import { clearRedirect } from "./redirect";
-import { receive } from "./stack";
+import { openStack, receive } from "./stack";
 import { frameOf, freeFrame } from "../mem/frames";
 import { descAddr, descLen, descOptions, entry, peek, release, reserve, ringAt } from "../mem/ring";
 import { flush, portUp, transmit } from "../nic/tx";
@@ -84,13 +84,19 @@ function act(verdict: u32, port: Port, queue: u32, x: XdpContext, frame: u32): v
 }
 
 /** One burst of a receive queue. Returns packets taken. */
-function receiveBurst(q: Queue, limit: u32): u32 {
-  if (q.linkAt != 0) pump(q.linkAt, limit);
-  if (q.replayAt != 0) play(q.replayAt, q.rxFeedAt, limit);
+function receiveBurst(ls: LaneState, q: Queue): u32 {
   const rx = ringAt(q.rxAt);
-  const n = peek(rx, limit);
+  let n: u32;
+  if ((q.linkAt | q.replayAt) != 0) {
+    const limit = budget(ls, ls.burst);
+    if (limit == 0) return 0;
+    if (q.linkAt != 0) pump(q.linkAt, limit);
+    if (q.replayAt != 0) play(q.replayAt, q.rxFeedAt, limit);
+    n = peek(rx, limit);
+  } else {
+    n = budget(ls, peek(rx, ls.burst));
+  }
   if (n == 0) return 0;
-  const ls = self();
   take(ls, rx, n);
   const block = q.countersAt as usize;
   countIn(block);
@@ -103,6 +109,7 @@ function receiveBurst(q: Queue, limit: u32): u32 {
   x.egressIfindex = 0;
   x.rxHash = 0;
   const slot = slotAt(port, Hook.XDP);
+  openStack(port);
   let bytes: u64 = 0;
   let dropped: u32 = 0;
   for (let k: u32 = 0; k < n; k++) {
@@ -142,10 +149,9 @@ function receiveBurst(q: Queue, limit: u32): u32 {
 }
 
 /** One burst of a lane link: packets that another lane redirected here, or that it cannot transmit itself. */
-function inboundBurst(r: Ring, limit: u32): u32 {
-  const n = peek(r, limit);
+function inboundBurst(ls: LaneState, r: Ring): u32 {
+  const n = budget(ls, peek(r, ls.burst));
   if (n == 0) return 0;
-  const ls = self();
   take(ls, r, n);
   const x = changetype<XdpContext>(ls.xdpAt as usize);
   for (let k: u32 = 0; k < n; k++) {
@@ -163,6 +169,7 @@ function inboundBurst(r: Ring, limit: u32): u32 {
     }
     const queue = (options >> OPT_QUEUE_SHIFT) & 0xff;
     const slot = options >> OPT_SLOT_SHIFT;
+    openStack(port);
     if (slot == 0) {
       receive(port, queue, addr, len, 0);
       continue;
@@ -182,10 +189,13 @@ function inboundBurst(r: Ring, limit: u32): u32 {
   return n;
 }
 
-/** How many packets may be taken: the burst, or less in a lossless lane where some ring that they may end in is nearly full. */
-function budget(ls: LaneState): u32 {
-  let n = ls.burst;
-  if ((ls.flags & LaneFlag.LOSSLESS) == 0) return n;
+/** How many of `n` packets may be taken: fewer in a lossless lane where some ring that they may end in is nearly full. */
+// @ts-ignore: decorator
+@inline function budget(ls: LaneState, n: u32): u32 {
+  return n == 0 || (ls.flags & LaneFlag.LOSSLESS) == 0 ? n : roomAhead(ls, n);
+}
+
+function roomAhead(ls: LaneState, n: u32): u32 {
   const list = ls.outputsAt;
   const count = ls.outputCount;
   for (let i: u32 = 0; i < count && n != 0; i++) {
@@ -206,14 +216,12 @@ export function loop_run(rounds: u32): u32 {
     let taken: u32 = 0;
     const queues = ls.queueCount;
     for (let i: u32 = 0; i < queues; i++) {
-      const limit = budget(ls);
-      if (limit != 0) taken += receiveBurst(changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize), limit);
+      taken += receiveBurst(ls, changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize));
       flush();
     }
     const lanes = header().laneCount;
     for (let i: u32 = 0; i <= lanes; i++) {
-      const limit = budget(ls);
-      if (limit != 0) taken += inboundBurst(ringAt(ls.inboundAt + i * RING_SIZE), limit);
+      taken += inboundBurst(ls, ringAt(ls.inboundAt + i * RING_SIZE));
     }
     flush();
     done += taken;
@@ -241,5 +249,5 @@ export function loop_next_due(): u64 {
 
 /** 1 when a lossless lane could not take packets because some ring that they may end in is full. */
 export function loop_blocked(): u32 {
-  return budget(self()) == 0 ? 1 : 0;
+  return budget(self(), self().burst) == 0 ? 1 : 0;
 }

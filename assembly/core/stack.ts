@@ -23,6 +23,16 @@ const PACKET_OTHERHOST: u32 = 3;
 const ETH_HLEN: u32 = 14;
 const VLAN_HLEN: u32 = 4;
 
+/** Slots of the programs above XDP at the port in hand. Set once per burst, as the XDP slot is. */
+let tcSlot: u32 = 0;
+let filterSlot: u32 = 0;
+
+/** Looks up the programs for the packets that `receive` is given next, all of `port`. */
+export function openStack(port: Port): void {
+  tcSlot = slotAt(port, Hook.TC_INGRESS);
+  filterSlot = slotAt(port, Hook.SOCKET_FILTER);
+}
+
 /** Gives a packet to the host: its pass ring, or nowhere when the lane only measures. */
 // @ts-ignore: decorator
 @inline function passUp(port: Port, queue: u32, addr: u32, len: u32, meta: u32): void {
@@ -95,11 +105,11 @@ function redirected(port: Port, queue: u32, skb: SkBuff): void {
 
 /**
  * Takes a packet that XDP let pass. `addr` and `len` are what the program left, `meta` the bytes of metadata before it.
- * tc sees it first, then the socket filter (0 = drop, n = keep n bytes), then the host.
+ * openStack was called for its port. tc sees it first, then the socket filter (0 = drop, n = keep n bytes), then the host.
  */
 export function receive(port: Port, queue: u32, addr: u32, len: u32, meta: u32): void {
-  const tc = slotAt(port, Hook.TC_INGRESS);
-  const filter = slotAt(port, Hook.SOCKET_FILTER);
+  const tc = tcSlot;
+  const filter = filterSlot;
   if ((tc | filter) == 0) {
     passUp(port, queue, addr, len, meta);
     return;
