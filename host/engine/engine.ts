@@ -11,7 +11,7 @@ import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { EtherloomError } from '../errors.js';
 import { OPT_META_SHIFT, OPT_QUEUE_SHIFT } from '../layout/layout.gen.js';
-import { Arena, type ArenaOptions } from '../mem/arena.js';
+import { Arena } from '../mem/arena.js';
 import { type Core, coreModule, instantiateCore } from '../mem/core.js';
 import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
@@ -20,6 +20,7 @@ import type { Port } from '../nic/port.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric, type Socket } from './fabric.js';
 import { Lane } from './lane.js';
+import { checkOptions, type EngineOptions } from './options.js';
 import type { LoadedProgram } from './program.js';
 import { recoverLane } from './recover.js';
 import type { EngineReport } from './report.js';
@@ -35,41 +36,12 @@ import {
 } from './swap.js';
 import { TraceLog } from './trace.js';
 
+export type { EngineOptions } from './options.js';
 export type { Attachable, Attachment, HookName, Swapped } from './swap.js';
-
-export interface EngineOptions extends ArenaOptions {
-  /** The NICs become ports 1, 2 … in this order. */
-  nics: Nic[];
-  /** Run the lanes on the caller's thread, one burst per `step()`. Default false: workers. */
-  inline?: boolean;
-  /** `virtual` needs `inline`: time stands still within a step and is set by `advance`. Default `real`. */
-  clock?: 'real' | 'virtual';
-  /** Where virtual time starts, ns. Default 1 s: a time of 0 means "never" to some programs. */
-  startNs?: bigint;
-  /** Entries of each ring, a power of two. Default 1024. */
-  ringSlots?: number;
-  /** Most packets taken from one ring at a time. Default 64. */
-  burst?: number;
-  /** Take no more packets than the rings ahead have room for, instead of dropping. Default false. */
-  lossless?: boolean;
-  /** `ring`: packets that pass go to the host (`receive`). `count`: they are counted and freed. Default `ring`. */
-  pass?: 'ring' | 'count';
-  /** Rounds that a worker makes between two looks at the clock. Default 8. */
-  rounds?: number;
-  /** How long an idle worker spins before it sleeps, µs. Default 50. */
-  spinUs?: number;
-  /** A worker without heartbeat for so long is replaced, ms. Default 5000. */
-  hangMs?: number;
-  /** How long a verified program is run over synthetic packets before lanes get it, ms. 0: not at all. Default 4. */
-  warmMs?: number;
-  /** Seed of bpf_get_prandom_u32, u32: the same seed repeats a run. Default: another one for each engine. */
-  seed?: number;
-  /** Replacements in a row before the engine gives a lane up. Default 5. */
-  restarts?: number;
-}
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 
+/** A listener that throws causes an uncaught exception; with inline lanes `step()` throws it. The engine goes on. */
 export interface EngineEvents {
   crash: [LaneCrash];
   failed: [EtherloomError];
@@ -100,20 +72,13 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   private constructor(options: EngineOptions) {
     super();
+    checkOptions(options);
     this.#options = options;
     this.inline = options.inline ?? false;
-    if (options.clock === 'virtual' && !this.inline)
-      throw new EtherloomError('ERR_ENGINE_OPTIONS', 'virtual time with worker lanes', {
-        expected: 'inline: true',
-      });
     this.#nowNs = options.startNs ?? 1_000_000_000n;
     const lanes = options.lanes ?? 1;
     const ringSlots = options.ringSlots ?? 1024;
     const burst = options.burst ?? 64;
-    if (!Number.isInteger(burst) || burst < 1 || burst > ringSlots)
-      throw new EtherloomError('ERR_ENGINE_OPTIONS', `burst ${burst}`, {
-        expected: `1 … ringSlots (${ringSlots})`,
-      });
     this.arena = Arena.create({ ringBytes: ringBytes(options, lanes, ringSlots), ...options });
     createFramePool(this.arena);
     this.routes = new Routes(this.arena);
@@ -251,7 +216,10 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   // ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Starts the lanes. @throws EtherloomError ERR_ENGINE_STATE, ERR_LANE_START */
+  /**
+   * Starts the lanes. When `stop()` was called meanwhile the engine is stopped afterwards: see `state`.
+   * @throws EtherloomError ERR_ENGINE_STATE, ERR_LANE_START
+   */
   async start(): Promise<void> {
     if (this.#state !== 'new')
       throw new EtherloomError('ERR_ENGINE_STATE', `start of an engine that is ${this.#state}`);
@@ -259,6 +227,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#state = 'starting';
     this.#starting = this.#startLanes();
     await this.#starting;
+    if (this.state !== 'starting') return;
     this.#state = 'running';
     if (!this.inline) this.#schedulePoll();
   }
@@ -495,7 +464,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Stops the lanes after the burst in hand, closes the NICs and counts the frames.
+   * Stops the lanes after the burst in hand, closes the NICs and counts the frames. A start under way is waited for.
    * @throws EtherloomError ERR_FRAMES_LOST when in flight + free ≠ total.
    */
   stop(): Promise<EngineReport> {
@@ -505,6 +474,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   async #stop(): Promise<EngineReport> {
     this.#state = 'stopped';
     clearTimeout(this.#pump);
+    // Why it failed is said by start().
+    await this.#starting?.catch(() => {});
     const exits =
       (await this.#supervisor?.stop()) ?? this.#lanes.map(l => ({ lane: l.index, sleeps: l.sleeps }));
     for (const nic of this.nics) await nic.close();

@@ -6,7 +6,9 @@
  *                  ▼
  *      others PAUSED ─▶ frames recovered ─▶ reported ─▶ same lane started anew with all programs ─▶ others RUN
  *
- * One place decides: a lane that dies more often than `restarts` in a row ends the engine.
+ * One place decides: a lane that dies more often than `restarts` in a row is given up, and the engine says so.
+ * Deaths are noted as they happen; recoveries run one after another, and one pause mends all that are dead by then.
+ * Every wait for a lane has an end: a lane that passes no burst boundary in time is an error (ERR_LANE_STUCK).
  */
 import { EventEmitter } from 'node:events';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
@@ -55,6 +57,12 @@ interface Running {
   killed?: LaneCrash['how'];
   /** Resolves when the thread that was ended is gone. */
   gone?: Promise<unknown>;
+  /** Its loop runs, or ran. */
+  started: boolean;
+  /** The thread is gone and its end is noted: nothing of it writes the arena any more. */
+  dead: boolean;
+  /** Packets that died with it, once what it left is mended. */
+  lost?: number;
   startedMs: number;
   deaths: number;
   beat: number;
@@ -70,11 +78,17 @@ interface Waiting {
 
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 const WORKER = new URL(`./lane_worker.${EXTENSION}`, import.meta.url);
+/** A lane that was told to stop has this long before its thread is ended; a thread that is ended, to be gone. */
 const STOP_MS = 5000;
+/** A thread must run its loop after this long. */
+const START_MS = 20_000;
 
 const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 
-/** Emits `crash` (LaneCrash) and `failed` (EtherloomError) when a lane cannot be kept alive. */
+/**
+ * Emits `crash` (LaneCrash) and `failed` (EtherloomError) when a lane cannot be kept alive. A listener is called outside
+ * the recovery: what it throws is an uncaught exception of the process, and the lane is replaced all the same.
+ */
 export class Supervisor extends EventEmitter {
   readonly crashes: LaneCrash[] = [];
   #pool: Piscina | undefined;
@@ -85,7 +99,7 @@ export class Supervisor extends EventEmitter {
   #stopping = false;
   /** Lanes that were given up. */
   readonly #lost = new Set<number>();
-  /** Recoveries run one after another. */
+  /** Recoveries run one after another. Never rejects. */
   #recovery: Promise<void> = Promise.resolve();
 
   constructor(
@@ -113,7 +127,11 @@ export class Supervisor extends EventEmitter {
       // A lane's only garbage is its clock readings: collect them early instead of letting the heap grow to 32 MiB.
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
-    await Promise.all(Array.from({ length: n }, (_, i) => this.#launch(i, 0)));
+    const launches = Array.from({ length: n }, (_, i) => this.#launch(i, 0));
+    // A lane that is being started cannot be told to pause: the first recovery comes after.
+    this.#recovery = Promise.allSettled(launches).then(() => {});
+    await Promise.all(launches);
+    if (this.#stopping) return;
     this.#watch = setInterval(() => this.#checkBeats(), Math.max(20, this.options.hangMs / 4));
     this.#watch.unref();
   }
@@ -138,6 +156,8 @@ export class Supervisor extends EventEmitter {
       port: port1,
       abort,
       ended: Promise.resolve(),
+      started: false,
+      dead: false,
       startedMs: Date.now(),
       deaths,
       beat: -1,
@@ -157,21 +177,35 @@ export class Supervisor extends EventEmitter {
         },
       );
     lane.ended = run();
-    for (let tries = 0; words.get('phase') === LanePhase.IDLE; tries++) {
+    const until = performance.now() + START_MS;
+    while (words.get('phase') === LanePhase.IDLE) {
       await sleep(1);
+      const late = performance.now() > until;
       // A thread that was ended is replaced by piscina after a while; until then every thread is busy.
-      if (failure && /No task queue/.test(String((failure as Error).message)) && tries < STOP_MS) {
+      if (failure && /No task queue/.test(String((failure as Error).message)) && !late) {
         failure = undefined;
         await sleep(5);
         lane.ended = run();
-      } else if (failure || tries > 4 * STOP_MS) break;
+      } else if (failure || late) break;
     }
-    if (words.get('phase') === LanePhase.IDLE)
-      throw new EtherloomError('ERR_LANE_START', `lane ${i} did not start`, { cause: failure });
+    lane.started = true;
+    if (words.get('phase') === LanePhase.IDLE) {
+      // Should it start yet, nobody would know of it.
+      this.#end(lane);
+      port1.close();
+      await this.#gone(i, lane);
+      lane.dead = true;
+      throw new EtherloomError('ERR_LANE_START', `lane ${i} did not start`, {
+        cause: failure,
+        expected: `its loop to run within ${START_MS} ms`,
+      });
+    }
     void lane.ended.then(() => {
       port1.close();
       if (failure !== undefined) this.#died(i, lane, failure as Error);
     });
+    // Asked for while it was starting.
+    if (lane.killed) this.#end(lane);
   }
 
   /** Posts a message to lane `i` and resolves with its answer. */
@@ -196,25 +230,45 @@ export class Supervisor extends EventEmitter {
     else w.resolve(ack);
   }
 
-  /** Resolves when every lane has passed a burst boundary since the call, or is not running. */
+  /**
+   * Resolves when every lane has passed a burst boundary since the call, or is not running.
+   * @throws EtherloomError ERR_LANE_STUCK
+   */
   async grace(): Promise<void> {
     const from = this.#words.map(w => w.get('epoch'));
-    const passed = (i: number): boolean =>
-      this.#words[i].get('phase') !== LanePhase.RUNNING || this.#words[i].get('epoch') !== from[i];
     for (const w of this.#words) w.wake();
-    while (!this.#words.every((_, i) => passed(i))) await sleep(0);
+    await this.#until(i => !this.#runs(i) || this.#words[i].get('epoch') !== from[i]);
+  }
+
+  #runs(i: number): boolean {
+    return this.#words[i].get('phase') === LanePhase.RUNNING && !this.#lanes[i]?.dead;
+  }
+
+  /** Resolves when `passed` holds for every lane. The heartbeat ends a lane that hangs; that the wait ends is sure. */
+  async #until(passed: (i: number) => boolean): Promise<void> {
+    const limitMs = this.options.hangMs + 2 * STOP_MS;
+    const until = performance.now() + limitMs;
+    for (let i = 0; i < this.#words.length; i++)
+      while (!passed(i)) {
+        if (performance.now() > until)
+          throw new EtherloomError('ERR_LANE_STUCK', `lane ${i} still runs after ${limitMs} ms`, {
+            expected: 'a burst boundary, or the end of its thread',
+          });
+        await sleep(0);
+      }
   }
 
   /** Stops all lanes at a burst boundary and calls `during` while they stand. Returns the pause in ms. */
-  async #paused(dead: number, during: () => void): Promise<number> {
-    const others = this.#words.filter((_, i) => i !== dead);
+  async #paused(during: () => void): Promise<number> {
     const from = performance.now();
-    for (const w of others) if (w.get('phase') === LanePhase.RUNNING) w.command(LaneCommand.PAUSE);
-    while (others.some(w => w.get('phase') === LanePhase.RUNNING)) await sleep(0);
+    // A lane that was told to stop is not told otherwise: it stands still for good.
+    for (const [i, w] of this.#words.entries())
+      if (this.#runs(i) && w.get('command') === LaneCommand.RUN) w.command(LaneCommand.PAUSE);
     try {
+      await this.#until(i => !this.#runs(i));
       during();
     } finally {
-      for (const w of others) if (w.get('command') === LaneCommand.PAUSE) w.command(LaneCommand.RUN);
+      for (const w of this.#words) if (w.get('command') === LaneCommand.PAUSE) w.command(LaneCommand.RUN);
     }
     return performance.now() - from;
   }
@@ -234,9 +288,12 @@ export class Supervisor extends EventEmitter {
   /** Ends the thread of lane `i`. It is reported and replaced like any crash. */
   kill(i: number, how: LaneCrash['how'] = 'terminated'): void {
     const lane = this.#lanes[i];
-    if (lane.killed) return;
+    if (!lane || lane.killed) return;
     lane.killed = how;
-    this.arena.lane(i).ended = 1;
+    if (lane.started) this.#end(lane);
+  }
+
+  #end(lane: Running): void {
     const before = this.#pool!.threads;
     lane.abort.abort();
     // piscina drops the thread from its list at once and ends it in its own time.
@@ -244,19 +301,41 @@ export class Supervisor extends EventEmitter {
     lane.gone = Promise.all(ended.map(t => new Promise(done => t.once('exit', done))));
   }
 
+  /** Notes the end of a lane as soon as its thread is gone, whatever recovery is under way, and queues its own. */
   #died(i: number, lane: Running, error: Error): void {
-    this.#recovery = this.#recovery.then(() => this.#replace(i, lane, error));
+    let threw = false;
+    // An aborted task is rejected before its thread has ended: wait until nothing writes the arena any more.
+    const dead = this.#gone(i, lane).then(() => {
+      threw = this.#words[i].get('phase') === LanePhase.CRASHED;
+      this.#words[i].set('phase', LanePhase.CRASHED);
+      lane.dead = true;
+    });
+    this.#recovery = Promise.all([dead, this.#recovery])
+      .then(() => this.#replace(i, lane, error, threw))
+      .catch(cause => this.#fail(i, cause));
   }
 
-  async #replace(i: number, lane: Running, error: Error): Promise<void> {
-    // An aborted task is rejected before its thread has ended: wait until nothing writes the arena any more.
-    await lane.gone;
-    const threw = this.#words[i].get('phase') === LanePhase.CRASHED;
-    this.#words[i].set('phase', LanePhase.CRASHED);
-    let packetsLost = 0;
-    const pausedMs = await this.#paused(i, () => {
-      packetsLost = recoverLane(this.arena, this.fabric, i);
+  async #gone(i: number, lane: Running): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const expected = `its thread to be gone ${STOP_MS} ms after it was ended`;
+        reject(new EtherloomError('ERR_LANE_STUCK', `lane ${i} does not end`, { expected }));
+      }, STOP_MS);
     });
+    await Promise.race([lane.gone, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** Mends what every dead lane left, in one pause: none of them is believed while another is mended. */
+  async #mend(): Promise<number> {
+    return this.#paused(() => {
+      for (const [i, lane] of this.#lanes.entries())
+        if (lane.dead && lane.lost === undefined) lane.lost = recoverLane(this.arena, this.fabric, i);
+    });
+  }
+
+  async #replace(i: number, lane: Running, error: Error, threw: boolean): Promise<void> {
+    const pausedMs = lane.lost === undefined ? await this.#mend() : 0;
     // A lane that was ended on purpose is no sign of a program that kills every lane.
     const asked = lane.killed === 'terminated';
     const deaths = asked ? 0 : Date.now() - lane.startedMs < 1000 ? lane.deaths + 1 : 1;
@@ -268,38 +347,51 @@ export class Supervisor extends EventEmitter {
         : lane.killed
           ? 'thread ended'
           : error.message;
-    const crash: LaneCrash = { lane: i, how, reason, packetsLost, pausedMs, replaced };
+    const crash: LaneCrash = { lane: i, how, reason, packetsLost: lane.lost ?? 0, pausedMs, replaced };
     this.crashes.push(crash);
     if (replaced) {
       try {
         await this.#launch(i, deaths);
         // What it had not answered is answered: the new lane was started with all programs.
-        for (const w of this.#waiting.filter(w => w.lane === i))
-          this.#settle(i, { generation: w.message.generation, pauseNs: 0 });
+        this.#answer(w => w.lane === i);
       } catch (e) {
         this.#fail(i, e);
       }
     } else if (!this.#stopping) this.#fail(i, error);
-    this.emit('crash', crash);
+    this.#say('crash', crash);
+  }
+
+  #answer(which: (w: Waiting) => boolean): void {
+    for (const w of this.#waiting.filter(which))
+      this.#settle(w.lane, { generation: w.message.generation, pauseNs: 0 });
   }
 
   #fail(i: number, cause: unknown): void {
     this.#lost.add(i);
     for (const w of this.#waiting.splice(0)) w.reject(cause);
     const error = new EtherloomError('ERR_LANE_CRASHED', `lane ${i} could not be kept alive`, { cause });
-    this.emit('failed', error);
+    this.#say('failed', error);
+  }
+
+  /** Calls the listeners before anybody who waits for the recovery goes on, but not from within it. */
+  #say(event: 'crash' | 'failed', what: LaneCrash | EtherloomError): void {
+    queueMicrotask(() => this.emit(event, what));
   }
 
   /** Resolves when no recovery is under way. */
   async settled(): Promise<void> {
-    await this.#recovery;
+    for (let seen: unknown; seen !== this.#recovery; ) {
+      seen = this.#recovery;
+      await seen;
+    }
   }
 
-  /** Stops the lanes after the round in hand and ends their threads. */
+  /** Stops the lanes after the round in hand and ends their threads. Dead lanes are mended, not replaced. */
   async stop(): Promise<LaneExit[]> {
-    await this.#recovery;
     this.#stopping = true;
     clearInterval(this.#watch);
+    // A recovery has lanes paused: telling them to stop would let them run on while frames are counted.
+    await this.settled();
     for (const w of this.#words) w.command(LaneCommand.STOP);
     await Promise.all(
       this.#lanes.map(async (lane, i) => {
@@ -308,7 +400,9 @@ export class Supervisor extends EventEmitter {
         clearTimeout(late);
       }),
     );
-    await this.#recovery;
+    await this.settled();
+    // Lanes that are no more have done what they were told.
+    this.#answer(() => true);
     await this.#pool?.close();
     return this.#lanes.map((lane, i) => lane.exit ?? { lane: i, sleeps: 0 });
   }

@@ -30,6 +30,7 @@ export class HostNic implements Nic {
   readonly name: string;
   #env: NicEnv | undefined;
   #port: Port | undefined;
+  #closed = false;
 
   constructor(readonly options: HostNicOptions = {}) {
     this.name = options.name ?? 'host';
@@ -62,7 +63,8 @@ export class HostNic implements Nic {
   /**
    * Sends one packet to the port, to the queue of its flow unless `queue` names one. False when that ring is full or no
    * frame is free: try again after the lanes have worked.
-   * @throws EtherloomError ERR_NIC_PACKET for a packet that fits no frame.
+   * @throws EtherloomError ERR_NIC_PACKET for what is no Uint8Array or fits no frame, ERR_NIC_QUEUE for a queue that the
+   * port does not have, ERR_NIC_CLOSED before `open` and after the engine was stopped: no lane would take it.
    */
   send(bytes: Uint8Array, queue?: number): boolean {
     return this.place(bytes, queue) !== 0;
@@ -72,6 +74,20 @@ export class HostNic implements Nic {
   protected place(bytes: Uint8Array, queue?: number): number {
     const { arena, core } = this.env;
     const x = core.exports;
+    if (this.#closed)
+      throw new EtherloomError('ERR_NIC_CLOSED', `send on ${this.name} after its engine was stopped`);
+    if (!(bytes instanceof Uint8Array))
+      throw new EtherloomError(
+        'ERR_NIC_PACKET',
+        `a packet that is ${bytes === null ? 'null' : typeof bytes}`,
+        {
+          expected: 'a Uint8Array',
+        },
+      );
+    if (queue !== undefined && !(Number.isInteger(queue) && queue >= 0 && queue < this.port.queueCount))
+      throw new EtherloomError('ERR_NIC_QUEUE', `queue ${queue} of ${this.name}`, {
+        expected: `0 … ${this.port.queueCount - 1}`,
+      });
     if (bytes.length > MAX_PACKET)
       throw new EtherloomError('ERR_NIC_PACKET', `a packet of ${bytes.length} bytes`, {
         expected: `at most ${MAX_PACKET} bytes`,
@@ -128,5 +144,8 @@ export class HostNic implements Nic {
     return n;
   }
 
-  close(): void | Promise<void> {}
+  /** Nothing can be sent any more; what was transmitted can still be received. */
+  close(): void | Promise<void> {
+    this.#closed = true;
+  }
 }

@@ -119,6 +119,7 @@ export class PcapNic extends HostNic {
   }
 
   override close(): void {
+    void super.close();
     if (this.#source) this.#source.return?.();
     this.#source = undefined;
     this.#waiting = undefined;

@@ -1,0 +1,75 @@
+import { Engine, type EngineOptions } from '../../host/engine/engine.js';
+import { HostNic } from '../../host/nic/index.js';
+import { udpFrame } from '../support/programs.js';
+import { assert, suite } from '../support/suite.js';
+
+const test = suite('engine: options');
+
+test('every number is checked, and the error names option, value and what was expected', async () => {
+  const bad: Record<string, unknown[]> = {
+    lanes: [0, -1, 65, 1.5, Number.NaN, '2', null],
+    frames: [0, -1, 1e9, Number.NaN],
+    mapBytes: [-5, 0.5, 1e12, Number.NaN],
+    ringBytes: [-1, Number.NaN],
+    scratchBytes: [-1, Number.NaN],
+    counterBytes: [-1, Number.NaN],
+    ringSlots: [0, 1, 3, -4, 2 ** 31, Number.NaN],
+    burst: [0, 1025, Number.NaN],
+    rounds: [0, 1.5, Number.NaN],
+    spinUs: [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY],
+    hangMs: [-1, 0, Number.NaN, Number.POSITIVE_INFINITY],
+    warmMs: [-1, Number.NaN],
+    seed: [-1, 2 ** 32, 0.5, Number.NaN],
+    restarts: [-1, 0.5, Number.NaN],
+    startNs: [1, -1n],
+  };
+  for (const [name, values] of Object.entries(bad))
+    for (const value of values) {
+      let error: { code?: string; message?: string; expected?: string } = {};
+      await Engine.create({ nics: [], [name]: value } as unknown as EngineOptions).catch(e => (error = e));
+      assert.is(error.code, 'ERR_ENGINE_OPTIONS', `${name}: ${value}`);
+      assert.ok(error.message?.includes(`option ${name}: ${value}`), error.message);
+      assert.ok(error.expected, `${name}: ${value} says what was expected`);
+    }
+});
+
+test('the least of every number is enough for an engine', async () => {
+  const engine = await Engine.create({
+    nics: [new HostNic()],
+    inline: true,
+    frames: 1,
+    mapBytes: 0,
+    ringSlots: 2,
+    burst: 1,
+    rounds: 1,
+    spinUs: 0,
+    hangMs: 1,
+    warmMs: 0,
+    restarts: 0,
+    startNs: 0n,
+  });
+  await engine.start();
+  engine.step();
+  assert.is((await engine.stop()).ledger.free, 1);
+});
+
+test('a host NIC refuses what is no packet, queues it has not, and everything once its engine is stopped', async () => {
+  const nic = new HostNic({ queues: 2 });
+  const engine = await Engine.create({ nics: [nic], inline: true, frames: 64, mapBytes: 0 });
+  await engine.start();
+  const code = (bytes: unknown, queue?: number): string | undefined => {
+    try {
+      nic.send(bytes as Uint8Array, queue);
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+  for (const bytes of [null, undefined, 'x', 5, {}, [1, 2], new ArrayBuffer(60), new Uint8Array(1e6)])
+    assert.is(code(bytes), 'ERR_NIC_PACKET');
+  for (const queue of [2, 99, -1, 0.5, Number.NaN]) assert.is(code(udpFrame(), queue), 'ERR_NIC_QUEUE');
+  assert.is(code(udpFrame(), 1), undefined);
+  engine.run();
+  assert.is(engine.receive().length, 1);
+  assert.is((await engine.stop()).ledger.free, 64);
+  assert.is(code(udpFrame()), 'ERR_NIC_CLOSED');
+});
