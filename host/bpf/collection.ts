@@ -273,7 +273,7 @@ function fillInitialValues<P extends Placed>(
       const target = made as HashMap;
       if (map.type === 'prog_array') {
         const program = programs[name];
-        if (program) target.set(key, { tailSlot: program.placed.tail });
+        if (program) target.set(key, program.placed);
         continue;
       }
       const inner = Object.hasOwn(spec.maps, name) ? maps.get(spec.maps[name]) : undefined;

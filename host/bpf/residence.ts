@@ -35,10 +35,38 @@ export class Residence {
 }
 
 const residences = new WeakMap<object, Residence>();
+const slots = new WeakMap<Arena, Map<number, Residence>>();
+
+/** The program that a table slot belongs to, run or tail. */
+export function residenceAt(arena: Arena, slot: unknown): Residence | undefined {
+  const found = typeof slot === 'number' ? slots.get(arena)?.get(slot) : undefined;
+  return found?.loaded ? found : undefined;
+}
+
+/** Which program each entry of a map points to. */
+export class ProgramEntries {
+  readonly #entries = new Map<number, Residence>();
+
+  constructor(readonly map: { readonly name: string; readonly type: string }) {}
+
+  put(key: number, program: Residence | undefined): void {
+    program?.hold(this.map, 1);
+    this.#entries.get(key)?.hold(this.map, -1);
+    if (program) this.#entries.set(key, program);
+    else this.#entries.delete(key);
+  }
+
+  clear(): void {
+    for (const key of [...this.#entries.keys()]) this.put(key, undefined);
+  }
+}
 
 /** For those who place programs: from now on `program` is known as loaded. */
 export function settle<P extends object>(program: P, residence: Residence): P {
   residences.set(Object.freeze(program), residence);
+  let table = slots.get(residence.arena);
+  if (!table) slots.set(residence.arena, (table = new Map()));
+  table.set(residence.run, residence).set(residence.tail, residence);
   return program;
 }
 

@@ -1,4 +1,5 @@
 import { compileGuarded, compileProgram } from '../../host/bpf/jit/compile.js';
+import { createMap } from '../../host/bpf/maps/index.js';
 import { verify } from '../../host/bpf/verify/verify.js';
 import { Engine } from '../../host/engine/engine.js';
 import { HostNic } from '../../host/nic/index.js';
@@ -111,4 +112,32 @@ test('a stopped engine takes no more programs', async () => {
   assert.is(await codeOf(() => engine.attach(loaded, 'a')), 'ERR_ENGINE_STATE');
   assert.is(await codeOf(() => engine.swap(attachment, verdict(2))), 'ERR_ENGINE_STATE');
   assert.is(await codeOf(() => engine.unload(loaded)), 'none');
+});
+
+test('a program in a prog_array stays loaded, and its type is the type of all', async () => {
+  const engine = await make();
+  const [first, next] = [await engine.load(verdict(1)), await engine.load(verdict(2))];
+  const spec = {
+    name: 'progs',
+    type: 'prog_array',
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 4,
+    flags: 0,
+  } as const;
+  const progs = createMap(engine.arena, engine.core, spec);
+  progs.set(1, first);
+  let message = '';
+  await engine.unload(first).catch((e: Error) => (message = e.message));
+  assert.match(message, /map "progs"/);
+  await engine.swap(engine.attach(first, 'a'), next);
+  assert.is(await codeOf(() => engine.attach(first, 'a')), 'none', 'kept by the swap');
+  engine.attach(next, 'a');
+  const tc = await engine.load(handMade('i64.const 0', { type: 'tc' }));
+  assert.is(await codeOf(() => progs.set(2, tc)), 'ERR_MAP_EINVAL');
+  progs.set(1, next);
+  await engine.unload(first);
+  assert.is(await codeOf(() => progs.set(2, first)), 'ERR_MAP_EINVAL');
+  progs.destroy();
+  await engine.stop();
 });

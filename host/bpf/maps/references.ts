@@ -1,5 +1,6 @@
 /** Maps whose values are programs or maps: prog_array, array_of_maps, hash_of_maps. */
-import type { MapSpec } from '../spec.js';
+import { ProgramEntries, residenceAt, residenceOf } from '../residence.js';
+import type { MapSpec, ProgramType } from '../spec.js';
 import { ArrayMap } from './array.js';
 import { sameShape } from './check.js';
 import type { Codec } from './codec.js';
@@ -7,11 +8,10 @@ import { MapError } from './errors.js';
 import { HashTableMap } from './hash.js';
 import { BpfMap, type MapPlace, mapAt } from './map.js';
 
-/** Anything that was loaded and knows its table slot for tail calls. */
-export interface TailTarget {
-  /** Table slot of the program's `tail` export. */
-  readonly tailSlot: number;
-}
+/** A loaded program, or its table slot for tail calls. */
+export type TailTarget =
+  | { readonly tail: number; readonly tailSlot?: undefined }
+  | { readonly tailSlot: number };
 
 const word = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
 const putWord = (n: number, into: Uint8Array): void =>
@@ -32,8 +32,42 @@ const slotCodec: Codec = {
 
 /** prog_array: what bpf_tail_call jumps to. get() returns the table slot. */
 export class ProgArrayMap extends ArrayMap<number | TailTarget> {
+  readonly #programs = new ProgramEntries(this);
+  #owner: ProgramType | undefined;
+
   constructor(spec: MapSpec, place: MapPlace) {
     super(spec, place, { value: slotCodec });
+  }
+
+  /**
+   * Takes what Engine.load or HostPrograms.load returned. The first program decides the type of all: a tail call
+   * hands the caller's context on. @throws MapError EINVAL naming both types
+   */
+  override set(key: number | Uint8Array, value: TailTarget | Uint8Array | number, flags?: number): this {
+    const slot = typeof value === 'number' ? value : (value as TailTarget | undefined)?.tailSlot;
+    const program = residenceOf(value) ?? residenceAt(this.arena, slot);
+    if (program && (program.arena !== this.arena || !program.loaded))
+      throw this.error('EINVAL', `${program.name} is not loaded in this arena`);
+    if (program && program.type !== (this.#owner ?? program.type))
+      throw this.error(
+        'EINVAL',
+        `${program.name} is of type ${program.type}`,
+        `programs of type ${this.#owner}`,
+      );
+    super.set(key, program ? { tailSlot: program.tail } : value, flags);
+    this.#owner ??= program?.type;
+    this.#programs.put(this.arena.u32[this.storage.keyBuf >>> 2], program);
+    return this;
+  }
+
+  override delete(key: number | Uint8Array): boolean {
+    const was = super.delete(key);
+    this.#programs.put(this.arena.u32[this.storage.keyBuf >>> 2], undefined);
+    return was;
+  }
+
+  protected override onDestroy(): void {
+    this.#programs.clear();
   }
 
   /** Programs held. */
