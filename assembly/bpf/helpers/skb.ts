@@ -35,13 +35,28 @@ export function clearHash(skb: SkBuff): void {
   skb.state &= ~(<u32>SkbState.HASH_SET);
 }
 
+/** Longest copy by words: memory.copy is a call out of Wasm (some 20 ns), worth it for more. */
+const SHORT_BYTES: u32 = 32;
+
+/** Copies between packet and program memory, which never overlap. */
+// @ts-ignore: decorator
+@inline function copyShort(to: usize, from: usize, len: u32): void {
+  if (len > SHORT_BYTES) {
+    memory.copy(to, from, len);
+    return;
+  }
+  let i: u32 = 0;
+  for (; i + 8 <= len; i += 8) store<u64>(to + i, load<u64>(from + i));
+  for (; i < len; i++) store<u8>(to + i, load<u8>(from + i));
+}
+
 export function skb_load_bytes(ctx: usize, offset: u32, to: usize, len: u32): i32 {
   const skb = skbAt(ctx);
   if (offset > INT_MAX || !has(skb, <u64>offset + len)) {
     memory.fill(to, 0, len);
     return -EFAULT;
   }
-  memory.copy(to, skb.data + offset, len);
+  copyShort(to, skb.data + offset, len);
   return 0;
 }
 
@@ -55,7 +70,7 @@ export function skb_load_bytes_relative(ctx: usize, offset: u32, to: usize, len:
     memory.fill(to, 0, len);
     return -EFAULT;
   }
-  memory.copy(to, from, len);
+  copyShort(to, from, len);
   return 0;
 }
 
@@ -63,7 +78,7 @@ export function skb_store_bytes(ctx: usize, offset: u32, from: usize, len: u32, 
   const skb = skbAt(ctx);
   if (flags & ~(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH)) return -EINVAL;
   if (offset > INT_MAX || !has(skb, <u64>offset + len)) return -EFAULT;
-  memory.copy(skb.data + offset, from, len);
+  copyShort(skb.data + offset, from, len);
   if (flags & BPF_F_INVALIDATE_HASH) clearHash(skb);
   return 0;
 }
