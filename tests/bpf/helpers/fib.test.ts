@@ -1,10 +1,10 @@
 /** bpf_fib_lookup and friends against the routes that the engine holds. */
 
-import { parseIp } from '../../../host/wire/address.js';
 import { type Route, Routes } from '../../../host/engine/routes.js';
 import { PortLayout, PortView, SkBuffLayout, XdpContextLayout } from '../../../host/layout/layout.gen.js';
 import { Arena } from '../../../host/mem/arena.js';
 import { instantiateCore } from '../../../host/mem/core.js';
+import { parseIp } from '../../../host/wire/address.js';
 import { random } from '../../support/random.js';
 import { assert, suite } from '../../support/suite.js';
 
