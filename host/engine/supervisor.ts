@@ -290,6 +290,8 @@ export class Supervisor extends EventEmitter {
     const lane = this.#lanes[i];
     if (!lane || lane.killed) return;
     lane.killed = how;
+    // Tells a host that waits for a lock of this lane that nobody will report the death (assembly/bpf/maps/lock.ts).
+    this.arena.lane(i).ended = 1;
     if (lane.started) this.#end(lane);
   }
 
