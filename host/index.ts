@@ -1,4 +1,4 @@
-/** etherloom: the public API. Re-exports only. */
+/** etherloom: the public API. Re-exports only; what is not for embedders is in internals.ts. */
 export {
   type CollectedProgram,
   Collection,
@@ -10,14 +10,47 @@ export {
 export { configureGlobals, configureMaps, type MapConfig, readMapConfig } from './bpf/config.js';
 export { loadElf } from './bpf/elf/load.js';
 export { helpers } from './bpf/helpers.js';
-export { type InterpretOptions, type InterpretResult, interpret } from './bpf/interp/interpret.js';
-export { compileProgram } from './bpf/jit/compile.js';
-export type { CompiledProgram, MapBinding } from './bpf/jit/compiled.js';
-export { instantiateProgram } from './bpf/jit/instantiate.js';
-export * from './bpf/maps/index.js';
+export type { CompiledProgram } from './bpf/jit/compiled.js';
+export {
+  ArrayMap,
+  ArrayOfMaps,
+  BloomFilterMap,
+  BpfMap,
+  CpuMap,
+  type CpumapValue,
+  createMap,
+  DevHashMap,
+  DevMap,
+  type DevmapValue,
+  type GlobalVariable,
+  HashMap,
+  HashOfMaps,
+  KeyedMap,
+  type LpmKey,
+  LpmTrieMap,
+  type MapClasses,
+  type MapData,
+  MapError,
+  MapFlag,
+  type MapOf,
+  type MapOptions,
+  PerCpuArrayMap,
+  PerCpuHashMap,
+  PerfEventArrayMap,
+  type PerfSample,
+  ProgArrayMap,
+  QueueMap,
+  type ReadOptions,
+  RingBufMap,
+  type RingBufOptions,
+  type TailTarget,
+  type TargetProgram,
+  UpdateFlag,
+  XskMap,
+} from './bpf/maps/index.js';
 export { chooseProgram, openObject } from './bpf/open.js';
-export type { CollectionSpec, MapSpec, ProgramSpec, ProgramType } from './bpf/spec.js';
-export { parseSpecJson } from './bpf/spec_json.js';
+export type { CollectionSpec, MapSpec, MapTypeName, ProgramSpec, ProgramType } from './bpf/spec.js';
+export { parseSpecJson, printSpecJson } from './bpf/spec_json.js';
 export { VerifierError } from './bpf/verify/errors.js';
 export type { VerifiedProgram, VerifierStats } from './bpf/verify/verified.js';
 export { verify } from './bpf/verify/verify.js';
@@ -26,10 +59,33 @@ export type { Counters, PortCounters } from './engine/counters.js';
 export { type Attachment, Engine, type EngineOptions, type HookName } from './engine/engine.js';
 export type { LoadedProgram } from './engine/program.js';
 export type { EngineReport } from './engine/report.js';
-export { type TestRunOptions, type TestRunResult, testRun } from './engine/test_run.js';
+export { type CollectionRunOptions, testRun } from './engine/test_collection.js';
+export type { TestRunResult } from './engine/test_run.js';
 export { EtherloomError } from './errors.js';
 export { XdpAction } from './layout/layout.gen.js';
-export { Arena, type ArenaOptions } from './mem/arena.js';
-export { type Core, instantiateCore } from './mem/core.js';
-export * from './nic/index.js';
-export { PcapNic, type PcapNicOptions, PcapWriter, readCapture } from './nic/pcap/index.js';
+export type { Arena, ArenaOptions } from './mem/arena.js';
+export type { Core } from './mem/core.js';
+export type { Packet } from './mem/ring.js';
+export {
+  type CapturedPacket,
+  capture,
+  faults,
+  HostNic,
+  type HostNicOptions,
+  type LinkSettings,
+  type LinkStats,
+  MAX_PACKET,
+  type ModelEnd,
+  type ModelOptions,
+  modelLink,
+  type Nic,
+  type NicEnv,
+  PcapNic,
+  type PcapNicOptions,
+  PcapWriter,
+  type Port,
+  ReplayNic,
+  type ReplayOptions,
+  readCapture,
+  trace,
+} from './nic/index.js';

@@ -4,8 +4,8 @@
  * what was made before is given back.
  */
 import { EtherloomError } from '../errors.js';
-import type { Arena } from '../mem/arena.js';
-import type { Core } from '../mem/core.js';
+import { Arena, type ArenaOptions } from '../mem/arena.js';
+import { type Core, instantiateCore } from '../mem/core.js';
 import { compileProgram } from './jit/compile.js';
 import type { CompiledProgram } from './jit/compiled.js';
 import { instantiateProgram } from './jit/instantiate.js';
@@ -47,6 +47,12 @@ export class HostPrograms implements ProgramHost {
     readonly core: Core,
   ) {
     this.#slots = new SlotAllocator(Math.max(arena.header.tableBase, core.table.length));
+  }
+
+  /** With an arena of its own: for test runs and tools, without an engine. @throws EtherloomError ERR_ARENA_* */
+  static create(options: ArenaOptions = {}): HostPrograms {
+    const arena = Arena.create({ frames: 1, ...options });
+    return new HostPrograms(arena, instantiateCore(arena, arena.header.laneCount));
   }
 
   /** @throws EtherloomError ERR_STAGE_FORGED, ERR_JIT_LINK, ERR_TABLE_FULL */
@@ -98,7 +104,8 @@ export interface CollectionOptions {
 }
 
 export class Collection<P extends Placed = Placed> {
-  readonly #host: ProgramHost<P>;
+  /** Who took the programs in. */
+  readonly host: ProgramHost<P>;
   readonly #held: Held<P>;
 
   private constructor(
@@ -108,7 +115,7 @@ export class Collection<P extends Placed = Placed> {
     host: ProgramHost<P>,
     held: Held<P>,
   ) {
-    this.#host = host;
+    this.host = host;
     this.#held = held;
   }
 
@@ -181,10 +188,10 @@ export class Collection<P extends Placed = Placed> {
   async close(): Promise<void> {
     const own = new Set<object>(this.#held.own);
     for (const { name, placed } of Object.values(this.programs)) {
-      const holders = this.#held.placed.includes(placed) ? this.#host.holders(placed, own) : [];
+      const holders = this.#held.placed.includes(placed) ? this.host.holders(placed, own) : [];
       if (holders.length) throw busy(name, holders);
     }
-    await release(this.#host, this.#held);
+    await release(this.host, this.#held);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

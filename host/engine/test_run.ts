@@ -125,8 +125,8 @@ function packetType(data: Uint8Array): number {
   return to.every(b => b === 0xff) ? 1 : 2;
 }
 
-/** Runs the program in table slot `slot` of `core` on the calling thread. */
-export function testRun(
+/** Runs the program in table slot `slot` of `core` on the calling thread. The public form is in test_collection.ts. */
+export function testRunSlot(
   arena: Arena,
   core: Core,
   slot: number,

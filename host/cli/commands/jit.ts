@@ -2,8 +2,6 @@
 import { Collection, HostPrograms } from '../../bpf/collection.js';
 import { formatWat } from '../../bpf/jit/wat.js';
 import { chooseProgram, openObject } from '../../bpf/open.js';
-import { Arena } from '../../mem/arena.js';
-import { instantiateCore } from '../../mem/core.js';
 import { EXIT, print, toJson, writeOutput } from '../output.js';
 
 export interface JitOptions {
@@ -16,9 +14,8 @@ export interface JitOptions {
 export async function jit(path: string, options: JitOptions): Promise<number> {
   const object = openObject(path);
   const spec = chooseProgram(object, options.program);
-  const arena = Arena.create({ frames: 1 });
-  const host = new HostPrograms(arena, instantiateCore(arena, arena.header.laneCount));
-  const { compiled } = (await Collection.load(object, host, { programs: [spec.name] })).program(spec.name);
+  const loaded = await Collection.load(object, HostPrograms.create(), { programs: [spec.name] });
+  const { compiled } = loaded.program(spec.name);
   if (options.wasm) writeOutput(options.wasm, compiled.bytes);
   const wat = options.wat ? await formatWat(compiled) : undefined;
   const facts = {

@@ -2,16 +2,12 @@
 import { Collection, HostPrograms } from '../../bpf/collection.js';
 import { configureKernelMaps, configureMaps, type MapConfig, readMapConfig } from '../../bpf/config.js';
 import { parseHex } from '../../bpf/hex.js';
-import { interpret } from '../../bpf/interp/interpret.js';
 import { kernelAvailable } from '../../bpf/kernel/available.js';
 import { KernelCollection } from '../../bpf/kernel/collection.js';
-import { mapBinding } from '../../bpf/maps/index.js';
 import { chooseProgram, openObject } from '../../bpf/open.js';
 import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
-import { testPacket, testRun } from '../../engine/test_run.js';
+import { testRun } from '../../engine/test_collection.js';
 import { EtherloomError } from '../../errors.js';
-import { Arena } from '../../mem/arena.js';
-import { instantiateCore } from '../../mem/core.js';
 import { EXIT, print, toJson } from '../output.js';
 import { verdictName } from '../verdicts.js';
 
@@ -59,37 +55,10 @@ async function inProcess(
   options: TestRunCliOptions,
   config?: MapConfig,
 ): Promise<Outcome> {
-  const arena = Arena.create({ frames: 1 });
-  const core = instantiateCore(arena, arena.header.laneCount);
-  const collection = await Collection.load(object, new HostPrograms(arena, core), { programs: [spec.name] });
+  const collection = await Collection.load(object, HostPrograms.create(), { programs: [spec.name] });
   if (config) configureMaps(collection.maps, config, collection.spec);
-  const program = collection.program(spec.name);
-  if (options.engine === 'jit')
-    return testRun(arena, core, program.placed.run, spec.type, data, { repeat: options.repeat });
-
-  const bindings = (p: ProgramSpec) =>
-    mapBinding(Object.fromEntries(Object.entries(p.maps).map(([k, m]) => [k, collection.maps[m.name]])));
-  const bySlot = new Map(Object.values(collection.programs).map(p => [p.placed.tail, p.spec]));
-  const packet = testPacket(arena, spec.type, data);
-  packet.reset();
-  core.exports.clock_set(process.hrtime.bigint());
-  const from = process.hrtime.bigint();
-  let r0 = 0n;
-  for (let i = 0; i < options.repeat; i++) {
-    packet.rewind();
-    r0 = interpret(spec, {
-      arena,
-      core,
-      ctx: packet.ctx,
-      maps: bindings(spec),
-      tailTarget: slot => {
-        const target = bySlot.get(slot);
-        return target && { spec: target, maps: bindings(target) };
-      },
-    }).r0;
-  }
-  const ns = Number(process.hrtime.bigint() - from);
-  return { retval: Number(BigInt.asUintN(32, r0)), data: packet.read(), nsPerRun: ns / options.repeat };
+  const engine = options.engine === 'interp' ? 'interp' : 'jit';
+  return testRun(collection, data, { program: spec.name, repeat: options.repeat, engine });
 }
 
 export async function testRunObject(path: string, options: TestRunCliOptions): Promise<number> {
