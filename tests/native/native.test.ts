@@ -1,6 +1,8 @@
 /** The addon: built by one compiler call, absent without harm. */
 import { spawnSync } from 'node:child_process';
+import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { native } from '../../host/native/load.js';
 import { assert, suite } from '../support/suite.js';
 
@@ -49,4 +51,94 @@ test(
     if (loaded.ok) assert.is(loaded.native.close(-1), -9);
   },
   { missing: loaded.ok ? undefined : loaded.reason },
+);
+
+const missing = loaded.ok ? undefined : loaded.reason;
+const addon = () => (loaded as Extract<typeof loaded, { ok: true }>).native;
+/** struct pollfd for one descriptor, readable wanted. */
+const pollfd = (fd: number) => {
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, fd, true);
+  view.setInt16(4, 1, true);
+  return { bytes, revents: () => view.getInt16(6, true) };
+};
+
+test(
+  'poll ends at once when an eventfd was raised, and after its time when none was',
+  () => {
+    const fd = addon().eventfd();
+    assert.ok(fd > 0);
+    const { bytes, revents } = pollfd(fd);
+    const from = performance.now();
+    assert.is(addon().poll(bytes, 5), 0);
+    assert.ok(performance.now() - from >= 4.9, 'it waited');
+    assert.is(addon().write(fd, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)), 8);
+    assert.is(addon().poll(bytes, 5000), 1);
+    assert.is(revents() & 1, 1);
+    const count = new Uint8Array(8);
+    assert.is(addon().read(fd, count), 8);
+    assert.is(count[0], 1);
+    assert.is(addon().read(fd, count), -11, 'EAGAIN');
+    addon().close(fd);
+  },
+  { missing },
+);
+
+test(
+  'a file mapped over shared WebAssembly memory is seen by Atomics, and gone after unmapFixed',
+  () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const u8 = new Uint8Array(memory.buffer);
+    u8[4096] = 7;
+    const path = `/dev/shm/etherloom-native-${process.pid}`;
+    writeFileSync(path, new Uint8Array(8192).fill(3));
+    try {
+      const fd = addon().open(new TextEncoder().encode(`${path}\0`), 2);
+      assert.ok(fd > 0);
+      assert.is(addon().mapFixed(fd, 4096, u8.subarray(4096, 8192)), 0);
+      assert.is(u8[4096], 3);
+      assert.is(u8[8192], 0, 'the page after it is untouched');
+      Atomics.store(u8, 4097, 9);
+      assert.is(readFileSync(path)[4097], 9);
+      assert.is(addon().unmapFixed(u8.subarray(4096, 8192)), 0);
+      assert.is(u8[4097], 0);
+      assert.is(addon().close(fd), 0);
+    } finally {
+      unlinkSync(path);
+    }
+    assert.throws(() => addon().mapFixed(1, 0, u8.subarray(1, 4097)), /page/);
+    assert.throws(() => addon().unmapFixed(u8.subarray(0, 100)), /page/);
+  },
+  { missing },
+);
+
+test(
+  'read and write keep inside the bytes they were given',
+  () => {
+    const fd = addon().open(new TextEncoder().encode('/dev/zero\0'), 0);
+    const bytes = new Uint8Array(8).fill(1);
+    assert.is(addon().read(fd, bytes, 2, 3), 3);
+    assert.equal([...bytes], [1, 1, 0, 0, 0, 1, 1, 1]);
+    assert.throws(() => addon().read(fd, bytes, 9), /inside/);
+    assert.throws(() => addon().read(fd, bytes, 4, 5), /inside/);
+    assert.throws(() => addon().open(new TextEncoder().encode('/dev/zero'), 0), /ends with 0/);
+    addon().close(fd);
+  },
+  { missing },
+);
+
+test(
+  'it loads in worker threads, too',
+  async () => {
+    const worker = new Worker(
+      `const { parentPort, workerData } = require('node:worker_threads');
+       parentPort.postMessage(require(workerData).close(-1));`,
+      { eval: true, workerData: fileURLToPath(new URL('../../build/etherloom.node', import.meta.url)) },
+    );
+    const answer = await new Promise((done, failed) => worker.once('message', done).once('error', failed));
+    assert.is(answer, -9);
+    await worker.terminate();
+  },
+  { missing },
 );
