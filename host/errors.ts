@@ -7,6 +7,8 @@ export interface ErrorPlace {
   file?: string;
   /** Byte offset inside that input, or instruction index for programs. */
   offset?: number;
+  /** Path of the member inside a JSON input, as in `maps.3.key`; "" is the whole. The message begins with it. */
+  path?: string | undefined;
   /** What a valid input would have had there. */
   expected?: string;
   cause?: unknown;
@@ -17,6 +19,7 @@ export class EtherloomError extends Error {
   readonly code: string;
   readonly file: string | undefined;
   readonly offset: number | undefined;
+  readonly path: string | undefined;
   readonly expected: string | undefined;
 
   constructor(code: string, message: string, place: ErrorPlace = {}) {
@@ -32,6 +35,7 @@ export class EtherloomError extends Error {
     this.code = code;
     this.file = place.file;
     this.offset = place.offset;
+    this.path = place.path;
     this.expected = place.expected;
   }
 }

@@ -2,8 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assembleSpec } from '../../host/bpf/asm/spec.js';
 import { loadElf } from '../../host/bpf/elf/load.js';
+import { checkSpec } from '../../host/bpf/maps/check.js';
+import { createMap } from '../../host/bpf/maps/index.js';
 import { parseSpecJson, printSpecJson } from '../../host/bpf/spec_json.js';
+import { verify } from '../../host/bpf/verify/verify.js';
 import type { EtherloomError } from '../../host/errors.js';
+import { Arena } from '../../host/mem/arena.js';
+import { instantiateCore } from '../../host/mem/core.js';
 import { FIXTURES } from '../fixtures/elf/build.js';
 import { assert, suite } from '../support/suite.js';
 
@@ -86,9 +91,9 @@ test('errors name the path, what was found and what was expected', () => {
     [{ type: 'xdp', insns: LOOKUP, maps: { x: HASH } }, 'ERR_SPEC_VALUE', /maps\.x/],
     [{ type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, key: -1 } } }, 'ERR_SPEC_VALUE', /maps\.3\.key: -1/],
     [
-      { type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, max: undefined } } },
+      { type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, key: undefined } } },
       'ERR_SPEC_VALUE',
-      /maps\.3\.max: nothing/,
+      /maps\.3\.key: nothing/,
     ],
     [
       { type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, type: 99 } } },
@@ -107,6 +112,111 @@ test('errors name the path, what was found and what was expected', () => {
     assert.match(error.message, message);
     assert.ok(error.file && error.expected);
   }
+});
+
+test('an unknown member is refused wherever it stands, by path, with those that are known', () => {
+  const map = (more: object) => ({ type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, ...more } } });
+  const cases: [object, string, RegExp][] = [
+    [{ type: 'xdp', insns: LOOKUP, map: {} }, 'map', /one of type, insns, maps/],
+    [{ type: 'xdp', instructions: LOOKUP }, 'instructions', /"insns" for it/],
+    [map({ max_entires: 5 }), 'maps.3.max_entires', /one of type, key, value, max, flags/],
+    [map({ max_entries: 5 }), 'maps.3.max_entries', /"max" for it/],
+    [map({ type: 'hash_of_maps', inner: { ...HASH, size: 1 } }), 'maps.3.inner.size', /one of type/],
+    [map({ values: [{ key: 1, nam: 'x' }] }), 'maps.3.values[0].nam', /one of key, name/],
+    [{ type: 'xdp', insns: LOOKUP, maps: { 3: HASH }, flags: { frag: true } }, 'flags.frag', /frags/],
+    [
+      { type: 'xdp', insns: LOOKUP, maps: { 3: HASH }, lines: [{ insn: 0, col: 1 }] },
+      'lines[0].col',
+      /column/,
+    ],
+  ];
+  for (const [json, path, expected] of cases) {
+    const error = refusal(json);
+    assert.equal([error.code, error.file, error.path], ['ERR_SPEC_MEMBER', 'spec.json', path]);
+    assert.match(error.expected!, expected);
+    assert.ok(error.message.startsWith(path), error.message);
+  }
+});
+
+test('members of maps with one sensible value may be left out', () => {
+  const read = (map: object) =>
+    parseSpecJson(JSON.stringify({ type: 'xdp', insns: LOOKUP, maps: { 3: map } }), 'x').maps[3];
+  const sizes = (map: object) => {
+    const { keySize, valueSize, maxEntries, flags } = read(map);
+    return [keySize, valueSize, maxEntries, flags];
+  };
+  assert.equal(sizes({ type: 'array', value: 8 }), [4, 8, 1, 0]);
+  assert.equal(sizes({ type: 3 }), [4, 4, 1, 0]);
+  assert.equal(sizes({ type: 'ringbuf' }), [0, 0, 4096, 0]);
+  assert.equal(sizes({ type: 'queue', value: 16, max: 9 }), [0, 16, 9, 0]);
+  assert.equal(sizes({ type: 'lpm_trie', key: 8, value: 4 }), [8, 4, 1, 1]);
+  // What is left out can be made: creation has nothing against it.
+  for (const map of [{ type: 'array', value: 8 }, { type: 'ringbuf' }, { type: 'perf_event_array' }])
+    checkSpec(read(map));
+});
+
+test('program types go by the kernel’s names and numbers, too', () => {
+  const type = (t: unknown) =>
+    parseSpecJson(JSON.stringify({ type: t, insns: '9500000000000000' }), 'x').type;
+  assert.equal(['xdp', 6, 'BPF_PROG_TYPE_XDP', 'sched_cls', 3, 'socket_filter', 1].map(type), [
+    'xdp',
+    'xdp',
+    'xdp',
+    'tc',
+    'tc',
+    'socket_filter',
+    'socket_filter',
+  ]);
+});
+
+test('verify refuses the maps that creation refuses, with the same error', () => {
+  const arena = Arena.create({ lanes: 1, frames: 1, mapBytes: 1 << 20 });
+  const core = instantiateCore(arena, 1);
+  const codeOf = (work: () => unknown): string | undefined => {
+    try {
+      work();
+    } catch (error) {
+      return `${(error as EtherloomError).code} ${(error as EtherloomError).message}`;
+    }
+    return undefined;
+  };
+  const maps = [
+    HASH,
+    { ...HASH, max: 0 },
+    { ...HASH, key: 0 },
+    { ...HASH, flags: 1 << 20 },
+    { type: 'array', key: 8, value: 8 },
+    { type: 'lpm_trie', key: 8, value: 4, flags: 0 },
+    { type: 'ringbuf', max: 5000 },
+    { type: 'ringbuf' },
+    { type: 'perf_event_array' },
+    { type: 'sockmap', key: 4, value: 4 },
+    { type: 'percpu_array', value: 40000 },
+    { type: 'array_of_maps' },
+    { ...HASH, contents: '00' },
+  ];
+  const insns = 'b700000002000000 9500000000000000';
+  let refused = 0;
+  for (const map of maps) {
+    const spec = parseSpecJson(JSON.stringify({ type: 'xdp', insns, maps: { 3: map } }), 'spec.json');
+    const verdict = codeOf(() => verify(spec));
+    assert.is(
+      verdict,
+      codeOf(() => createMap(arena, core, spec.maps[3])),
+      JSON.stringify(map),
+    );
+    if (verdict) {
+      refused++;
+      assert.match(verdict, /^ERR_MAP_E\w+ .*expected/s);
+    }
+  }
+  assert.is(refused, maps.length - 3);
+});
+
+test('two maps of one name are refused: they are told apart by it', () => {
+  const maps = { 3: { ...HASH, name: 'm' }, 4: { ...HASH, name: 'm' } };
+  const error = refusal({ type: 'xdp', insns: LOOKUP, maps });
+  assert.equal([error.code, error.path], ['ERR_SPEC_VALUE', 'maps.4.name']);
 });
 
 test('assembly text becomes a program with maps, functions and its own lines', () => {

@@ -1,6 +1,7 @@
 /**
  * What the kernel's map_create refuses (kernel/bpf/syscall.c and each type's map_alloc_check), refused here
- * with the same errno and a sentence on what would have been accepted.
+ * with the same errno and a sentence on what would have been accepted. Creation asks here, and so does the verifier:
+ * no program is verified against a map that cannot be made.
  */
 import type { BtfType } from '../btf/btf.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
@@ -74,7 +75,7 @@ export const isHashTable = (t: MapTypeName): boolean =>
 const powerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0;
 const u32 = (n: number): boolean => Number.isInteger(n) && n >= 0 && n <= 0xffffffff;
 
-/** @throws MapError with the errno of the kernel's map_create. */
+/** Refuses what no map can be made of. @throws MapError with the errno of the kernel's map_create. */
 export function checkSpec(spec: MapSpec): void {
   const { type, keySize, valueSize, maxEntries, flags } = spec;
   const refuse = (when: boolean, errno: ErrnoName, what: string, expected: string): void => {
@@ -108,7 +109,9 @@ export function checkSpec(spec: MapSpec): void {
     'both read-only and write-only',
     'one of the two',
   );
-  if (type !== 'ringbuf') refuse(maxEntries === 0, 'EINVAL', 'max_entries 0', 'at least 1');
+  // Of a perf_event_array 0 means an entry per lane: createMap fills it in, as libbpf does with CPUs.
+  if (type !== 'ringbuf' && type !== 'perf_event_array')
+    refuse(maxEntries === 0, 'EINVAL', 'max_entries 0', 'at least 1');
 
   const key = (n: number): void => refuse(keySize !== n, 'EINVAL', `key of ${keySize} bytes`, `${n}`);
   const value = (...sizes: number[]): void =>
@@ -192,6 +195,14 @@ export function checkSpec(spec: MapSpec): void {
       `at most ${PERCPU_VALUE_MAX}`,
     );
   if (type === 'array_of_maps' || type === 'hash_of_maps') checkInner(spec, refuse);
+  const contents = spec.contents?.length ?? 0;
+  refuse(
+    contents > 0 && (type !== 'array' || contents > valueSize * maxEntries),
+    'EINVAL',
+    `${contents} bytes of contents`,
+    'an array of at least as many',
+  );
+  spinLockOffset(spec);
 }
 
 type Refuse = (when: boolean, errno: ErrnoName, what: string, expected: string) => void;

@@ -4,7 +4,6 @@ import type { Core } from '../../mem/core.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
 import { ArrayMap } from './array.js';
 import { checkSpec } from './check.js';
-import { MapError } from './errors.js';
 import { HashMap } from './hash.js';
 import { LpmTrieMap } from './lpm.js';
 import { type BpfMap, type MapPlace, takeId } from './map.js';
@@ -61,10 +60,6 @@ export function createMap<T extends MapTypeName>(
       : spec;
   checkSpec(full);
   const { contents } = full;
-  if (contents && (full.type !== 'array' || contents.length > full.valueSize * full.maxEntries))
-    throw new MapError('EINVAL', `map "${full.name}": ${contents.length} bytes of contents`, {
-      expected: 'an array of at least as many',
-    });
   const storage = allocate(arena, full, takeId(arena), options);
   core.exports.map_init(storage.addr);
   const build = CLASSES[full.type as keyof typeof CLASSES] as new (spec: MapSpec, place: MapPlace) => BpfMap;

@@ -6,6 +6,7 @@
  *   walk: alu · jumps · memory · calls          prune.ts decides where a path needs no further walk
  */
 import { Class, classOf, type Insn, OP_CALL, OP_EXIT, OP_JA, OP_JA32, OP_LDDW, Pseudo } from '../insn.js';
+import { checkSpec } from '../maps/check.js';
 import type { LineInfo, MapSpec, ProgramSpec } from '../spec.js';
 import { trustAsVerified } from '../stages.js';
 import { walkAlu } from './alu.js';
@@ -77,6 +78,7 @@ function frozenCopy(spec: ProgramSpec): ProgramSpec {
 /**
  * Verifies a program: a frozen copy of it, so that changes of `given` afterwards are not part of what was verified.
  * @throws VerifierError ERR_VERIFIER_<RULE> with rule, instruction, source line and state
+ * @throws MapError ERR_MAP_<ERRNO> for a map that could not be made
  */
 export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyResult {
   const spec = frozenCopy(given);
@@ -101,6 +103,7 @@ export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyR
         ? `programs of section "${spec.section}" are not of a type that this engine runs`
         : 'a program without type cannot be verified',
     );
+  for (const map of Object.values(spec.maps)) checkSpec(map);
   const cfg = buildCfg(spec, fail);
   const maps = new Map(
     Object.entries(spec.maps).map(([key, map]) => [Number(key), mapInfo(map, Number(key))]),

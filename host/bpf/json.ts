@@ -1,0 +1,112 @@
+/**
+ * Reading a JSON document that a user wrote: every look at a value says where it stands (`maps.3.key`), what was found
+ * there and what was expected. Readers of one format extend it (spec_json_reader.ts, config.ts).
+ */
+import { EtherloomError } from '../errors.js';
+
+export type JsonObject = Record<string, unknown>;
+
+const U32_MAX = 0xffff_ffff;
+/** Longest piece of a document in a message. */
+const SHOWN = 60;
+
+/** Codes of what is wrong: in general, with the members of an object, with digits. */
+export interface JsonCodes {
+  readonly value: string;
+  readonly member: string;
+  readonly hex: string;
+}
+
+export class JsonReader {
+  constructor(
+    readonly file: string | undefined,
+    private readonly codes: JsonCodes,
+  ) {}
+
+  /**
+   * An object that has only these members. `elsewhere` names what others call them, for the message.
+   * A misspelt optional member would otherwise be taken for one that is not there.
+   */
+  object(
+    value: unknown,
+    path: string,
+    members?: readonly string[],
+    elsewhere: Readonly<Record<string, string>> = {},
+  ): JsonObject {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw this.fail(path, this.show(value), 'an object');
+    for (const name of members ? Object.keys(value) : []) {
+      if (members!.includes(name)) continue;
+      const ours = Object.hasOwn(elsewhere, name) ? `"${elsewhere[name]}" for it, ` : '';
+      throw this.fail(
+        this.join(path, name),
+        'an unknown member',
+        `${ours}one of ${members!.join(', ')}`,
+        this.codes.member,
+      );
+    }
+    return value as JsonObject;
+  }
+
+  /** A member of the object itself, undefined when it is not there. */
+  member(json: JsonObject, name: string): unknown {
+    return Object.hasOwn(json, name) ? json[name] : undefined;
+  }
+
+  optional<T extends 'string' | 'boolean'>(
+    json: JsonObject,
+    name: string,
+    path: string,
+    type: T,
+  ): (T extends 'string' ? string : boolean) | undefined {
+    const value = this.member(json, name);
+    if (value === undefined) return undefined;
+    if (typeof value !== type) throw this.fail(this.join(path, name), this.show(value), `a ${type}`);
+    return value as T extends 'string' ? string : boolean;
+  }
+
+  /** A u32. Without it `fallback`; without that, it must be there. */
+  number(json: JsonObject, name: string, path: string, fallback?: number): number {
+    const value = this.member(json, name) ?? fallback;
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > U32_MAX)
+      throw this.fail(this.join(path, name), this.show(value), `a whole number, 0–${U32_MAX}`);
+    return value;
+  }
+
+  list<T>(value: unknown, path: string, read: (item: unknown, path: string) => T): T[] | undefined {
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value)) throw this.fail(path, this.show(value), 'a list');
+    return value.map((item, i) => read(item, `${path}[${i}]`));
+  }
+
+  /** Hex digits, white space and line ends anywhere between them. */
+  hex(value: unknown, path: string): Uint8Array {
+    if (typeof value !== 'string') throw this.fail(path, this.show(value), 'a string of hex digits');
+    const digits = value.replaceAll(/\s+/g, '');
+    const bad = /[^0-9a-fA-F]/.exec(digits);
+    if (bad)
+      throw this.fail(
+        path,
+        `"${bad[0]}" after ${bad.index} digits`,
+        'hex digits and white space',
+        this.codes.hex,
+      );
+    if (digits.length % 2) throw this.fail(path, `${digits.length} digits`, 'two a byte', this.codes.hex);
+    return Uint8Array.from(Buffer.from(digits, 'hex'));
+  }
+
+  join(path: string, name: string): string {
+    return path ? `${path}.${name}` : name;
+  }
+
+  show(value: unknown): string {
+    if (value === undefined) return 'nothing';
+    const text = JSON.stringify(value) ?? String(value);
+    return text.length > SHOWN ? `${text.slice(0, SHOWN - 3)}…` : text;
+  }
+
+  fail(path: string, found: string, expected: string, code = this.codes.value): EtherloomError {
+    const where = path || 'the document';
+    return new EtherloomError(code, `${where}: ${found}`, { file: this.file, path, expected });
+  }
+}
