@@ -10,6 +10,7 @@
 import { readFileSync } from 'node:fs';
 import { EtherloomError } from '../errors.js';
 import { resolveText } from './config_text.js';
+import { JsonReader } from './json.js';
 import type { KernelCollection } from './kernel/collection.js';
 import { possibleCpus } from './kernel/map.js';
 import { isPerCpu } from './maps/check.js';
@@ -23,6 +24,11 @@ export interface MapEntry {
 }
 /** By map name: entries, or global variables by name for .rodata, .data and .bss. */
 export type MapConfig = Readonly<Record<string, readonly MapEntry[] | Readonly<Record<string, unknown>>>>;
+
+const CODES = { value: 'ERR_CONFIG_FORM', member: 'ERR_CONFIG_FORM', hex: 'ERR_CONFIG_FORM' };
+
+/** File that a configuration was read from, for errors that show only when maps are filled. */
+const sources = new WeakMap<MapConfig, string>();
 
 /** @throws EtherloomError ERR_CONFIG_READ, ERR_CONFIG_FORM with the JSON path */
 export function readMapConfig(file: string): MapConfig {
@@ -41,47 +47,52 @@ export function readMapConfig(file: string): MapConfig {
 
 /** @throws EtherloomError ERR_CONFIG_FORM */
 export function checkMapConfig(json: unknown, file?: string): MapConfig {
-  const wrong = (path: string, expected: string): never => {
-    throw new EtherloomError('ERR_CONFIG_FORM', `${path} is not as it must be`, { file, expected });
-  };
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    wrong('the file', 'an object by map name');
-  for (const [name, entries] of Object.entries(json as object)) {
-    if (typeof entries !== 'object' || entries === null)
-      wrong(name, 'an array of {"key", "value"}, or variables by name');
-    if (Array.isArray(entries))
-      entries.forEach((e, i) => {
-        if (typeof e !== 'object' || e === null || !('key' in e) || !('value' in e))
-          wrong(`${name}[${i}]`, '{"key": …, "value": …}');
-      });
+  const reader = new JsonReader(file, CODES);
+  for (const [name, entries] of Object.entries(reader.object(json, ''))) {
+    if (!Array.isArray(entries)) {
+      if (typeof entries !== 'object' || entries === null)
+        throw reader.fail(name, reader.show(entries), 'a list of {"key", "value"}, or variables by name');
+      continue;
+    }
+    entries.forEach((entry: unknown, i) => {
+      const path = `${name}[${i}]`;
+      const known = reader.object(entry, path, ['key', 'value']);
+      for (const part of ['key', 'value'])
+        if (!Object.hasOwn(known, part)) throw reader.fail(`${path}.${part}`, 'nothing', `a ${part}`);
+    });
   }
-  return json as MapConfig;
+  const config = json as MapConfig;
+  if (file !== undefined) sources.set(config, file);
+  return config;
 }
 
-function unknownMap(name: string, names: readonly string[]): never {
+/** `name` among what is there. @throws EtherloomError ERR_CONFIG_MAP */
+function mapNamed<M>(maps: Readonly<Record<string, M>>, name: string, config: MapConfig): M {
+  if (Object.hasOwn(maps, name)) return maps[name];
   throw new EtherloomError('ERR_CONFIG_MAP', `there is no map "${name}" to fill`, {
-    expected: `one of ${names.join(', ')}`,
+    file: sources.get(config),
+    path: name,
+    expected: `one of ${Object.keys(maps).join(', ')}`,
   });
 }
 
-function failed(name: string, index: number, cause: unknown): never {
-  throw new EtherloomError(
-    'ERR_CONFIG_ENTRY',
-    `entry ${index} of map "${name}": ${(cause as Error).message}`,
-    { cause },
-  );
+function failed(config: MapConfig, path: string, what: string, cause: unknown): never {
+  throw new EtherloomError('ERR_CONFIG_ENTRY', `${what}: ${(cause as Error).message}`, {
+    file: sources.get(config),
+    path,
+    cause,
+  });
 }
 
 /** Sets global variables in the contents that the maps will be made with: before the collection is loaded. */
 export function configureGlobals(collection: CollectionSpec, config: MapConfig): void {
   for (const [name, variables] of Object.entries(config)) {
     if (Array.isArray(variables)) continue;
-    const map = Object.hasOwn(collection.maps, name)
-      ? collection.maps[name]
-      : unknownMap(name, Object.keys(collection.maps));
+    const map = mapNamed(collection.maps, name, config);
     if (!map.contents)
       throw new EtherloomError('ERR_CONFIG_MAP', `"${name}" holds no global variables`, {
-        file: collection.file,
+        file: sources.get(config),
+        path: name,
         expected: 'an array of entries',
       });
     const codec = valueCodec(map);
@@ -92,7 +103,7 @@ export function configureGlobals(collection: CollectionSpec, config: MapConfig):
         if (typeof now !== 'object' || !Object.hasOwn(now, key)) throw new Error(`no variable "${key}"`);
       codec.encode({ ...now, ...(resolveText(map, 'value', variables) as object) }, bytes);
     } catch (cause) {
-      failed(name, 0, cause);
+      failed(config, name, `variables of "${name}"`, cause);
     }
     map.contents = bytes;
   }
@@ -110,9 +121,13 @@ export function configureMaps(
   for (const [name, entries] of Object.entries(config)) {
     if (!Array.isArray(entries)) continue;
     if (!Object.hasOwn(maps, name) && object && Object.hasOwn(object.maps, name)) continue;
-    const map = Object.hasOwn(maps, name) ? maps[name] : unknownMap(name, Object.keys(maps));
+    const map = mapNamed(maps, name, config);
     if (!(map instanceof KeyedMap))
-      throw new EtherloomError('ERR_CONFIG_MAP', `"${name}" is a ${map.type}: it has no entries to set`);
+      throw new EtherloomError('ERR_CONFIG_MAP', `"${name}" is a ${map.type}: it has no entries to set`, {
+        file: sources.get(config),
+        path: name,
+        expected: 'a map with keys',
+      });
     const copies = map.arena.header.laneCount + 1;
     entries.forEach((entry: MapEntry, i) => {
       try {
@@ -120,7 +135,7 @@ export function configureMaps(
         const value = resolveText(map.spec, 'value', entry.value);
         map.set(key, isPerCpu(map.spec.type) ? new Array(copies).fill(value) : value);
       } catch (cause) {
-        failed(name, i, cause);
+        failed(config, `${name}[${i}]`, `entry ${i} of map "${name}"`, cause);
       }
     });
   }
@@ -130,9 +145,7 @@ export function configureMaps(
 export function configureKernelMaps(kernel: KernelCollection, config: MapConfig): void {
   for (const [name, entries] of Object.entries(config)) {
     if (!Array.isArray(entries)) continue;
-    const map = Object.hasOwn(kernel.maps, name)
-      ? kernel.maps[name]
-      : unknownMap(name, Object.keys(kernel.maps));
+    const map = mapNamed(kernel.maps, name, config);
     if (/^(devmap|devmap_hash|cpumap|xskmap)$/.test(map.spec.type)) continue;
     const keys = keyCodec(map.spec);
     const values = valueCodec(map.spec);
@@ -149,7 +162,7 @@ export function configureKernelMaps(kernel: KernelCollection, config: MapConfig)
         else value.set(one);
         map.update(key, value);
       } catch (cause) {
-        failed(name, i, cause);
+        failed(config, `${name}[${i}]`, `entry ${i} of map "${name}"`, cause);
       }
     });
   }

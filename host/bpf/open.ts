@@ -18,16 +18,15 @@ export function openObject(path: string): CollectionSpec {
     if (size > MAX_FILE || !statSync(path).isFile())
       throw new EtherloomError(
         'ERR_FILE_KIND',
-        `${path} is ${size > MAX_FILE ? `${size} bytes long` : 'no regular file'}`,
-        {
-          expected: `a file of at most ${MAX_FILE} bytes`,
-        },
+        size > MAX_FILE ? `${size} bytes are too many` : 'it is no regular file',
+        { file: path, expected: `a file of at most ${MAX_FILE} bytes` },
       );
     bytes = readFileSync(path);
   } catch (cause) {
     if (cause instanceof EtherloomError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new EtherloomError('ERR_FILE_READ', `cannot read ${path}: ${code}`, {
+    throw new EtherloomError('ERR_FILE_READ', `cannot read it: ${code}`, {
+      file: path,
       cause,
       expected: 'a readable file',
     });

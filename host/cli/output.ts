@@ -2,7 +2,7 @@
  * What every command shares: text or JSON on stdout, errors on stderr, exit codes.
  *   0 done · 1 rejected or failed · 2 usage
  */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
 import { EtherloomError } from '../errors.js';
 
@@ -54,7 +54,9 @@ export function fail(error: unknown, json: boolean): number {
   const code = known ? error.code : ((error as { code?: string }).code ?? 'ERR_INTERNAL');
   const message = (error as Error).message ?? String(error);
   if (json) {
-    const place = known ? { file: error.file, offset: error.offset, expected: error.expected } : {};
+    const place = known
+      ? { file: error.file, offset: error.offset, path: error.path, expected: error.expected }
+      : {};
     print(toJson({ error: { code, message, ...place } }));
   } else process.stderr.write(`etherloom: ${code}: ${message}\n`);
   if (!known && code === 'ERR_INTERNAL' && process.env.ETHERLOOM_DEBUG)
@@ -62,15 +64,24 @@ export function fail(error: unknown, json: boolean): number {
   return known && USAGE_CODE.test(code) ? EXIT.USAGE : EXIT.FAILED;
 }
 
-/** Writes a file that a user asked for. @throws EtherloomError ERR_FILE_WRITE */
-export function writeOutput(file: string, bytes: Uint8Array): void {
+function writing<T>(file: string, expected: string, work: () => T): T {
   try {
-    writeFileSync(file, bytes);
+    return work();
   } catch (cause) {
     throw new EtherloomError('ERR_FILE_WRITE', `cannot write: ${(cause as Error).message}`, {
       file,
       cause,
-      expected: 'a writable file',
+      expected,
     });
   }
+}
+
+/** Writes a file that a user asked for. @throws EtherloomError ERR_FILE_WRITE */
+export function writeOutput(file: string, bytes: Uint8Array): void {
+  writing(file, 'a writable file', () => writeFileSync(file, bytes));
+}
+
+/** Makes a folder that a user asked for, if it is not there. @throws EtherloomError ERR_FILE_WRITE */
+export function makeFolder(folder: string): void {
+  writing(folder, 'a folder that can be made', () => mkdirSync(folder, { recursive: true }));
 }

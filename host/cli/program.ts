@@ -1,7 +1,15 @@
 /** The command tree: names, arguments and options. What a command does stands in commands/. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
+import { EtherloomError } from '../errors.js';
+import type { DemoOptions } from './commands/demo.js';
+import type { DisasmOptions } from './commands/disasm.js';
+import type { JitOptions } from './commands/jit.js';
+import type { RunOptions } from './commands/run.js';
+import type { TestRunCliOptions } from './commands/test_run.js';
+import type { VerifyOptions } from './commands/verify.js';
 import { EXIT } from './output.js';
+import { usageError } from './usage.js';
 
 const version = (
   JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -11,23 +19,44 @@ function wholeNumber(least: number, most: number): (text: string) => number {
   return text => {
     const n = Number(text);
     if (!/^\d+$/.test(text) || n < least || n > most)
-      throw new InvalidArgumentError(`a whole number from ${least} to ${most} is expected.`);
+      throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}`);
     return n;
   };
 }
 
-/** Runs one command line (without node and script). @returns the exit code. */
+/** Thrown where commander would end the process after printing help or version. */
+class Answered extends Error {}
+
+/**
+ * Runs one command line (without node and script). @returns the exit code.
+ * @throws EtherloomError ERR_USAGE_* for what is wrong with the line itself; what the command throws
+ */
 export async function parse(argv: readonly string[]): Promise<number> {
   let code: number = EXIT.DONE;
+  const json = argv.includes('--json');
+  const strict = (command: Command): Command =>
+    command.exitOverride((error: CommanderError) => {
+      if (error.exitCode === 0) throw new Answered();
+      throw usageError(error, command);
+    });
   const program = new Command('etherloom')
     .description(
       'eBPF packet programs, verified, compiled to WebAssembly and run over real packets, without kernel or root',
     )
     .version(version)
-    .showHelpAfterError('(--help shows the usage)')
-    .exitOverride();
+    // Of the program, so that it may stand before the command as well as after it.
+    .option('--json', 'print JSON, errors included')
+    .configureHelp({ showGlobalOptions: true })
+    // Errors are printed by main.ts, whoever finds them; the help of a line without command goes with one.
+    .configureOutput({
+      outputError() {},
+      writeErr: text => {
+        if (!json) process.stderr.write(text);
+      },
+    });
+  strict(program);
   const command = (line: string, description: string): Command =>
-    program.command(line).description(description).option('--json', 'print JSON').exitOverride();
+    strict(program.command(line).description(description));
   const programOption = [
     '--program <name>',
     'program of the object (default: the only one, or the first)',
@@ -47,7 +76,8 @@ export async function parse(argv: readonly string[]): Promise<number> {
       1,
     )
     .option('--quiet', 'no progress bar')
-    .action(async (object: string, options) => {
+    .action(async (object: string, _own, self: Command) => {
+      const options = self.optsWithGlobals<RunOptions>();
       code = await (await import('./commands/run.js')).run(object, options);
     });
 
@@ -55,7 +85,8 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .argument('<object>', 'compiled object (.o) or SPEC.json')
     .option('--program <name>', 'only this program')
     .option('--log', 'print the whole verifier log')
-    .action(async (object: string, options) => {
+    .action(async (object: string, _own, self: Command) => {
+      const options = self.optsWithGlobals<VerifyOptions>();
       code = await (await import('./commands/verify.js')).verifyObject(object, options);
     });
 
@@ -68,7 +99,8 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .addOption(
       new Option('--engine <engine>', 'what runs it').choices(['jit', 'interp', 'kernel']).default('jit'),
     )
-    .action(async (object: string, options) => {
+    .action(async (object: string, _own, self: Command) => {
+      const options = self.optsWithGlobals<TestRunCliOptions>();
       code = await (await import('./commands/test_run.js')).testRunObject(object, options);
     });
 
@@ -79,7 +111,8 @@ export async function parse(argv: readonly string[]): Promise<number> {
       new Option('--notation <notation>', 'whose spelling').choices(['kernel', 'clang']).default('kernel'),
     )
     .option('--no-source', 'leave the source lines out')
-    .action(async (object: string, options) => {
+    .action(async (object: string, _own, self: Command) => {
+      const options = self.optsWithGlobals<DisasmOptions>();
       code = await (await import('./commands/disasm.js')).disasm(object, options);
     });
 
@@ -88,13 +121,15 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .option(...programOption)
     .option('--wat', 'print the WebAssembly text')
     .option('--wasm <file>', 'write the WebAssembly binary')
-    .action(async (object: string, options) => {
+    .action(async (object: string, _own, self: Command) => {
+      const options = self.optsWithGlobals<JitOptions>();
       code = await (await import('./commands/jit.js')).jit(object, options);
     });
 
   command('maps', 'list the maps of an object with their types')
     .argument('<object>', 'compiled object (.o) or SPEC.json')
-    .action(async (object: string, options) => {
+    .action(async (object: string, _own, self: Command) => {
+      const options = self.optsWithGlobals();
       code = await (await import('./commands/maps.js')).maps(object, options);
     });
 
@@ -112,27 +147,27 @@ export async function parse(argv: readonly string[]): Promise<number> {
       2_000_000,
     )
     .option('--quiet', 'no progress bar')
-    .action(async options => {
+    .action(async (_own, self: Command) => {
+      const options = self.optsWithGlobals<DemoOptions>();
       code = await (await import('./commands/demo.js')).demo(options);
     });
 
-  // Listed for --help only: main.ts answers it before this parser is loaded.
-  program
-    .command('conformance')
-    .description('run one program for an external conformance runner: [MEM] [--interp] < PROGRAM-HEX')
+  // Listed for --help: main.ts answers it before this parser is loaded, if the word stands first.
+  command('conformance', 'run one program for an external conformance runner: [MEM] [--interp] < PROGRAM-HEX')
     .argument('[mem]', 'memory, in hex')
     .option('--interp', 'the interpreter instead of the guarded JIT')
-    .option('--elf', 'the program is an ELF object, in hex');
+    .option('--elf', 'the program is an ELF object, in hex')
+    .action(() => {
+      throw new EtherloomError('ERR_USAGE_COMMAND', 'conformance does not come first on the line', {
+        expected: 'etherloom conformance [MEM] [--interp], whose output is fixed and no JSON',
+      });
+    });
 
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? EXIT.DONE : EXIT.USAGE;
-  }
-  if (argv.length === 0) {
-    program.outputHelp();
-    return EXIT.USAGE;
+    if (!(error instanceof Answered)) throw error;
+    return EXIT.DONE;
   }
   return code;
 }

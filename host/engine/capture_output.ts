@@ -52,7 +52,7 @@ export function createOutput(input: string, file: string): CaptureOutput {
   // A device or a pipe cannot be replaced: it is written as it is.
   const inPlace = b !== undefined && !b.isFile();
   const path = inPlace ? file : `${file}.part`;
-  const plain = PcapWriter.create(path);
+  const plain = PcapWriter.create(path, {}, file);
   const writer = new TimeOrdered(plain.sink, {}, file, plain.finish);
   return {
     writer,

@@ -2,13 +2,13 @@
  * etherloom demo, `npm start`: the main job. Every program of bpf-progs/ over the committed capture of real traffic,
  * on two lanes of the shared-memory NIC; each outcome a pcap, one table at the end.
  */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readMapConfig } from '../../bpf/config.js';
 import { openObject } from '../../bpf/open.js';
 import { type CaptureRun, runCapture } from '../../engine/capture_run.js';
-import { EXIT, print, table, toJson } from '../output.js';
+import { EXIT, makeFolder, print, table, toJson } from '../output.js';
 import { progressBar } from '../progress.js';
 import { counts } from './run.js';
 
@@ -44,7 +44,7 @@ function programsOf(folder: string): { stem: string; file: string; program: stri
 export async function demo(options: DemoOptions): Promise<number> {
   const capture = options.in ?? CAPTURE;
   const jobs = programsOf(join(PROGRAMS, 'obj'));
-  mkdirSync(options.out, { recursive: true });
+  makeFolder(options.out);
   const runs: CaptureRun[] = [];
   const bar = progressBar(options.quiet || options.json, jobs[0].program);
   try {

@@ -62,14 +62,14 @@ export class PcapWriter {
     this.#at = FILE_HEADER_BYTES;
   }
 
-  /** Makes or replaces a file. @throws EtherloomError ERR_PCAP_FILE */
-  static create(file: string, options: PcapWriterOptions = {}): PcapWriter {
+  /** Makes or replaces a file, which errors call `name`. @throws EtherloomError ERR_PCAP_FILE */
+  static create(file: string, options: PcapWriterOptions = {}, name = file): PcapWriter {
     const guard = <T>(what: string, act: () => T): T => {
       try {
         return act();
       } catch (cause) {
         throw new EtherloomError('ERR_PCAP_FILE', `cannot ${what} the capture: ${(cause as Error).message}`, {
-          file,
+          file: name,
           expected: 'a writable file',
           cause,
         });
@@ -79,7 +79,7 @@ export class PcapWriter {
     const write = (bytes: Uint8Array): void => {
       for (let at = 0; at < bytes.length; ) at += guard('write', () => writeSync(fd, bytes, at));
     };
-    return new PcapWriter(write, options, file, () => closeSync(fd));
+    return new PcapWriter(write, options, name, () => closeSync(fd));
   }
 
   /** Packets written so far. */
