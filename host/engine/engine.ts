@@ -96,8 +96,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     });
     this.nics = [...options.nics];
     const env = { arena: this.arena, core: this.core, lanes, ringSlots, now: () => this.now() };
-    this.ports = this.nics.map((nic, i) => nic.open({ ...env, ifindex: i + 1 } satisfies NicEnv));
-    for (const nic of this.nics) nic.connect?.();
+    this.ports = openNics(this.nics, env);
     this.fabric = new Fabric(this.arena, this.ports, this.nics, {
       ringSlots,
       burst,
@@ -494,6 +493,19 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+}
+
+/** Opens every NIC; when one cannot be opened those before it are closed again. */
+function openNics(nics: readonly Nic[], env: Omit<NicEnv, 'ifindex'>): Port[] {
+  const ports: Port[] = [];
+  try {
+    for (const [i, nic] of nics.entries()) ports.push(nic.open({ ...env, ifindex: i + 1 }));
+    for (const nic of nics) nic.connect?.();
+    return ports;
+  } catch (error) {
+    for (const nic of nics.slice(0, ports.length)) void nic.close();
+    throw error;
   }
 }
 

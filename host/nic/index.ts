@@ -6,4 +6,5 @@ export * from './pcap/index.js';
 export { Port, type PortOptions } from './port.js';
 export { ReplayNic, type ReplayOptions } from './replay.js';
 export { RSS_ENTRIES, RssTable, SYMMETRIC_KEY } from './rss.js';
+export * from './tap/index.js';
 export * from './wrap/index.js';

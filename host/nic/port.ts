@@ -136,6 +136,13 @@ export class Port {
     return this.#view.mtu;
   }
 
+  /** Sets or clears a PortFlag: redirects to a port that is not UP are dropped, with a reason. */
+  setFlag(flag: number, on: boolean): void {
+    const at = (this.at + PortLayout.flags) >> 2;
+    if (on) Atomics.or(this.arena.u32, at, flag);
+    else Atomics.and(this.arena.u32, at, ~flag);
+  }
+
   /** Receive queue `i`. */
   queue(i: number): QueueView {
     return new QueueView(this.arena.dv, this.#view.queuesAt + i * QueueLayout.size);

@@ -14,7 +14,7 @@ const HOST: Record<string, string> = {
   wire: 'errors layout',
   mem: 'errors layout',
   bpf: 'errors layout mem wire native',
-  nic: 'errors layout mem wire',
+  nic: 'errors layout mem wire native',
   engine: 'errors layout mem wire bpf nic',
   cli: 'errors mem bpf nic engine',
 };
