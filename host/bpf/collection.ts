@@ -9,21 +9,13 @@ import { type Core, instantiateCore } from '../mem/core.js';
 import { compileProgram } from './jit/compile.js';
 import type { CompiledProgram } from './jit/compiled.js';
 import { instantiateProgram } from './jit/instantiate.js';
-import { BpfMap, createMap, type HashMap, mapBinding, ProgArrayMap } from './maps/index.js';
+import { BpfMap, createMap, type HashMap, mapBinding } from './maps/index.js';
 import { refusesReuse, shapeOf } from './maps/reuse.js';
-import { busy, Residence, requireLoaded, settle } from './residence.js';
+import { busy, type Placed, Residence, requireLoaded, settle } from './residence.js';
 import { removeProgram, SlotAllocator } from './slots.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
 import { requireCompiled } from './stages.js';
 import { verify } from './verify/verify.js';
-
-/** Where a program was placed: table slots that mean the same in every lane. */
-export interface Placed {
-  /** Slot for hooks and test runs. */
-  readonly run: number;
-  /** Slot for PROG_ARRAY values. */
-  readonly tail: number;
-}
 
 /** Who takes compiled programs in: an engine (all its lanes), or HostPrograms (the host's own instance). */
 export interface ProgramHost<P extends Placed = Placed> {
@@ -66,7 +58,7 @@ export class HostPrograms implements ProgramHost {
       this.#slots.free(run, slotCount);
       throw cause;
     }
-    const residence = new Residence(spec.name, spec.type, this.arena, run, run + 1);
+    const residence = new Residence(spec, this.arena, run, run + 1);
     const placed = settle({ run, tail: run + 1 }, residence);
     this.#counts.set(placed, slotCount);
     return placed;
@@ -87,6 +79,8 @@ export class HostPrograms implements ProgramHost {
     this.#slots.free(program.run, count);
   }
 }
+
+export type { Placed } from './residence.js';
 
 /** One program of a collection. */
 export interface CollectedProgram<P extends Placed = Placed> {
@@ -130,7 +124,7 @@ export class Collection<P extends Placed = Placed> {
   ): Promise<Collection<P>> {
     const wanted = wantedPrograms(spec, options.programs);
     const maps = new Map<MapSpec, BpfMap>();
-    const held: Held<P> = { maps: [], own: [], placed: [] };
+    const held: Held<P> = { maps: [], own: [], placed: [], filled: [] };
     try {
       for (const map of mapsOf(spec, wanted)) {
         const given = givenMap(host.arena, map, options.maps);
@@ -151,10 +145,12 @@ export class Collection<P extends Placed = Placed> {
         held.placed.push(placed);
         programs[program.name] = { name: program.name, spec: program, compiled, placed };
       }
-      fillInitialValues(spec, maps, programs);
+      fillInitialValues(spec, maps, programs, held.filled);
       const byName = Object.fromEntries([...maps].map(([m, made]) => [m.name, made]));
       return new Collection(spec, byName, programs, host, held);
     } catch (error) {
+      for (const f of held.filled.reverse())
+        f.old === undefined ? f.map.delete(f.key) : f.map.set(f.key, f.old);
       await release(host, held);
       throw error;
     }
@@ -206,11 +202,13 @@ interface Held<P> {
   /** Those that it made. */
   own: BpfMap[];
   placed: P[];
+  /** Entries that the object filled, and what was there: set back if the load fails. */
+  filled: { map: HashMap; key: number; old: unknown }[];
 }
 
 /** Programs before maps: their code has the addresses of the maps in it. What was given back is taken from `held`. */
 async function release<P extends Placed>(host: ProgramHost<P>, held: Held<P>): Promise<void> {
-  for (const map of held.own) if (map instanceof ProgArrayMap) map.clear();
+  for (const map of held.own) map.releasePrograms();
   for (let p = held.placed.at(-1); p; p = held.placed.at(-1)) {
     await host.unload(p);
     held.placed.pop();
@@ -274,13 +272,17 @@ function fillInitialValues<P extends Placed>(
   spec: CollectionSpec,
   maps: ReadonlyMap<MapSpec, BpfMap>,
   programs: Readonly<Record<string, CollectedProgram<P>>>,
+  filled: Held<P>['filled'],
 ): void {
   for (const [map, made] of maps)
     for (const { key, name } of map.values ?? []) {
       const target = made as HashMap;
       if (map.type === 'prog_array') {
         const program = programs[name];
-        if (program) target.set(key, program.placed);
+        if (!program) continue;
+        const old = target.get(key);
+        target.set(key, program.placed);
+        filled.push({ map: target, key, old });
         continue;
       }
       const inner = Object.hasOwn(spec.maps, name) ? maps.get(spec.maps[name]) : undefined;
@@ -289,6 +291,8 @@ function fillInitialValues<P extends Placed>(
           file: spec.file,
           expected: 'a map of the same object',
         });
+      const old = target.get(key);
       target.set(key, inner);
+      filled.push({ map: target, key, old });
     }
 }

@@ -4,25 +4,50 @@
  */
 import { EtherloomError } from '../errors.js';
 import type { Arena } from '../mem/arena.js';
-import type { ProgramType } from './spec.js';
+import { type AttachType, attachType, type ProgramSpec, type ProgramType } from './spec.js';
 import { forged } from './stages.js';
+
+/** Where a program was placed: table slots that mean the same in every lane. */
+export interface Placed {
+  /** Slot for hooks and test runs. */
+  readonly run: number;
+  /** Slot for PROG_ARRAY values. */
+  readonly tail: number;
+}
+
+/** What an entry of a map may be set to: what Engine.load or HostPrograms.load returned, or a collection's program. */
+export type ProgramRef<P extends Placed = Placed> = P | { readonly placed: P };
+
+/** A map as those who count its entries name it. */
+export interface Holder {
+  readonly name: string;
+  readonly type: string;
+}
 
 /** What is known of one placed program. */
 export class Residence {
-  readonly #holders = new Map<{ readonly name: string; readonly type: string }, number>();
+  readonly name: string;
+  readonly type: ProgramType;
+  readonly attach: AttachType;
+  readonly #holders = new Map<Holder, number>();
   /** False once it was unloaded. */
   loaded = true;
+  /** What load() returned. */
+  program: Placed | undefined;
 
   constructor(
-    readonly name: string,
-    readonly type: ProgramType,
+    readonly spec: ProgramSpec,
     readonly arena: Arena,
     readonly run: number,
     readonly tail: number,
-  ) {}
+  ) {
+    this.name = spec.name;
+    this.type = spec.type;
+    this.attach = attachType(spec);
+  }
 
   /** A map entry begins (1) or ceases (-1) to point here. */
-  hold(map: { readonly name: string; readonly type: string }, by: 1 | -1): void {
+  hold(map: Holder, by: 1 | -1): void {
     const n = (this.#holders.get(map) ?? 0) + by;
     if (n > 0) this.#holders.set(map, n);
     else this.#holders.delete(map);
@@ -37,42 +62,26 @@ export class Residence {
 const residences = new WeakMap<object, Residence>();
 const slots = new WeakMap<Arena, Map<number, Residence>>();
 
-/** The program that a table slot belongs to, run or tail. */
-export function residenceAt(arena: Arena, slot: unknown): Residence | undefined {
-  const found = typeof slot === 'number' ? slots.get(arena)?.get(slot) : undefined;
-  return found?.loaded ? found : undefined;
-}
-
-/** Which program each entry of a map points to. */
-export class ProgramEntries {
-  readonly #entries = new Map<number, Residence>();
-
-  constructor(readonly map: { readonly name: string; readonly type: string }) {}
-
-  put(key: number, program: Residence | undefined): void {
-    program?.hold(this.map, 1);
-    this.#entries.get(key)?.hold(this.map, -1);
-    if (program) this.#entries.set(key, program);
-    else this.#entries.delete(key);
-  }
-
-  clear(): void {
-    for (const key of [...this.#entries.keys()]) this.put(key, undefined);
-  }
+/** The loaded program that a table slot belongs to, run or tail. */
+export function programAt(arena: Arena, slot: number): Placed | undefined {
+  const found = slots.get(arena)?.get(slot);
+  return found?.loaded ? found.program : undefined;
 }
 
 /** For those who place programs: from now on `program` is known as loaded. */
-export function settle<P extends object>(program: P, residence: Residence): P {
+export function settle<P extends Placed>(program: P, residence: Residence): P {
   residences.set(Object.freeze(program), residence);
+  residence.program = program;
   let table = slots.get(residence.arena);
   if (!table) slots.set(residence.arena, (table = new Map()));
   table.set(residence.run, residence).set(residence.tail, residence);
   return program;
 }
 
-/** Of what Engine.load or HostPrograms.load returned; undefined for anything else. */
+/** Of what Engine.load or HostPrograms.load returned, or a collection's program; undefined for anything else. */
 export function residenceOf(program: unknown): Residence | undefined {
-  return typeof program === 'object' && program !== null ? residences.get(program) : undefined;
+  if (typeof program !== 'object' || program === null) return undefined;
+  return residences.get(program) ?? residences.get((program as { placed?: object }).placed ?? program);
 }
 
 /** A program that cannot be taken out yet. */

@@ -147,6 +147,16 @@ export interface ProgramSpec {
   kfuncs?: Record<number, string>;
 }
 
+/** Where an XDP program means to run, when not at a port: as an entry of a devmap or cpumap (expected_attach_type). */
+export type AttachType = 'devmap' | 'cpumap' | undefined;
+
+/** As libbpf reads it from the section's name: xdp/devmap, xdp.frags/cpumap; xdp_devmap/x before libbpf 1.0. */
+export function attachType(program: Pick<ProgramSpec, 'type' | 'section'>): AttachType {
+  if (program.type !== 'xdp') return undefined;
+  const found = /^xdp(?:(?:\.frags)?\/(devmap|cpumap)$|_(devmap|cpumap)(?:\/|$))/.exec(program.section ?? '');
+  return (found?.[1] ?? found?.[2]) as AttachType;
+}
+
 /** All that one object file holds. Maps that programs share are the same MapSpec object. */
 export interface CollectionSpec {
   file: string;

@@ -96,7 +96,7 @@ export class Programs {
       if (compiled.verified && this.warmMs !== 0) warm(compiled, this.arena, { maxMs: this.warmMs });
       this.placed.set(place.id, place);
       const pausesNs = await this.lanes.tell({ kind: 'install', place });
-      const residence = new Residence(place.name, spec.type, this.arena, slots, slots + 1);
+      const residence = new Residence(spec, this.arena, slots, slots + 1);
       const loaded = settle({ ...place, compiled, run: slots, tail: slots + 1, pausesNs }, residence);
       this.#loaded.add(loaded);
       return loaded;
@@ -163,12 +163,16 @@ export class Programs {
   attach(given: Attachable, port: Port, at?: HookName): Attachment {
     this.#assertOpen('attach');
     const program = 'placed' in given ? given.placed : given;
-    const { type } = requireLoaded(program);
+    const { type, attach } = requireLoaded(program);
     if (!this.#loaded.has(program)) throw unloaded(program);
     const hook = at ?? hookOf(type);
     if (type !== 'unspec' && type !== HOOKS[hook].type)
       throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is a program of type ${type}`, {
         expected: `${HOOKS[hook].type} at hook ${hook}`,
+      });
+    if (attach)
+      throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is made to be an entry of a ${attach}`, {
+        expected: `a program of another section than ${program.compiled.spec.section}`,
       });
     const attachment: Attachment = Object.freeze({ port, hook, program });
     port.setSlot(HOOKS[hook].hook, program.run);

@@ -1,10 +1,11 @@
 import { Collection, HostPrograms } from '../../host/bpf/collection.js';
-import { createMap } from '../../host/bpf/maps/index.js';
+import { createMap, type DevmapValue, type ProgArrayMap } from '../../host/bpf/maps/index.js';
 import { collectionOf } from '../../host/bpf/open.js';
 import type { CollectionSpec, MapSpec } from '../../host/bpf/spec.js';
 import { Engine } from '../../host/engine/engine.js';
 import { HostNic } from '../../host/nic/index.js';
-import { exit, lddwMap, movImm, spec } from '../support/insns.js';
+import { call, exit, lddwMap, mov, movImm, spec } from '../support/insns.js';
+import { handMade, verdict } from '../support/programs.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('engine: collections');
@@ -122,5 +123,76 @@ test('a given map outlives the collection, and not the other way round', async (
   await collection.close();
   assert.not.ok(counts.destroyed);
   counts.destroy();
+  await engine.stop();
+});
+
+test('a frozen prog_array of its own is no hindrance to close()', async () => {
+  const engine = await make();
+  const progs: MapSpec = {
+    ...{ name: 'progs', type: 'prog_array', keySize: 4, valueSize: 4, maxEntries: 2, flags: 0 },
+    values: [{ key: 1, name: 'program' }],
+  };
+  const code = [mov(2, 1), ...lddwMap(2, 1), movImm(3, 1), call(12), movImm(0, 2), exit()];
+  const before = engine.arena.maps.usedBytes;
+  const collection = await Collection.load(
+    collectionOf(spec(code, 'xdp', { name: 'program', maps: { 1: progs } }), 'tail.o'),
+    engine,
+  );
+  assert.is(collection.map<ProgArrayMap>('progs').get(1), collection.program().placed);
+  collection.maps.progs.freeze();
+  await collection.close();
+  assert.is(engine.core.table.get(collection.program().placed.run), null);
+  assert.is(engine.arena.maps.usedBytes, before);
+  await engine.stop();
+});
+
+test('a load that cannot fill a given prog_array leaves that map as it was, and no program', async () => {
+  const engine = await make();
+  const shape: MapSpec = {
+    name: 'progs',
+    type: 'prog_array',
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 2,
+    flags: 0,
+  };
+  const progs = createMap(engine.arena, engine.core, shape as MapSpec & { type: 'prog_array' });
+  const values = [
+    { key: 0, name: 'program' },
+    { key: 2, name: 'program' },
+  ];
+  const code = [mov(2, 1), ...lddwMap(2, 1), movImm(3, 1), call(12), movImm(0, 2), exit()];
+  const object = collectionOf(
+    spec(code, 'xdp', { name: 'program', maps: { 1: { ...shape, values } } }),
+    'tail.o',
+  );
+  const mine = await engine.load(verdict(1));
+  const { run } = mine;
+  for (const before of [undefined, mine]) {
+    if (before) progs.set(0, before);
+    assert.is(await codeOf(() => Collection.load(object, engine, { maps: { progs } })), 'ERR_MAP_E2BIG');
+    assert.is(progs.get(0), before);
+  }
+  assert.is((await engine.load(verdict(1))).run, run + 2, 'its slots are free again');
+  progs.destroy();
+  await engine.stop();
+});
+
+test('a program that is an entry of a devmap or cpumap stays until the entry goes', async () => {
+  const engine = await make();
+  for (const type of ['devmap', 'devmap_hash', 'cpumap'] as const) {
+    const section = type === 'cpumap' ? 'xdp/cpumap' : 'xdp/devmap';
+    const program = await engine.load(handMade('i64.const 2', { name: 'target', section }));
+    const shape = { name: 'targets', type, keySize: 4, valueSize: 8, maxEntries: 1, flags: 0 };
+    const map = createMap(engine.arena, engine.core, shape as MapSpec & { type: 'devmap' });
+    map.set(0, { ifindex: 1, qsize: 1, program } as DevmapValue);
+    assert.equal(engine.holders(program), [`map "targets" (${type})`]);
+    assert.is(await codeOf(() => engine.unload(program)), 'ERR_PROGRAM_BUSY');
+    assert.is(await codeOf(() => engine.attach(program, 'a')), 'ERR_ATTACH_TYPE');
+    map.set(0, 1);
+    await engine.unload(program);
+    assert.is(engine.core.table.get(program.run), null);
+    map.destroy();
+  }
   await engine.stop();
 });

@@ -1,5 +1,6 @@
 import { createMap } from '../../host/bpf/maps/index.js';
 import { Engine } from '../../host/engine/engine.js';
+import type { LoadedProgram } from '../../host/engine/program.js';
 import { DropReason, XdpContextLayout } from '../../host/layout/layout.gen.js';
 import { HostNic, ReplayNic } from '../../host/nic/index.js';
 import { handMade, numberOf, udpFrame, verdict } from '../support/programs.js';
@@ -129,11 +130,13 @@ test('the descriptor follows adjust_head, adjust_tail and adjust_meta', async ()
   await engine.stop();
 });
 
-/** A devmap or devmap_hash with these entries; a slot of 0 is no egress program. Returns its address. */
+const EGRESS = { section: 'xdp/devmap' };
+
+/** A devmap or devmap_hash with these entries. Returns its address. */
 function devmap(
   engine: Engine,
   type: 'devmap' | 'devmap_hash',
-  entries: [ifindex: number, slot: number][],
+  entries: [ifindex: number, program?: LoadedProgram][],
 ): number {
   const map = createMap(engine.arena, engine.core, {
     name: type,
@@ -197,14 +200,13 @@ test('a devmap broadcast clones to every entry, runs its egress program, and can
   for (const type of ['devmap', 'devmap_hash'] as const) {
     const { engine, a, b } = await oneLane(undefined);
     const mark = await engine.load(
-      handMade(`(i32.store8 (i32.load (local.get 0)) (i32.load offset=20 (local.get 0))) i64.const 2`),
+      handMade(
+        `(i32.store8 (i32.load (local.get 0)) (i32.load offset=20 (local.get 0))) i64.const 2`,
+        EGRESS,
+      ),
     );
-    const refuse = await engine.load(verdict(1));
-    const all = devmap(engine, type, [
-      [1, mark.run],
-      [2, mark.run],
-      [77, 0],
-    ]);
+    const refuse = await engine.load(handMade('i64.const 1', EGRESS));
+    const all = devmap(engine, type, [[1, mark], [2, mark], [77]]);
     engine.attach(await engine.load(redirect(4, 0, 0, all)), 'a');
     feed(engine, a, 5);
     const marked = (nic: HostNic) => nic.receive().map(p => [p.data[0], numberOf(p.data)]);
@@ -219,10 +221,7 @@ test('a devmap broadcast clones to every entry, runs its egress program, and can
       type,
     );
     assert.is(engine.counters()[0].clones, 5);
-    const others = devmap(engine, type, [
-      [1, 0],
-      [2, refuse.run],
-    ]);
+    const others = devmap(engine, type, [[1], [2, refuse]]);
     engine.attach(await engine.load(redirect(4, 0, 0, others, 16)), 'a');
     feed(engine, a, 3);
     assert.equal([a.receive().length, b.receive().length], [0, 0]);
@@ -233,20 +232,7 @@ test('a devmap broadcast clones to every entry, runs its egress program, and can
 
 test('a broadcast without a free frame sends the original and counts the clones it could not make', async () => {
   const { engine, a, b } = await oneLane(undefined, { frames: 4 });
-  engine.attach(
-    await engine.load(
-      redirect(
-        4,
-        0,
-        0,
-        devmap(engine, 'devmap', [
-          [1, 0],
-          [2, 0],
-        ]),
-      ),
-    ),
-    'a',
-  );
+  engine.attach(await engine.load(redirect(4, 0, 0, devmap(engine, 'devmap', [[1], [2]]))), 'a');
   for (let i = 0; i < 4; i++) assert.ok(a.send(udpFrame(i)));
   engine.run();
   assert.equal([a.receive().length, b.receive().length, engine.counters()[0].drops], [0, 4, { NO_FRAME: 4 }]);

@@ -15,7 +15,7 @@ const wabt = await wabtInit();
  */
 export function handMade(
   body: string,
-  options: { name?: string; type?: ProgramType; helpers?: Record<string, string> } = {},
+  options: { name?: string; type?: ProgramType; section?: string; helpers?: Record<string, string> } = {},
 ): CompiledProgram {
   const helpers = Object.entries(options.helpers ?? {});
   const text = `(module
@@ -33,6 +33,7 @@ export function handMade(
   const spec = {
     name: options.name ?? 'hand-made',
     type: options.type ?? 'xdp',
+    section: options.section,
     license: 'GPL',
     insns: [],
     maps: {},

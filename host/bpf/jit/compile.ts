@@ -341,16 +341,20 @@ function build(program: Program, verified: VerifiedProgram | undefined, started:
 
 /**
  * Compiles a verified program for the arena that its maps are bound in.
- * @throws EtherloomError ERR_STAGE_FORGED when verify() did not make it; ERR_JIT_UNSUPPORTED, ERR_JIT_HELPER, ERR_JIT_MAP with the instruction as offset.
+ * @throws EtherloomError ERR_STAGE_FORGED when verify() did not make it; ERR_JIT_UNSUPPORTED, ERR_JIT_HELPER, ERR_JIT_MAP with the instruction as offset;
+ * MapError EINVAL for a map whose programs are of another kind.
  */
 export function compileProgram(verified: VerifiedProgram, maps: MapBinding): CompiledProgram {
   const started = performance.now();
   requireVerified(verified);
   const { spec } = verified;
   checkWellformed(spec.insns, spec.name);
-  return trustAsCompiled(
-    build(makeProgram(spec, 'verified', verified.facts ?? noFacts, maps), verified, started),
-  );
+  const used = Object.values(maps);
+  for (const map of used) map.programs?.check(spec);
+  const compiled = build(makeProgram(spec, 'verified', verified.facts ?? noFacts, maps), verified, started);
+  // Only now: a program that could not be compiled decides nothing.
+  for (const map of used) map.programs?.claim(spec);
+  return trustAsCompiled(compiled);
 }
 
 export interface GuardedOptions {

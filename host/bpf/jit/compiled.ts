@@ -24,6 +24,8 @@ export interface BoundMap {
   dataAt?: number;
   stride?: number;
   laneStride?: number;
+  /** Types with programs in their entries: whether the program that is compiled may use the map. */
+  programs?: { check(program: ProgramSpec): void; claim(program: ProgramSpec): void } | undefined;
 }
 
 /** Keys are those of ProgramSpec.maps. */

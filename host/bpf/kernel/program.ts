@@ -4,7 +4,7 @@
  */
 import { EtherloomError } from '../../errors.js';
 import { encodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
-import type { MapSpec, ProgramSpec, ProgramType } from '../spec.js';
+import { attachType, type MapSpec, type ProgramSpec, type ProgramType } from '../spec.js';
 import { addon, bpf, bpfOrThrow, Cmd, errnoName, INFO_BY_FD, PROG_LOAD, PROG_TEST_RUN } from './attr.js';
 import { loadBtf } from './btf.js';
 import { type ProgramInfo, programInfo } from './info.js';
@@ -22,6 +22,9 @@ const LOG_BYTES = { first: 1 << 16, largest: 64 << 20 };
 const INFO = { bytes: 64, jitedLength: 16 } as const;
 /** XDP programs may grow a packet by as much as a page. */
 const GROWTH_BYTES = 4096;
+
+/** enum bpf_attach_type: BPF_XDP_DEVMAP, BPF_XDP_CPUMAP. 0 for what a port or a test run takes. */
+const ATTACH_TYPE = { none: 0, devmap: 33, cpumap: 35 } as const;
 
 export interface KernelLoadOptions {
   /** Maps that exist already, by their spec; others are created, and closed with the program. */
@@ -210,6 +213,7 @@ function loadInsns(
     const log = level ? new Uint8Array(size) : undefined;
     const { rc } = bpf(Cmd.PROG_LOAD, PROG_LOAD, {
       type: PROGRAM_TYPE[spec.type],
+      attachType: ATTACH_TYPE[attachType(spec) ?? 'none'],
       insnCount: insns.length,
       insns: encodeInsns(insns),
       license: new TextEncoder().encode(`${spec.license}\0`),

@@ -19,9 +19,8 @@ export {
   DevHashMap,
   DevMap,
   type DevmapValue,
-  type TargetProgram,
   XskMap,
 } from './redirect.js';
-export { ArrayOfMaps, HashOfMaps, ProgArrayMap, type TailTarget } from './references.js';
+export { ArrayOfMaps, HashOfMaps, ProgArrayMap } from './references.js';
 export { RingBufMap, type RingBufOptions } from './ringbuf.js';
 export type { MapOptions } from './storage.js';

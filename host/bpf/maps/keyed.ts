@@ -155,6 +155,11 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
     return `map "${this.name}" (${this.type}): ${doing}`;
   }
 
+  /** The key that putKey wrote last, for types whose keys are one word. */
+  protected get keyWord(): number {
+    return this.arena.u32[this.storage.keyBuf >>> 2];
+  }
+
   protected putKey(key: unknown): void {
     const at = this.storage.keyBuf;
     const into = this.arena.u8.subarray(at, at + this.spec.keySize);

@@ -3,9 +3,10 @@ import type { MapHeaderView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import type { BoundMap, MapBinding } from '../jit/compiled.js';
-import type { MapSpec, MapTypeName } from '../spec.js';
+import type { AttachType, MapSpec, MapTypeName } from '../spec.js';
 import { type ErrnoName, MapError } from './errors.js';
 import { MapFlag } from './flags.js';
+import { MapPrograms } from './programs.js';
 import type { Storage } from './storage.js';
 
 /** Where a map lives and how the host reaches it. */
@@ -30,11 +31,21 @@ export const mapAt = (arena: Arena, addr: number): BpfMap | undefined => registr
 /** Types whose elements lie at dataAt + index * stride. */
 const ARRAYS: ReadonlySet<MapTypeName> = new Set(['array', 'percpu_array', 'prog_array']);
 
+/** Types with programs in their entries, and what those programs must be made to attach at. */
+const ENTRIES: ReadonlyMap<MapTypeName, AttachType> = new Map<MapTypeName, AttachType>([
+  ['prog_array', undefined],
+  ['devmap', 'devmap'],
+  ['devmap_hash', 'devmap'],
+  ['cpumap', 'cpumap'],
+]);
+
 export abstract class BpfMap implements BoundMap {
   readonly spec: MapSpec;
   readonly arena: Arena;
   /** Address of the MapHeader: the map pointer of programs. */
   readonly addr: number;
+  /** The programs that its entries point to, for types that have such entries. */
+  readonly programs: MapPrograms | undefined;
   protected readonly core: Core;
   protected readonly storage: Storage;
   protected readonly header: MapHeaderView;
@@ -49,6 +60,7 @@ export abstract class BpfMap implements BoundMap {
     this.storage = place.storage;
     this.header = place.storage.header;
     this.addr = place.storage.addr;
+    this.programs = ENTRIES.has(spec.type) ? new MapPrograms(this, ENTRIES.get(spec.type)) : undefined;
     registryOf(place.arena).byAddr.set(this.addr, this);
   }
 
@@ -95,6 +107,18 @@ export abstract class BpfMap implements BoundMap {
     this.#frozen = true;
   }
 
+  /**
+   * @internal Empties the entries that point to programs. It is how the engine lets programs go: BPF_F_RDONLY and
+   * BPF_MAP_FREEZE bind those who write by set() and delete(), not the end of a map.
+   */
+  releasePrograms(): void {
+    for (const key of this.programs?.keys() ?? []) {
+      this.arena.u32[this.storage.keyBuf >>> 2] = key;
+      this.core.exports.map_delete_elem(this.addr, this.storage.keyBuf);
+      this.programs!.put(key, undefined);
+    }
+  }
+
   /** Gives the memory back. No program may use the map any more. @throws MapError EBUSY while a map of maps or a loaded collection holds it. */
   destroy(): void {
     if (this.#destroyed) return;
@@ -104,6 +128,7 @@ export abstract class BpfMap implements BoundMap {
         `map "${this.name}" is held by ${this.#holders} maps of maps or collections`,
       );
     this.onDestroy();
+    this.releasePrograms();
     this.#destroyed = true;
     registryOf(this.arena).byAddr.delete(this.addr);
     this.arena.maps.free(this.addr);
@@ -143,9 +168,9 @@ export abstract class BpfMap implements BoundMap {
 /** What the compiler needs of maps: any record of maps by the keys of ProgramSpec.maps. */
 export function mapBinding(maps: Readonly<Record<number, BpfMap>>): MapBinding {
   return Object.fromEntries(
-    Object.entries(maps).map(([key, { spec, addr, dataAt, stride, laneStride }]) => [
+    Object.entries(maps).map(([key, { spec, addr, dataAt, stride, laneStride, programs }]) => [
       key,
-      { spec, addr, dataAt, stride, laneStride },
+      { spec, addr, dataAt, stride, laneStride, programs },
     ]),
   );
 }

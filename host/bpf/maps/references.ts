@@ -1,73 +1,50 @@
 /** Maps whose values are programs or maps: prog_array, array_of_maps, hash_of_maps. */
-import { ProgramEntries, residenceAt, residenceOf } from '../residence.js';
-import type { MapSpec, ProgramType } from '../spec.js';
+import type { Arena } from '../../mem/arena.js';
+import { type Placed, type ProgramRef, programAt } from '../residence.js';
+import type { MapSpec } from '../spec.js';
 import { ArrayMap } from './array.js';
 import { sameShape } from './check.js';
 import type { Codec } from './codec.js';
 import { MapError } from './errors.js';
 import { HashTableMap } from './hash.js';
 import { BpfMap, type MapPlace, mapAt } from './map.js';
-
-/** A loaded program, or its table slot for tail calls. */
-export type TailTarget =
-  | { readonly tail: number; readonly tailSlot?: undefined }
-  | { readonly tailSlot: number };
+import type { MapPrograms } from './programs.js';
 
 const word = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
 const putWord = (n: number, into: Uint8Array): void =>
   new DataView(into.buffer, into.byteOffset).setUint32(0, n, true);
 
-const slotCodec: Codec = {
+/** Table slots of tail calls in the arena, loaded programs outside. */
+const programCodec = (arena: Arena): Codec => ({
   size: 4,
-  encode(value, into) {
-    const slot = typeof value === 'number' ? value : (value as TailTarget | undefined)?.tailSlot;
-    if (!Number.isInteger(slot) || slot! <= 0 || slot! > 0xffffffff)
-      throw new MapError('EINVAL', 'no program', {
-        expected: '{ tailSlot } of a loaded program, or the slot',
-      });
-    putWord(slot!, into);
-  },
-  decode: word,
-};
+  encode: (value, into) => putWord((value as Placed).tail, into),
+  decode: bytes => programAt(arena, word(bytes)),
+});
 
-/** prog_array: what bpf_tail_call jumps to. get() returns the table slot. */
-export class ProgArrayMap extends ArrayMap<number | TailTarget> {
-  readonly #programs = new ProgramEntries(this);
-  #owner: ProgramType | undefined;
+/** prog_array: what bpf_tail_call jumps to. */
+export class ProgArrayMap extends ArrayMap<Placed> {
+  declare readonly programs: MapPrograms;
 
   constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { value: slotCodec });
+    super(spec, place, { value: programCodec(place.arena) });
   }
 
   /**
-   * Takes what Engine.load or HostPrograms.load returned. The first program decides the type of all: a tail call
-   * hands the caller's context on. @throws MapError EINVAL naming both types
+   * The first program, entry or user, decides the kind of all: a tail call hands the caller's context on.
+   * @throws MapError EINVAL for what is no loaded program, or one of another kind
    */
-  override set(key: number | Uint8Array, value: TailTarget | Uint8Array | number, flags?: number): this {
-    const slot = typeof value === 'number' ? value : (value as TailTarget | undefined)?.tailSlot;
-    const program = residenceOf(value) ?? residenceAt(this.arena, slot);
-    if (program && (program.arena !== this.arena || !program.loaded))
-      throw this.error('EINVAL', `${program.name} is not loaded in this arena`);
-    if (program && program.type !== (this.#owner ?? program.type))
-      throw this.error(
-        'EINVAL',
-        `${program.name} is of type ${program.type}`,
-        `programs of type ${this.#owner}`,
-      );
-    super.set(key, program ? { tailSlot: program.tail } : value, flags);
-    this.#owner ??= program?.type;
-    this.#programs.put(this.arena.u32[this.storage.keyBuf >>> 2], program);
+  override set(key: number | Uint8Array, value: ProgramRef | Uint8Array, flags?: number): this {
+    this.assertWritable();
+    const program = this.programs.admit(value);
+    super.set(key, program.program!, flags);
+    this.programs.put(this.keyWord, program);
     return this;
   }
 
   override delete(key: number | Uint8Array): boolean {
     const was = super.delete(key);
-    this.#programs.put(this.arena.u32[this.storage.keyBuf >>> 2], undefined);
+    this.programs.put(this.keyWord, undefined);
     return was;
-  }
-
-  protected override onDestroy(): void {
-    this.#programs.clear();
   }
 
   /** Programs held. */

@@ -3,7 +3,7 @@
  * (kernel: xdp_is_valid_access, tc_cls_act_is_valid_access, sk_filter_is_valid_access, bpf_skb_is_valid_access).
  */
 import { SkBuffLayout, XdpContextLayout } from '../../layout/layout.gen.js';
-import type { ProgramType } from '../spec.js';
+import type { AttachType, ProgramType } from '../spec.js';
 import { Flag, Kind, pointer, type Reg, scalarReg } from './regs.js';
 import { loadRange } from './scalar.js';
 
@@ -29,6 +29,9 @@ const XDP: readonly Field[] = [
   { name: 'ingress_ifindex', off: X.ingressIfindex, size: 4 },
   { name: 'rx_queue_index', off: X.rxQueueIndex, size: 4 },
 ];
+
+/** Of programs that run on the way out of a port only: elsewhere there is none yet. */
+const XDP_DEVMAP: readonly Field[] = [...XDP, { name: 'egress_ifindex', off: X.egressIfindex, size: 4 }];
 
 const word = (name: string, off: number, more: Partial<Field> = {}): Field => ({
   name,
@@ -91,8 +94,10 @@ export function ctxAccess(
   size: number,
   write: boolean,
   signed: boolean,
+  attach?: AttachType,
 ): CtxVerdict {
-  const field = TABLES[type].find(f => off >= f.off && off < f.off + f.size);
+  const table = attach === 'devmap' ? XDP_DEVMAP : TABLES[type];
+  const field = table.find(f => off >= f.off && off < f.off + f.size);
   const at = `${size} bytes at offset ${off} of ${CTX_NAME[type]}`;
   if (!field) return { problem: `${at}: ${type} programs have no such field` };
   if (off % size !== 0) return { problem: `${at}: not aligned to its size` };

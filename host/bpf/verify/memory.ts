@@ -196,7 +196,7 @@ export function access(v: Walk, a: Access): void {
       break;
     case Kind.CTX: {
       checkUnmodified(v, a.n, r);
-      const verdict = ctxAccess(v.type, off, size, write, a.signed);
+      const verdict = ctxAccess(v.type, off, size, write, a.signed, v.attach);
       if ('problem' in verdict) v.fail('ctx-access', verdict.problem);
       v.facts.noteLoad(v.pc, undefined);
       if (a.dst >= 0)

@@ -4,7 +4,7 @@
  */
 
 import type { Insn } from '../insn.js';
-import type { LineInfo, ProgramSpec, ProgramType } from '../spec.js';
+import { type AttachType, attachType, type LineInfo, type ProgramSpec, type ProgramType } from '../spec.js';
 import { type Cfg, Point } from './cfg.js';
 import { disassembleInsn } from './disasm.js';
 import { type Rule, VerifierError } from './errors.js';
@@ -44,6 +44,7 @@ const MAX_CELLS = 40_000_000;
 export class Walk {
   readonly insns: readonly Insn[];
   readonly type: ProgramType;
+  readonly attach: AttachType;
   cur!: State;
   /** Instruction being walked, and where its path goes on; −1: the path ends here. */
   pc = 0;
@@ -87,6 +88,7 @@ export class Walk {
   ) {
     this.insns = spec.insns;
     this.type = spec.type;
+    this.attach = attachType(spec);
     this.explored = new Array(spec.insns.length);
     this.visits = new Uint32Array(spec.insns.length);
     this.accessKind = new Uint8Array(spec.insns.length);

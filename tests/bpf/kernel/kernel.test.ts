@@ -7,6 +7,7 @@ import { KernelCollection } from '../../../host/bpf/kernel/collection.js';
 import { KernelMap } from '../../../host/bpf/kernel/map.js';
 import { KernelProgram } from '../../../host/bpf/kernel/program.js';
 import type { MapSpec, ProgramSpec } from '../../../host/bpf/spec.js';
+import { verify } from '../../../host/bpf/verify/verify.js';
 import { assert, suite } from '../../support/suite.js';
 
 const kernel = kernelAvailable();
@@ -57,6 +58,26 @@ test(
     assert.is(run.dataOut.length, 64);
     assert.ok(program.jitedBytes > 0);
     program.close();
+  },
+  { missing },
+);
+
+test(
+  'egress_ifindex is for programs of section xdp/devmap, here and in the kernel',
+  () => {
+    const reads = (section: string): ProgramSpec =>
+      spec([{ op: 0x61, dst: 0, src: 1, off: 20, imm: 0 }, exit], { section });
+    for (const [section, allowed] of [
+      ['xdp', false],
+      ['xdp/devmap', true],
+      ['xdp/cpumap', false],
+    ] as const) {
+      const load = KernelProgram.load(reads(section));
+      assert.is(load.accepted, allowed, section);
+      if (load.accepted) load.program.close();
+      if (allowed) verify(reads(section));
+      else assert.throws(() => verify(reads(section)), /no such field/, section);
+    }
   },
   { missing },
 );

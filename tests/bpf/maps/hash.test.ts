@@ -64,11 +64,7 @@ for (const type of ['hash', 'percpu_hash', 'devmap_hash', 'lru_hash', 'lru_percp
     const m = make(b, type, 4, 8, 4);
     const h = new MapHeaderView(b.arena.dv, m.addr);
     const value = (n: number): never =>
-      (type.includes('percpu')
-        ? [n, n, n]
-        : type === 'devmap_hash'
-          ? { ifindex: n, program: 0 }
-          : n) as never;
+      (type.includes('percpu') ? [n, n, n] : type === 'devmap_hash' ? { ifindex: n } : n) as never;
     const key = (n: number): Uint8Array => new Uint8Array(Uint32Array.of(n).buffer);
     m.set(key(1) as never, value(1));
     const { free } = h;
