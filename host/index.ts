@@ -43,12 +43,11 @@ export {
   type ReadOptions,
   RingBufMap,
   type RingBufOptions,
-  type TailTarget,
-  type TargetProgram,
   UpdateFlag,
   XskMap,
 } from './bpf/maps/index.js';
 export { chooseProgram, openObject } from './bpf/open.js';
+export type { ProgramRef } from './bpf/residence.js';
 export type { CollectionSpec, MapSpec, MapTypeName, ProgramSpec, ProgramType } from './bpf/spec.js';
 export { parseSpecJson, printSpecJson } from './bpf/spec_json.js';
 export { VerifierError } from './bpf/verify/errors.js';
