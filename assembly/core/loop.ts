@@ -13,12 +13,13 @@ import {
 } from "../layout.gen";
 import { blockOf, countDrop, countIn, countVerdict, counters } from "./counters";
 import { dropFrame, forward } from "./forward";
+import { give, take } from "./hand";
 import { runProgram, slotAt } from "./hooks";
 import { header, lane, packetAt, self } from "./lane";
 import { clearRedirect } from "./redirect";
 import { openStack, receive } from "./stack";
 import { frameOf, freeFrame } from "../mem/frames";
-import { descAddr, descLen, descOptions, entry, peek, release, reserve, ringAt } from "../mem/ring";
+import { descAddr, descLen, descOptions, entry, peek, reserve, ringAt } from "../mem/ring";
 import { flush, portUp, transmit } from "../nic/tx";
 import { link_next_due, pump } from "../nic/link";
 import { play } from "../nic/replay";
@@ -70,19 +71,6 @@ function act(verdict: u32, port: Port, queue: u32, x: XdpContext, frame: u32): v
   return addr < packetBytes && (addr & (FRAME_SIZE - 1)) + len <= FRAME_SIZE && len <= FRAME_SIZE;
 }
 
-/** Marks the first `n` entries of `r` as being worked on, so that the recovery of a crash drops them. */
-// @ts-ignore: decorator
-@inline function take(ls: LaneState, r: Ring, n: u32): void {
-  ls.handEnd = r.cachedConsumer + n;
-  ls.handRing = <u32>changetype<usize>(r);
-}
-
-// @ts-ignore: decorator
-@inline function give(ls: LaneState, r: Ring, n: u32): void {
-  release(r, n);
-  ls.handRing = 0;
-}
-
 /** One burst of a receive queue. Returns packets taken. */
 function receiveBurst(ls: LaneState, q: Queue): u32 {
   const rx = ringAt(q.rxAt);
@@ -97,7 +85,7 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
     n = budget(ls, peek(rx, ls.burst));
   }
   if (n == 0) return 0;
-  take(ls, rx, n);
+  take(rx, n);
   const block = q.countersAt as usize;
   countIn(block);
   const port = changetype<Port>(q.portAt as usize);
@@ -144,7 +132,7 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
     countVerdict(XdpAction.DROP, dropped);
     countDrop(DropReason.XDP_DROP, dropped);
   }
-  give(ls, rx, n);
+  give(rx, n);
   return n;
 }
 
@@ -152,7 +140,7 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
 function inboundBurst(ls: LaneState, r: Ring): u32 {
   const n = budget(ls, peek(r, ls.burst));
   if (n == 0) return 0;
-  take(ls, r, n);
+  take(r, n);
   const x = changetype<XdpContext>(ls.xdpAt as usize);
   for (let k: u32 = 0; k < n; k++) {
     const d = entry(r, k);
@@ -185,7 +173,7 @@ function inboundBurst(ls: LaneState, r: Ring): u32 {
     if (verdict == XdpAction.DROP) dropFrame(addr, DropReason.XDP_DROP);
     else act(verdict == XdpAction.TX ? VERDICT_OTHER : verdict, port, queue, x, addr);
   }
-  give(ls, r, n);
+  give(r, n);
   return n;
 }
 

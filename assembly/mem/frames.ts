@@ -66,20 +66,24 @@ function loadFull(): bool {
   return true;
 }
 
-/** Makes the loaded magazine one that has room. There are magazines for all frames and two more per lane, so it cannot fail. */
-function loadEmpty(): void {
+/**
+ * Makes the loaded magazine one that has room. There are magazines for all frames and three more per lane, one of which
+ * may be on its way to the depot: it fails only when more frames are given back than there are.
+ */
+function loadEmpty(): bool {
   const ls = self();
   const spare = ls.previous;
   if (magazineAt(spare).count != CAPACITY) {
     ls.previous = ls.loaded;
     ls.loaded = spare;
-    return;
+    return true;
   }
   const got = depotPop(emptyHead());
-  if (got == 0) return;
+  if (got == 0) return false;
   ls.previous = ls.loaded;
   ls.loaded = got;
   depotPush(fullHead(), spare);
+  return true;
 }
 
 /** Takes one frame; NO_FRAME when there is none. */
@@ -95,13 +99,16 @@ function loadEmpty(): void {
   return load<u32>(framesOf(m) + (left << 2));
 }
 
-/** Gives a frame back. Any address inside it names it. */
+/**
+ * Gives a frame back. Any address inside it names it. A descriptor from outside can name a frame that is free already:
+ * the ledger shows it as doubled, and what no magazine has room for is in the pool in any case.
+ */
 // @ts-ignore: decorator
 @inline export function freeFrame(addr: u32): void {
   let m = self().loaded;
   let count = magazineAt(m).count;
   if (count == CAPACITY) {
-    loadEmpty();
+    if (!loadEmpty()) return;
     m = self().loaded;
     count = magazineAt(m).count;
   }

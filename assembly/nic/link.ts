@@ -7,10 +7,12 @@
 // link only moves descriptors. A full receive ring holds packets back: nothing is lost but what the settings ask for.
 import { LINK_ENTRY_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring } from "../layout.gen";
 import { nowNs } from "../core/clock";
-import { packetAt, self } from "../core/lane";
+import { give, take } from "../core/hand";
+import { packetAt } from "../core/lane";
 import { copyPacket } from "../mem/copy";
 import { allocFrame, frameOf, freeFrame, NO_FRAME } from "../mem/frames";
-import { descAddr, descLen, entry, peek, push, release, reserve, ringAt, submit } from "../mem/ring";
+import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit } from "../mem/ring";
+import { mark_ce } from "../wire/frame";
 import { steer } from "./steer";
 
 const DUE_NEVER: u64 = u64.MAX_VALUE;
@@ -57,13 +59,13 @@ function move(l: Link, port: Port, limit: u32): u32 {
     let n = peek(r, limit);
     if (n == 0) continue;
     n = reserve(feed, n);
-    hold(r, n);
+    take(r, n);
     for (let k: u32 = 0; k < n; k++) {
       const d = entry(r, k);
       push(feed, descAddr(d), descLen(d), 0);
     }
     submit(feed);
-    letGo(r, n);
+    give(r, n);
     moved += n;
   }
   l.taken += moved;
@@ -79,7 +81,7 @@ function spread(l: Link, port: Port, limit: u32): u32 {
     const r = ringAt(l.fromAt + i * RING_SIZE);
     const n = peek(r, limit);
     if (n == 0) continue;
-    hold(r, n);
+    take(r, n);
     let k: u32 = 0;
     for (; k < n; k++) {
       const d = entry(r, k);
@@ -88,26 +90,12 @@ function spread(l: Link, port: Port, limit: u32): u32 {
       if (!push(feedOf(port, steer(port, packetAt + addr, len)), addr, len, 0)) break;
     }
     submitAll(port);
-    letGo(r, k);
+    give(r, k);
     moved += k;
   }
   l.taken += moved;
   l.delivered += moved;
   return moved;
-}
-
-// Entries in hand are named in LaneState, so that the recovery of a crashed lane does not play them twice.
-// @ts-ignore: decorator
-@inline function hold(r: Ring, n: u32): void {
-  const ls = self();
-  ls.handEnd = r.cachedConsumer + n;
-  ls.handRing = <u32>changetype<usize>(r);
-}
-
-// @ts-ignore: decorator
-@inline function letGo(r: Ring, n: u32): void {
-  release(r, n);
-  self().handRing = 0;
 }
 
 /** Takes everything sent and puts it under way. */
@@ -117,12 +105,12 @@ function absorb(l: Link): void {
     const r = ringAt(l.fromAt + i * RING_SIZE);
     const n = peek(r, r.slots);
     if (n == 0) continue;
-    hold(r, n);
+    take(r, n);
     for (let k: u32 = 0; k < n; k++) {
       const d = entry(r, k);
       enter(l, descAddr(d), descLen(d));
     }
-    letGo(r, n);
+    give(r, n);
     l.taken += n;
   }
 }
@@ -165,7 +153,7 @@ function queue(l: Link, addr: u32, len: u32): void {
       freeFrame(addr);
       return;
     }
-    if (l.ecnBytes != 0 && backlog >= (l.ecnBytes as u64)) markCe(l, packetAt + addr, len);
+    if (l.ecnBytes != 0 && backlog >= (l.ecnBytes as u64) && mark_ce(packetAt + addr, len)) l.marked++;
     sentPs = startPs + ((len as u64) * 8_000_000_000_000) / rate;
     l.busyUntil = sentPs;
   }
@@ -258,43 +246,6 @@ function heapPop(l: Link): void {
     i = child;
   }
   copyEntry(slot(l, i), last);
-}
-
-// ── congestion marks ──────────────────────────────────────────────────────────────────────────────────────────────
-
-const ETH_VLAN: u32 = 0x0081; // 0x8100 in network order
-const ETH_QINQ: u32 = 0xa888;
-const ETH_IPV4: u32 = 0x0008;
-const ETH_IPV6: u32 = 0xdd86;
-
-/** Sets CE on an ECN-capable IP packet (RFC 3168 §5); RFC 1624 keeps the IPv4 header checksum right. */
-function markCe(l: Link, data: usize, len: u32): void {
-  let at: u32 = 12;
-  if (len < 34) return;
-  let type: u32 = load<u16>(data + at);
-  if (type == ETH_VLAN || type == ETH_QINQ) {
-    at += 4;
-    type = load<u16>(data + at);
-  }
-  const ip = data + at + 2;
-  if (type == ETH_IPV4 && len >= at + 22) {
-    const tos = load<u8>(ip, 1);
-    if ((tos & 3) == 0 || (tos & 3) == 3) return;
-    const old: u32 = bswap<u16>(load<u16>(ip));
-    const fresh = old | 3;
-    let sum = (~(<u32>bswap<u16>(load<u16>(ip, 10))) & 0xffff) + (~old & 0xffff) + fresh;
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    store<u8>(ip, tos | 3, 1);
-    store<u16>(ip, bswap<u16>(<u16>~sum), 10);
-    l.marked++;
-  } else if (type == ETH_IPV6 && len >= at + 42) {
-    const b = load<u8>(ip, 1);
-    const ecn = (b >> 4) & 3;
-    if (ecn == 0 || ecn == 3) return;
-    store<u8>(ip, b | 0x30, 1);
-    l.marked++;
-  }
 }
 
 /** When the next packet is due, ns; the largest u64 when none is under way. */

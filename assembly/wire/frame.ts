@@ -112,6 +112,17 @@ export function checksums_ok(p: usize): bool {
   return true;
 }
 
+/** Marks the IP packet in the frame of `len` bytes at `p` as having met congestion. False when it cannot carry a mark. */
+export function mark_ce(p: usize, len: u32): bool {
+  if (eth.check(p, len) != WireStatus.OK) return false;
+  const at = eth.payload(p);
+  const kind = eth.type_before(p, at);
+  const ip = p + at;
+  if (kind == EtherType.IPV4) return ipv4.check(ip, len - at) == WireStatus.OK && ipv4.mark_ce(ip);
+  if (kind == EtherType.IPV6) return ipv6.check(ip, len - at) == WireStatus.OK && ipv6.mark_ce(ip);
+  return false;
+}
+
 export function l3_at(): u32 { return l3At; }
 export function l3_type(): u32 { return l3Type; }
 export function l3_end(): u32 { return l3End; }

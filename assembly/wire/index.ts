@@ -46,7 +46,7 @@ export {
   option as tcp_option, checksum_ok as tcp_checksum_ok, fill_checksum as tcp_fill_checksum, emit as tcp_emit,
 } from "./tcp";
 export {
-  locate as frame_locate, check_frame as frame_check_frame, checksums_ok as frame_checksums_ok,
+  locate as frame_locate, check_frame as frame_check_frame, checksums_ok as frame_checksums_ok, mark_ce as frame_mark_ce,
   l3_at as frame_l3_at, l3_type as frame_l3_type, l3_end as frame_l3_end, is_fragment as frame_is_fragment,
   l4_proto as frame_l4_proto, l4_at as frame_l4_at, l4_bytes as frame_l4_bytes,
 } from "./frame";

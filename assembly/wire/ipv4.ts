@@ -82,6 +82,18 @@ export function decrease_ttl(p: usize): u32 {
   return to & 0xff;
 }
 
+/** Sets CE (RFC 3168 §5) and mends the checksum. False for a packet that is not ECN-capable, or marked already. */
+export function mark_ce(p: usize): bool {
+  const codepoint = tos(p) & 3;
+  if (codepoint == 0 || codepoint == 3) return false;
+  // Version and TOS share a checksum word; the TOS is its second byte, so the high one of a little-endian load.
+  const from = load<u16>(p, IPV4_VERSION_IHL);
+  const to = <u16>(from | 0x0300);
+  store<u16>(p, to, IPV4_VERSION_IHL);
+  store<u16>(p, <u16>csum_replace2(checksum(p), from, to), IPV4_CHECKSUM);
+  return true;
+}
+
 /** Partial of the pseudo header for `length` bytes of `proto`. */
 // @ts-ignore: decorator
 @inline export function pseudo(p: usize, proto: u32, length: u32): u32 { return csum_pseudo4(src(p), dst(p), length, proto); }

@@ -35,6 +35,13 @@ export function check(p: usize, len: u32): i32 {
 @inline export function hop_limit(p: usize): u32 { return load<u8>(p, IPV6_HOP_LIMIT); }
 // @ts-ignore: decorator
 @inline export function set_hop_limit(p: usize, v: u32): void { store<u8>(p, v, IPV6_HOP_LIMIT); }
+/** Sets CE (RFC 3168 §5). False for a packet that is not ECN-capable, or marked already. */
+export function mark_ce(p: usize): bool {
+  const codepoint = traffic_class(p) & 3;
+  if (codepoint == 0 || codepoint == 3) return false;
+  store<u8>(p, load<u8>(p, IPV6_VERSION_CLASS_FLOW + 1) | 0x30, IPV6_VERSION_CLASS_FLOW + 1);
+  return true;
+}
 /** Address of the source address. */
 // @ts-ignore: decorator
 @inline export function src(p: usize): usize { return p + IPV6_SRC; }

@@ -1,3 +1,4 @@
+import { FramePoolView, MAGAZINE_CAPACITY, MagazineLayout } from '../../host/layout/layout.gen.js';
 import { Arena } from '../../host/mem/arena.js';
 import { instantiateCore } from '../../host/mem/core.js';
 import { checkLedger, createFramePool, freeFrames, takeLedger } from '../../host/mem/frames.js';
@@ -69,4 +70,20 @@ test('a lost frame and a doubled one are found, with their places named', () => 
     () => checkLedger(twice),
     (e: { message: string }) => /rx test\/0 1/.test(e.message),
   );
+});
+
+test('frames given back again and again fill every magazine and nothing beyond', () => {
+  const { arena, cores } = pool(64);
+  const { magazinesAt, magazineCount } = new FramePoolView(arena.dv, arena.header.poolAt);
+  const magazines = Array.from({ length: magazineCount }, (_, i) => magazinesAt + i * MagazineLayout.size);
+  const end = magazinesAt + magazineCount * MagazineLayout.size;
+  const beyond = arena.u8.slice(end, end + 4096);
+  const frame = cores[0].frame_alloc();
+  for (let i = 0; i < magazineCount * MAGAZINE_CAPACITY * 2; i++) cores[0].frame_free(frame);
+  for (const m of magazines)
+    assert.ok(arena.u32[(m + MagazineLayout.count) >> 2] <= MAGAZINE_CAPACITY, 'no magazine is overfull');
+  assert.equal(arena.u8.slice(end, end + 4096), beyond);
+  const ledger = takeLedger(arena, []);
+  assert.ok(ledger.doubled > 0);
+  assert.throws(() => checkLedger(ledger), /in two places/);
 });

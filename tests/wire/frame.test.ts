@@ -13,6 +13,39 @@ const frames = [...parseCapture(readFileSync(REAL))].map(p => p.data);
 /** Malformed frames on purpose were sent last; 41 of them (tests/fixtures/capture/malformed.py). */
 const MALFORMED_BY = ['4711', '10.10.0.1'];
 
+test('CE is set on ECN-capable IP behind tags, the checksum stays right, and nothing else is touched', () => {
+  const v4 = '450200200000000040115fb70a0a00010a0a0002 12670fa0000c0000 70696e67';
+  const v6 = (c: string): string =>
+    `6${c}00000 0008 11 40 fd000010000000000000000000000001fd000010000000000000000000000002 1267 0fa0 0008 0000`;
+  const eth = '02000000000b02000000000a';
+  for (const [text, byte, to] of [
+    [`${eth} 0800 ${v4}`, 15, '03'],
+    [`${eth} 88a8 0001 8100 0064 0800 ${v4}`, 23, '03'],
+    [`${eth} 86dd ${v6('01')}`, 15, '30'],
+    [`${eth} 8100 0064 86dd ${v6('02')}`, 19, '30'],
+    [`${eth} 0800 ${v4.replace('4502', '4500')}`, 0, ''],
+    [`${eth} 0800 ${v4.replace('4502', '4503')}`, 0, ''],
+    [`${eth} 86dd ${v6('00')}`, 0, ''],
+    [`${eth} 0800 ${v4.replace('4502', '3502')}`, 0, ''],
+    [`${eth} 0806 ${v4}`, 0, ''],
+    [`${eth} 0800 4502`, 0, ''],
+  ] as const) {
+    const f = hex(text);
+    const at = bench.putLast(f);
+    if (to === '03') {
+      core.ipv4_fill_checksum(at + byte - 1);
+      f.set(bench.take(at, f.length));
+    }
+    const marked = core.frame_mark_ce(at, f.length);
+    const now = bench.take(at, f.length);
+    assert.is(Boolean(marked), to !== '', text);
+    if (!to) assert.equal(now, f, text);
+    else assert.is(Buffer.from(now).toString('hex', byte, byte + 1), to, text);
+    if (to && text.includes(v4)) assert.ok(core.ipv4_checksum_ok(at + byte - 1), 'RFC 1624');
+    if (to) assert.not.ok(core.frame_mark_ce(at, f.length), 'once');
+  }
+});
+
 test('the core finds headers behind tags and extension headers', () => {
   const cases: [frame: string, found: string][] = [
     [
