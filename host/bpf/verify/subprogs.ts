@@ -14,6 +14,7 @@ import {
   Flag,
   isNull,
   isNullable,
+  isPacket,
   isScalar,
   Kind,
   nonNull,
@@ -54,7 +55,15 @@ function walkGlobalCall(v: Walk, index: number): void {
   const sub = v.cfg.subprogs[index];
   if (v.cur.lock) v.fail('spin-lock', `global function ${sub.name} is called while a spin lock is held`);
   const args = globalPrototype(v, sub);
-  for (const [i, arg] of args.entries()) checkGlobalArg(v, sub.name, i + 1, arg);
+  for (const [i, arg] of args.entries()) {
+    checkGlobalArg(v, sub.name, i + 1, arg);
+    // Inside, it is plain memory, which nothing takes away: the packet could shrink from under it. Stricter than the kernel.
+    if (arg.kind === 'memory' && isPacket(v.regs[i + 1]) && sub.changesPacket)
+      v.fail(
+        'global-function',
+        `argument ${i + 1} of ${sub.name}: r${i + 1} points into the packet, which ${sub.name} may change`,
+      );
+  }
   v.called.add(index);
   clobberCallerSaved(v.regs);
   v.regs[0] = UNKNOWN_REG;
