@@ -2181,10 +2181,10 @@ export const REPLAY_SIZE: u32 = 64;
 export const REPLAY_TEMPLATES_AT: u32 = 0;
 export const REPLAY_COUNT: u32 = 4;
 export const REPLAY_CURSOR: u32 = 8;
-export const REPLAY_LONGEST: u32 = 12;
+export const REPLAY_FEED_AT: u32 = 12;
 export const REPLAY_REMAINING: u32 = 16;
 export const REPLAY_PLAYED: u32 = 24;
-/** A source that plays template frames into a receive queue at full speed. Overlay only, by changetype; never `new`. */
+/** A source that plays template frames into a ring at full speed: of a receive queue, or of the sending end of a link. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Replay {
   /** {u32 at, u32 len}[count] */
@@ -2193,8 +2193,8 @@ export class Replay {
   count: u32;
   /** Next template */
   cursor: u32;
-  /** Bytes of the longest template */
-  longest: u32;
+  /** Ring, producer side: where they go */
+  feedAt: u32;
   /** Packets still to play */
   remaining: u64;
   /** Packets played */

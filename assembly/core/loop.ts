@@ -79,7 +79,7 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
     const limit = budget(ls, ls.burst);
     if (limit == 0) return 0;
     if (q.linkAt != 0) pump(q.linkAt, limit);
-    if (q.replayAt != 0) play(q.replayAt, q.rxFeedAt, limit);
+    if (q.replayAt != 0) play(q.replayAt, limit);
     n = peek(rx, limit);
   } else {
     n = budget(ls, peek(rx, ls.burst));

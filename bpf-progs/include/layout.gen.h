@@ -302,12 +302,12 @@ struct etherloom_counter_block {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_counter_block) == 320, "CounterBlock");
 
-/* A source that plays template frames into a receive queue at full speed. */
+/* A source that plays template frames into a ring at full speed: of a receive queue, or of the sending end of a link. */
 struct etherloom_replay {
 	__u32 templates_at; /* {u32 at, u32 len}[count] */
 	__u32 count; /* Templates */
 	__u32 cursor; /* Next template */
-	__u32 longest; /* Bytes of the longest template */
+	__u32 feed_at; /* Ring, producer side: where they go */
 	__u64 remaining; /* Packets still to play */
 	__u64 played; /* Packets played */
 } __attribute__((aligned(64)));

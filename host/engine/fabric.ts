@@ -11,6 +11,7 @@ import {
   LaneFlag,
   MAX_PORTS,
   OPT_QUEUE_SHIFT,
+  ReplayView,
   RingLayout,
   RingView,
   SkBuffLayout,
@@ -136,17 +137,19 @@ export class Fabric {
     });
   }
 
-  /** Producer views of receive rings that lane `i` fills itself: replay of its queues, links that it pumps. */
+  /** Producer views of rings that lane `i` fills from sources of its own: replay of its queues, links that it pumps. */
   #feeds(i: number): number[] {
-    const feeds: number[] = [];
+    const feeds = new Set<number>();
     for (const port of this.ports) {
       const pumps = port.queue(0).linkAt !== 0 && port.queue(0).lane === i;
       for (let q = 0; q < port.queueCount; q++) {
         const queue = port.queue(q);
-        if (pumps || (queue.replayAt !== 0 && queue.lane === i)) feeds.push(queue.rxFeedAt);
+        if (pumps) feeds.add(queue.rxFeedAt);
+        if (queue.replayAt !== 0 && queue.lane === i)
+          feeds.add(new ReplayView(this.arena.dv, queue.replayAt).feedAt);
       }
     }
-    return feeds;
+    return [...feeds];
   }
 
   /** Every view that lane `i` writes. */
@@ -171,7 +174,8 @@ export class Fabric {
         if (queue.socketAt !== 0) producers.push(queue.socketAt);
       }
     }
-    producers.push(...this.#feeds(i));
+    // A replay at the sending end of a link fills a transmit ring, which is in the list already.
+    producers.push(...this.#feeds(i).filter(at => !producers.includes(at)));
     for (const link of this.links(i))
       for (let k = 0; k < link.fromCount; k++) consumers.push(link.fromAt + k * RingLayout.size);
     return { producers, consumers };

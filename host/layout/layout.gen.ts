@@ -1952,17 +1952,17 @@ export class CounterBlockView {
   }
 }
 
-/** Offsets in bytes. A source that plays template frames into a receive queue at full speed. */
+/** Offsets in bytes. A source that plays template frames into a ring at full speed: of a receive queue, or of the sending end of a link. */
 export const ReplayLayout = {
   size: 64,
   templatesAt: 0,
   count: 4,
   cursor: 8,
-  longest: 12,
+  feedAt: 12,
   remaining: 16,
   played: 24,
 } as const;
-/** A source that plays template frames into a receive queue at full speed. */
+/** A source that plays template frames into a ring at full speed: of a receive queue, or of the sending end of a link. */
 export class ReplayView {
   constructor(
     readonly mem: DataView,
@@ -1989,11 +1989,11 @@ export class ReplayView {
   set cursor(v: number) {
     this.mem.setUint32(this.at + 8, v, true);
   }
-  /** Bytes of the longest template */
-  get longest(): number {
+  /** Ring, producer side: where they go */
+  get feedAt(): number {
     return this.mem.getUint32(this.at + 12, true);
   }
-  set longest(v: number) {
+  set feedAt(v: number) {
     this.mem.setUint32(this.at + 12, v, true);
   }
   /** Packets still to play */

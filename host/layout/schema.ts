@@ -571,13 +571,13 @@ export const structs: StructSchema[] = [
   },
   {
     name: 'Replay',
-    doc: 'A source that plays template frames into a receive queue at full speed.',
+    doc: 'A source that plays template frames into a ring at full speed: of a receive queue, or of the sending end of a link.',
     align: 64,
     fields: [
       f('templatesAt', 'u32', '{u32 at, u32 len}[count]'),
       f('count', 'u32', 'Templates'),
       f('cursor', 'u32', 'Next template'),
-      f('longest', 'u32', 'Bytes of the longest template'),
+      f('feedAt', 'u32', 'Ring, producer side: where they go'),
       f('remaining', 'u64', 'Packets still to play'),
       f('played', 'u64', 'Packets played'),
     ],

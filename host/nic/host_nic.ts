@@ -1,15 +1,15 @@
 /**
  * A NIC whose wire is the host thread: what is sent here arrives at the port, what the port transmits comes out here.
  * Base of the replay and pcap NICs, and a NIC by itself for embedding: `nic.send(bytes)`, `nic.receive()`.
+ * With `link` a model link lies between: the host has its far end, the engine the near one.
  */
 import { EtherloomError } from '../errors.js';
-import { FRAME_HEADROOM, FRAME_SIZE } from '../layout/layout.gen.js';
+import { FRAME_HEADROOM, type LinkView } from '../layout/layout.gen.js';
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
+import { type LinkSettings, type LinkStats, type ModelEnd, modelLink } from './model.js';
 import type { Nic, NicEnv, NicKind } from './nic.js';
-import { Port } from './port.js';
+import { MAX_PACKET, Port } from './port.js';
 
-/** Longest packet that fits a frame behind its headroom, bytes. */
-export const MAX_PACKET = FRAME_SIZE - FRAME_HEADROOM;
 const NO_FRAME = 0xffffffff;
 
 export interface HostNicOptions {
@@ -23,6 +23,8 @@ export interface HostNicOptions {
   sink?: boolean;
   /** Entries of each ring, a power of two. Default: the engine's. */
   ringSlots?: number;
+  /** Lets every packet go over a model link, in and out. `{}`: one that only moves packets. */
+  link?: LinkSettings;
 }
 
 export class HostNic implements Nic {
@@ -31,14 +33,24 @@ export class HostNic implements Nic {
   #env: NicEnv | undefined;
   #port: Port | undefined;
   #closed = false;
+  readonly #near: ModelEnd | undefined;
+  readonly #far: ModelEnd | undefined;
 
   constructor(readonly options: HostNicOptions = {}) {
     this.name = options.name ?? 'host';
+    if (!options.link) return;
+    const { queues, mtu, ringSlots } = options;
+    const shape = { ...(queues && { queues }), ...(mtu && { mtu }), ...(ringSlots && { ringSlots }) };
+    const names: [string, string] = [this.name, `far end of ${this.name}`];
+    const { a, b } = modelLink({ ...options.link, ...shape, names });
+    this.#near = a;
+    this.#far = b;
   }
 
   open(env: NicEnv): Port {
     if (this.#port) throw new EtherloomError('ERR_NIC_OPEN', `${this.name} is open already`);
     this.#env = env;
+    if (this.#near) return (this.#port = this.#near.open(env));
     this.#port = Port.create(env.arena, {
       ...this.options,
       name: this.name,
@@ -47,6 +59,10 @@ export class HostNic implements Nic {
       ringSlots: this.options.ringSlots ?? env.ringSlots,
     });
     return this.#port;
+  }
+
+  connect(): void {
+    this.#near?.connect();
   }
 
   /** What it was opened with. @throws EtherloomError ERR_NIC_CLOSED before `open`. */
@@ -92,6 +108,8 @@ export class HostNic implements Nic {
       throw new EtherloomError('ERR_NIC_PACKET', `a packet of ${bytes.length} bytes`, {
         expected: `at most ${MAX_PACKET} bytes`,
       });
+    // RSS is at the near end of the link.
+    if (this.#far) return this.#far.place(bytes);
     const frame = x.frame_alloc() >>> 0;
     if (frame === NO_FRAME) return 0;
     const addr = frame + FRAME_HEADROOM;
@@ -118,6 +136,7 @@ export class HostNic implements Nic {
 
   /** Like `receive` without copies: the bytes are good during the call only. Returns packets taken. */
   drain(max: number, take: (data: Uint8Array) => void): number {
+    if (this.#far) return this.#far.drain(max, take);
     const { arena, core } = this.env;
     let n = 0;
     for (let i = 0; i < this.port.txCount && n < max; i++) {
@@ -130,11 +149,35 @@ export class HostNic implements Nic {
   }
 
   poll(): number {
-    return 0;
+    if (!this.#far) return 0;
+    return this.options.sink ? this.drain(Number.POSITIVE_INFINITY, () => {}) : this.#far.poll();
   }
 
   get busy(): boolean {
-    return false;
+    return this.#near?.busy ?? false;
+  }
+
+  /** What the link did with packets sent by the host and with those it received; undefined without a link. */
+  get linkStats(): { sent: LinkStats; received: LinkStats } | undefined {
+    return this.#near && this.#far && { sent: this.#near.stats, received: this.#far.stats };
+  }
+
+  nextDueNs(): bigint | undefined {
+    return this.#near?.nextDueNs();
+  }
+
+  holders(): { name: string; frames(): Iterable<number> }[] {
+    return this.#near?.holders() ?? [];
+  }
+
+  /** @internal The link and its far end: the engine's bookkeeping looks for them here. */
+  get links(): LinkView[] | undefined {
+    return this.#near?.links;
+  }
+
+  /** @internal */
+  get farPort(): Port | undefined {
+    return this.#near?.farPort;
   }
 
   /** Packets sent to the port that no lane has taken. */

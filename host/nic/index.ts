@@ -1,10 +1,10 @@
 /** NICs: everything that packets come from and go to. */
-export { HostNic, type HostNicOptions, MAX_PACKET } from './host_nic.js';
+export { HostNic, type HostNicOptions } from './host_nic.js';
 export { type LinkSettings, type LinkStats, ModelEnd, type ModelOptions, modelLink } from './model.js';
 export type { Nic, NicEnv, NicKind } from './nic.js';
 export * from './pcap/index.js';
-export { Port, type PortOptions } from './port.js';
-export { ReplayNic, type ReplayOptions } from './replay.js';
+export { MAX_PACKET, Port, type PortOptions } from './port.js';
+export { ReplayEnd, ReplayNic, type ReplayOptions, type Templates } from './replay.js';
 export { RSS_ENTRIES, RssTable, SYMMETRIC_KEY } from './rss.js';
 export * from './tap/index.js';
 export * from './wrap/index.js';

@@ -8,11 +8,10 @@
  * A link is pumped by whoever receives: the lane that owns queue 0 of the receiving port, or the host.
  */
 import { EtherloomError } from '../errors.js';
-import { FRAME_HEADROOM, FRAME_SIZE, LINK_ENTRY_SIZE, LinkLayout, LinkView } from '../layout/layout.gen.js';
+import { FRAME_HEADROOM, LINK_ENTRY_SIZE, LinkLayout, LinkView } from '../layout/layout.gen.js';
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
-import { MAX_PACKET } from './host_nic.js';
 import type { Nic, NicEnv, NicKind } from './nic.js';
-import { Port } from './port.js';
+import { MAX_PACKET, Port } from './port.js';
 
 /** One direction of the wire. Everything off by default: packets only change rings. */
 export interface LinkSettings {
@@ -38,8 +37,10 @@ export interface LinkSettings {
 }
 
 export interface ModelOptions extends LinkSettings {
-  /** Names are `${name}.a` and `${name}.b`. Default "model". */
+  /** Names of the ends are `${name}.a` and `${name}.b`. Default "model". */
   name?: string;
+  /** Names of the ends, where those would not do. */
+  names?: readonly [a: string, b: string];
   /** Same seed, same packets, same times: same outcome. Default 1. */
   seed?: number | bigint;
   /** Where one direction differs. */
@@ -190,50 +191,68 @@ export class ModelEnd implements Nic {
 
   /**
    * Sends from the far side into the link. False when the ring is full or no frame is free.
-   * @throws EtherloomError ERR_NIC_PACKET for a packet that fits no frame, ERR_NIC_OWNED when lanes own this end.
+   * @throws EtherloomError ERR_NIC_PACKET for a packet that fits no frame.
    */
   send(bytes: Uint8Array): boolean {
+    return this.place(bytes) !== 0;
+  }
+
+  /** @internal `send` that tells the arena address of the packet; 0 when there is no room. */
+  place(bytes: Uint8Array): number {
     const { arena, core, lanes } = this.env;
     const x = core.exports;
     if (bytes.length > MAX_PACKET)
       throw new EtherloomError('ERR_NIC_PACKET', `a packet of ${bytes.length} bytes`, {
-        expected: `at most ${FRAME_SIZE - FRAME_HEADROOM} bytes`,
+        expected: `at most ${MAX_PACKET} bytes`,
       });
     // The last transmit ring is the host's, at either kind of end.
     const tx = this.port.tx(this.#owned ? lanes : 0);
-    if (!x.ring_reserve(tx, 1)) return false;
+    if (!x.ring_reserve(tx, 1)) return 0;
     const frame = x.frame_alloc() >>> 0;
-    if (frame === 0xffffffff) return false;
+    if (frame === 0xffffffff) return 0;
     const addr = frame + FRAME_HEADROOM;
-    arena.u8.set(bytes, arena.header.packetAt + addr);
+    const at = arena.header.packetAt + addr;
+    arena.u8.set(bytes, at);
     x.ring_push(tx, addr, bytes.length, 0);
     x.ring_submit(tx);
-    return true;
+    return at;
   }
 
-  /** Packets that have arrived at the far side by now; at most `max`. @throws EtherloomError ERR_NIC_OWNED */
+  /** Packets that have arrived at the far side by now; at most `max`. @throws EtherloomError ERR_NIC_OWNED when lanes own this end */
   receive(max = 0x7fffffff): Packet[] {
+    const packets: Packet[] = [];
+    this.drain(max, data => {
+      packets.push({ data: data.slice(), ifindex: 0, queue: 0 });
+    });
+    return packets;
+  }
+
+  /**
+   * Like `receive` without copies: the bytes are good during the call only. Returns packets taken.
+   * @throws EtherloomError ERR_NIC_OWNED when lanes own this end
+   */
+  drain(max: number, take: (data: Uint8Array) => void): number {
     if (this.#owned)
       throw new EtherloomError('ERR_NIC_OWNED', `what arrives at ${this.name} goes to the lanes`);
     const { arena, core } = this.env;
-    const packets: Packet[] = [];
-    for (let more = true; more && packets.length < max; ) {
+    let n = 0;
+    for (let got = 1; got && n < max; n += got) {
       this.poll();
-      more =
-        drainRing(arena, core, this.port.queue(0).rxAt, max - packets.length, data => {
-          packets.push({ data: data.slice(), ifindex: 0, queue: 0 });
-        }) > 0;
+      got = drainRing(arena, core, this.port.queue(0).rxAt, Math.min(max - n, 0x7fffffff), take);
     }
-    return packets;
+    return n;
   }
 
   /** Pumps the direction that ends at the far side. */
   poll(): number {
-    const { core, now } = this.env;
+    const { core, lanes, now } = this.env;
     const far = this.#owned ? this.#peer! : this;
     if (far.#owned || !far.#incoming) return 0;
     core.exports.clock_set(now());
-    return core.exports.link_pump(far.#incoming.at, 0x7fffffff);
+    const moved = core.exports.link_pump(far.#incoming.at, 0x7fffffff);
+    // A lossless lane may be waiting for this room.
+    for (let i = 0; moved && i < lanes; i++) core.exports.ring_wake(i);
+    return moved;
   }
 
   /** What became of the packets of the direction that ends here. */
@@ -306,10 +325,10 @@ export class ModelEnd implements Nic {
 export function modelLink(options: ModelOptions = {}): { a: ModelEnd; b: ModelEnd } {
   const name = options.name ?? 'model';
   const seed = BigInt(options.seed ?? 1);
-  const { aToB, bToA, ...both } = options;
+  const { aToB, bToA, names = [`${name}.a`, `${name}.b`], ...both } = options;
   // The two directions draw from different sequences.
-  const a = new ModelEnd(`${name}.a`, options, { ...both, ...bToA }, seed * 2n);
-  const b = new ModelEnd(`${name}.b`, options, { ...both, ...aToB }, seed * 2n + 1n);
+  const a = new ModelEnd(names[0], options, { ...both, ...bToA }, seed * 2n);
+  const b = new ModelEnd(names[1], options, { ...both, ...aToB }, seed * 2n + 1n);
   a.join(b);
   b.join(a);
   return { a, b };

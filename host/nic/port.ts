@@ -9,6 +9,8 @@
 import { EtherloomError } from '../errors.js';
 import {
   CounterBlockLayout,
+  FRAME_HEADROOM,
+  FRAME_SIZE,
   type Hook,
   MAX_PORTS,
   MAX_QUEUES,
@@ -23,6 +25,9 @@ import {
 import type { Arena } from '../mem/arena.js';
 import { allocRing, allocViews, bindView } from '../mem/ring.js';
 import { RssTable } from './rss.js';
+
+/** Longest packet that fits a frame behind its headroom, bytes. */
+export const MAX_PACKET = FRAME_SIZE - FRAME_HEADROOM;
 
 export interface PortOptions {
   name: string;

@@ -291,7 +291,8 @@ test(
     inFolder(folder => {
       const r = etherloom(['demo', '--out', folder, '--packets', '50000', '--json']);
       assert.is(r.code, 0, r.err);
-      const { runs } = JSON.parse(r.out) as {
+      const { runs, measured } = JSON.parse(r.out) as {
+        measured: string;
         runs: {
           program: string;
           packets: number;
@@ -301,6 +302,7 @@ test(
           speed: { mpps: number };
         }[];
       };
+      assert.match(measured, /model link/);
       assert.ok(runs.length >= 7);
       for (const run of runs) {
         assert.ok(run.packets > 1000 && run.speed.mpps > 0, run.program);

@@ -1,13 +1,13 @@
 /**
  * etherloom demo, `npm start`: the main job. Every program of bpf-progs/ over the committed capture of real traffic,
- * on two lanes of the shared-memory NIC; each outcome a pcap, one table at the end.
+ * on two lanes behind a model link, the shared-memory NIC; each outcome a pcap, one table at the end.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readMapConfig } from '../../bpf/config.js';
 import { openObject } from '../../bpf/open.js';
-import { type CaptureRun, runCapture } from '../../engine/capture_run.js';
+import { type CaptureRun, MEASURED_PATH, runCapture } from '../../engine/capture_run.js';
 import { EXIT, makeFolder, print, table, toJson } from '../output.js';
 import { progressBar } from '../progress.js';
 import { counts } from './run.js';
@@ -66,10 +66,10 @@ export async function demo(options: DemoOptions): Promise<number> {
   } finally {
     bar.stop();
   }
-  if (options.json) print(toJson({ capture, lanes: options.lanes, runs }));
+  if (options.json) print(toJson({ capture, lanes: options.lanes, measured: MEASURED_PATH, runs }));
   else {
     print(
-      `${relative('.', capture)}: ${runs[0].packets} packets through each program, ${options.lanes} lanes, shared-memory NIC`,
+      `${relative('.', capture)}: ${runs[0].packets} packets through each program, ${options.lanes} lanes; in and out over model links, the shared-memory NIC`,
     );
     print(
       table(
@@ -94,7 +94,7 @@ export async function demo(options: DemoOptions): Promise<number> {
       ),
     );
     print(
-      `Mpps, ns/packet: ${options.packets} packets of the capture played from memory, whole path, all lanes together. ` +
+      `Mpps, ns/packet: ${options.packets} packets of the capture by the clock on the wall, all lanes together; the way of each: ${MEASURED_PATH}.\n` +
         'Programs that keep state between flows (nat, port_knock) may say otherwise by some packets from run to run: lanes are not ordered.',
     );
   }

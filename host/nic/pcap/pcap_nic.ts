@@ -7,9 +7,9 @@
  * A packet that leaves keeps the time at which it was captured.
  */
 import { EtherloomError } from '../../errors.js';
-import { HostNic, type HostNicOptions, MAX_PACKET } from '../host_nic.js';
+import { HostNic, type HostNicOptions } from '../host_nic.js';
 import type { NicEnv, NicKind } from '../nic.js';
-import type { Port } from '../port.js';
+import { MAX_PACKET, type Port } from '../port.js';
 import { FrameTimes } from './frame_times.js';
 import { type CapturedPacket, LINKTYPE_ETHERNET } from './packet.js';
 import { CaptureReader } from './reader.js';
@@ -90,9 +90,10 @@ export class PcapNic extends HostNic {
 
   /** Gives packets to the port until its rings are full, and writes what it transmitted. */
   override poll(): number {
-    return (
-      this.#feed() + (this.#writer ? this.drain(Number.POSITIVE_INFINITY, data => this.record(data)) : 0)
-    );
+    const taken = this.#writer
+      ? this.drain(Number.POSITIVE_INFINITY, data => this.record(data))
+      : super.poll();
+    return this.#feed() + taken;
   }
 
   /** Writes a packet that lies in a frame: one that passed, from `engine.drain`. It keeps its time. */
@@ -104,13 +105,14 @@ export class PcapNic extends HostNic {
   }
 
   override get busy(): boolean {
-    return this.#waiting !== undefined || this.#source !== undefined || this.#rounds > 0;
+    return this.#waiting !== undefined || this.#source !== undefined || this.#rounds > 0 || super.busy;
   }
 
-  /** With `speed`: when the next packet is due. */
-  nextDueNs(): bigint | undefined {
+  /** With `speed`: when the next packet is due; with a link: when something arrives over it. */
+  override nextDueNs(): bigint | undefined {
     const p = this.#next();
-    return p && this.capture.speed ? this.#dueNs(p) : undefined;
+    const dues = [p && this.capture.speed ? this.#dueNs(p) : undefined, super.nextDueNs()];
+    return dues.reduce((a, b) => (a === undefined || (b !== undefined && b < a) ? b : a));
   }
 
   /** Plays the capture again, `rounds` times, after what is still to come. */
