@@ -29,6 +29,8 @@ export interface LaneTask {
   port: MessagePort;
   /** Programs that are loaded already. */
   programs: PlacedProgram[];
+  /** LaneState.generation when that was so: what is raised later waits at the port. */
+  generation: number;
   /** Rounds between two looks at the clock. */
   rounds: number;
   /** How long it spins without work before it sleeps, µs. */

@@ -10,22 +10,22 @@ import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { EtherloomError } from '../errors.js';
-import { OPT_META_SHIFT, OPT_QUEUE_SHIFT } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
-import { type Core, coreModule, instantiateCore } from '../mem/core.js';
+import { type Core, instantiateCore } from '../mem/core.js';
 import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
-import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
+import type { Packet } from '../mem/ring.js';
 import type { Nic, NicEnv } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
+import { EngineClock } from './clock.js';
 import { type PortCounters, portCounters } from './counters.js';
-import { Fabric, type Socket } from './fabric.js';
-import { Lane } from './lane.js';
-import { checkOptions, type EngineOptions } from './options.js';
+import { Fabric } from './fabric.js';
+import { HostEnd, type HostSocket, type TakePacket } from './host_end.js';
+import { InlineLanes, type RunOptions } from './inline_lanes.js';
+import { checkOptions, type EngineOptions, ringBytes } from './options.js';
 import type { LoadedProgram } from './program.js';
-import { recoverLane } from './recover.js';
-import type { EngineReport } from './report.js';
+import type { EngineReport, LaneCrash } from './report.js';
 import { Routes } from './routes.js';
-import { type LaneCrash, Supervisor } from './supervisor.js';
+import { Supervisor } from './supervisor.js';
 import {
   type Attachable,
   type Attachment,
@@ -59,14 +59,15 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly routes: Routes;
   readonly #options: EngineOptions;
   readonly #programs: Programs;
-  readonly #inlineCrashes: LaneCrash[] = [];
+  readonly #clock: EngineClock;
+  readonly #host: HostEnd;
   #trace: TraceLog | undefined;
-  #lanes: Lane[] = [];
+  /** One of the two, once it is started. */
+  #lanes: InlineLanes | undefined;
   #supervisor: Supervisor | undefined;
   #state: State = 'new';
   #starting: Promise<void> | undefined;
   #startedMs = 0;
-  #nowNs: bigint;
   #pump: NodeJS.Timeout | undefined;
   #stopping: Promise<EngineReport> | undefined;
 
@@ -75,18 +76,16 @@ export class Engine extends EventEmitter<EngineEvents> {
     checkOptions(options);
     this.#options = options;
     this.inline = options.inline ?? false;
-    this.#nowNs = options.startNs ?? 1_000_000_000n;
+    this.#clock = new EngineClock(options.clock === 'virtual', options.startNs ?? 1_000_000_000n);
     const lanes = options.lanes ?? 1;
     const ringSlots = options.ringSlots ?? 1024;
     const burst = options.burst ?? 64;
     this.arena = Arena.create({ ringBytes: ringBytes(options, lanes, ringSlots), ...options });
     createFramePool(this.arena);
     this.routes = new Routes(this.arena);
-    // bpf_ktime_get_tai_ns: CLOCK_REALTIME, as on a machine whose TAI offset nobody set; virtual time is its own epoch.
-    if (options.clock !== 'virtual') {
-      const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
-      for (let i = 0; i <= lanes; i++) this.arena.lane(i).taiOffsetNs = offset;
-    }
+    // bpf_ktime_get_tai_ns: CLOCK_REALTIME, as on a machine whose TAI offset nobody set.
+    const { realtimeOffsetNs } = this.#clock;
+    for (let i = 0; i <= lanes; i++) this.arena.lane(i).taiOffsetNs = realtimeOffsetNs;
     this.core = instantiateCore(this.arena, lanes);
     this.#seedLanes(options.seed ?? randomInt(2 ** 32));
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
@@ -103,6 +102,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       lossless: options.lossless ?? false,
       passSink: options.pass === 'count',
     });
+    this.#host = new HostEnd(this.arena, this.core, this.fabric);
   }
 
   /** Every lane's generator starts elsewhere. Its state is in the arena: a lane that replaces another goes on with it. */
@@ -135,7 +135,7 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /** The engine's clock, ns: CLOCK_MONOTONIC, or virtual time. */
   now(): bigint {
-    return this.#options.clock === 'virtual' ? this.#nowNs : process.hrtime.bigint();
+    return this.#clock.now();
   }
 
   /** The port of a NIC, by its name or number. @throws EtherloomError ERR_PORT_UNKNOWN */
@@ -200,7 +200,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (this.#state !== 'running') return [];
     const acks = this.#supervisor
       ? await Promise.all(Array.from({ length: this.laneCount }, (_, i) => this.#supervisor!.send(i, order)))
-      : this.#lanes.map(lane => lane.obey({ ...order, generation: lane.words.raise() }));
+      : this.#lanes!.tell(order);
     const bad = acks.find(a => a.error);
     if (bad) throw new EtherloomError('ERR_PROGRAM_INSTANCE', bad.error!);
     return acks.map(a => a.pauseNs);
@@ -232,12 +232,15 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   async #startLanes(): Promise<void> {
+    const { arena, fabric } = this;
     if (this.inline) {
-      for (let i = 0; i < this.laneCount; i++) this.#lanes.push(this.#inlineLane(i));
+      this.#lanes = new InlineLanes(arena, fabric, this.#programs.placed, this.#clock, c =>
+        this.emit('crash', c),
+      );
       return;
     }
     const o = this.#options;
-    this.#supervisor = new Supervisor(this.arena, this.fabric, this.#programs.placed, {
+    this.#supervisor = new Supervisor(arena, fabric, this.#programs.placed, {
       rounds: o.rounds ?? 8,
       spinUs: o.spinUs ?? 50,
       hangMs: o.hangMs ?? 5000,
@@ -246,10 +249,6 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#supervisor.on('crash', c => this.emit('crash', c));
     this.#supervisor.on('failed', e => this.emit('failed', e));
     await this.#supervisor.start();
-  }
-
-  #inlineLane(i: number): Lane {
-    return new Lane(this.arena.memory, coreModule(), i, [...this.#programs.placed.values()]);
   }
 
   /** The host's part while workers run: NICs with an outside are polled, at once again while there is work. */
@@ -269,85 +268,32 @@ export class Engine extends EventEmitter<EngineEvents> {
   step(rounds = 1): number {
     if (this.#state !== 'running' || !this.inline)
       throw new EtherloomError('ERR_ENGINE_STATE', 'step() is for inline engines that were started');
-    let work = 0;
-    for (const nic of this.nics) work += nic.poll();
-    const now = this.now();
-    for (const [i, lane] of this.#lanes.entries()) {
-      try {
-        work += lane.step(rounds, now);
-      } catch (error) {
-        this.#replaceInline(i, error as Error);
-        work++;
-      }
-    }
-    return work;
-  }
-
-  #replaceInline(i: number, error: Error): void {
-    const packetsLost = recoverLane(this.arena, this.fabric, i);
-    this.#lanes[i] = this.#inlineLane(i);
-    const crash: LaneCrash = {
-      lane: i,
-      how: 'threw',
-      reason: error.message,
-      packetsLost,
-      pausedMs: 0,
-      replaced: true,
-    };
-    this.#inlineCrashes.push(crash);
-    this.emit('crash', crash);
+    return this.#lanes!.step(rounds);
   }
 
   /** Virtual time: moves the clock forward by `ns`. @throws EtherloomError ERR_ENGINE_STATE */
   advance(ns: bigint | number): void {
-    if (this.#options.clock !== 'virtual')
-      throw new EtherloomError('ERR_ENGINE_STATE', 'advance() needs a virtual clock');
-    this.#nowNs += BigInt(ns);
+    this.#clock.advance(ns);
   }
 
   /** When a link has something due next, ns; undefined when nothing is under way. */
   nextDueNs(): bigint | undefined {
-    let next: bigint | undefined;
-    for (const nic of this.nics) {
-      const due = nic.nextDueNs?.();
-      if (due !== undefined && (next === undefined || due < next)) next = due;
-    }
-    return next;
+    return this.fabric.nextDueNs();
   }
 
   /**
-   * Inline lanes: steps until nothing moves and nothing is under way; sleeps until what is due next, in virtual time jumps to what falls due next, not beyond
-   * `untilNs`. Returns steps made. @throws EtherloomError ERR_ENGINE_STEPS after `maxSteps`.
+   * Inline lanes: steps until nothing moves and nothing is under way. Sleeps until what is due next; in virtual time
+   * jumps there, not beyond `untilNs`. Returns steps made.
+   * @throws EtherloomError ERR_ENGINE_STEPS after `maxSteps`; ERR_ENGINE_STATE
    */
-  run(options: { untilNs?: bigint; maxSteps?: number } = {}): number {
-    const most = options.maxSteps ?? 10_000_000;
-    const virtual = this.#options.clock === 'virtual';
-    for (let steps = 1; steps <= most; steps++) {
-      if (this.step() !== 0) continue;
-      const due = this.nextDueNs();
-      if (due === undefined || (options.untilNs !== undefined && due > options.untilNs)) {
-        if (virtual && options.untilNs !== undefined && options.untilNs > this.#nowNs)
-          this.#nowNs = options.untilNs;
-        return steps;
-      }
-      if (virtual && due > this.#nowNs) this.#nowNs = due;
-      const waitMs = virtual ? 0 : Number(due - this.now()) / 1e6;
-      // Address 0 is 0 for ever: a sleep. Below a tenth of a millisecond sleeping takes longer than spinning.
-      if (waitMs > 0.1) Atomics.wait(this.arena.i32, 0, 0, waitMs);
-    }
-    throw new EtherloomError('ERR_ENGINE_STEPS', `still at work after ${most} steps`);
+  run(options: RunOptions = {}): number {
+    if (!this.#lanes) return this.step();
+    return this.#lanes.run(() => this.step(), options);
   }
 
   /** Whether packets are still on their way to a lane: sources not exhausted, packets in receive rings or links. */
   get busy(): boolean {
-    if (this.nics.some(n => n.busy)) return true;
-    const { arena, fabric, laneCount } = this;
-    for (const port of this.ports)
-      for (let q = 0; q < port.queueCount; q++) if (pendingIn(arena, port.queue(q).rxAt)) return true;
-    for (let to = 0; to < laneCount; to++)
-      for (let from = 0; from <= laneCount; from++)
-        if (pendingIn(arena, fabric.inbound(to, from))) return true;
-    return false;
+    return this.fabric.busy;
   }
 
   /**
@@ -375,64 +321,22 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /** Packets that passed, at most `max`: lane by lane, oldest first. */
   receive(max = 0x7fffffff): Packet[] {
-    const packets: Packet[] = [];
-    this.drain(max, (data, ifindex, queue, meta) => {
-      const p: Packet = { data: data.slice(), ifindex, queue };
-      if (meta.length) p.meta = meta.slice();
-      packets.push(p);
-    });
-    return packets;
+    return this.#host.receive(max);
   }
 
   /** Like `receive` without copies: the bytes are good during the call only. Returns packets taken. */
-  drain(
-    max: number,
-    take: (data: Uint8Array, ifindex: number, queue: number, meta: Uint8Array) => void,
-  ): number {
-    let n = 0;
-    for (const [lane, ring] of this.fabric.pass.entries())
-      n += this.#drainRing(ring.consumer, max - n, lane, take);
-    return n;
-  }
-
-  #drainRing(
-    view: number,
-    max: number,
-    lane: number,
-    take: (data: Uint8Array, ifindex: number, queue: number, meta: Uint8Array) => void,
-  ): number {
-    const { arena, core } = this;
-    const n = drainRing(arena, core, view, max, (data, options, at) => {
-      const meta = (options >>> OPT_META_SHIFT) & 0xff;
-      take(data, options & 0xff, (options >>> OPT_QUEUE_SHIFT) & 0xff, arena.u8.subarray(at - meta, at));
-    });
-    if (n) core.exports.ring_wake(lane);
-    return n;
+  drain(max: number, take: TakePacket): number {
+    return this.#host.drain(max, take);
   }
 
   /**
    * Opens an application socket on a queue, for XSKMAP redirects; put `socket.number` in the map. Before `start`.
    * @throws EtherloomError ERR_SOCKET_BOUND, ERR_ENGINE_STATE
    */
-  openSocket(port: string | number | Port, queue: number): Socket & { receive(max?: number): Packet[] } {
+  openSocket(port: string | number | Port, queue: number): HostSocket {
     if (this.#state !== 'new')
       throw new EtherloomError('ERR_ENGINE_STATE', 'sockets are opened before start');
-    const where = typeof port === 'object' ? port : this.port(port);
-    const socket = this.fabric.openSocket(where, queue);
-    const { lane } = where.queue(queue);
-    const receive = (max = 0x7fffffff): Packet[] => {
-      const packets: Packet[] = [];
-      this.#drainRing(socket.rings.consumer, max, lane, (data, ifindex, q, meta) => {
-        packets.push({
-          data: data.slice(),
-          ifindex,
-          queue: q,
-          ...(meta.length ? { meta: meta.slice() } : {}),
-        });
-      });
-      return packets;
-    };
-    return { ...socket, receive };
+    return this.#host.openSocket(typeof port === 'object' ? port : this.port(port), queue);
   }
 
   // ── knowing ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -443,7 +347,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   get crashes(): readonly LaneCrash[] {
-    return this.#supervisor?.crashes ?? this.#inlineCrashes;
+    return this.#supervisor?.crashes ?? this.#lanes?.crashes ?? [];
   }
 
   /** Where every frame is. Exact while no worker runs. */
@@ -475,8 +379,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     clearTimeout(this.#pump);
     // Why it failed is said by start().
     await this.#starting?.catch(() => {});
-    const exits =
-      (await this.#supervisor?.stop()) ?? this.#lanes.map(l => ({ lane: l.index, sleeps: l.sleeps }));
+    const exits = (await this.#supervisor?.stop()) ?? this.#lanes?.exits() ?? [];
     for (const nic of this.nics) await nic.close();
     const ledger = this.ledger();
     const report: EngineReport = {
@@ -507,13 +410,4 @@ function openNics(nics: readonly Nic[], env: Omit<NicEnv, 'ifindex'>): Port[] {
     for (const nic of nics.slice(0, ports.length)) void nic.close();
     throw error;
   }
-}
-
-/** Room for the rings of this many ports and lanes, with some to spare for links and contexts. */
-function ringBytes(options: EngineOptions, lanes: number, ringSlots: number): number {
-  const ring = ringSlots * 16 + 1024;
-  const perPort = (lanes * 2 + 8) * ring + (512 << 10);
-  const between = (lanes + 1) * (lanes + 2) * ring;
-  const pool = ((options.frames ?? 8192) / 62 + 4 * lanes + 8) * 256;
-  return Math.ceil(options.nics.length * perPort * 2 + between + pool + (1 << 20));
 }

@@ -19,7 +19,7 @@ import {
 } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { FrameHolder } from '../mem/frames.js';
-import { allocRing, allocViews, bindView, createRing, type RingPair } from '../mem/ring.js';
+import { allocRing, allocViews, bindView, createRing, pendingIn, type RingPair } from '../mem/ring.js';
 import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 
@@ -207,6 +207,32 @@ export class Fabric {
     this.sockets.push(socket);
     this.#listOutputs(q.lane);
     return socket;
+  }
+
+  /** Whether packets are still on their way to a lane: sources not exhausted, packets in receive rings or links. */
+  get busy(): boolean {
+    if (this.nics.some(n => n.busy)) return true;
+    const { arena } = this;
+    for (const port of this.ports)
+      for (let q = 0; q < port.queueCount; q++) if (pendingIn(arena, port.queue(q).rxAt)) return true;
+    return this.laneLinks().some(view => pendingIn(arena, view) !== 0);
+  }
+
+  /** Consumer views of all links from lanes and host to lanes. */
+  laneLinks(): number[] {
+    const { laneCount } = this.arena.header;
+    const sides = Array.from({ length: laneCount + 1 }, (_, i) => i);
+    return sides.slice(0, laneCount).flatMap(to => sides.map(from => this.inbound(to, from)));
+  }
+
+  /** When a link of a NIC has something due next, ns; undefined when nothing is under way. */
+  nextDueNs(): bigint | undefined {
+    let next: bigint | undefined;
+    for (const nic of this.nics) {
+      const due = nic.nextDueNs?.();
+      if (due !== undefined && (next === undefined || due < next)) next = due;
+    }
+    return next;
   }
 
   /** Every place that can hold frames, by name. */

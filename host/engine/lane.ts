@@ -26,12 +26,14 @@ export class Lane {
     module: WebAssembly.Module,
     readonly index: number,
     programs: readonly PlacedProgram[],
+    /** Orders up to this one are in `programs`. An order of after that may wait already: it is seen by the difference. */
+    generation: number,
   ) {
     this.arena = Arena.attach(memory);
     this.core = instantiateCore(this.arena, index, module);
     this.words = new LaneWords(this.arena, index);
     for (const p of programs) instantiateProgram(p.program, this.core, this.arena, p.slots);
-    this.words.set('acked', this.words.get('generation'));
+    this.words.set('acked', generation);
   }
 
   /** Up to `rounds` rounds of the loop at time `nowNs`. Returns packets taken. @throws what a program traps with. */

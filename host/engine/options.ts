@@ -91,3 +91,12 @@ export function checkOptions(options: EngineOptions): void {
 function refuse(option: string, value: unknown, expected: string): never {
   throw new EtherloomError('ERR_ENGINE_OPTIONS', `option ${option}: ${String(value)}`, { expected });
 }
+
+/** Room for the rings of this many ports and lanes, with some to spare for links and contexts. */
+export function ringBytes(options: EngineOptions, lanes: number, ringSlots: number): number {
+  const ring = ringSlots * 16 + 1024;
+  const perPort = (lanes * 2 + 8) * ring + (512 << 10);
+  const between = (lanes + 1) * (lanes + 2) * ring;
+  const pool = ((options.frames ?? 8192) / 62 + 4 * lanes + 8) * 256;
+  return Math.ceil(options.nics.length * perPort * 2 + between + pool + (1 << 20));
+}

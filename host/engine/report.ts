@@ -1,7 +1,6 @@
 /** What an engine says at the end of a run. Plain data: it can be printed as JSON. */
 import type { Ledger } from '../mem/frames.js';
 import type { PortCounters } from './counters.js';
-import type { LaneCrash } from './supervisor.js';
 
 export interface LaneReport {
   lane: number;
@@ -17,6 +16,20 @@ export interface SwapReport {
   to: string;
   /** How long each lane stood still to take the new program in, ns. */
   pausesNs: number[];
+}
+
+export interface LaneCrash {
+  lane: number;
+  /** threw: a program or the loop trapped. hung: no heartbeat. terminated: the thread was ended from outside. */
+  how: 'threw' | 'hung' | 'terminated';
+  /** Message of the error that ended it. */
+  reason: string;
+  /** Packets that it had in hand; dropped, their frames are free again. */
+  packetsLost: number;
+  /** How long the other lanes stood still, ms. */
+  pausedMs: number;
+  /** Whether a new lane took its place. */
+  replaced: boolean;
 }
 
 export interface EngineReport {

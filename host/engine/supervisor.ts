@@ -11,31 +11,19 @@
  * Every wait for a lane has an end: a lane that passes no burst boundary in time is an error (ERR_LANE_STUCK).
  */
 import { EventEmitter } from 'node:events';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { EtherloomError } from '../errors.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import { coreModule } from '../mem/core.js';
-import { type ControlAck, type ControlMessage, type LaneExit, type LaneTask, LaneWords } from './control.js';
+import { type ControlAck, type ControlMessage, type LaneExit, LaneWords } from './control.js';
 import type { Fabric } from './fabric.js';
+import { Mailbox } from './mailbox.js';
 import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
+import type { LaneCrash } from './report.js';
 import type { Order } from './swap.js';
-
-export interface LaneCrash {
-  lane: number;
-  /** threw: a program or the loop trapped. hung: no heartbeat. terminated: the thread was ended from outside. */
-  how: 'threw' | 'hung' | 'terminated';
-  /** Message of the error that ended it. */
-  reason: string;
-  /** Packets that it had in hand; dropped, their frames are free again. */
-  packetsLost: number;
-  /** How long the other lanes stood still, ms. */
-  pausedMs: number;
-  /** Whether a new lane took its place. */
-  replaced: boolean;
-}
+import { LaneWorker, sleep } from './worker.js';
 
 export interface SupervisorOptions {
   /** Rounds between two looks at the clock. */
@@ -46,44 +34,15 @@ export interface SupervisorOptions {
   hangMs: number;
   /** Replacements of one lane without a quiet second in between before the engine gives up. */
   restarts: number;
-}
-
-interface Running {
-  port: MessagePort;
-  abort: AbortController;
-  ended: Promise<void>;
-  exit?: LaneExit;
-  /** Set when the supervisor itself ended it. */
-  killed?: LaneCrash['how'];
-  /** Resolves when the thread that was ended is gone. */
-  gone?: Promise<unknown>;
-  /** Its loop runs, or ran. */
-  started: boolean;
-  /** The thread is gone and its end is noted: nothing of it writes the arena any more. */
-  dead: boolean;
-  /** Packets that died with it, once what it left is mended. */
-  lost?: number;
-  startedMs: number;
-  deaths: number;
-  beat: number;
-  beatMs: number;
-}
-
-interface Waiting {
-  lane: number;
-  message: ControlMessage;
-  resolve: (ack: ControlAck) => void;
-  reject: (e: unknown) => void;
+  /** A lane that was told to stop, or hangs, has this long before it is given up, ms. Default 5000. */
+  stopMs?: number;
 }
 
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 const WORKER = new URL(`./lane_worker.${EXTENSION}`, import.meta.url);
-/** A lane that was told to stop has this long before its thread is ended; a thread that is ended, to be gone. */
 const STOP_MS = 5000;
-/** A thread must run its loop after this long. */
-const START_MS = 20_000;
-
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
+/** A lane that lived so long was well: its next death is the first in a row, ms. */
+const QUIET_MS = 1000;
 
 /**
  * Emits `crash` (LaneCrash) and `failed` (EtherloomError) when a lane cannot be kept alive. A listener is called outside
@@ -92,9 +51,10 @@ const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done
 export class Supervisor extends EventEmitter {
   readonly crashes: LaneCrash[] = [];
   #pool: Piscina | undefined;
-  readonly #lanes: Running[] = [];
+  readonly #lanes: LaneWorker[] = [];
   readonly #words: LaneWords[];
-  #waiting: Waiting[] = [];
+  readonly #mailbox = new Mailbox();
+  readonly #stopMs: number;
   #watch: NodeJS.Timeout | undefined;
   #stopping = false;
   /** Lanes that were given up. */
@@ -109,6 +69,7 @@ export class Supervisor extends EventEmitter {
     readonly options: SupervisorOptions,
   ) {
     super();
+    this.#stopMs = options.stopMs ?? STOP_MS;
     this.#words = Array.from({ length: arena.header.laneCount }, (_, i) => new LaneWords(arena, i));
   }
 
@@ -141,93 +102,31 @@ export class Supervisor extends EventEmitter {
     const words = this.#words[i];
     words.set('command', LaneCommand.RUN);
     words.set('phase', LanePhase.IDLE);
-    const { port1, port2 } = new MessageChannel();
-    const task: LaneTask = {
-      memory: this.arena.memory,
-      core: coreModule(),
-      lane: i,
-      port: port2,
-      programs: [...this.programs.values()],
-      rounds: this.options.rounds,
-      spinUs: this.options.spinUs,
-    };
-    const abort = new AbortController();
-    const lane: Running = {
-      port: port1,
-      abort,
-      ended: Promise.resolve(),
-      started: false,
-      dead: false,
-      startedMs: Date.now(),
-      deaths,
-      beat: -1,
-      beatMs: Date.now(),
-    };
+    const { memory } = this.arena;
+    const { rounds, spinUs } = this.options;
+    const programs = [...this.programs.values()];
+    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs };
+    const lane = new LaneWorker(this.#pool!, words, task, deaths, ack => this.#mailbox.settle(i, ack));
     this.#lanes[i] = lane;
-    port1.on('message', (ack: ControlAck) => this.#settle(i, ack));
-    port1.unref();
-    let failure: unknown;
-    const run = (): Promise<void> =>
-      this.#pool!.run(task, { transferList: [port2], signal: abort.signal }).then(
-        exit => {
-          lane.exit = exit;
-        },
-        error => {
-          failure = error;
-        },
-      );
-    lane.ended = run();
-    const until = performance.now() + START_MS;
-    while (words.get('phase') === LanePhase.IDLE) {
-      await sleep(1);
-      const late = performance.now() > until;
-      // A thread that was ended is replaced by piscina after a while; until then every thread is busy.
-      if (failure && /No task queue/.test(String((failure as Error).message)) && !late) {
-        failure = undefined;
-        await sleep(5);
-        lane.ended = run();
-      } else if (failure || late) break;
-    }
-    lane.started = true;
-    if (words.get('phase') === LanePhase.IDLE) {
-      // Should it start yet, nobody would know of it.
-      this.#end(lane);
-      port1.close();
-      await this.#gone(i, lane);
-      lane.dead = true;
-      throw new EtherloomError('ERR_LANE_START', `lane ${i} did not start`, {
-        cause: failure,
-        expected: `its loop to run within ${START_MS} ms`,
-      });
-    }
+    await lane.running();
+    // What it had not answered in its former life is done; what was asked since the start it answers itself.
+    this.#mailbox.done(i, lane.generation);
     void lane.ended.then(() => {
-      port1.close();
-      if (failure !== undefined) this.#died(i, lane, failure as Error);
+      if (lane.failure !== undefined) this.#died(lane);
     });
-    // Asked for while it was starting.
-    if (lane.killed) this.#end(lane);
   }
 
   /** Posts a message to lane `i` and resolves with its answer. */
   send(i: number, order: Order): Promise<ControlAck> {
     // A lane that was given up takes nothing any more.
     if (this.#lost.has(i)) return Promise.resolve({ generation: 0, pauseNs: 0 });
-    return new Promise((resolve, reject) => {
-      const words = this.#words[i];
-      const full = { ...order, generation: (words.get('generation') + 1) | 0 } as ControlMessage;
-      this.#waiting.push({ lane: i, message: full, resolve, reject });
-      this.#lanes[i].port.postMessage(full);
-      words.raise();
-      words.wake();
-    });
-  }
-
-  #settle(i: number, ack: ControlAck): void {
-    const at = this.#waiting.findIndex(w => w.lane === i && w.message.generation === ack.generation);
-    if (at < 0) return;
-    const [w] = this.#waiting.splice(at, 1);
-    if (ack.error) w.reject(new EtherloomError('ERR_PROGRAM_INSTANCE', `lane ${i}: ${ack.error}`));
-    else w.resolve(ack);
+    const words = this.#words[i];
+    const message = { ...order, generation: (words.get('generation') + 1) | 0 } as ControlMessage;
+    const answer = this.#mailbox.expect(i, message);
+    this.#lanes[i].post(message);
+    words.raise();
+    words.wake();
+    return answer;
   }
 
   /**
@@ -246,7 +145,7 @@ export class Supervisor extends EventEmitter {
 
   /** Resolves when `passed` holds for every lane. The heartbeat ends a lane that hangs; that the wait ends is sure. */
   async #until(passed: (i: number) => boolean): Promise<void> {
-    const limitMs = this.options.hangMs + 2 * STOP_MS;
+    const limitMs = this.options.hangMs + 2 * this.#stopMs;
     const until = performance.now() + limitMs;
     for (let i = 0; i < this.#words.length; i++)
       while (!passed(i)) {
@@ -274,15 +173,7 @@ export class Supervisor extends EventEmitter {
   }
 
   #checkBeats(): void {
-    const now = Date.now();
-    for (const [i, lane] of this.#lanes.entries()) {
-      const words = this.#words[i];
-      const beat = words.get('epoch');
-      if (words.get('phase') !== LanePhase.RUNNING || beat !== lane.beat) {
-        lane.beat = beat;
-        lane.beatMs = now;
-      } else if (now - lane.beatMs > this.options.hangMs) this.kill(i, 'hung');
-    }
+    for (const lane of this.#lanes) if (lane.stillMs() > this.options.hangMs) this.kill(lane.lane, 'hung');
   }
 
   /** Ends the thread of lane `i`. It is reported and replaced like any crash. */
@@ -292,55 +183,38 @@ export class Supervisor extends EventEmitter {
     lane.killed = how;
     // Tells a host that waits for a lock of this lane that nobody will report the death (assembly/bpf/maps/lock.ts).
     this.arena.lane(i).ended = 1;
-    if (lane.started) this.#end(lane);
-  }
-
-  #end(lane: Running): void {
-    const before = this.#pool!.threads;
-    lane.abort.abort();
-    // piscina drops the thread from its list at once and ends it in its own time.
-    const ended = before.filter(t => !this.#pool!.threads.includes(t) && t.threadId !== -1);
-    lane.gone = Promise.all(ended.map(t => new Promise(done => t.once('exit', done))));
+    if (lane.started) lane.end();
   }
 
   /** Notes the end of a lane as soon as its thread is gone, whatever recovery is under way, and queues its own. */
-  #died(i: number, lane: Running, error: Error): void {
+  #died(lane: LaneWorker): void {
     let threw = false;
     // An aborted task is rejected before its thread has ended: wait until nothing writes the arena any more.
-    const dead = this.#gone(i, lane).then(() => {
-      threw = this.#words[i].get('phase') === LanePhase.CRASHED;
-      this.#words[i].set('phase', LanePhase.CRASHED);
+    const dead = lane.gone().then(() => {
+      threw = lane.words.get('phase') === LanePhase.CRASHED;
+      lane.words.set('phase', LanePhase.CRASHED);
       lane.dead = true;
     });
     this.#recovery = Promise.all([dead, this.#recovery])
-      .then(() => this.#replace(i, lane, error, threw))
-      .catch(cause => this.#fail(i, cause));
-  }
-
-  async #gone(i: number, lane: Running): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const expected = `its thread to be gone ${STOP_MS} ms after it was ended`;
-        reject(new EtherloomError('ERR_LANE_STUCK', `lane ${i} does not end`, { expected }));
-      }, STOP_MS);
-    });
-    await Promise.race([lane.gone, late]).finally(() => clearTimeout(timer));
+      .then(() => this.#replace(lane, threw))
+      .catch(cause => this.#fail(lane.lane, cause));
   }
 
   /** Mends what every dead lane left, in one pause: none of them is believed while another is mended. */
   async #mend(): Promise<number> {
     return this.#paused(() => {
-      for (const [i, lane] of this.#lanes.entries())
-        if (lane.dead && lane.lost === undefined) lane.lost = recoverLane(this.arena, this.fabric, i);
+      for (const lane of this.#lanes)
+        if (lane.dead && lane.lost === undefined) lane.lost = recoverLane(this.arena, this.fabric, lane.lane);
     });
   }
 
-  async #replace(i: number, lane: Running, error: Error, threw: boolean): Promise<void> {
+  async #replace(lane: LaneWorker, threw: boolean): Promise<void> {
+    const i = lane.lane;
+    const error = lane.failure as Error;
     const pausedMs = lane.lost === undefined ? await this.#mend() : 0;
     // A lane that was ended on purpose is no sign of a program that kills every lane.
     const asked = lane.killed === 'terminated';
-    const deaths = asked ? 0 : Date.now() - lane.startedMs < 1000 ? lane.deaths + 1 : 1;
+    const deaths = asked ? 0 : Date.now() - lane.startedMs < QUIET_MS ? lane.deaths + 1 : 1;
     const replaced = !this.#stopping && deaths <= this.options.restarts;
     const how = lane.killed ?? (threw ? 'threw' : 'terminated');
     const reason =
@@ -354,8 +228,6 @@ export class Supervisor extends EventEmitter {
     if (replaced) {
       try {
         await this.#launch(i, deaths);
-        // What it had not answered is answered: the new lane was started with all programs.
-        this.#answer(w => w.lane === i);
       } catch (e) {
         this.#fail(i, e);
       }
@@ -363,14 +235,9 @@ export class Supervisor extends EventEmitter {
     this.#say('crash', crash);
   }
 
-  #answer(which: (w: Waiting) => boolean): void {
-    for (const w of this.#waiting.filter(which))
-      this.#settle(w.lane, { generation: w.message.generation, pauseNs: 0 });
-  }
-
   #fail(i: number, cause: unknown): void {
     this.#lost.add(i);
-    for (const w of this.#waiting.splice(0)) w.reject(cause);
+    this.#mailbox.fail(cause);
     const error = new EtherloomError('ERR_LANE_CRASHED', `lane ${i} could not be kept alive`, { cause });
     this.#say('failed', error);
   }
@@ -397,14 +264,14 @@ export class Supervisor extends EventEmitter {
     for (const w of this.#words) w.command(LaneCommand.STOP);
     await Promise.all(
       this.#lanes.map(async (lane, i) => {
-        const late = setTimeout(() => this.kill(i, 'hung'), STOP_MS);
+        const late = setTimeout(() => this.kill(i, 'hung'), this.#stopMs);
         await lane.ended;
         clearTimeout(late);
       }),
     );
     await this.settled();
     // Lanes that are no more have done what they were told.
-    this.#answer(() => true);
+    for (const lane of this.#lanes) this.#mailbox.done(lane.lane);
     await this.#pool?.close();
     return this.#lanes.map((lane, i) => lane.exit ?? { lane: i, sleeps: 0 });
   }

@@ -1,6 +1,9 @@
 import { trustAsCompiled } from '../../host/bpf/stages.js';
+import { LaneWords } from '../../host/engine/control.js';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
-import type { LaneCrash } from '../../host/engine/supervisor.js';
+import { Lane } from '../../host/engine/lane.js';
+import type { LaneCrash } from '../../host/engine/report.js';
+import { coreModule } from '../../host/mem/core.js';
 import { HostNic, modelLink, ReplayNic } from '../../host/nic/index.js';
 import { handMade, numberOf, udpFrame, verdict } from '../support/programs.js';
 import { assert, suite } from '../support/suite.js';
@@ -271,6 +274,48 @@ test('programs load, swap and unload on a running engine, and a bad module is re
   assert.is(engine.ports[0].slot(0), 0);
   await engine.stop();
 });
+
+test('an order between the start of a lane and its first look is not taken for done', async () => {
+  const engine = await create({ nics: [new HostNic()], lanes: 1 });
+  const words = new LaneWords(engine.arena, 0);
+  const before = words.get('generation');
+  words.raise();
+  const lane = new Lane(engine.arena.memory, coreModule(), 0, [], before);
+  assert.ok(lane.called);
+  lane.obey({ kind: 'remove', generation: before + 1, slots: 1000, count: 0 });
+  assert.not.ok(lane.called);
+});
+
+test(
+  'programs loaded while their lane is being replaced run in it as soon as load() is done',
+  async () => {
+    const nic = new HostNic();
+    const engine = await create({ nics: [nic], lanes: 1 });
+    await engine.start();
+    for (let round = 0; round < 5; round++) {
+      const before = engine.crashes.length;
+      engine.killLane(0);
+      // At another moment of the replacement each time, the last ones after it.
+      await new Promise(r => setTimeout(r, round * 15));
+      for (let k = 0; k < 3; k++) {
+        engine.attach(await engine.load(verdict(3, `round ${round}.${k}`)), 1);
+        nic.send(udpFrame(0, 64, round));
+      }
+      for (let k = 0; k < 5000 && engine.crashes.length === before; k++)
+        await new Promise(r => setTimeout(r, 1));
+      await engine.settled();
+    }
+    await engine.idle({ timeoutMs: 5000 });
+    const report = await engine.stop();
+    assert.equal(
+      report.crashes.map(c => c.how),
+      Array(5).fill('terminated'),
+      'no lane met an empty slot',
+    );
+    nic.receive();
+  },
+  { timeoutMs: 30_000 },
+);
 
 test('the options that exclude each other are refused', async () => {
   let code: string | undefined;

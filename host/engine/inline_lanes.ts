@@ -1,0 +1,98 @@
+/**
+ * Lanes on the caller's thread: one burst of each queue per round, in real or virtual time. What the supervisor is for
+ * workers: it starts them, passes orders on, and makes a lane anew whose program trapped.
+ */
+import { EtherloomError } from '../errors.js';
+import type { Arena } from '../mem/arena.js';
+import { coreModule } from '../mem/core.js';
+import type { EngineClock } from './clock.js';
+import type { ControlAck, LaneExit } from './control.js';
+import type { Fabric } from './fabric.js';
+import { Lane } from './lane.js';
+import type { PlacedProgram } from './program.js';
+import { recoverLane } from './recover.js';
+import type { LaneCrash } from './report.js';
+import type { Order } from './swap.js';
+
+/** Below a tenth of a millisecond sleeping takes longer than spinning. */
+const SHORTEST_SLEEP_MS = 0.1;
+
+export interface RunOptions {
+  /** Goes no further than this, ns of the engine's clock. */
+  untilNs?: bigint;
+  /** Default 10,000,000. */
+  maxSteps?: number;
+}
+
+export class InlineLanes {
+  readonly crashes: LaneCrash[] = [];
+  readonly #lanes: Lane[];
+
+  constructor(
+    readonly arena: Arena,
+    readonly fabric: Fabric,
+    readonly programs: ReadonlyMap<number, PlacedProgram>,
+    readonly clock: EngineClock,
+    /** Called for every crash, after the lane was replaced. */
+    readonly onCrash: (crash: LaneCrash) => void,
+  ) {
+    this.#lanes = Array.from({ length: arena.header.laneCount }, (_, i) => this.#make(i));
+  }
+
+  #make(i: number): Lane {
+    const generation = this.arena.lane(i).generation;
+    return new Lane(this.arena.memory, coreModule(), i, [...this.programs.values()], generation);
+  }
+
+  /** Every lane does it, one after another. */
+  tell(order: Order): ControlAck[] {
+    return this.#lanes.map(lane => lane.obey({ ...order, generation: lane.words.raise() }));
+  }
+
+  /** Polls the NICs and runs `rounds` rounds of every lane. Returns packets taken or moved. */
+  step(rounds: number): number {
+    let work = 0;
+    for (const nic of this.fabric.nics) work += nic.poll();
+    const now = this.clock.now();
+    for (const [i, lane] of this.#lanes.entries()) {
+      try {
+        work += lane.step(rounds, now);
+      } catch (error) {
+        this.#replace(i, error as Error);
+        work++;
+      }
+    }
+    return work;
+  }
+
+  #replace(lane: number, error: Error): void {
+    const packetsLost = recoverLane(this.arena, this.fabric, lane);
+    this.#lanes[lane] = this.#make(lane);
+    const reason = error.message;
+    const crash: LaneCrash = { lane, how: 'threw', reason, packetsLost, pausedMs: 0, replaced: true };
+    this.crashes.push(crash);
+    this.onCrash(crash);
+  }
+
+  /** Steps until nothing moves and nothing is under way. Returns steps made. @throws EtherloomError ERR_ENGINE_STEPS */
+  run(step: () => number, { untilNs, maxSteps = 10_000_000 }: RunOptions): number {
+    const { clock, arena } = this;
+    for (let steps = 1; steps <= maxSteps; steps++) {
+      if (step() !== 0) continue;
+      const due = this.fabric.nextDueNs();
+      if (due === undefined || (untilNs !== undefined && due > untilNs)) {
+        if (untilNs !== undefined) clock.advanceTo(untilNs);
+        return steps;
+      }
+      clock.advanceTo(due);
+      const waitMs = clock.virtual ? 0 : Number(due - clock.now()) / 1e6;
+      // Address 0 is 0 for ever: a sleep.
+      if (waitMs > SHORTEST_SLEEP_MS) Atomics.wait(arena.i32, 0, 0, waitMs);
+    }
+    throw new EtherloomError('ERR_ENGINE_STEPS', `still at work after ${maxSteps} steps`);
+  }
+
+  exits(): LaneExit[] {
+    return this.#lanes.map(l => ({ lane: l.index, sleeps: l.sleeps }));
+  }
+}
