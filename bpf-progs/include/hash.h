@@ -1,6 +1,6 @@
 /* Jenkins' lookup3 for whole words (the kernel's jhash2): flow hashes for tables and rings. */
 #pragma once
-#include "types.h"
+#include "bpf.h"
 
 #define rol32(x, n) (((x) << (n)) | ((x) >> (32 - (n))))
 

@@ -24,7 +24,7 @@ struct packet {
 	__u8 fragment;       /* any fragment, first included */
 };
 
-/* A flow as hash keys want it: IPv4 addresses stand in word 0, the rest is 0. */
+/* A flow as hash keys want it: IPv4 addresses stand in word 0, the rest is 0. Aligned for stores of 8 bytes. */
 struct flow {
 	__be32 src[4];
 	__be32 dst[4];
@@ -33,7 +33,7 @@ struct flow {
 	__u8 protocol;
 	__u8 family;
 	__u16 pad;
-};
+} __attribute__((aligned(8)));
 
 #define MAX_VLANS 2
 #define MAX_EXTENSIONS 6
@@ -169,24 +169,39 @@ static inline __u32 ip_length(const struct packet *p)
 	return p->ip6 ? ntohs(p->ip6->payload_len) + sizeof(struct ipv6hdr) : 0;
 }
 
-/* Fills `f` from a parsed IP packet; ports stay 0 where there are none. */
+/* Both ports as they lie in the packet. */
+static inline __u32 ports_of(const void *l4)
+{
+	return *(const __u32 *)l4;
+}
+
+/*
+ * Fills `f` from a parsed IP packet; ports stay 0 where there are none. In whole words of 8 bytes: the key is read back
+ * at once, and a CPU forwards a load from one store that covers it, but waits for the cache when it would take several.
+ */
 static inline void packet_flow(const struct packet *p, enum parse_result parsed, struct flow *f)
 {
-	memset(f, 0, sizeof(*f));
-	f->protocol = p->protocol;
-	if (p->ip4) {
-		f->family = AF_INET;
-		f->src[0] = p->ip4->saddr;
-		f->dst[0] = p->ip4->daddr;
-	} else if (p->ip6) {
-		f->family = AF_INET6;
-		memcpy(f->src, p->ip6->saddr, 16);
-		memcpy(f->dst, p->ip6->daddr, 16);
-	}
-	if (parsed == PARSE_OK && has_ports(p->protocol)) {
-		struct udphdr *ports = p->l4;
+	word64 *word = (word64 *)f;
+	__u64 last = (__u64)p->protocol << 32;
 
-		f->sport = ports->source;
-		f->dport = ports->dest;
+	if (p->ip4) {
+		last |= (__u64)AF_INET << 40;
+		word[0] = p->ip4->saddr;
+		word[1] = 0;
+		word[2] = p->ip4->daddr;
+		word[3] = 0;
+	} else if (p->ip6) {
+		const __be32 *src = p->ip6->saddr, *dst = p->ip6->daddr;
+
+		last |= (__u64)AF_INET6 << 40;
+		word[0] = (__u64)src[1] << 32 | src[0];
+		word[1] = (__u64)src[3] << 32 | src[2];
+		word[2] = (__u64)dst[1] << 32 | dst[0];
+		word[3] = (__u64)dst[3] << 32 | dst[2];
+	} else {
+		word[0] = word[1] = word[2] = word[3] = 0;
 	}
+	if (parsed == PARSE_OK && has_ports(p->protocol))
+		last |= ports_of(p->l4);
+	word[4] = last;
 }

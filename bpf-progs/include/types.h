@@ -10,6 +10,10 @@ typedef signed int __s32;
 typedef unsigned long long __u64;
 typedef signed long long __s64;
 
+/* Whatever lies there, in whole words. */
+typedef __u32 __attribute__((may_alias)) word32;
+typedef __u64 __attribute__((may_alias)) word64;
+
 /* In network order. */
 typedef __u16 __be16;
 typedef __u32 __be32;

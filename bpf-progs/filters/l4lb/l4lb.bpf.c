@@ -193,23 +193,23 @@ static inline struct backend *choose(const struct vip *vip, const struct flow *f
 }
 
 /* Difference that a change of address makes in checksums, and the change itself. */
-static inline __u32 rewrite_addr(__be32 *at, const __be32 *to, int words)
+static inline __u64 rewrite_addr(__be32 *at, const __be32 *to, int words)
 {
-	__u32 diff = 0;
+	__u64 diff = 0;
 	int i;
 
 #pragma unroll
 	for (i = 0; i < 4; i++) {
 		if (i == words)
 			break;
-		diff = csum_join(diff, csum_diff4(at[i], to[i]));
+		diff += csum_diff4(at[i], to[i]);
 		at[i] = to[i];
 	}
 	return diff;
 }
 
 /* Mends the transport checksum for a change of address (`diff`) and port. */
-static inline int rewrite_l4(const struct packet *p, void *end, __u32 diff, int source, __be16 port)
+static inline int rewrite_l4(const struct packet *p, void *end, __u64 diff, int source, __be16 port)
 {
 	struct udphdr *udp = p->l4;
 	struct tcphdr *tcp;
@@ -219,7 +219,7 @@ static inline int rewrite_l4(const struct packet *p, void *end, __u32 diff, int 
 		return -1;
 	at = source ? &udp->source : &udp->dest;
 	if (port) {
-		diff = csum_join(diff, csum_diff2(*at, port));
+		diff += csum_diff2(*at, port);
 		*at = port;
 	}
 	if (p->protocol == IPPROTO_UDP) {
@@ -236,7 +236,7 @@ static inline int rewrite_l4(const struct packet *p, void *end, __u32 diff, int 
 /* Puts another address and port in the packet: `source` says on which side. */
 static inline int translate(const struct packet *p, void *end, int source, const __be32 *addr, __be16 port)
 {
-	__u32 diff;
+	__u64 diff;
 
 	if (p->ip4) {
 		diff = rewrite_addr(source ? &p->ip4->saddr : &p->ip4->daddr, addr, 1);
@@ -264,7 +264,6 @@ static inline int encapsulate(struct xdp_md *ctx, const struct flow *flow, const
 
 	if (flow->family == AF_INET) {
 		struct iphdr *ip;
-		__u32 sum;
 
 		if (bpf_xdp_adjust_head(ctx, -(int)sizeof(*ip)))
 			return -1;
@@ -281,8 +280,7 @@ static inline int encapsulate(struct xdp_md *ctx, const struct flow *flow, const
 		ip->protocol = IPPROTO_IPIP;
 		ip->saddr = l->addr4;
 		ip->daddr = b->addr[0];
-		sum = csum_join(csum_join(((__u32 *)ip)[0], ((__u32 *)ip)[2]), csum_join(ip->saddr, ip->daddr));
-		ip->check = csum_fold(sum);
+		ip->check = csum_fold((__u64)((__u32 *)ip)[0] + ((__u32 *)ip)[2] + ip->saddr + ip->daddr);
 		eth->h_proto = htons(ETH_P_IP);
 	} else {
 		struct ipv6hdr *ip;
@@ -306,13 +304,19 @@ static inline int encapsulate(struct xdp_md *ctx, const struct flow *flow, const
 	return 0;
 }
 
+/* One side of a flow as a key of `vips` or `returns`, in whole words as the flow's own (parse.h). */
+static inline void service_of(struct service *key, const __be32 *addr, __be16 port, const struct flow *flow)
+{
+	memcpy(key->addr, addr, 16);
+	*(word32 *)&key->port = port | (__u32)flow->protocol << 16 | (__u32)flow->family << 24;
+}
+
 /* A packet from a backend: gets back the address that its client knows. */
 static inline int answer(const struct packet *p, void *end, const struct flow *flow, const struct local *l)
 {
-	struct service key = { .port = flow->sport, .protocol = flow->protocol, .family = flow->family };
-	struct service *vip;
+	struct service *vip, key;
 
-	memcpy(key.addr, flow->src, 16);
+	service_of(&key, flow->src, flow->sport, flow);
 	vip = bpf_map_lookup_elem(&returns, &key);
 	if (!vip) {
 		note(PASSED);
@@ -332,7 +336,7 @@ int l4lb(struct xdp_md *ctx)
 	void *data = data_of(ctx), *end = data_end_of(ctx);
 	__u64 bytes = end - data;
 	enum parse_result parsed;
-	struct service key = {};
+	struct service key;
 	__u32 zero = 0, number = 0;
 	struct backend *b;
 	struct packet p;
@@ -355,10 +359,7 @@ int l4lb(struct xdp_md *ctx)
 	if (!l)
 		return XDP_ABORTED;
 	packet_flow(&p, parsed, &flow);
-	memcpy(key.addr, flow.dst, 16);
-	key.port = flow.dport;
-	key.protocol = flow.protocol;
-	key.family = flow.family;
+	service_of(&key, flow.dst, flow.dport, &flow);
 	vip = bpf_map_lookup_elem(&vips, &key);
 	if (!vip)
 		return answer(&p, end, &flow, l);

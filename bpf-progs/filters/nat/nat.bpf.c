@@ -180,9 +180,9 @@ static inline int open_inbound(const struct tuple *t, __u64 now, struct mapping 
 }
 
 /* Changes an address of an IP header and its checksum; returns the difference for the transport checksum. */
-static inline __u32 set_addr(struct iphdr *ip, int source, __be32 to)
+static inline __u64 set_addr(struct iphdr *ip, int source, __be32 to)
 {
-	__u32 diff = csum_diff4(source ? ip->saddr : ip->daddr, to);
+	__u64 diff = csum_diff4(source ? ip->saddr : ip->daddr, to);
 
 	if (source)
 		ip->saddr = to;
@@ -197,7 +197,7 @@ static inline int translate(const struct packet *p, void *end, const struct tupl
 	int source = t->direction == OUTBOUND;
 	struct udphdr *udp = p->l4;
 	struct tcphdr *tcp;
-	__u32 diff;
+	__u64 diff;
 
 	if (!p->ip4 || !udp || (void *)(udp + 1) > end)
 		return -1;
@@ -210,7 +210,7 @@ static inline int translate(const struct packet *p, void *end, const struct tupl
 		icmp->id = port;
 		return 0;
 	}
-	diff = csum_join(diff, csum_diff2(source ? udp->source : udp->dest, port));
+	diff += csum_diff2(source ? udp->source : udp->dest, port);
 	if (source)
 		udp->source = port;
 	else
@@ -239,7 +239,7 @@ static inline int translate_error(const struct packet *p, void *end, __u32 direc
 	struct mapping *m;
 	__u16 check, sum;
 	__be16 *ours;
-	__u32 diff;
+	__u64 diff;
 	void *l4;
 
 	if (!p->ip4 || !icmp || (void *)(icmp + 1) > end)
@@ -279,7 +279,7 @@ static inline int translate_error(const struct packet *p, void *end, __u32 direc
 	/* Quotation first: all that changes in it changes the ICMP checksum. */
 	check = quoted->check;
 	diff = set_addr(quoted, !source, m->addr);
-	sum = csum_apply(icmp->checksum, csum_join(diff, csum_diff2(check, quoted->check)));
+	sum = csum_apply(icmp->checksum, diff + csum_diff2(check, quoted->check));
 	sum = csum_apply(sum, csum_diff2(*ours, m->port));
 	if (quoted->protocol == IPPROTO_ICMP) {
 		struct icmphdr *echo = l4;
@@ -291,7 +291,7 @@ static inline int translate_error(const struct packet *p, void *end, __u32 direc
 		struct udphdr *udp = l4;
 
 		check = udp->check;
-		udp->check = csum_apply_udp(check, csum_join(diff, csum_diff2(*ours, m->port)));
+		udp->check = csum_apply_udp(check, diff + csum_diff2(*ours, m->port));
 		sum = csum_apply(sum, csum_diff2(check, udp->check));
 	}
 	*ours = m->port;
