@@ -2,7 +2,8 @@
 import { type Helper, helperById, helperExport, helperName } from '../helpers.js';
 import type { Insn } from '../insn.js';
 import type { MapTypeName } from '../spec.js';
-import type { BoundMap } from './compiled.js';
+import type { BoundMap, HashTableShape } from './compiled.js';
+import { canInline } from './emit_table.js';
 import { type Program, refuse } from './program.js';
 import { ANY, ANY32, unknown, type Value, ZERO } from './values.js';
 
@@ -15,7 +16,8 @@ export type CallPlan =
   | { kind: 'tail'; map: BoundMap | undefined }
   /** `callback` is undefined when paths disagree about it. */
   | { kind: 'loop'; callback: number | undefined }
-  | { kind: 'export'; helper: Helper; name: string; callback: boolean }
+  /** With `table`, the walk stands in the program and the export is for what it does not follow. */
+  | { kind: 'export'; helper: Helper; name: string; callback: boolean; table?: HashTableShape }
   /** Guarded mode: five i64 arguments. */
   | { kind: 'guarded'; name: string };
 
@@ -80,6 +82,7 @@ export function planCall(program: Program, insn: Insn, pc: number, value: (reg: 
     helper,
     name: exportName(program, helper, map?.spec.type),
     callback: helper.args.some(a => a.type === 'func'),
+    ...(helper.name === 'map_lookup_elem' && map?.table && canInline(map.table) ? { table: map.table } : {}),
   };
 }
 

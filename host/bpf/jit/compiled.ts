@@ -26,6 +26,26 @@ export interface BoundMap {
   laneStride?: number;
   /** Types with programs in their entries: whether the program that is compiled may use the map. */
   programs?: { check(program: ProgramSpec): void; claim(program: ProgramSpec): void } | undefined;
+  /** Hash types: when given, the JIT writes lookups into the program instead of calling the core. */
+  table?: HashTableShape;
+}
+
+/** What a lookup in a hash table needs to know of it; nothing of it changes while the map lives. */
+export interface HashTableShape {
+  keySize: number;
+  /** Address of the buckets: {u32 head, u32 lock} each. */
+  bucketsAt: number;
+  /** Number of buckets − 1. */
+  mask: number;
+  /** Coefficients of the hash (assembly/bpf/maps/hash_key.ts). */
+  seeds: BigUint64Array;
+  /** Offsets in an element. */
+  keyAt: number;
+  valueAt: number;
+  /** LRU types: offset of the word that a lookup sets to 1. */
+  refAt?: number;
+  /** Per-CPU types: offset of the address of lane 0's value, and the way to the next lane's. */
+  perCpu?: { valuesAt: number; laneStride: number };
 }
 
 /** Keys are those of ProgramSpec.maps. */

@@ -4,6 +4,7 @@ import { CallKind, type Insn, SRC_X } from '../insn.js';
 import { callxRegister, targetOf } from '../wellformed.js';
 import type { CallPlan } from './calls.js';
 import { emitAddress } from './emit_memory.js';
+import { emitTableLookup } from './emit_table.js';
 import type { FunctionEmitter } from './emitter.js';
 import { STACK_OF_PROGRAM } from './unit.js';
 import type { Value } from './values.js';
@@ -103,11 +104,15 @@ function emitExport(
 ): void {
   const { f } = e;
   const { wasm } = plan.helper;
-  [...wasm.args].forEach((letter, i) => {
-    if (letter === 'd') e.push(e.view(pc, i + 1), i + 1);
-    else e.pushLow(e.view(pc, i + 1), i + 1);
-  });
-  f.op1(Op.call, e.unit.imports.get(plan.name)!);
+  const call = (): void => {
+    [...wasm.args].forEach((letter, i) => {
+      if (letter === 'd') e.push(e.view(pc, i + 1), i + 1);
+      else e.pushLow(e.view(pc, i + 1), i + 1);
+    });
+    f.op1(Op.call, e.unit.imports.get(plan.name)!);
+  };
+  if (plan.table && e.lives(pc, 0)) emitTableLookup(e, pc, plan.table, call);
+  else call();
   if (wasm.result === 'v') return;
   if (!e.lives(pc, 0)) {
     f.op(Op.drop);

@@ -2,12 +2,13 @@
 import type { MapHeaderView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
-import type { BoundMap, MapBinding } from '../jit/compiled.js';
+import type { BoundMap, HashTableShape, MapBinding } from '../jit/compiled.js';
 import type { AttachType, MapSpec, MapTypeName } from '../spec.js';
 import { type ErrnoName, MapError } from './errors.js';
 import { MapFlag } from './flags.js';
 import { MapPrograms } from './programs.js';
 import type { Storage } from './storage.js';
+import { tableShape } from './table_shape.js';
 
 /** Where a map lives and how the host reaches it. */
 export interface MapPlace {
@@ -52,6 +53,7 @@ export abstract class BpfMap implements BoundMap {
   #frozen = false;
   #holders = 0;
   #destroyed = false;
+  #table: HashTableShape | undefined;
 
   constructor(spec: MapSpec, place: MapPlace) {
     this.spec = spec;
@@ -100,6 +102,11 @@ export abstract class BpfMap implements BoundMap {
   }
   get laneStride(): number | undefined {
     return ARRAYS.has(this.spec.type) ? this.header.laneStride : undefined;
+  }
+
+  /** Of hash types, so that the JIT can write lookups into code (BoundMap). */
+  get table(): HashTableShape | undefined {
+    return (this.#table ??= tableShape(this.spec.type, this.arena, this.header));
   }
 
   /** BPF_MAP_FREEZE: from now on the host may not write (programs are held by the verifier). */
@@ -168,9 +175,9 @@ export abstract class BpfMap implements BoundMap {
 /** What the compiler needs of maps: any record of maps by the keys of ProgramSpec.maps. */
 export function mapBinding(maps: Readonly<Record<number, BpfMap>>): MapBinding {
   return Object.fromEntries(
-    Object.entries(maps).map(([key, { spec, addr, dataAt, stride, laneStride, programs }]) => [
+    Object.entries(maps).map(([key, { spec, addr, dataAt, stride, laneStride, table, programs }]) => [
       key,
-      { spec, addr, dataAt, stride, laneStride, programs },
+      { spec, addr, dataAt, stride, laneStride, table, programs },
     ]),
   );
 }

@@ -20,8 +20,13 @@ export const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to
 const roundUp8 = (n: number): number => roundUp(n, 8);
 const powerOfTwoFrom = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
 
-/** Bytes before the key in an element of a hash table (assembly/bpf/maps/hash_table.ts). */
+/** An element of a hash table (assembly/bpf/maps/hash_table.ts): LRU's ref word, address of lane 0's value, key. */
+export const ELEM_REF = 8;
+export const ELEM_LANES = 12;
 export const ELEM_KEY = 16;
+
+/** 64-bit coefficients of the hash of a key (assembly/bpf/maps/hash_key.ts). */
+export const seedCount = (keySize: number): number => Math.ceil(keySize / 4) + 2;
 
 /** Bytes of one lane's ring of a perf_event_array. */
 const PERF_BYTES = 64 << 10;
@@ -65,8 +70,8 @@ function planHash(spec: MapSpec, copies: number, plan: Plan): Fill {
   const valueAt = ELEM_KEY + roundUp8(spec.keySize);
   const stride = elementStride(valueAt + (perCpu ? 0 : roundUp8(elementValueBytes(spec))));
   const buckets = powerOfTwoFrom(spec.maxEntries * 2);
-  const words = Math.ceil(spec.keySize / 4);
-  const seedsAt = plan.take((words + 2) * 8);
+  const seeds = seedCount(spec.keySize);
+  const seedsAt = plan.take(seeds * 8);
   const bucketsAt = plan.take(buckets * 8);
   const dataAt = plan.take(total * stride);
   const laneStride = perCpu ? roundUp(total * roundUp8(spec.valueSize), 64) : 0;
@@ -83,7 +88,7 @@ function planHash(spec: MapSpec, copies: number, plan: Plan): Fill {
       laneStride,
       valuesAt: perCpu ? base + valuesAt : 0,
     });
-    writeSeeds(arena, base + seedsAt, words + 2, (spec.flags & MapFlag.ZERO_SEED) !== 0);
+    writeSeeds(arena, base + seedsAt, seeds, (spec.flags & MapFlag.ZERO_SEED) !== 0);
   };
 }
 
@@ -169,7 +174,7 @@ function planBloom(spec: MapSpec, plan: Plan): Fill {
     2 ** 31,
     powerOfTwoFrom(Math.max(64, Math.floor((spec.maxEntries * hashes) / 5) * 7)),
   );
-  const seeds = Math.ceil(spec.valueSize / 4) + 2;
+  const seeds = seedCount(spec.valueSize);
   const seedsAt = plan.take(seeds * 2 * 8);
   const dataAt = plan.take(bits / 8);
   return (base, h, arena) => {
