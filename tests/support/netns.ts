@@ -2,12 +2,14 @@
  * Network namespaces for tests against the real kernel: named el-PART-PID-N, removed when they are closed, and at the
  * latest when the process ends.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 let made = 0;
 const open = new Set<string>();
+const running = new Set<ChildProcess>();
 process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
   for (const name of open) spawnSync('ip', ['netns', 'delete', name]);
 });
 
@@ -72,6 +74,16 @@ export class Namespace {
   /** Runs a program inside. */
   run(command: string, ...args: string[]): Promise<Ran> {
     return runAsync('ip', ['netns', 'exec', this.name, command, ...args]);
+  }
+
+  /** Starts a program inside that is to run on; it is killed when this process ends. */
+  spawn(command: string, ...args: string[]): ChildProcess {
+    const child = spawn('ip', ['netns', 'exec', this.name, command, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    running.add(child);
+    child.once('close', () => running.delete(child));
+    return child;
   }
 
   /** `ping`, and how many answers came. */

@@ -1,0 +1,89 @@
+/**
+ * What stands between client and server: nothing, socats, or forwarders. Every peer of bench:hops is one `Chain`; the
+ * bench starts it for a number of forwarders, sends its transfers through and stops it.
+ */
+import { type ChildProcess, spawnSync } from 'node:child_process';
+import type { Namespace } from '../../../tests/support/netns.js';
+import type { Path, Topology } from './topology.js';
+
+/** Where the client connects to. */
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Chain {
+  readonly name: string;
+  /** Namespaces beside client's and server's whose kernel counters belong to it. */
+  readonly namespaces: readonly Namespace[];
+  /** One line on how it runs: sleeping or spinning, mode of attachment. Known when it has been started. */
+  readonly conditions?: string;
+  /** @throws Error when it does not come up */
+  start(forwarders: number): Promise<Target>;
+  stop(): Promise<void>;
+}
+
+export const SERVER_PORT = 8000;
+
+/** Port on which forwarder j of n listens, counted from the client: 8000 − n … 7999, as in the report. */
+export const portOf = (j: number, n: number): number => SERVER_PORT - n + j;
+
+/** The server itself: what the other peers' times contain anyway. */
+export class DirectChain implements Chain {
+  readonly name = 'direct';
+  readonly namespaces = [];
+  private readonly host: string;
+
+  constructor(topology: Topology) {
+    this.host = topology.direct();
+  }
+
+  async start(): Promise<Target> {
+    return { host: this.host, port: SERVER_PORT };
+  }
+
+  async stop(): Promise<void> {}
+}
+
+/** Why there is no socat; undefined when there is. */
+export const missingSocat = (): string | undefined =>
+  spawnSync('socat', ['-V'], { stdio: 'ignore' }).error ? 'socat is not installed' : undefined;
+
+/** The report's peer: one socat per forwarder, a process per connection, over lo between them. */
+export class SocatChain implements Chain {
+  readonly name = 'socat';
+  readonly conditions = 'a process per connection, backlog 1024';
+  readonly namespaces: readonly Namespace[];
+  private running: ChildProcess[] = [];
+
+  constructor(private readonly path: Path) {
+    this.namespaces = [path.namespace];
+  }
+
+  async start(forwarders: number): Promise<Target> {
+    for (let j = 0; j < forwarders; j++) {
+      // socat's own backlog of 5 would make 16 clients pay for lost SYNs, which is not what is measured here.
+      const listen = `TCP4-LISTEN:${portOf(j, forwarders)},fork,reuseaddr,backlog=1024`;
+      const last = j === forwarders - 1;
+      const next = last
+        ? `${this.path.server.address}:${SERVER_PORT}`
+        : `127.0.0.1:${portOf(j + 1, forwarders)}`;
+      this.running.push(this.path.namespace.spawn('socat', listen, `TCP4:${next}`));
+    }
+    return { host: this.path.in.address, port: portOf(0, forwarders) };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.running.splice(0).map(stopChild));
+  }
+}
+
+/** Ends a child and waits until it is gone: politely, after 3 s not. */
+export async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise(done => child.once('exit', done));
+  child.kill('SIGTERM');
+  const hard = setTimeout(() => child.kill('SIGKILL'), 3000);
+  await gone;
+  clearTimeout(hard);
+}
