@@ -1,5 +1,6 @@
 /** NICs: everything that packets come from and go to. */
 export { HostNic, type HostNicOptions } from './host_nic.js';
+export { JointEnd, type JointOptions, joint } from './joint.js';
 export { type LinkSettings, type LinkStats, ModelEnd, type ModelOptions, modelLink } from './model.js';
 export type { Nic, NicEnv, NicKind } from './nic.js';
 export * from './pcap/index.js';

@@ -20,6 +20,7 @@ const PROGRAMS: [object: string, program: string, verdicts: number[]][] = [
   ['parse_drop', 'parse_drop', [1, 2]],
   ['firewall', 'firewall', [1, 2]],
   ['l4lb', 'l4lb', [1, 2, 3]],
+  ['forward', 'forward', [1, 2, 3]],
   ['nat', 'nat', [1, 2]],
   ['router', 'router', [1, 2]],
   ['router', 'router_fib', [1, 2]],

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { decodeValue, encodeValue } from '../../host/bpf/btf/codec.js';
-import { type MapConfig, readMapConfig } from '../../host/bpf/config.js';
+import { configureGlobals, type MapConfig, readMapConfig } from '../../host/bpf/config.js';
 import { resolveText } from '../../host/bpf/config_text.js';
 import { loadElf } from '../../host/bpf/elf/load.js';
 import { interpret } from '../../host/bpf/interp/interpret.js';
@@ -54,6 +54,8 @@ const encode = (spec: MapSpec, what: 'keyId' | 'valueId', value: unknown): Uint8
   encodeValue(spec.btf!.types, spec.btf![what], resolveText(spec, what === 'keyId' ? 'key' : 'value', value));
 
 function decode(spec: MapSpec, what: 'keyId' | 'valueId', bytes: Uint8Array): unknown {
+  // Maps of global variables have a key without a type.
+  if (spec.btf![what] === 0) return [...bytes];
   return decodeValue(spec.btf!.types, spec.btf![what], bytes);
 }
 
@@ -191,13 +193,19 @@ export function programEngines(
   name: string,
   options: { program?: string; kernel: boolean; config?: MapConfig } = { kernel: false },
 ): { interp: Interpreted; jit: Compiled; kernel?: InKernel; all: ProgramEngine[]; close(): void } {
-  const object = loadObject(name);
+  const config = options.config ?? configOf(name);
+  const configured = (): CollectionSpec => {
+    const object = loadObject(name);
+    configureGlobals(object, config);
+    return object;
+  };
+  const object = configured();
   const program = object.programs[options.program ?? name];
   const interp = new Interpreted(object, program);
   const jit = new Compiled(object, program);
-  const kernel = options.kernel ? new InKernel(loadObject(name), program) : undefined;
+  const kernel = options.kernel ? new InKernel(configured(), program) : undefined;
   const all: ProgramEngine[] = kernel ? [interp, jit, kernel] : [interp, jit];
-  for (const engine of all) fill(engine, object, options.config ?? configOf(name));
+  for (const engine of all) fill(engine, object, config);
   return { interp, jit, kernel, all, close: () => all.forEach(e => void e.close()) };
 }
 

@@ -1,0 +1,201 @@
+/**
+ * A chain of hops in one engine: each its own instance of the program, with its own maps, between its own two ports.
+ * Hops are joined without a link, so a packet stays in its lane from the first NIC to the last.
+ *
+ *   clients ══ NIC in ▶ hop 0 ▶ joint ▶ hop 1 ▶ … ▶ hop n-1 ▶ NIC out ══ backends
+ */
+import { Collection } from '../bpf/collection.js';
+import { configureMaps } from '../bpf/config.js';
+import type { DevMap, KeyedMap } from '../bpf/maps/index.js';
+import type { PortCounters } from '../engine/counters.js';
+import { Engine, type EngineOptions } from '../engine/engine.js';
+import type { LoadedProgram } from '../engine/program.js';
+import type { EngineReport } from '../engine/report.js';
+import { EtherloomError } from '../errors.js';
+import { joint } from '../nic/joint.js';
+import type { Nic } from '../nic/nic.js';
+import { formatMac } from '../wire/address.js';
+import type { Backend, ForwardConfig } from './config.js';
+import {
+  addCounts,
+  type Count,
+  type Flow,
+  type HopCounters,
+  isAlive,
+  REASONS,
+  readFlow,
+} from './counters.js';
+import {
+  FORWARD_PROGRAM,
+  type Hop,
+  hopConfig,
+  hopObject,
+  innerMac,
+  PORT_IN,
+  PORT_OUT,
+  PORTS_MAP,
+  planHops,
+} from './hop.js';
+
+export interface ForwarderOptions {
+  config: ForwardConfig;
+  /** Towards clients. */
+  in: Nic;
+  /** Towards backends. Default: `in`, for a single hop. */
+  out?: Nic;
+  /** Ethernet address of a backend, or of the router before it; `mac` of the configuration goes first. */
+  resolve?: (backend: Backend) => string | Promise<string>;
+  /** Lanes, frames, rings, clock … of the engine. */
+  engine?: Omit<Partial<EngineOptions>, 'nics'>;
+}
+
+export interface ForwarderCounters {
+  hops: HopCounters[];
+  ports: PortCounters[];
+}
+
+export interface ForwarderReport extends ForwarderCounters {
+  engine: EngineReport;
+}
+
+/** Map memory of a hop, bytes: 80 a flow and its place in two hash tables, and what does not depend on flows. */
+const mapBytes = (config: ForwardConfig): number =>
+  config.services[0].ports.length * (config.flows * 400 + (4 << 20)) + (8 << 20);
+
+export class Forwarder {
+  readonly #hops: readonly { hop: Hop; collection: Collection<LoadedProgram> }[];
+
+  private constructor(
+    readonly engine: Engine,
+    readonly config: ForwardConfig,
+    hops: { hop: Hop; collection: Collection<LoadedProgram> }[],
+  ) {
+    this.#hops = hops;
+  }
+
+  /**
+   * Makes the engine, loads and attaches every hop; nothing runs yet.
+   * @throws EtherloomError ERR_FORWARD_CONFIG, ERR_FORWARD_MAC, ERR_ENGINE_OPTIONS, ERR_NIC_*, ERR_ARENA_*
+   */
+  static async create(options: ForwarderOptions): Promise<Forwarder> {
+    const { config } = options;
+    const count = config.services[0].ports.length;
+    if (!options.out && count > 1)
+      throw new EtherloomError('ERR_FORWARD_CONFIG', `${count} hops at one interface`, {
+        expected: 'a second NIC towards the backends, or one port per service',
+      });
+    const joints = Array.from({ length: count - 1 }, (_, i) =>
+      joint({ name: `hop${i}-hop${i + 1}`, macs: [innerMac(i, 1), innerMac(i + 1, 0)] }),
+    );
+    const resolved = await resolveAll(options);
+    const engine = await Engine.create({
+      pass: 'count',
+      mapBytes: mapBytes(config),
+      ...options.engine,
+      nics: [options.in, ...joints.flatMap(j => [j.a, j.b]), ...(options.out ? [options.out] : [])],
+    });
+    const first = engine.ports[0];
+    const last = options.out ? engine.ports[engine.ports.length - 1] : first;
+    // The ports of hop i: those that the joints before and after it end in.
+    const inAt = (i: number) => (i === 0 ? first : engine.ports[2 * i]);
+    const outAt = (i: number) => (i === count - 1 ? last : engine.ports[2 * i + 1]);
+    const plan = planHops(config, {
+      hops: Array.from(
+        { length: count },
+        (_, i) => [formatMac(inAt(i).mac), formatMac(outAt(i).mac)] as const,
+      ),
+      backend: b => resolved.get(b)!,
+    });
+    const hops: { hop: Hop; collection: Collection<LoadedProgram> }[] = [];
+    for (const [i, hop] of plan.entries()) {
+      const contents = hopConfig(hop);
+      const collection = await Collection.load(hopObject(hop, contents), engine, {
+        programs: [FORWARD_PROGRAM],
+      });
+      configureMaps(collection.maps, contents, collection.spec);
+      const ports = collection.map<DevMap>(PORTS_MAP);
+      ports.set(PORT_IN, { ifindex: inAt(i).ifindex });
+      ports.set(PORT_OUT, { ifindex: outAt(i).ifindex });
+      const { placed } = collection.program(FORWARD_PROGRAM);
+      for (const port of new Set([inAt(i), outAt(i)])) engine.attach(placed, port);
+      hops.push({ hop, collection });
+    }
+    return new Forwarder(engine, config, hops);
+  }
+
+  /** @throws EtherloomError ERR_ENGINE_STATE, ERR_LANE_START */
+  start(): Promise<void> {
+    return this.engine.start();
+  }
+
+  get hopCount(): number {
+    return this.#hops.length;
+  }
+
+  /** Counters of hops and ports. While lanes run, a burst may be half counted. */
+  counters(): ForwarderCounters {
+    return {
+      hops: this.#hops.map((_, i) => this.#hopCounters(i)),
+      ports: this.engine.counters(),
+    };
+  }
+
+  #hopCounters(hop: number): HopCounters {
+    const { collection } = this.#hops[hop];
+    const map = collection.map<KeyedMap>('counters');
+    const counts = Object.fromEntries(
+      REASONS.map((reason, i) => [reason, sum(map.getBytes(key(i))!)]),
+    ) as Record<(typeof REASONS)[number], Count>;
+    let flows = 0;
+    this.#each(hop, () => flows++);
+    return { hop, flows, limit: this.config.flows, counts };
+  }
+
+  /** The flows of a hop that are alive now. */
+  flows(hop: number): Flow[] {
+    const found: Flow[] = [];
+    const now = this.engine.now();
+    this.#each(hop, (view, at, slot) => {
+      found.push(readFlow(view, at, this.config.firstPort + slot, now));
+    });
+    return found;
+  }
+
+  #each(hop: number, take: (view: DataView, at: number, slot: number) => void): void {
+    const map = this.#hops[hop].collection.map('flows');
+    const { dv } = this.engine.arena;
+    const now = this.engine.now();
+    const [first, stride] = [map.dataAt!, map.stride!];
+    for (let slot = 0, at = first; slot < this.config.flows; slot++, at += stride)
+      if (isAlive(dv, at, now)) take(dv, at, slot);
+  }
+
+  /**
+   * Stops the lanes and counts the frames. The counters of the report are the last.
+   * @throws EtherloomError ERR_FRAMES_LOST
+   */
+  async stop(): Promise<ForwarderReport> {
+    const engine = await this.engine.stop();
+    return { ...this.counters(), engine };
+  }
+}
+
+const key = (i: number): Uint8Array => new Uint8Array(Uint32Array.of(i).buffer);
+
+/** All copies of one value of per-CPU counters. */
+function sum(bytes: Uint8Array): Count {
+  return addCounts(new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length / 16, 16);
+}
+
+async function resolveAll({ config, resolve }: ForwarderOptions): Promise<Map<Backend, string>> {
+  const found = new Map<Backend, string>();
+  for (const backend of config.services.flatMap(s => s.backends)) {
+    const mac = backend.mac ?? (await resolve?.(backend));
+    if (!mac)
+      throw new EtherloomError('ERR_FORWARD_MAC', `the Ethernet address of ${backend.address} is not known`, {
+        expected: 'ADDRESS:PORT@MAC, where nobody can be asked',
+      });
+    found.set(backend, mac);
+  }
+  return found;
+}
