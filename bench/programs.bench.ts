@@ -22,6 +22,7 @@ import { kernelAvailable } from '../host/bpf/kernel/available.js';
 import { KernelCollection } from '../host/bpf/kernel/collection.js';
 import { mapBinding } from '../host/bpf/maps/index.js';
 import { openObject } from '../host/bpf/open.js';
+import { programTypes } from '../host/bpf/program_types.js';
 import type { CollectionSpec, ProgramSpec } from '../host/bpf/spec.js';
 import { dropped } from '../host/engine/counters.js';
 import { Engine } from '../host/engine/engine.js';
@@ -250,15 +251,7 @@ async function wholePath(
   });
   const collection = await Collection.load(object, engine, { programs: [name] });
   configureMaps(collection.maps, config, collection.spec);
-  engine.attach(
-    collection.program(name).placed,
-    1,
-    object.programs[name].type === 'xdp'
-      ? 'xdp'
-      : object.programs[name].type === 'tc'
-        ? 'tc_ingress'
-        : 'socket_filter',
-  );
+  engine.attach(collection.program(name).placed, 1);
   await engine.start();
   let best = 0;
   try {
@@ -275,10 +268,9 @@ async function wholePath(
     for (const nic of engine.nics) await nic.close();
   }
   const c = engine.counters()[0];
-  const verdicts =
-    object.programs[name].type === 'xdp'
-      ? c.verdicts
-      : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
+  const verdicts = programTypes[object.programs[name].type].countsVerdicts
+    ? c.verdicts
+    : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
   const said = Object.entries(verdicts)
     .filter(([, n]) => n > c.rxPackets / 100)
     .map(([v, n]) => `${v} ${Math.round((n / c.rxPackets) * 100)} %`);

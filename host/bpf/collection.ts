@@ -11,6 +11,7 @@ import type { CompiledProgram } from './jit/compiled.js';
 import { instantiateProgram } from './jit/instantiate.js';
 import { BpfMap, createMap, type HashMap, mapBinding } from './maps/index.js';
 import { refusesReuse, shapeOf } from './maps/reuse.js';
+import { isRunnable } from './program_types.js';
 import { busy, type Placed, Residence, requireLoaded, settle } from './residence.js';
 import { removeProgram, SlotAllocator } from './slots.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
@@ -238,7 +239,7 @@ function givenMap(arena: Arena, spec: MapSpec, given: CollectionOptions['maps'])
 
 function wantedPrograms(spec: CollectionSpec, names?: readonly string[]): ProgramSpec[] {
   const all = Object.values(spec.programs);
-  if (!names) return all.filter(p => p.type !== 'unspec');
+  if (!names) return all.filter(p => isRunnable(p.type));
   const chosen = new Set<string>();
   const visit = (name: string): void => {
     if (chosen.has(name)) return;

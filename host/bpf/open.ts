@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { EtherloomError } from '../errors.js';
 import { loadElf } from './elf/load.js';
+import { isRunnable } from './program_types.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
 import { parseSpecJson } from './spec_json.js';
 
@@ -62,7 +63,7 @@ export function chooseProgram(collection: CollectionSpec, name?: string): Progra
       });
     return collection.programs[name];
   }
-  const known = names.find(n => collection.programs[n].type !== 'unspec') ?? names[0];
+  const known = names.find(n => isRunnable(collection.programs[n].type)) ?? names[0];
   if (known === undefined)
     throw new EtherloomError('ERR_PROGRAM_NAME', 'the object holds no program', { file: collection.file });
   return collection.programs[known];

@@ -8,26 +8,11 @@ import { decodeInsns, type Insn, OP_LDDW, Pseudo } from './insn.js';
 import { type JsonObject, JsonReader } from './json.js';
 import { mapTypeName, mapTypeNames, mapTypeNumber } from './map_types.js';
 import { MapFlag } from './maps/flags.js';
+import { programTypeNamed, programTypeNames } from './program_types.js';
 import type { FuncInfo, LineInfo, MapSpec, MapTypeName, ProgramSpec, ProgramType } from './spec.js';
 
 const CODES = { value: 'ERR_SPEC_VALUE', member: 'ERR_SPEC_MEMBER', hex: 'ERR_SPEC_HEX' };
 
-const PROGRAM_TYPES: Readonly<Record<string, ProgramType>> = {
-  xdp: 'xdp',
-  tc: 'tc',
-  socket_filter: 'socket_filter',
-  unspec: 'unspec',
-  // The kernel's names and numbers (enum bpf_prog_type) for the same three.
-  sched_cls: 'tc',
-  sched_act: 'tc',
-  classifier: 'tc',
-  action: 'tc',
-  socket: 'socket_filter',
-  1: 'socket_filter',
-  3: 'tc',
-  4: 'tc',
-  6: 'xdp',
-};
 const I32_MAX = 0x7fff_ffff;
 
 const MEMBERS = {
@@ -148,12 +133,10 @@ export class SpecReader extends JsonReader {
   // ── parts ─────────────────────────────────────────────────────────────────
 
   private programType(value: unknown): ProgramType {
-    const name = String(value)
-      .toLowerCase()
-      .replace(/^bpf_prog_type_/, '');
     const known = typeof value === 'string' || typeof value === 'number';
-    if (known && Object.hasOwn(PROGRAM_TYPES, name)) return PROGRAM_TYPES[name];
-    throw this.fail('type', this.show(value), 'xdp, tc, socket_filter or unspec');
+    const type = known ? programTypeNamed(value) : undefined;
+    if (type) return type;
+    throw this.fail('type', this.show(value), programTypeNames.join(', '));
   }
 
   private insns(value: unknown): Insn[] {

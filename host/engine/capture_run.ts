@@ -12,6 +12,7 @@
 import { type CollectedProgram, Collection } from '../bpf/collection.js';
 import { configureGlobals, configureMaps, type MapConfig } from '../bpf/config.js';
 import { chooseProgram, openObject } from '../bpf/open.js';
+import { programTypes, runnableTypes } from '../bpf/program_types.js';
 import type { CollectionSpec, ProgramType } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
 import { HostNic, MAX_PACKET, modelLink, ReplayEnd } from '../nic/index.js';
@@ -19,7 +20,7 @@ import { PcapNic, type PcapWriter } from '../nic/pcap/index.js';
 import { readCapture } from '../nic/pcap/reader.js';
 import { createOutput } from './capture_output.js';
 import { dropped, type PortCounters } from './counters.js';
-import { Engine, type HookName } from './engine.js';
+import { Engine } from './engine.js';
 import type { LoadedProgram } from './program.js';
 import type { EngineReport } from './report.js';
 
@@ -29,12 +30,6 @@ const OTHER_PORTS = 3;
 const RING_SLOTS = 256;
 /** Runs before the speed is taken, so that V8 has optimised what is measured. */
 const WARM_UP_PACKETS = 400_000;
-
-const HOOK: Partial<Record<ProgramType, HookName>> = {
-  xdp: 'xdp',
-  tc: 'tc_ingress',
-  socket_filter: 'socket_filter',
-};
 
 export interface CaptureRunOptions {
   /** Compiled object or SPEC.json. */
@@ -97,18 +92,19 @@ async function attach(
   const collection = await Collection.load(object, engine, { programs: [name] });
   if (config) configureMaps(collection.maps, config, collection.spec);
   const program = collection.program(name);
-  const hook = HOOK[program.spec.type];
+  const hook = programTypes[program.spec.type].hook?.name;
   if (!hook)
     throw new EtherloomError('ERR_PROGRAM_TYPE', `${name} is of type ${program.spec.type}`, {
-      expected: Object.keys(HOOK).join(', '),
+      expected: runnableTypes.join(', '),
     });
   engine.attach(program.placed, 1, hook);
   return { engine, program, collection };
 }
 
 function verdictsOf(type: ProgramType, c: PortCounters): Record<string, number> {
-  const all: Record<string, number> =
-    type === 'xdp' ? { ...c.verdicts } : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
+  const all: Record<string, number> = programTypes[type].countsVerdicts
+    ? { ...c.verdicts }
+    : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
   return Object.fromEntries(Object.entries(all).filter(([, n]) => n > 0));
 }
 

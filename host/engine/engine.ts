@@ -9,6 +9,7 @@
 import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
+import type { HookName } from '../bpf/program_types.js';
 import { EtherloomError } from '../errors.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
@@ -26,18 +27,12 @@ import type { LoadedProgram } from './program.js';
 import type { EngineReport, LaneCrash } from './report.js';
 import { Routes } from './routes.js';
 import { Supervisor } from './supervisor.js';
-import {
-  type Attachable,
-  type Attachment,
-  type HookName,
-  type Order,
-  Programs,
-  type Swapped,
-} from './swap.js';
+import { type Attachable, type Attachment, type Order, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
 
+export type { HookName } from '../bpf/program_types.js';
 export type { EngineOptions } from './options.js';
-export type { Attachable, Attachment, HookName, Swapped } from './swap.js';
+export type { Attachable, Attachment, Swapped } from './swap.js';
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 

@@ -9,26 +9,16 @@
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
 import { warm } from '../bpf/jit/warm.js';
+import { type HookName, hookRow, isRunnable, programTypes } from '../bpf/program_types.js';
 import { busy, Residence, requireLoaded, residenceOf, settle } from '../bpf/residence.js';
 import { removeProgram, SlotAllocator } from '../bpf/slots.js';
-import type { ProgramType } from '../bpf/spec.js';
 import { requireCompiled } from '../bpf/stages.js';
 import { EtherloomError } from '../errors.js';
-import { Hook } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
 import type { Port } from '../nic/port.js';
 import type { LoadedProgram, PlacedProgram } from './program.js';
 import type { SwapReport } from './report.js';
-
-/** Where a program can be attached, by the name of its hook. */
-export type HookName = 'xdp' | 'tc_ingress' | 'socket_filter';
-
-const HOOKS: Record<HookName, { hook: Hook; type: ProgramType }> = {
-  xdp: { hook: Hook.XDP, type: 'xdp' },
-  tc_ingress: { hook: Hook.TC_INGRESS, type: 'tc' },
-  socket_filter: { hook: Hook.SOCKET_FILTER, type: 'socket_filter' },
-};
 
 /** What attach() takes: a loaded program, or a collection's. */
 export type Attachable = LoadedProgram | { readonly placed: LoadedProgram };
@@ -165,17 +155,19 @@ export class Programs {
     const program = 'placed' in given ? given.placed : given;
     const { type, attach } = requireLoaded(program);
     if (!this.#loaded.has(program)) throw unloaded(program);
-    const hook = at ?? hookOf(type);
-    if (type !== 'unspec' && type !== HOOKS[hook].type)
+    // Guarded programs of no type are for tests: they hang where they are told to.
+    const hook = at ?? programTypes[type].hook?.name ?? 'xdp';
+    const row = hookRow(hook);
+    if (isRunnable(type) && type !== row.type)
       throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is a program of type ${type}`, {
-        expected: `${HOOKS[hook].type} at hook ${hook}`,
+        expected: `${row.type} at hook ${hook}`,
       });
     if (attach)
       throw new EtherloomError('ERR_ATTACH_TYPE', `${program.name} is made to be an entry of a ${attach}`, {
         expected: `a program of another section than ${program.compiled.spec.section}`,
       });
     const attachment: Attachment = Object.freeze({ port, hook, program });
-    port.setSlot(HOOKS[hook].hook, program.run);
+    port.setSlot(row.hook!.slot, program.run);
     this.#attached.set(`${port.ifindex}/${hook}`, attachment);
     return attachment;
   }
@@ -184,7 +176,7 @@ export class Programs {
     const key = `${attachment.port.ifindex}/${attachment.hook}`;
     if (this.#attached.get(key) !== attachment) return;
     this.#attached.delete(key);
-    attachment.port.setSlot(HOOKS[attachment.hook].hook, 0);
+    attachment.port.setSlot(hookRow(attachment.hook).hook!.slot, 0);
     await this.lanes.grace();
   }
 
@@ -228,7 +220,3 @@ export class Programs {
 
 const unloaded = (program: LoadedProgram): EtherloomError =>
   new EtherloomError('ERR_PROGRAM_UNLOADED', `${program.name} is not loaded in this engine`);
-
-/** The hook that a program's type belongs to. */
-const hookOf = (type: ProgramType): HookName =>
-  (Object.keys(HOOKS) as HookName[]).find(h => HOOKS[h].type === type) ?? 'xdp';

@@ -3,6 +3,7 @@
  * 256 B headroom and a 4 KiB page less skb_shared_info, ifindex 1, queue 0; a socket filter sees the packet
  * from its network header on. The timing loop runs inside Wasm.
  */
+import { programTypes } from '../bpf/program_types.js';
 import type { ProgramType } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
 import {
@@ -62,7 +63,8 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     throw new EtherloomError('ERR_TEST_RUN_DATA', `packet of ${data.length} bytes`, {
       expected: `${ETH_HLEN} to ${TEST_RUN_MAX} bytes`,
     });
-  const isXdp = type === 'xdp';
+  const { context, hiddenBytes: skip } = programTypes[type];
+  const isXdp = context === 'xdp_md';
   const page = arena.scratch.alloc(PAGE, PAGE);
   const ctxBytes = isXdp ? XdpContextLayout.size : SkBuffLayout.size;
   const ctx = arena.scratch.alloc(ctxBytes, 64);
@@ -95,7 +97,6 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     return { ctx, reset, rewind, free, read };
   }
   const skb = new SkBuffView(arena.dv, ctx);
-  const skip = type === 'tc' ? 0 : ETH_HLEN;
   const rewind = (): void => {
     skb.data = start + skip;
     skb.dataMeta = start + skip;
@@ -139,7 +140,8 @@ export function testRunSlot(
   try {
     packet.reset();
     core.exports.clock_set(options.nowNs ?? process.hrtime.bigint());
-    const run = type === 'xdp' ? core.exports.test_run_xdp : core.exports.test_run_skb;
+    const run =
+      programTypes[type].context === 'xdp_md' ? core.exports.test_run_xdp : core.exports.test_run_skb;
     const from = process.hrtime.bigint();
     const r0 = run(slot, packet.ctx, repeat);
     const ns = Number(process.hrtime.bigint() - from);

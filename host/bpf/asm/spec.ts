@@ -2,6 +2,7 @@
  * Assembly text → ProgramSpec: for tests, goldens and hand-written programs.
  */
 import { EtherloomError } from '../../errors.js';
+import { programTypeNames, programTypes } from '../program_types.js';
 import type { MapSpec, ProgramSpec, ProgramType } from '../spec.js';
 import { type AssembleOptions, assemble } from './assemble.js';
 
@@ -14,8 +15,6 @@ export interface AssembleSpecOptions extends AssembleOptions {
   mapSpecs?: Readonly<Record<string, Omit<MapSpec, 'name'>>>;
 }
 
-const TYPES: readonly string[] = ['xdp', 'tc', 'socket_filter', 'unspec'];
-
 /**
  * Text → program, its own lines as source lines.
  * @throws EtherloomError ERR_ASM_*; ERR_ASM_NAME when a map is used that is nowhere defined
@@ -24,8 +23,11 @@ export function assembleSpec(text: string, options: AssembleSpecOptions = {}): P
   const assembly = assemble(text, options);
   const type = options.type ?? assembly.program?.type ?? 'xdp';
   const file = options.file ?? 'assembly';
-  if (!TYPES.includes(type))
-    throw new EtherloomError('ERR_ASM_SYNTAX', `program type ${type}`, { file, expected: TYPES.join(', ') });
+  if (!Object.hasOwn(programTypes, type))
+    throw new EtherloomError('ERR_ASM_SYNTAX', `program type ${type}`, {
+      file,
+      expected: programTypeNames.join(', '),
+    });
   const defined = new Map<string, MapSpec>(assembly.definitions.map(d => [d.name, d]));
   for (const [name, spec] of Object.entries(options.mapSpecs ?? {})) defined.set(name, { ...spec, name });
   const maps: Record<number, MapSpec> = {};

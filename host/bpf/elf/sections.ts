@@ -1,7 +1,9 @@
 /**
  * What the name of a section says: program type, attach flags, or the kind of data that it holds.
- * Names are libbpf's, with the looser spellings that old samples and iproute2 use.
+ * Names are libbpf's, with the looser spellings that old samples and iproute2 use; those of programs are in
+ * program_types.ts.
  */
+import { isRunnable, programTypes, sectionType } from '../program_types.js';
 import type { ProgramSpec, ProgramType } from '../spec.js';
 
 export interface SectionRole {
@@ -11,27 +13,15 @@ export interface SectionRole {
   name: string;
 }
 
-const TYPES: readonly [RegExp, ProgramType][] = [
-  // xdp xdp.frags xdp/devmap xdp.frags/cpumap; before libbpf 1.0 any xdp… was taken (xdp_prog, xdp1, xdp_devmap/x).
-  [/^xdp/, 'xdp'],
-  // tc tc/ingress tcx/egress netkit/primary classifier/x action, and tc_…, tc-… of older samples.
-  [/^(tcx?|classifier|action|netkit)([/_.-].*)?$/, 'tc'],
-  [/^(cls|act)([/_-].*)?$/, 'tc'],
-  // socket socket/x socket_filter; samples number them: socket1.
-  [/^socket(_filter)?([/\d_.-].*)?$/, 'socket_filter'],
-  // iproute2's __section_tail(ID, KEY): a classifier that sits in the prog_array of that id.
-  [/^(0x[0-9a-f]+|\d+)\/(0x[0-9a-f]+|\d+)$/, 'tc'],
-];
-
 /** Type and flags of a program section; types that this engine does not run are 'unspec'. */
 export function sectionRole(section: string): SectionRole {
   const optional = section.startsWith('?');
   const name = optional ? section.slice(1) : section;
   const stem = name.split('/')[0];
-  const type = TYPES.find(([pattern]) => pattern.test(name))?.[1] ?? 'unspec';
+  const type = sectionType(name);
   const flags: SectionRole['flags'] = {};
-  if (type === 'xdp' && /\.frags$/.test(stem)) flags.frags = true;
-  if (type === 'unspec' && /\.s$/.test(stem)) flags.sleepable = true;
+  if (programTypes[type].context === 'xdp_md' && /\.frags$/.test(stem)) flags.frags = true;
+  if (!isRunnable(type) && /\.s$/.test(stem)) flags.sleepable = true;
   if (optional) flags.autoload = false;
   return { type, flags, name };
 }

@@ -2,6 +2,7 @@
  * What one entry of the helper table says. The verifier reads the prototype, both engines the Wasm signature.
  * Prototypes follow the kernel's `struct bpf_func_proto`; numbers include/uapi/linux/bpf.h.
  */
+import { runnableTypes, typesWhere } from '../program_types.js';
 import type { MapTypeName, ProgramType } from '../spec.js';
 
 /** enum bpf_arg_type of the kernel, by the parts that we support. */
@@ -102,11 +103,11 @@ export const helperExport = (helper: Helper, type: ProgramType): string =>
 export const helperExports = (helper: Helper): readonly string[] =>
   helper.byEngine ? [] : [...new Set([...helper.types.map(t => helperExport(helper, t))])];
 
-export const NET: readonly ProgramType[] = ['xdp', 'tc', 'socket_filter'];
+export const NET: readonly ProgramType[] = runnableTypes;
 export const XDP: readonly ProgramType[] = ['xdp'];
 export const TC: readonly ProgramType[] = ['tc'];
-export const XDP_TC: readonly ProgramType[] = ['xdp', 'tc'];
-export const SKB: readonly ProgramType[] = ['tc', 'socket_filter'];
+export const XDP_TC: readonly ProgramType[] = typesWhere(row => row.packetPointers);
+export const SKB: readonly ProgramType[] = typesWhere(row => row.context === '__sk_buff');
 
 /** `a('ctx', 'anything')`: argument list without attributes. */
 export const a = (...types: ArgType[]): HelperArg[] => types.map(type => ({ type }));

@@ -1,6 +1,6 @@
 /** Helpers on maps, and the control flow that goes through maps (tail calls, callbacks). */
 import type { MapTypeName } from '../spec.js';
-import { a, type Helper, NET, XDP } from './helper.js';
+import { a, type Helper, NET, XDP, XDP_TC } from './helper.js';
 
 const KEYED: readonly MapTypeName[] = [
   'hash',
@@ -125,7 +125,7 @@ export const mapHelpers: readonly Helper[] = [
     name: 'spin_lock',
     args: a('spin_lock'),
     ret: 'void',
-    types: ['xdp', 'tc'],
+    types: XDP_TC,
     wasm: { name: 'spin_lock', args: 'p', result: 'v' },
     doc: 'Takes the lock inside a map value; lanes spin, nothing sleeps.',
   },
@@ -134,7 +134,7 @@ export const mapHelpers: readonly Helper[] = [
     name: 'spin_unlock',
     args: a('spin_lock'),
     ret: 'void',
-    types: ['xdp', 'tc'],
+    types: XDP_TC,
     wasm: { name: 'spin_unlock', args: 'p', result: 'v' },
     doc: 'Releases the lock inside a map value.',
   },

@@ -2,10 +2,11 @@
  * The checked interpreter: runs a program over the arena and looks at every access before it is made.
  * Our oracle: what the verifier accepted must run here without a fault, and the JIT must give the same result.
  */
-import { MapHeaderView, SkBuffLayout, SkBuffView, XdpContextView } from '../../layout/layout.gen.js';
+import { MapHeaderView, SkBuffLayout, SkBuffView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import type { MapBinding } from '../jit/compiled.js';
+import { contextView, isRunnable, programTypes } from '../program_types.js';
 import type { ProgramSpec, ProgramType } from '../spec.js';
 import { checkWellformed } from '../wellformed.js';
 import { byteSwap } from './alu.js';
@@ -51,8 +52,6 @@ export interface InterpretResult {
 }
 
 const DEFAULT_BUDGET = 2 ** 24;
-/** struct xdp_md and struct __sk_buff: what of the context a program sees. */
-const CTX_BYTES: Record<ProgramType, number> = { xdp: 24, tc: 192, socket_filter: 192, unspec: 0 };
 /** Fields of __sk_buff that tc (the first two also socket filters: cb, mark … ) may write: [offset, bytes]. */
 const SKB_WRITABLE: readonly (readonly [number, number])[] = [
   [SkBuffLayout.mark, 8],
@@ -68,7 +67,7 @@ const ETH_HLEN = 14;
 
 /** Bounds of the packet as the context has them now. */
 function packetBounds(arena: Arena, type: ProgramType, ctx: number): { lo: number; hi: number } {
-  const view = type === 'xdp' ? new XdpContextView(arena.dv, ctx) : new SkBuffView(arena.dv, ctx);
+  const view = contextView(type, arena.dv, ctx);
   return { lo: Math.min(view.data, view.dataMeta || view.data), hi: view.dataEnd };
 }
 
@@ -98,20 +97,21 @@ class ArenaEnvironment implements Environment, HelperHost {
     this.#maps = options.maps ?? {};
     const top = arena.lane(core.lane).stackTop;
     this.#stack = this.regions.add({ name: 'stack', lo: top, hi: top, write: true });
-    if (spec.type !== 'unspec') this.#addContext();
+    if (isRunnable(spec.type)) this.#addContext();
     for (const region of options.regions ?? []) this.regions.add({ ...region });
   }
 
   #addContext(): void {
     const { regions, arena, type, ctx } = this;
+    const row = programTypes[type];
     const packet = regions.add({ name: 'packet', lo: 0, hi: 0, write: true });
-    regions.add({ name: 'ctx', lo: ctx, hi: ctx + CTX_BYTES[type], write: false });
-    if (type !== 'xdp')
+    regions.add({ name: 'ctx', lo: ctx, hi: ctx + row.contextBytes, write: false });
+    if (row.context === '__sk_buff')
       for (const [at, bytes] of SKB_WRITABLE)
         regions.add({ name: 'ctx', lo: ctx + at, hi: ctx + at + bytes, write: true });
     regions.refresh = () => {
       // Socket filters read their packet through LD_ABS and helpers only.
-      if (type !== 'socket_filter') Object.assign(packet, packetBounds(arena, type, ctx));
+      if (row.packetPointers) Object.assign(packet, packetBounds(arena, type, ctx));
     };
   }
 
@@ -157,9 +157,10 @@ class ArenaEnvironment implements Environment, HelperHost {
   }
 
   packetLoad(machine: Machine, offset: number, size: number): bigint | undefined {
-    if (Number(machine.regs[6]) !== this.ctx || this.type === 'xdp') return undefined;
+    const { legacyLoads, hiddenBytes } = programTypes[this.type];
+    if (Number(machine.regs[6]) !== this.ctx || !legacyLoads) return undefined;
     const skb = new SkBuffView(this.dv, this.ctx);
-    const link = this.type === 'socket_filter' ? skb.data - ETH_HLEN : skb.data;
+    const link = skb.data - hiddenBytes;
     let at = skb.data + offset;
     if (offset < 0) {
       if (offset >= SKF_NET_OFF) at = link + ETH_HLEN + (offset - SKF_NET_OFF);

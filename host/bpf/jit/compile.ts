@@ -6,6 +6,7 @@ import { EtherloomError } from '../../errors.js';
 import { LaneStateLayout } from '../../layout/layout.gen.js';
 import { helperExports, helpers } from '../helpers.js';
 import { CallKind, Mode, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
+import { programTypes } from '../program_types.js';
 import type { ProgramSpec } from '../spec.js';
 import { requireVerified, trustAsCompiled } from '../stages.js';
 import type { VerifiedProgram } from '../verify/verified.js';
@@ -154,7 +155,10 @@ class Compiler {
       globals,
       imports,
       functions,
-      skbAt: needs.packetLoads && !guarded ? defineSkbAt(m, program.spec.type === 'socket_filter').index : -1,
+      skbAt:
+        needs.packetLoads && !guarded
+          ? defineSkbAt(m, programTypes[program.spec.type].hiddenBytes).index
+          : -1,
       callbackSlot: entry => 2 + graph.callbacks.indexOf(entry),
       guard,
     };

@@ -1,6 +1,7 @@
 /** Loads, stores, atomics, wide immediates, and the legacy packet loads. */
 import { SkBuffLayout } from '../../layout/layout.gen.js';
 import { Atomic, Class, classOf, type Insn, Mode, OP_LDDW, Pseudo, sizeBytes } from '../insn.js';
+import { programTypes } from '../program_types.js';
 import type { FunctionEmitter } from './emitter.js';
 import { refuse } from './program.js';
 import { immediate, type State } from './transfer.js';
@@ -201,7 +202,7 @@ function emitAtomic(e: FunctionEmitter, pc: number, insn: Insn, after: State): v
 /** LD_ABS and LD_IND: bytes of the packet in network order into r0; outside of it the program ends with 0. */
 function emitPacketLoad(e: FunctionEmitter, pc: number, insn: Insn): void {
   const { f, unit } = e;
-  if (unit.guard || unit.program.spec.type === 'xdp')
+  if (unit.guard || !programTypes[unit.program.spec.type].legacyLoads)
     throw refuse(unit.program, pc, 'packet loads are for tc and socket filter programs');
   const at = e.temp(I32, 'packet');
   const size = sizeBytes(insn.op);
@@ -227,9 +228,9 @@ function emitPacketLoad(e: FunctionEmitter, pc: number, insn: Insn): void {
 
 /**
  * skb_at(ctx, offset, size) → address of packet bytes, 0 when they are not all there. Negative offsets count from
- * the link header (SKF_LL_OFF) or the network header (SKF_NET_OFF); a socket filter's data begins at the latter.
+ * the link header (SKF_LL_OFF) or the network header (SKF_NET_OFF). `hiddenBytes` of link header lie before what the program is shown.
  */
-export function defineSkbAt(m: ModuleBuilder, socketFilter: boolean): FunctionBuilder {
+export function defineSkbAt(m: ModuleBuilder, hiddenBytes: number): FunctionBuilder {
   const f = m.addFunction('skb_at', [I32, I32, I32], [I32]);
   const [ctx, offset, size] = [0, 1, 2];
   const at = f.local(I64, 'at');
@@ -239,7 +240,7 @@ export function defineSkbAt(m: ModuleBuilder, socketFilter: boolean): FunctionBu
     f.get(offset).op(Op.i64_extend_i32_s).op(Op.i64_add).i64(BigInt(extra)).op(Op.i64_add).set(at);
   };
   const ETH_HLEN = 14;
-  const link = socketFilter ? -ETH_HLEN : 0;
+  const link = -hiddenBytes;
   f.get(offset).i32(0).op(Op.i32_ge_s).op(Op.if).byte(0x40);
   data(0);
   f.op(Op.else).get(offset).i32(-0x100000).op(Op.i32_ge_s).op(Op.if).byte(0x40);

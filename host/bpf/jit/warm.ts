@@ -6,14 +6,9 @@
  * helpers are stubs that return 0 (a lookup misses, a reservation fails). Which path it takes does not matter:
  * TurboFan compiles whole functions.
  */
-import {
-  FRAME_HEADROOM,
-  FRAME_SIZE,
-  LaneStateView,
-  SkBuffView,
-  XdpContextView,
-} from '../../layout/layout.gen.js';
+import { FRAME_HEADROOM, FRAME_SIZE, LaneStateView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
+import { contextView } from '../program_types.js';
 import { helperSignatures } from './compile.js';
 import type { CompiledProgram } from './compiled.js';
 import { ModuleBuilder } from './wasm/encoder.js';
@@ -147,8 +142,7 @@ export function warm(compiled: CompiledProgram, arena: Arena, options: WarmOptio
   });
   const run = instance.exports.run as (ctx: number) => bigint;
   const start = packetAt + FRAME_HEADROOM;
-  const context =
-    compiled.spec.type === 'xdp' ? new XdpContextView(dv, scratchAt) : new SkBuffView(dv, scratchAt);
+  const context = contextView(compiled.spec.type, dv, scratchAt);
   const maxRuns = options.maxRuns ?? 50_000;
   const until = performance.now() + (options.maxMs ?? 4);
   let runs = 0;

@@ -4,15 +4,14 @@
  */
 import { EtherloomError } from '../../errors.js';
 import { encodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
-import { attachType, type MapSpec, type ProgramSpec, type ProgramType } from '../spec.js';
+import { programTypes } from '../program_types.js';
+import { attachType, type MapSpec, type ProgramSpec } from '../spec.js';
 import { addon, bpf, bpfOrThrow, Cmd, errnoName, INFO_BY_FD, PROG_LOAD, PROG_TEST_RUN } from './attr.js';
 import { loadBtf } from './btf.js';
 import { type ProgramInfo, programInfo } from './info.js';
 import { causeOf, type LogSummary, type RejectCause, summarize } from './log.js';
 import { KernelMap } from './map.js';
 
-/** enum bpf_prog_type. */
-const PROGRAM_TYPE: Record<ProgramType, number> = { unspec: 0, socket_filter: 1, tc: 3, xdp: 6 };
 const F_SLEEPABLE = 1 << 4;
 const F_XDP_HAS_FRAGS = 1 << 5;
 /** Log levels: the path to a rejection (1) or every path (2), statistics (4). */
@@ -212,7 +211,7 @@ function loadInsns(
   for (let size = LOG_BYTES.first; ; size *= 8) {
     const log = level ? new Uint8Array(size) : undefined;
     const { rc } = bpf(Cmd.PROG_LOAD, PROG_LOAD, {
-      type: PROGRAM_TYPE[spec.type],
+      type: programTypes[spec.type].numbers[0],
       attachType: ATTACH_TYPE[attachType(spec) ?? 'none'],
       insnCount: insns.length,
       insns: encodeInsns(insns),

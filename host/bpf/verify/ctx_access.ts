@@ -3,6 +3,7 @@
  * (kernel: xdp_is_valid_access, tc_cls_act_is_valid_access, sk_filter_is_valid_access, bpf_skb_is_valid_access).
  */
 import { SkBuffLayout, XdpContextLayout } from '../../layout/layout.gen.js';
+import { programTypes } from '../program_types.js';
 import type { AttachType, ProgramType } from '../spec.js';
 import { Flag, Kind, pointer, type Reg, scalarReg } from './regs.js';
 import { loadRange } from './scalar.js';
@@ -78,12 +79,6 @@ const TC: readonly Field[] = [
 ];
 
 const TABLES: Record<ProgramType, readonly Field[]> = { xdp: XDP, tc: TC, socket_filter: SKB, unspec: [] };
-const CTX_NAME: Record<ProgramType, string> = {
-  xdp: 'xdp_md',
-  tc: '__sk_buff',
-  socket_filter: '__sk_buff',
-  unspec: 'context',
-};
 
 export type CtxVerdict = { value: Reg | undefined } | { problem: string };
 
@@ -98,7 +93,7 @@ export function ctxAccess(
 ): CtxVerdict {
   const table = attach === 'devmap' ? XDP_DEVMAP : TABLES[type];
   const field = table.find(f => off >= f.off && off < f.off + f.size);
-  const at = `${size} bytes at offset ${off} of ${CTX_NAME[type]}`;
+  const at = `${size} bytes at offset ${off} of ${programTypes[type].context}`;
   if (!field) return { problem: `${at}: ${type} programs have no such field` };
   if (off % size !== 0) return { problem: `${at}: not aligned to its size` };
   if (off + size > field.off + field.size) return { problem: `${at}: runs past the field ${field.name}` };
@@ -141,8 +136,3 @@ export const sockAccess = (off: number, size: number): boolean =>
   off % size === 0 &&
   SOCK.some(([at, bytes]) => off >= at && off + size <= at + bytes) &&
   (size === 4 || (size < 4 && off >= 24));
-
-/** Programs that reach packet bytes through data and data_end. */
-export const hasPacketPointers = (type: ProgramType): boolean => type === 'xdp' || type === 'tc';
-/** Programs that may use LD_ABS and LD_IND. */
-export const hasLegacyLoads = (type: ProgramType): boolean => type === 'tc' || type === 'socket_filter';

@@ -3,8 +3,8 @@
  * (kernel: check_func_arg, check_helper_mem_access, check_mem_size_reg).
  */
 import type { Helper } from '../helpers.js';
+import { programTypes } from '../program_types.js';
 import { MAX_OFF } from './alu.js';
-import { hasPacketPointers } from './ctx_access.js';
 import type { MapInfo } from './maps.js';
 import { checkMapAccess, checkPacket, checkRegion, checkUnmodified } from './memory.js';
 import { markPrecise, markSlotPrecise } from './precision.js';
@@ -165,7 +165,7 @@ export function checkArg(v: Walk, h: Helper, i: number, meta: CallMeta): void {
   if (arg.type === 'dontcare') return;
   const r = v.read(n);
   if (arg.type === 'anything') return;
-  if (isPacket(r) && !(hasPacketPointers(v.type) && h.packetAccess))
+  if (isPacket(r) && !(programTypes[v.type].packetPointers && h.packetAccess))
     v.fail('helper-packet', `${argName(h, n)}: ${h.name} cannot take a pointer to the packet`);
   // Taken because it is 0: a path with another number there is another path, so 0 may not be forgotten when paths are compared.
   if (isNull(r) && arg.type.endsWith('_or_null')) return markPrecise(v, n);

@@ -2,8 +2,9 @@
  * Loads, stores and atomics: what a pointer may be used for (kernel: check_mem_access and what it calls).
  */
 import { Atomic, Class, classOf, type Insn, Mode, Pseudo, sizeBytes } from '../insn.js';
+import { programTypes } from '../program_types.js';
 import { MAX_OFF } from './alu.js';
-import { ctxAccess, hasLegacyLoads, hasPacketPointers, sockAccess } from './ctx_access.js';
+import { ctxAccess, sockAccess } from './ctx_access.js';
 import { describePlace } from './log.js';
 import type { MapInfo } from './maps.js';
 import {
@@ -179,7 +180,7 @@ export function access(v: Walk, a: Access): void {
       return accessStack(v, a, r);
     case Kind.PACKET:
     case Kind.PACKET_META:
-      if (write && !hasPacketPointers(v.type))
+      if (write && !programTypes[v.type].packetPointers)
         v.fail('packet-write', `${v.type} programs may not write the packet`);
       checkPacket(v, a.n, r, off, size);
       break;
@@ -330,7 +331,8 @@ function walkAtomic(v: Walk, insn: Insn, size: number): void {
 
 /** LD_ABS, LD_IND: a load from the packet as classic BPF has it. */
 export function walkLegacyLoad(v: Walk, insn: Insn): void {
-  if (!hasLegacyLoads(v.type)) v.fail('legacy-load', `${v.type} programs have no LD_ABS and LD_IND`);
+  if (!programTypes[v.type].legacyLoads)
+    v.fail('legacy-load', `${v.type} programs have no LD_ABS and LD_IND`);
   const ctx = v.read(6);
   if (ctx.kind !== Kind.CTX || isNullable(ctx))
     v.fail('legacy-load', `${v.name(6)}; LD_ABS and LD_IND need the context there`);
@@ -351,8 +353,8 @@ export function walkWide(v: Walk, insn: Insn): void {
     case Pseudo.MAP_VALUE: {
       const map = v.maps.get(insn.imm);
       if (!map) return v.fail('map-reference', `there is no map ${insn.imm}`);
-      if (map.lockOff >= 0 && v.type === 'socket_filter')
-        v.fail('spin-lock', `socket filters cannot use ${map.name}, whose values have a spin lock`);
+      if (map.lockOff >= 0 && !programTypes[v.type].spinLocks)
+        v.fail('spin-lock', `${v.type} programs cannot use ${map.name}, whose values have a spin lock`);
       if (insn.src === Pseudo.MAP_FD) {
         if (high !== 0) v.fail('reserved-field', 'a reserved field is not zero');
         regs[insn.dst] = pointer(Kind.MAP_PTR, { map });

@@ -7,6 +7,7 @@
  */
 import { Class, classOf, type Insn, OP_CALL, OP_EXIT, OP_JA, OP_JA32, OP_LDDW, Pseudo } from '../insn.js';
 import { checkSpec } from '../maps/check.js';
+import { isRunnable } from '../program_types.js';
 import type { LineInfo, MapSpec, ProgramSpec } from '../spec.js';
 import { trustAsVerified } from '../stages.js';
 import { walkAlu } from './alu.js';
@@ -95,7 +96,7 @@ export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyR
       log: options.log ? '' : undefined,
     });
   };
-  if (spec.type === 'unspec')
+  if (!isRunnable(spec.type))
     fail(
       'program-type',
       0,

@@ -5,11 +5,11 @@ import { parseHex } from '../../bpf/hex.js';
 import { kernelAvailable } from '../../bpf/kernel/available.js';
 import { KernelCollection } from '../../bpf/kernel/collection.js';
 import { chooseProgram, openObject } from '../../bpf/open.js';
+import { programTypes } from '../../bpf/program_types.js';
 import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
 import { testRun } from '../../engine/test_collection.js';
 import { EtherloomError } from '../../errors.js';
 import { EXIT, print, toJson } from '../output.js';
-import { verdictName } from '../verdicts.js';
 
 export interface TestRunCliOptions {
   program?: string;
@@ -70,7 +70,7 @@ export async function testRunObject(path: string, options: TestRunCliOptions): P
     options.engine === 'kernel'
       ? inKernel(object, spec, data, options.repeat, config)
       : await inProcess(object, spec, data, options, config);
-  const verdict = verdictName(spec.type, outcome.retval);
+  const verdict = programTypes[spec.type].verdict(outcome.retval);
   if (options.json)
     print(
       toJson({

@@ -1,5 +1,6 @@
 /** etherloom verify: a verdict per program, the decisive line first, instructions processed and time. */
 import { chooseProgram, openObject } from '../../bpf/open.js';
+import { isRunnable } from '../../bpf/program_types.js';
 import type { LineInfo, ProgramSpec } from '../../bpf/spec.js';
 import { VerifierError, verify } from '../../bpf/verify/verify.js';
 import { EtherloomError } from '../../errors.js';
@@ -36,7 +37,7 @@ interface Verdict {
 
 function judge(spec: ProgramSpec, log: boolean): Verdict {
   const head = { program: spec.name, type: spec.type, section: spec.section, insns: spec.insns.length };
-  if (spec.type === 'unspec') {
+  if (!isRunnable(spec.type)) {
     const message = `programs of section "${spec.section}" are not of a type that this engine runs`;
     return { ...head, verdict: 'not verified', error: { code: 'ERR_PROGRAM_TYPE', message } };
   }

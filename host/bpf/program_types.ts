@@ -1,0 +1,163 @@
+/**
+ * The program types that this engine runs, one row each: what they are called, what they are given, what they may do,
+ * where they hang. Every part that has to tell types apart reads it here; what a row cannot say in a word stands in a
+ * table of its own part, by type: fields of the context in verify/ctx_access.ts, helpers in helpers/.
+ */
+import { Hook, SkBuffLayout, SkBuffView, XdpContextLayout, XdpContextView } from '../layout/layout.gen.js';
+import type { ProgramType } from './spec.js';
+
+/** Where a program can be attached, by the name of its hook. */
+export type HookName = 'xdp' | 'tc_ingress' | 'socket_filter';
+
+export interface ProgramTypeRow {
+  readonly type: ProgramType;
+  /** enum bpf_prog_type (include/uapi/linux/bpf.h); the first is what the kernel is given. */
+  readonly numbers: readonly number[];
+  /** Other names: the kernel's, libbpf's. */
+  readonly names: readonly string[];
+  /** Sections that hold such programs, as libbpf, iproute2 and old samples name them. */
+  readonly sections: readonly RegExp[];
+  /** Structure that r1 points to. */
+  readonly context: 'xdp_md' | '__sk_buff' | 'context';
+  /** Bytes of it that the program sees. */
+  readonly contextBytes: number;
+  /** Bytes of link header before the packet that the program is shown. */
+  readonly hiddenBytes: number;
+  /** Reaches packet bytes through data and data_end. */
+  readonly packetPointers: boolean;
+  /** May use LD_ABS and LD_IND. */
+  readonly legacyLoads: boolean;
+  /** May use maps whose values hold a bpf_spin_lock. */
+  readonly spinLocks: boolean;
+  /** Where it hangs on a port; undefined for what is never attached. */
+  readonly hook: { readonly name: HookName; readonly slot: Hook } | undefined;
+  /** Lanes count its verdicts one by one; of the others they count what became of the packet. */
+  readonly countsVerdicts: boolean;
+  /** Name of a return value, "" when it has none. */
+  verdict(retval: number): string;
+}
+
+const XDP_VERDICTS = ['XDP_ABORTED', 'XDP_DROP', 'XDP_PASS', 'XDP_TX', 'XDP_REDIRECT'];
+/** include/uapi/linux/pkt_cls.h */
+const TC_VERDICTS = [
+  'TC_ACT_OK',
+  'TC_ACT_RECLASSIFY',
+  'TC_ACT_SHOT',
+  'TC_ACT_PIPE',
+  'TC_ACT_STOLEN',
+  'TC_ACT_QUEUED',
+  'TC_ACT_REPEAT',
+  'TC_ACT_REDIRECT',
+  'TC_ACT_TRAP',
+];
+const TC_UNSPEC = 0xffff_ffff;
+const ETH_HLEN = 14;
+/** struct xdp_md and struct __sk_buff end where the engine's own fields begin. */
+const XDP_MD_BYTES = XdpContextLayout.hardStart;
+const SK_BUFF_BYTES = SkBuffLayout.hardStart;
+
+export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
+  xdp: {
+    type: 'xdp',
+    numbers: [6],
+    names: [],
+    // xdp xdp.frags xdp/devmap xdp.frags/cpumap; before libbpf 1.0 any xdp… was taken (xdp_prog, xdp1, xdp_devmap/x).
+    sections: [/^xdp/],
+    context: 'xdp_md',
+    contextBytes: XDP_MD_BYTES,
+    hiddenBytes: 0,
+    packetPointers: true,
+    legacyLoads: false,
+    spinLocks: true,
+    hook: { name: 'xdp', slot: Hook.XDP },
+    countsVerdicts: true,
+    verdict: retval => XDP_VERDICTS[retval] ?? '',
+  },
+  tc: {
+    type: 'tc',
+    numbers: [3, 4],
+    names: ['sched_cls', 'sched_act', 'classifier', 'action'],
+    sections: [
+      // tc tc/ingress tcx/egress netkit/primary classifier/x action, and tc_…, tc-… of older samples.
+      /^(tcx?|classifier|action|netkit)([/_.-].*)?$/,
+      /^(cls|act)([/_-].*)?$/,
+      // iproute2's __section_tail(ID, KEY): a classifier that sits in the prog_array of that id.
+      /^(0x[0-9a-f]+|\d+)\/(0x[0-9a-f]+|\d+)$/,
+    ],
+    context: '__sk_buff',
+    contextBytes: SK_BUFF_BYTES,
+    hiddenBytes: 0,
+    packetPointers: true,
+    legacyLoads: true,
+    spinLocks: true,
+    hook: { name: 'tc_ingress', slot: Hook.TC_INGRESS },
+    countsVerdicts: false,
+    verdict: retval => (retval === TC_UNSPEC ? 'TC_ACT_UNSPEC' : (TC_VERDICTS[retval] ?? '')),
+  },
+  socket_filter: {
+    type: 'socket_filter',
+    numbers: [1],
+    names: ['socket'],
+    // socket socket/x socket_filter; samples number them: socket1.
+    sections: [/^socket(_filter)?([/\d_.-].*)?$/],
+    context: '__sk_buff',
+    contextBytes: SK_BUFF_BYTES,
+    hiddenBytes: ETH_HLEN,
+    packetPointers: false,
+    legacyLoads: true,
+    spinLocks: false,
+    hook: { name: 'socket_filter', slot: Hook.SOCKET_FILTER },
+    countsVerdicts: false,
+    // It returns how many bytes to keep.
+    verdict: retval => (retval === 0 ? 'drop' : 'keep'),
+  },
+  // Programs of other types: read and shown, neither verified nor run.
+  unspec: {
+    type: 'unspec',
+    numbers: [0],
+    names: [],
+    sections: [],
+    context: 'context',
+    contextBytes: 0,
+    hiddenBytes: 0,
+    packetPointers: false,
+    legacyLoads: false,
+    spinLocks: false,
+    hook: undefined,
+    countsVerdicts: false,
+    verdict: () => '',
+  },
+};
+
+const rows = Object.values(programTypes);
+
+/** Every name of the JSON form and of assembly text. */
+export const programTypeNames: readonly ProgramType[] = rows.map(r => r.type);
+
+/** Types of programs that are verified and run: those with a hook. */
+export const runnableTypes: readonly ProgramType[] = rows.filter(r => r.hook).map(r => r.type);
+
+export const isRunnable = (type: ProgramType): boolean => programTypes[type].hook !== undefined;
+
+/** Types whose rows have it so. */
+export const typesWhere = (has: (row: ProgramTypeRow) => boolean): readonly ProgramType[] =>
+  rows.filter(r => r.hook && has(r)).map(r => r.type);
+
+/** A type by any of its names or numbers, `BPF_PROG_TYPE_XDP` as well; undefined when it is none of ours. */
+export function programTypeNamed(given: string | number): ProgramType | undefined {
+  if (typeof given === 'number') return rows.find(r => r.numbers.includes(given))?.type;
+  const name = given.toLowerCase().replace(/^bpf_prog_type_/, '');
+  return rows.find(r => r.type === name || r.names.includes(name) || r.numbers.some(n => String(n) === name))
+    ?.type;
+}
+
+/** Type of the programs in a section, 'unspec' when they are not of ours. */
+export const sectionType = (section: string): ProgramType =>
+  rows.find(r => r.sections.some(pattern => pattern.test(section)))?.type ?? 'unspec';
+
+/** The row of the programs that hang at a hook. */
+export const hookRow = (hook: HookName): ProgramTypeRow => rows.find(r => r.hook?.name === hook)!;
+
+/** The context of a program of `type` that lies at `at`. */
+export const contextView = (type: ProgramType, dv: DataView, at: number): XdpContextView | SkBuffView =>
+  programTypes[type].context === 'xdp_md' ? new XdpContextView(dv, at) : new SkBuffView(dv, at);
