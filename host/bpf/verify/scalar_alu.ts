@@ -73,7 +73,10 @@ function cut(s: Scalar, bytes: 1 | 2 | 4): Scalar {
   return settle(d);
 }
 
-/** Sign-extends the low `bits` bits to 64 (or to 32, upper half cleared). movsx and friends. */
+/**
+ * Sign-extends the low `bits` bits to 64 (or to 32, upper half cleared). movsx and friends. Ranges survive, known bits
+ * of what is not a constant do not (kernel: coerce_reg_to_size_sx).
+ */
 export function signExtend(s: Scalar, bits: 8 | 16 | 32, is64: boolean): Scalar {
   return extensions.get(bits | (is64 ? 1 : 0), s, s);
 }
@@ -82,8 +85,7 @@ function extend(s: Scalar, bits: 8 | 16 | 32, is64: boolean): Scalar {
   const width = is64 ? 64 : 32;
   const at = BigInt(bits);
   const widen = (n: bigint): bigint => BigInt.asUintN(width, BigInt.asIntN(bits, n));
-  const low = (1n << at) - 1n;
-  if ((s.tm & low) === 0n) return constant(widen(s.tv));
+  if (isConst(s)) return constant(widen(s.tv));
   const d = new Draft();
   const [from, to] = is64 ? [s.smin, s.smax] : [BigInt(s.s32min), BigInt(s.s32max)];
   let min = -(1n << (at - 1n));
@@ -97,14 +99,6 @@ function extend(s: Scalar, bits: 8 | 16 | 32, is64: boolean): Scalar {
       max = b;
     }
   }
-  const sign = 1n << (at - 1n);
-  const upper = ((1n << BigInt(width)) - 1n) & ~low;
-  const signUnknown = (s.tm & sign) !== 0n;
-  const signSet = (s.tv & sign) !== 0n;
-  d.t = {
-    v: (s.tv & low) | (!signUnknown && signSet ? upper : 0n),
-    m: (s.tm & low) | (signUnknown ? upper : 0n),
-  };
   if (is64) {
     d.smin = min;
     d.smax = max;

@@ -4,6 +4,7 @@
  */
 import { disassembleProgram } from '../../../host/bpf/asm/disassemble.js';
 import type { ProgramSpec } from '../../../host/bpf/spec.js';
+import { withInsns } from './globals.js';
 import { KernelLab } from './lab.js';
 import { shrink } from './shrink.js';
 import { soundnessProgram } from './soundness.js';
@@ -64,7 +65,7 @@ export function agreement(options: {
     const insns = shrink(
       spec.insns,
       candidate => {
-        const program = { ...spec, insns: candidate };
+        const program = withInsns(spec, candidate);
         try {
           const mine = verify(program);
           if (mine.accepted !== ours.accepted || kernel.verdict(program).accepted !== theirs.accepted)
