@@ -324,8 +324,9 @@ export const LANE_STATE_OUTPUTS_AT: u32 = 140;
 export const LANE_STATE_OUTPUT_COUNT: u32 = 144;
 export const LANE_STATE_HAND_RING: u32 = 148;
 export const LANE_STATE_HAND_END: u32 = 152;
-export const LANE_STATE_LOADED: u32 = 156;
-export const LANE_STATE_PREVIOUS: u32 = 160;
+export const LANE_STATE_HAND_MAP: u32 = 156;
+export const LANE_STATE_LOADED: u32 = 160;
+export const LANE_STATE_PREVIOUS: u32 = 164;
 export const LANE_STATE_EPOCH: u32 = 192;
 export const LANE_STATE_PHASE: u32 = 196;
 export const LANE_STATE_SLEEPING: u32 = 200;
@@ -405,6 +406,8 @@ export class LaneState {
   handRing: u32;
   /** Its consumer cursor after them */
   handEnd: u32;
+  /** Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
+  handMap: u32;
   /** Magazine that frames are taken from and put back to */
   loaded: u32;
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
@@ -433,10 +436,6 @@ export class LaneState {
   private __pad25: u8;
   private __pad26: u8;
   private __pad27: u8;
-  private __pad28: u8;
-  private __pad29: u8;
-  private __pad30: u8;
-  private __pad31: u8;
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   epoch: u32;
   /** LanePhase, written by the lane */
@@ -451,6 +450,10 @@ export class LaneState {
   lives: u32;
   /** 1 from when the host ends its thread until the lane is recovered */
   ended: u32;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
   private __pad32: u8;
   private __pad33: u8;
   private __pad34: u8;
@@ -479,14 +482,14 @@ export class LaneState {
   private __pad57: u8;
   private __pad58: u8;
   private __pad59: u8;
-  private __pad60: u8;
-  private __pad61: u8;
-  private __pad62: u8;
-  private __pad63: u8;
   /** LaneCommand, written by the host */
   command: u32;
   /** Raised by the host when a control message waits */
   generation: u32;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
   private __pad64: u8;
   private __pad65: u8;
   private __pad66: u8;
@@ -539,12 +542,12 @@ export class LaneState {
   private __pad113: u8;
   private __pad114: u8;
   private __pad115: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
   private __pad116: u8;
   private __pad117: u8;
   private __pad118: u8;
   private __pad119: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
   private __pad120: u8;
   private __pad121: u8;
   private __pad122: u8;
@@ -601,10 +604,6 @@ export class LaneState {
   private __pad173: u8;
   private __pad174: u8;
   private __pad175: u8;
-  private __pad176: u8;
-  private __pad177: u8;
-  private __pad178: u8;
-  private __pad179: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;

@@ -6,7 +6,9 @@
  *   2. the burst that it had in hand (LaneState.handRing): those packets end here, whatever became of them,
  *   3. packets under way on links, if their frames are in no ring.
  * Every other frame is free. So nothing is lost, nothing is doubled, and the packet that killed the lane is gone.
+ * Elements and records of maps that it had in hand are of use again (assembly/bpf/maps/reclaim.ts).
  */
+import { reclaimMaps } from '../bpf/maps/map.js';
 import {
   CounterBlockLayout,
   DropReason,
@@ -70,6 +72,8 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   // From here on whoever waits for a lock that the dead lane held may take it over (assembly/bpf/maps/lock.ts).
   Atomics.add(arena.u32, (state.at + LaneStateLayout.lives) >> 2, 1);
   state.phase = LanePhase.IDLE;
+  reclaimMaps(arena, state.handMap);
+  state.handMap = 0;
   return recovered;
 }
 

@@ -394,8 +394,9 @@ export const LaneStateLayout = {
   outputCount: 144,
   handRing: 148,
   handEnd: 152,
-  loaded: 156,
-  previous: 160,
+  handMap: 156,
+  loaded: 160,
+  previous: 164,
   epoch: 192,
   phase: 196,
   sleeping: 200,
@@ -603,19 +604,26 @@ export class LaneStateView {
   set handEnd(v: number) {
     this.mem.setUint32(this.at + 152, v, true);
   }
-  /** Magazine that frames are taken from and put back to */
-  get loaded(): number {
+  /** Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
+  get handMap(): number {
     return this.mem.getUint32(this.at + 156, true);
   }
-  set loaded(v: number) {
+  set handMap(v: number) {
     this.mem.setUint32(this.at + 156, v, true);
+  }
+  /** Magazine that frames are taken from and put back to */
+  get loaded(): number {
+    return this.mem.getUint32(this.at + 160, true);
+  }
+  set loaded(v: number) {
+    this.mem.setUint32(this.at + 160, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 160, true);
+    return this.mem.getUint32(this.at + 164, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 160, v, true);
+    this.mem.setUint32(this.at + 164, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {

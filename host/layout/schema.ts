@@ -291,6 +291,11 @@ export const structs: StructSchema[] = [
         'Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash',
       ),
       f('handEnd', 'u32', 'Its consumer cursor after them'),
+      f(
+        'handMap',
+        'u32',
+        'Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash',
+      ),
       f('loaded', 'u32', 'Magazine that frames are taken from and put back to'),
       f(
         'previous',

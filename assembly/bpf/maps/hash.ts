@@ -1,7 +1,7 @@
 // BPF_MAP_TYPE_HASH. The value stands in the element, 8-byte aligned, and keeps its address until its key is
 // updated or deleted (BPF_F_LOCK updates it in place). See hash_table.ts for the table.
 import { copyValueLocked, initValue, lockBucket, unlockBucket } from "./lock";
-import { BPF_EXIST, BPF_F_LOCK, Errno, checkFlags, copyBytes, fail, head } from "./map";
+import { BPF_EXIST, BPF_F_LOCK, Errno, begin, checkFlags, copyBytes, done, fail, head } from "./map";
 import {
   bucketOf, elemKey, elemValue, find, following, giveFree, hashOf, linkAndUnlock, replaceAndUnlock,
   reserve, takeFree, takeOut, unreserve, walk,
@@ -20,6 +20,11 @@ export function hash_lookup_elem(map: usize, key: usize): usize {
 }
 
 export function hash_update_elem(map: usize, key: usize, value: usize, flags: u64): i64 {
+  begin(map);
+  return done(update(map, key, value, flags));
+}
+
+function update(map: usize, key: usize, value: usize, flags: u64): i64 {
   if ((flags & ~BPF_F_LOCK) > BPF_EXIST) return fail(Errno.EINVAL);
   const locked = (flags & BPF_F_LOCK) != 0;
   if (locked) {
@@ -73,6 +78,11 @@ export function hash_update_elem(map: usize, key: usize, value: usize, flags: u6
 }
 
 export function hash_delete_elem(map: usize, key: usize): i64 {
+  begin(map);
+  return done(remove(map, key));
+}
+
+function remove(map: usize, key: usize): i64 {
   const e = takeOut(map, key);
   if (!e) return fail(Errno.ENOENT);
   giveFree(map, e);
@@ -82,6 +92,11 @@ export function hash_delete_elem(map: usize, key: usize): i64 {
 
 /** BPF_MAP_LOOKUP_AND_DELETE_ELEM: the value into `out`, and the key gone. */
 export function hash_lookup_and_delete_elem(map: usize, key: usize, out: usize): i64 {
+  begin(map);
+  return done(takeAway(map, key, out));
+}
+
+function takeAway(map: usize, key: usize, out: usize): i64 {
   const e = takeOut(map, key);
   if (!e) return fail(Errno.ENOENT);
   initValue(map, out, elemValue(map, e));

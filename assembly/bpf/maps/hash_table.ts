@@ -13,7 +13,8 @@
 // kernel's preallocated maps: a reader that stands on one may be led into another bucket, which it sees by the
 // end marker (hlist_nulls) and starts again; links never leave the element array, and a walk has a step limit.
 // A replaced key gets a new element linked before the old one is taken out, so readers never miss it.
-// There are maxEntries + copies elements: `count` keeps maxEntries, each lane may hold one in its hand.
+// There are maxEntries + copies elements: `count` keeps maxEntries, each lane may hold one in its hand. When it dies with
+// it, reclaim.ts finds it again.
 import { MapHeader } from "../../layout.gen";
 import { lockBucket, unlockBucket } from "./lock";
 import { head } from "./map";
@@ -172,7 +173,7 @@ export function walkTo(at: usize, first: u32, elem: usize): bool {
 // The free list is a stack of elements linked through their hash word, so that a reader that stands on a free
 // element still finds its old `next`. Head and a change count share one u64: {free, state0}.
 
-/** Takes a free element; 0 when there is none, because lanes died between taking and linking: that is -ENOMEM. */
+/** Takes a free element; 0 when there is none: other lanes have all in hand (that is -ENOMEM). */
 export function takeFree(map: usize): usize {
   const at = map + offsetof<MapHeader>("free");
   while (true) {
@@ -184,6 +185,10 @@ export function takeFree(map: usize): usize {
     if (atomic.cmpxchg<u64>(at, v, (((v >> 32) + 1) << 32) | rest) == v) return e;
   }
 }
+
+/** The free element after a free one. */
+// @ts-ignore: decorator
+@inline export function nextFree(e: usize): usize { return load<u32>(e, ELEM_HASH); }
 
 export function giveFree(map: usize, e: usize): void {
   const at = map + offsetof<MapHeader>("free");

@@ -5,6 +5,7 @@ export {
   map_lookup_sys, map_peek_elem, map_pop_elem, map_push_elem, map_update_all, map_update_elem,
 } from "./generic";
 export { for_each_map_elem } from "./for_each";
+export { map_reclaim } from "./reclaim";
 export * from "./array";
 export * from "./array_of_maps";
 export * from "./bloom_filter";

@@ -9,7 +9,7 @@
 //
 // However long it waits, a waiter takes over from a dead holder only: one whose lane has crashed or was replaced since
 // (LaneState.lives). It does so by exchanging the very word that it judged, so that one of several waiters wins. Every
-// store of a section leaves chains that readers and writers can walk, so at worst an element stays out of use.
+// store of a section leaves chains that readers and writers can walk; an element in no chain is found by the recovery (reclaim.ts).
 import { LANE_STATE_SIZE, LanePhase, LaneState, MapHeader } from "../../layout.gen";
 import { header, lane, self } from "../../core/lane";
 import { copyBytes, head } from "./map";

@@ -20,7 +20,7 @@
 // Elements are reused oldest first: a value stays readable for long after its deletion (the kernel waits for RCU).
 import { MapHeader } from "../../layout.gen";
 import { initValue, lockMap, unlockMap } from "./lock";
-import { BPF_EXIST, BPF_NOEXIST, Errno, copyBytes, fail, head } from "./map";
+import { BPF_EXIST, BPF_NOEXIST, Errno, begin, copyBytes, done, fail, head } from "./map";
 import { bitsAt, commonBits, sameBits } from "./lpm_bits";
 
 const LEAF: u32 = 1;
@@ -33,7 +33,9 @@ const NODE_DEPTH: usize = 128;
 const NODE_THINGS: usize = 132;
 const NODE_PATH: usize = 136;
 
+/** Next in the free list, 0 at its end; LIVE while the element is in the trie, or about to be. */
 const ELEM_FREE: usize = 4;
+const LIVE: u32 = 1;
 const ELEM_KEY: usize = 8;
 const ELEM_DATA: usize = 12;
 
@@ -262,7 +264,46 @@ function freeNode(map: usize, n: usize): void {
   store<u32>(n, load<u32>(n, NODE_THINGS) + by, NODE_THINGS);
 }
 
-/** Builds the free lists. Called once by the host; state3 = number of nodes. */
+/**
+ * Builds the trie anew from its elements, after a lane died while it changed it: what it had in hand is free again.
+ * Called by the host while no lane runs. Returns elements that were in no list.
+ */
+export function rebuildTrie(map: usize): u32 {
+  const h = head(map);
+  lockMap(map);
+  let free: u32 = 0;
+  for (let e: usize = h.free; e; e = load<u32>(e, ELEM_FREE)) free++;
+  for (let slot = h.aux0, end = h.aux0 + (8 << h.aux1); slot < end; slot += 8) store<u64>(slot, 0);
+  h.free = 0;
+  h.state0 = 0;
+  h.count = 0;
+  freeNodes(map);
+  countFreed(map);
+  for (let i: u32 = 0; i <= h.maxEntries; i++) {
+    const e: usize = h.dataAt + i * h.stride;
+    // Old and new element of a prefix that was being replaced: one of them stays.
+    const kept = load<u32>(e, ELEM_FREE) == LIVE && !locate(map, e + ELEM_DATA, lengthOf(e));
+    setShadow(e, 0);
+    if (kept && insert(map, e)) h.count++;
+    else freeElement(map, e);
+  }
+  const now = h.maxEntries + 1 - h.count;
+  unlockMap(map);
+  return now - free;
+}
+
+/** Puts every node in the free list; state3 = number of nodes. */
+function freeNodes(map: usize): void {
+  const h = head(map);
+  h.state1 = 0;
+  for (let i = h.state3; i-- > 0; ) {
+    const n = h.aux2 + i * nodeBytes(map);
+    store<u32>(n, h.state1, NODE_THINGS);
+    h.state1 = n;
+  }
+}
+
+/** Builds the free lists. Called once by the host. */
 export function lpm_trie_init(map: usize): void {
   const h = head(map);
   let last: u32 = 0;
@@ -274,12 +315,7 @@ export function lpm_trie_init(map: usize): void {
   }
   store<u32>(last, 0, ELEM_FREE);
   h.state0 = last;
-  h.state1 = 0;
-  for (let i = h.state3; i-- > 0; ) {
-    const n = h.aux2 + i * nodeBytes(map);
-    store<u32>(n, h.state1, NODE_THINGS);
-    h.state1 = n;
-  }
+  freeNodes(map);
 }
 
 // ── update and delete ────────────────────────────────────────────────────────────────────────────────────────
@@ -349,6 +385,11 @@ function collapse(map: usize): void {
 }
 
 export function lpm_trie_update_elem(map: usize, key: usize, value: usize, flags: u64): i64 {
+  begin(map);
+  return done(update(map, key, value, flags));
+}
+
+function update(map: usize, key: usize, value: usize, flags: u64): i64 {
   if (flags > BPF_EXIST) return fail(Errno.EINVAL);
   const h = head(map);
   if (load<u32>(key) > bitsMax(map)) return fail(Errno.EINVAL);
@@ -365,6 +406,7 @@ export function lpm_trie_update_elem(map: usize, key: usize, value: usize, flags
   const e = takeElement(map);
   copyBytes(e + ELEM_KEY, key, h.keySize);
   initValue(map, e + h.aux3, value);
+  store<u32>(e, LIVE, ELEM_FREE);
   if (old) {
     if (slotAt) {
       setShadow(e, 0);
@@ -385,6 +427,11 @@ export function lpm_trie_update_elem(map: usize, key: usize, value: usize, flags
 }
 
 export function lpm_trie_delete_elem(map: usize, key: usize): i64 {
+  begin(map);
+  return done(remove(map, key));
+}
+
+function remove(map: usize, key: usize): i64 {
   const length = load<u32>(key);
   if (length > bitsMax(map)) return fail(Errno.EINVAL);
   lockMap(map);

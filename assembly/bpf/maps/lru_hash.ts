@@ -6,7 +6,7 @@
 //                          ▲ hand: e1 goes next
 import { MapHeader } from "../../layout.gen";
 import { initValue, lockBucket, unlockBucket } from "./lock";
-import { BPF_EXIST, Errno, checkFlags, copyBytes, fail, head } from "./map";
+import { BPF_EXIST, Errno, begin, checkFlags, copyBytes, done, fail, head } from "./map";
 import {
   bucketOf, elemHash, elemKey, elemValue, find, giveFree, hashOf, linkAndUnlock, refOf, replaceAndUnlock, reserve,
   setRef, takeFree, unlinkAndUnlock, unreserve, walk, walkTo,
@@ -59,7 +59,7 @@ export function makeRoom(map: usize): usize {
     if (reserve(map)) {
       const e = takeFree(map);
       if (e) return e;
-      // Lanes died with elements in their hands: what is linked serves on.
+      // Other lanes have them in their hands: what is linked serves on.
       unreserve(map);
     }
     const e = evict(map);
@@ -69,6 +69,11 @@ export function makeRoom(map: usize): usize {
 }
 
 export function lru_hash_update_elem(map: usize, key: usize, value: usize, flags: u64): i64 {
+  begin(map);
+  return done(update(map, key, value, flags));
+}
+
+function update(map: usize, key: usize, value: usize, flags: u64): i64 {
   if (flags > BPF_EXIST) return fail(Errno.EINVAL);
   const hash = hashOf(map, key);
   const at = bucketOf(map, hash);

@@ -1,7 +1,7 @@
 // BPF_MAP_TYPE_LRU_PERCPU_HASH: percpu_hash's elements with lru_hash's clock.
 import { lane } from "../../core/lane";
 import { lockBucket, unlockBucket } from "./lock";
-import { BPF_EXIST, Errno, checkFlags, copyBytes, fail, head } from "./map";
+import { BPF_EXIST, Errno, begin, checkFlags, copyBytes, done, fail, head } from "./map";
 import {
   bucketOf, elemKey, find, giveFree, hashOf, laneValues, linkAndUnlock, refOf, setRef, unreserve, walk,
 } from "./hash_table";
@@ -68,11 +68,13 @@ function update(map: usize, key: usize, value: usize, flags: u64, all: bool): i6
 }
 
 export function lru_percpu_hash_update_elem(map: usize, key: usize, value: usize, flags: u64): i64 {
-  return update(map, key, value, flags, false);
+  begin(map);
+  return done(update(map, key, value, flags, false));
 }
 
 export function lru_percpu_hash_update_all(map: usize, key: usize, values: usize, flags: u64): i64 {
-  return update(map, key, values, flags, true);
+  begin(map);
+  return done(update(map, key, values, flags, true));
 }
 
 export {

@@ -1,6 +1,7 @@
 // What every map type shares: the header's overlay, flags, result codes, moving and comparing bytes.
 // A map pointer is the address of a MapHeader (host/layout). Results are 0 or a negative errno, as in the kernel.
 import { MapHeader } from "../../layout.gen";
+import { self } from "../../core/lane";
 
 /** errno values of Linux that map operations return (negated). */
 export const enum Errno {
@@ -26,6 +27,17 @@ export const BPF_F_LOCK: u64 = 4;
 
 // @ts-ignore: decorator
 @inline export function head(map: usize): MapHeader { return changetype<MapHeader>(map); }
+
+/** Before a change: should this lane die in it, the elements of the map are looked through (reclaim.ts). */
+// @ts-ignore: decorator
+@inline export function begin(map: usize): void { self().handMap = <u32>map; }
+
+/** After a change; hands its result on. */
+// @ts-ignore: decorator
+@inline export function done(result: i64): i64 {
+  self().handMap = 0;
+  return result;
+}
 
 // @ts-ignore: decorator
 @inline export function fail(errno: i32): i64 { return -(<i64>errno); }

@@ -3,7 +3,7 @@
 // An existing key is updated in place, by the lane that owns the copy, as in the kernel.
 import { lane } from "../../core/lane";
 import { lockBucket, unlockBucket } from "./lock";
-import { BPF_EXIST, Errno, checkFlags, copyBytes, fail, head, roundUp8, zeroBytes } from "./map";
+import { BPF_EXIST, Errno, begin, checkFlags, copyBytes, done, fail, head, roundUp8, zeroBytes } from "./map";
 import {
   bucketOf, elemKey, find, giveFree, hashOf, laneValues, linkAndUnlock, reserve, takeFree, takeOut,
   unreserve, walk,
@@ -67,11 +67,13 @@ export function fillLanes(map: usize, e: usize, value: usize, fresh: bool, all: 
 }
 
 export function percpu_hash_update_elem(map: usize, key: usize, value: usize, flags: u64): i64 {
-  return update(map, key, value, flags, false);
+  begin(map);
+  return done(update(map, key, value, flags, false));
 }
 
 export function percpu_hash_update_all(map: usize, key: usize, values: usize, flags: u64): i64 {
-  return update(map, key, values, flags, true);
+  begin(map);
+  return done(update(map, key, values, flags, true));
 }
 
 /** Address of lane 0's value for a lookup by the host, which reads all of them. */
@@ -81,6 +83,11 @@ export function percpu_hash_lookup_all(map: usize, key: usize): usize {
 }
 
 export function percpu_hash_lookup_and_delete_elem(map: usize, key: usize, out: usize): i64 {
+  begin(map);
+  return done(takeAway(map, key, out));
+}
+
+function takeAway(map: usize, key: usize, out: usize): i64 {
   const e = takeOut(map, key);
   if (!e) return fail(Errno.ENOENT);
   const h = head(map);

@@ -70,6 +70,28 @@ export function recordCommit(data: usize, flags: u64, discard: bool): void {
   if ((<u32>consumerOf(ring) & (r.bytes - 1)) == <u32>record - r.dataAt) wake(ring);
 }
 
+/**
+ * Discards what was reserved and never committed: a lane died, and the reader would wait there for ever. Called by the
+ * host while no lane runs, when nobody has a record in hand. Returns records.
+ */
+export function discardBusy(ring: usize): u32 {
+  const r = ringAt(ring);
+  const to = producerOf(ring);
+  let n: u32 = 0;
+  for (let at = consumerOf(ring); at < to; ) {
+    const record: usize = r.dataAt + (<u32>at & (r.bytes - 1));
+    const header = atomic.load<u32>(record);
+    const length = header & ~(BUSY | DISCARD);
+    if (header & BUSY) {
+      atomic.store<u32>(record, length | DISCARD);
+      n++;
+    }
+    at += (length + HEADER + 7) & ~7;
+  }
+  if (n != 0) wake(ring);
+  return n;
+}
+
 /** Notifies a sleeping reader; with none asleep it costs one load. */
 function wake(ring: usize): void {
   const waker: usize = ringAt(ring).wakerAt;

@@ -29,6 +29,17 @@ function registryOf(arena: Arena): { byAddr: Map<number, BpfMap>; nextId: number
 export const takeId = (arena: Arena): number => registryOf(arena).nextId++;
 export const mapAt = (arena: Arena, addr: number): BpfMap | undefined => registryOf(arena).byAddr.get(addr);
 
+/** A reader waits for the records in order: one that a lane reserved and did not commit stops it. */
+const RECORDS: ReadonlySet<MapTypeName> = new Set(['ringbuf', 'perf_event_array']);
+
+/** After the death of a lane that was changing the map at `inHand` (0: none), while no lane runs. */
+export function reclaimMaps(arena: Arena, inHand: number): number {
+  let n = 0;
+  for (const map of registryOf(arena).byAddr.values())
+    if (map.addr === inHand || RECORDS.has(map.type)) n += map.reclaim();
+  return n;
+}
+
 /** Types whose elements lie at dataAt + index * stride. */
 const ARRAYS: ReadonlySet<MapTypeName> = new Set(['array', 'percpu_array', 'prog_array']);
 
@@ -124,6 +135,11 @@ export abstract class BpfMap implements BoundMap {
       this.core.exports.map_delete_elem(this.addr, this.storage.keyBuf);
       this.programs!.put(key, undefined);
     }
+  }
+
+  /** @internal Puts to use again what a dead lane had in hand. While no lane runs. Returns elements and records. */
+  reclaim(): number {
+    return this.core.exports.map_reclaim(this.addr) >>> 0;
   }
 
   /** Gives the memory back. No program may use the map any more. @throws MapError EBUSY while a map of maps or a loaded collection holds it. */
