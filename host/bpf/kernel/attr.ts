@@ -19,6 +19,7 @@ export const Cmd = {
   BTF_LOAD: 18,
   MAP_LOOKUP_AND_DELETE_ELEM: 21,
   MAP_FREEZE: 22,
+  LINK_CREATE: 28,
 } as const;
 
 type Field = readonly [offset: number, kind: 'u32' | 'u64' | 'ptr' | 'name'];
@@ -85,6 +86,13 @@ export const PROG_TEST_RUN = {
 } as const satisfies Layout;
 
 export const INFO_BY_FD = { fd: [0, 'u32'], length: [4, 'u32'], info: [8, 'ptr'] } as const satisfies Layout;
+
+export const LINK_CREATE = {
+  progFd: [0, 'u32'],
+  ifindex: [4, 'u32'],
+  attachType: [8, 'u32'],
+  flags: [12, 'u32'],
+} as const satisfies Layout;
 
 export const BTF_LOAD = {
   btf: [0, 'ptr'],
