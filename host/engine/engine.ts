@@ -29,10 +29,14 @@ import { Routes } from './routes.js';
 import { Supervisor } from './supervisor.js';
 import { type Attachable, type Attachment, type Order, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
+import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';
 export type { EngineOptions } from './options.js';
 export type { Attachable, Attachment, Swapped } from './swap.js';
+
+/** EngineOptions.hangMs, when it is not given. */
+const HANG_MS = 5000;
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 
@@ -86,6 +90,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
       tell: order => this.#tell(order),
       grace: () => this.#grace(),
+      carries: slot => this.#state !== 'stopped' && this.fabric.carries(slot),
+      drained: slot => this.#drained(slot),
       stopped: () => this.#state === 'stopped',
     });
     this.nics = [...options.nics];
@@ -208,6 +214,18 @@ export class Engine extends EventEmitter<EngineEvents> {
     else await this.#supervisor?.grace();
   }
 
+  /** Waits until no packet between lanes names the slot. Inline lanes take none before `step()`: they are not waited for. */
+  async #drained(slot: number): Promise<boolean> {
+    const limitMs = this.#options.hangMs ?? HANG_MS;
+    const until = performance.now() + limitMs;
+    for (;;) {
+      if (this.#state === 'stopped' || !this.fabric.carries(slot)) return true;
+      // A lossless lane whose outputs nobody empties takes nothing in.
+      if (!this.#supervisor || performance.now() > until) return false;
+      await sleep(1);
+    }
+  }
+
   // ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -238,7 +256,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#supervisor = new Supervisor(arena, fabric, this.#programs.placed, {
       rounds: o.rounds ?? 8,
       spinUs: o.spinUs ?? 50,
-      hangMs: o.hangMs ?? 5000,
+      hangMs: o.hangMs ?? HANG_MS,
       restarts: o.restarts ?? 5,
     });
     this.#supervisor.on('crash', c => this.emit('crash', c));

@@ -8,9 +8,12 @@
  */
 import { EtherloomError } from '../errors.js';
 import {
+  DESC_OPTIONS,
+  DESC_SIZE,
   LaneFlag,
   MAX_PORTS,
   OPT_QUEUE_SHIFT,
+  OPT_SLOT_SHIFT,
   ReplayView,
   RingLayout,
   RingView,
@@ -225,6 +228,18 @@ export class Fabric {
     return sides.slice(0, laneCount).flatMap(to => sides.map(from => this.inbound(to, from)));
   }
 
+  /**
+   * Whether a packet on its way to a lane is to be run through the program in table slot `slot` there: that of a cpumap
+   * entry. Sure only for a slot that no lane puts on a link any more.
+   */
+  carries(slot: number): boolean {
+    const { u32 } = this.arena;
+    for (const view of this.laneLinks())
+      for (const at of ringEntries(this.arena, view))
+        if (u32[(at + DESC_OPTIONS) >> 2] >>> OPT_SLOT_SHIFT === slot) return true;
+    return false;
+  }
+
   /** When a link of a NIC has something due next, ns; undefined when nothing is under way. */
   nextDueNs(): bigint | undefined {
     let next: bigint | undefined;
@@ -262,9 +277,14 @@ export class Fabric {
 
 /** Addresses of the packets published and not released in a ring. */
 export function* ringFrames(arena: Arena, view: number): Generator<number> {
+  for (const at of ringEntries(arena, view)) yield arena.u32[at >> 2];
+}
+
+/** Addresses of the descriptors published and not released in a ring, oldest first. */
+function* ringEntries(arena: Arena, view: number): Generator<number> {
   const v = new RingView(arena.dv, view);
   if (v.slots === 0) return;
   const to = Atomics.load(arena.u32, v.producerAt >> 2);
   for (let i = Atomics.load(arena.u32, v.consumerAt >> 2); i !== to; i = (i + 1) >>> 0)
-    yield arena.u32[(v.entriesAt + (i & v.mask) * 16) >> 2];
+    yield v.entriesAt + (i & v.mask) * DESC_SIZE;
 }

@@ -3,7 +3,8 @@
  *
  *   load     host instance ─▶ warm ─▶ every lane: instantiate between two rounds, ack
  *   attach   one store to Port.hook: lanes run it from their next burst on
- *   unload   grace period (every lane passes a burst boundary) ─▶ every lane empties its slots ─▶ slots are free
+ *   unload   grace period (every lane passes a burst boundary) ─▶ no packet on a lane link names the slot (cpumap)
+ *            ─▶ every lane empties its slots ─▶ slots are free
  *   swap     load ─▶ attach ─▶ unload of the old
  */
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
@@ -47,6 +48,10 @@ export interface Lanes {
   tell(order: Order): Promise<number[]>;
   /** Resolves when every lane has passed a burst boundary. */
   grace(): Promise<void>;
+  /** Whether a packet on a lane link names the slot, and somebody will run it. */
+  carries(slot: number): boolean;
+  /** Gives workers time to take such packets; resolves with whether all are taken. */
+  drained(slot: number): Promise<boolean>;
   /** The engine was stopped: nothing runs any more, or is about to. */
   stopped(): boolean;
 }
@@ -58,6 +63,8 @@ export class Programs {
   readonly #slots: SlotAllocator;
   readonly #attached = new Map<string, Attachment>();
   readonly #loaded = new Set<LoadedProgram>();
+  /** Unloaded, but packets on a lane link still name them: they keep their slots until those are gone. */
+  readonly #retired = new Set<LoadedProgram>();
   #nextId = 1;
 
   constructor(
@@ -72,6 +79,7 @@ export class Programs {
   async load(compiled: CompiledProgram): Promise<LoadedProgram> {
     this.#assertOpen('load');
     requireCompiled(compiled);
+    await this.#sweep();
     const { module, helpers, slotCount, spec } = compiled;
     const slots = this.#slots.alloc(slotCount);
     const place: PlacedProgram = {
@@ -141,13 +149,25 @@ export class Programs {
     if (holders.length) throw busy(program.name, holders);
     this.#loaded.delete(program);
     residence.loaded = false;
-    this.placed.delete(program.id);
-    const { slots } = program;
-    const count = program.program.slotCount;
     await this.lanes.grace();
-    await this.lanes.tell({ kind: 'remove', slots, count });
-    removeProgram(this.core, slots, count);
-    this.#slots.free(slots, count);
+    await this.#sweep();
+    // Only the program of a cpumap entry is named on links: it runs at the other end.
+    if (residence.attach === 'cpumap' && !(await this.lanes.drained(program.run))) this.#retired.add(program);
+    else await this.#remove(program);
+  }
+
+  /** Removes what was unloaded earlier and is named nowhere by now. */
+  async #sweep(): Promise<void> {
+    for (const program of this.#retired)
+      if (!this.lanes.carries(program.run) && this.#retired.delete(program)) await this.#remove(program);
+  }
+
+  async #remove({ id, slots, program: { slotCount } }: LoadedProgram): Promise<void> {
+    // Until now a lane that is replaced gets it, too.
+    this.placed.delete(id);
+    await this.lanes.tell({ kind: 'remove', slots, count: slotCount });
+    removeProgram(this.core, slots, slotCount);
+    this.#slots.free(slots, slotCount);
   }
 
   attach(given: Attachable, port: Port, at?: HookName): Attachment {

@@ -256,6 +256,24 @@ test('a cpumap redirect brings the packet to the other lane, which runs the entr
   await engine.stop();
 });
 
+test('the program of a cpumap entry keeps its slots until no packet on its way to a lane names it', async () => {
+  const { engine, a } = await oneLane(undefined, { lanes: 2 });
+  const program = await engine.load(handMade('i64.const 2', { section: 'xdp/cpumap', name: 'far' }));
+  // From lane 1 to lane 0, which has had its turn in the same step.
+  const attachment = engine.attach(await engine.load(redirect(2, 0, program.run)), 'a');
+  for (let i = 0; i < 8; i++) a.send(udpFrame(i, 64, i), 1);
+  engine.step();
+  await engine.detach(attachment);
+  await engine.unload(program);
+  const next = await engine.load(verdict(1));
+  assert.is.not(next.run, program.run, 'its slots are not handed on');
+  engine.run();
+  assert.is(engine.receive().length, 8);
+  assert.equal(engine.crashes, []);
+  assert.is((await engine.load(verdict(1))).run, program.run, 'now they are');
+  assert.is((await engine.stop()).ledger.free, 512);
+});
+
 test('an xskmap redirect reaches the socket of that queue and no other', async () => {
   const nic = new HostNic({ name: 'a', queues: 2 });
   const engine = await Engine.create({ nics: [nic], inline: true, frames: 64, mapBytes: 1 << 16 });
