@@ -1,7 +1,7 @@
 /** Checksums and receive-side scaling, each beside its definition word by word (or bit by bit) in the same Wasm. */
 import { Arena } from '../host/mem/arena.js';
-import { instantiateCore } from '../host/mem/core.js';
 import { SYMMETRIC_KEY } from '../host/nic/rss.js';
+import { benchCore } from '../tests/support/bench_core.js';
 import { udpFrame } from '../tests/support/programs.js';
 import type { Bench } from './harness/bench.js';
 
@@ -11,7 +11,7 @@ const TUPLE_BYTES = 12;
 
 export default function checksums(bench: Bench): void {
   const arena = Arena.create({ lanes: 1, frames: 1, mapBytes: 4096 });
-  const x = instantiateCore(arena, 1).exports;
+  const x = benchCore(arena, 1);
   const at = arena.scratch.alloc(65_536);
   arena.u8.set(
     Uint8Array.from({ length: 65_536 }, (_, i) => i * 37),

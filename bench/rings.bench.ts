@@ -5,9 +5,9 @@
 import { Piscina } from 'piscina';
 import { Engine } from '../host/engine/engine.js';
 import { Arena } from '../host/mem/arena.js';
-import { coreModule, instantiateCore } from '../host/mem/core.js';
 import { createRing, pendingIn } from '../host/mem/ring.js';
 import { modelLink, ReplayNic } from '../host/nic/index.js';
+import { benchCore, benchModule } from '../tests/support/bench_core.js';
 import { handMade, udpFrame, verdict } from '../tests/support/programs.js';
 import type { Bench } from './harness/bench.js';
 
@@ -31,7 +31,7 @@ const frames = (): Uint8Array[] => Array.from({ length: FLOWS }, (_, i) => udpFr
 
 function ringsOneThread(bench: Bench): void {
   const arena = Arena.create({ lanes: 1, frames: 1, mapBytes: 4096 });
-  const x = instantiateCore(arena, 1).exports;
+  const x = benchCore(arena, 1);
   for (const batch of [1, 8, 64, 256]) {
     const { producer, consumer } = createRing(arena, 1024);
     const s = bench.time(`ring ${batch}`, () => x.ring_turn_numbers(producer, consumer, BATCH, batch), {
@@ -50,7 +50,7 @@ function ringsOneThread(bench: Bench): void {
 
 async function ringsTwoThreads(bench: Bench): Promise<void> {
   const arena = Arena.create({ lanes: 2, frames: 1, mapBytes: 4096 });
-  const x = instantiateCore(arena, 2).exports;
+  const x = benchCore(arena, 2);
   const pool = new Piscina({
     filename: new URL('../tests/support/ring_peer.ts', import.meta.url).href,
     maxThreads: 1,
@@ -58,7 +58,7 @@ async function ringsTwoThreads(bench: Bench): Promise<void> {
   const total = bench.quick ? 1_000_000 : 10_000_000;
   for (const burst of [8, 64, 256]) {
     const { producer, consumer } = createRing(arena, 1024);
-    const done = pool.run({ memory: arena.memory, core: coreModule(), ring: producer, total, burst });
+    const done = pool.run({ memory: arena.memory, core: benchModule(), ring: producer, total, burst });
     while (pendingIn(arena, consumer) === 0) await new Promise(r => setTimeout(r, 0));
     const from = performance.now();
     x.ring_consume_numbers(consumer, total, burst);

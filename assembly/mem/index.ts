@@ -11,7 +11,5 @@ export {
 } from "./checksum";
 export { frame_alloc, frame_free } from "./frames";
 export {
-  ring_consume_numbers, ring_discard, ring_entry, ring_peek, ring_produce_numbers, ring_push, ring_release, ring_reserve,
-  ring_submit, ring_turn_numbers, ring_wake,
+  ring_discard, ring_entry, ring_peek, ring_push, ring_release, ring_reserve, ring_submit, ring_wake,
 } from "./ring_host";
-export { csum_plain, csum_turn, csum_turn_plain } from "./checksum_turn";

@@ -1,3 +1,3 @@
-export { rss_hash, rss_queue, rss_toeplitz, rss_turn, rss_turn_plain } from "./rss";
+export { rss_hash, rss_queue, rss_toeplitz } from "./rss";
 export { link_next_due, link_pump } from "./link";
 export { port_steer } from "./steer";

@@ -106,17 +106,3 @@ export function rss_toeplitz(key: usize, input: usize, bytes: u32): u32 {
   }
   return hash;
 }
-
-/** For benchmarks: hashes the frame at `data` `rounds` times. */
-export function rss_turn(data: usize, len: u32, rounds: u32): u32 {
-  let all: u32 = 0;
-  for (let i: u32 = 0; i < rounds; i++) all = (all << 1) ^ rss_hash(data, len);
-  return all;
-}
-
-/** For benchmarks: the same by the definition, over the `bytes` of input at `input`. */
-export function rss_turn_plain(key: usize, input: usize, bytes: u32, rounds: u32): u32 {
-  let all: u32 = 0;
-  for (let i: u32 = 0; i < rounds; i++) all = (all << 1) ^ rss_toeplitz(key, input, bytes);
-  return all;
-}

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
+import { benchCore } from '../support/bench_core.js';
 import { Bench } from '../support/core.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('mem: checksum');
 const { core, put, at } = (() => {
   const b = new Bench();
-  return { core: b.core, put: b.put.bind(b), at: b.at };
+  return { core: benchCore(b.arena, 0), put: b.put.bind(b), at: b.at };
 })();
 
 /** RFC 1071 as it is written: 16-bit words in network order, carries added at the end. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Arena } from '../../host/mem/arena.js';
 import { coreModule, instantiateCore } from '../../host/mem/core.js';
 import { Region } from '../../host/mem/region.js';
+import { benchModule } from '../support/bench_core.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('mem: core and arena');
@@ -28,6 +29,19 @@ test('the core has no data section and no start section', () => {
   assert.not.ok(ids.includes(11), 'data section');
   assert.not.ok(ids.includes(12), 'data count section');
   assert.not.ok(ids.includes(8), 'start section');
+});
+
+test('the shipped core has no loops of tests and benchmarks', () => {
+  const names = (module: WebAssembly.Module) => WebAssembly.Module.exports(module).map(e => e.name);
+  const loops = names(benchModule()).filter(name => !names(coreModule()).includes(name));
+  assert.equal(
+    loops.sort(),
+    ['csum_plain', 'csum_turn', 'csum_turn_plain', 'ring_consume_numbers', 'ring_produce_numbers'].concat([
+      'ring_turn_numbers',
+      'rss_turn',
+      'rss_turn_plain',
+    ]),
+  );
 });
 
 test('two instances over one arena have globals of their own and imports of memory only', () => {

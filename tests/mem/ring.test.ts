@@ -1,15 +1,15 @@
 import { Piscina } from 'piscina';
 import { RingView } from '../../host/layout/layout.gen.js';
 import { Arena } from '../../host/mem/arena.js';
-import { coreModule, instantiateCore } from '../../host/mem/core.js';
 import { allocViews, bindView, createRing, pendingIn, type RingPlace } from '../../host/mem/ring.js';
+import { benchCore, benchModule } from '../support/bench_core.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('mem: ring');
 
 const small = () => {
   const arena = Arena.create({ lanes: 1, frames: 16, mapBytes: 4096 });
-  return { arena, x: instantiateCore(arena, 1).exports };
+  return { arena, x: benchCore(arena, 1) };
 };
 
 test('what was reserved, staged and submitted is peeked in order and released', () => {
@@ -88,15 +88,15 @@ test('two threads pass 3 million descriptors, in order, none lost', async () => 
   });
   const produced = pool.run({
     memory: arena.memory,
-    core: coreModule(),
+    core: benchModule(),
     ring: producer,
     total: 3_000_000,
     burst: 32,
   });
-  const core = instantiateCore(arena, 2);
+  const core = benchCore(arena, 2);
   // Blocks this thread: the other one must have begun.
   while (pendingIn(arena, consumer) === 0) await new Promise(done => setTimeout(done, 1));
-  assert.is(core.exports.ring_consume_numbers(consumer, 3_000_000, 64), 0);
+  assert.is(core.ring_consume_numbers(consumer, 3_000_000, 64), 0);
   assert.is(pendingIn(arena, consumer), 0);
   await produced;
   await pool.close();

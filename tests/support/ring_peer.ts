@@ -1,6 +1,6 @@
 /** The other thread of the ring test: produces numbered descriptors. */
 import { Arena } from '../../host/mem/arena.js';
-import { instantiateCore } from '../../host/mem/core.js';
+import { benchCore } from './bench_core.js';
 
 export interface RingPeerTask {
   memory: WebAssembly.Memory;
@@ -12,5 +12,5 @@ export interface RingPeerTask {
 }
 
 export default function produce({ memory, core, ring, total, burst }: RingPeerTask): void {
-  instantiateCore(Arena.attach(memory), 0, core).exports.ring_produce_numbers(ring, total, burst);
+  benchCore(Arena.attach(memory), 0, core).ring_produce_numbers(ring, total, burst);
 }

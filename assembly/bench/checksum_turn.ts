@@ -1,5 +1,5 @@
 // Batches for benchmarks and tests: the loop is inside Wasm, so that calls from JavaScript do not show.
-import { csum_partial } from "./checksum";
+import { csum_partial } from "../mem/checksum";
 
 /** RFC 1071 §4.1 as it is written, word by word: what csum_partial is compared with. */
 export function csum_plain(ptr: usize, len: u32, seed: u32): u32 {
