@@ -26,6 +26,8 @@ export const ETH_OVERHEAD: u32 = 18;
 export const LINK_ENTRY_SIZE: u32 = 24;
 /** Most receive queues of one port */
 export const MAX_QUEUES: u32 = 64;
+/** No frame to be had: the address of none */
+export const NO_FRAME: u32 = 4294967295;
 /** Frames in one magazine of the frame pool (256 B with its head) */
 export const MAGAZINE_CAPACITY: u32 = 62;
 /** Bytes of struct xdp_desc: u64 addr, u32 len, u32 options */

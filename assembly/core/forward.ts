@@ -7,19 +7,17 @@
 //   SOCKET     ring of the application socket bound to this very queue
 import {
   DropReason, ETH_OVERHEAD, OPT_META_SHIFT, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, Port,
-  Queue, QUEUE_SIZE, RING_SIZE, XdpAction, XdpContext,
+  Queue, QUEUE_SIZE, RING_SIZE, XdpAction, XdpContext, NO_FRAME,
 } from "../layout.gen";
 import { countDrop, counters } from "./counters";
 import { runProgram } from "./hooks";
 import { header, packetAt, self } from "./lane";
-import { egressSlot, flags, kind, mapAt, RedirectKind, target } from "./redirect";
+import { BPF_F_EXCLUDE_INGRESS, egressSlot, flags, kind, mapAt, RedirectKind, target } from "./redirect";
 import { redirectEntries, redirectEntry } from "../bpf/maps/redirect_entries";
 import { copyPacket } from "../mem/copy";
-import { allocFrame, frameOf, freeFrame, NO_FRAME } from "../mem/frames";
+import { allocFrame, frameOf, freeFrame } from "../mem/frames";
 import { ringAt } from "../mem/ring";
 import { portUp, stage, transmit } from "../nic/tx";
-
-const BPF_F_EXCLUDE_INGRESS: u64 = 1 << 4;
 
 /** Counts a drop and frees the frame. */
 export function dropFrame(addr: u32, reason: DropReason): void {

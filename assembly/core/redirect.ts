@@ -1,6 +1,9 @@
 // Where the packet in hand goes if its program returns XDP_REDIRECT (the kernel's struct bpf_redirect_info).
 // Written by the redirect helpers, read and cleared by the loop; lane-local like every global.
 
+/** Flag of bpf_redirect_map: not to the port that the packet came from (include/uapi/linux/bpf.h). */
+export const BPF_F_EXCLUDE_INGRESS: u64 = 1 << 4;
+
 export const enum RedirectKind {
   NONE = 0,
   /** `target` is an ifindex. */

@@ -15,13 +15,12 @@ import { skb_insert_tag } from "../bpf/helpers/skb_vlan";
 import { frameOf, freeFrame } from "../mem/frames";
 import { ringAt } from "../mem/ring";
 import { stage } from "../nic/tx";
+import { ETH_SIZE as ETH_HLEN, VLAN_SIZE as VLAN_HLEN } from "../wire/layout.gen";
 
 const PACKET_HOST: u32 = 0;
 const PACKET_BROADCAST: u32 = 1;
 const PACKET_MULTICAST: u32 = 2;
 const PACKET_OTHERHOST: u32 = 3;
-const ETH_HLEN: u32 = 14;
-const VLAN_HLEN: u32 = 4;
 
 /** Slots of the programs above XDP at the port in hand. Set once per burst, as the XDP slot is. */
 let tcSlot: u32 = 0;

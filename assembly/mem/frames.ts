@@ -6,11 +6,8 @@
 //
 // Frames are named by their address relative to the packet area. Called by everything that takes or drops a packet.
 // Promises: in flight + free = total. A frame is in one magazine, or in one ring, or in the hand of one lane.
-import { FRAME_SIZE, FramePool, MAGAZINE_CAPACITY as CAPACITY, Magazine } from "../layout.gen";
+import { FRAME_SIZE, FramePool, MAGAZINE_CAPACITY as CAPACITY, Magazine, NO_FRAME } from "../layout.gen";
 import { header, self } from "../core/lane";
-
-/** No frame to be had. Not the address of any frame. */
-export const NO_FRAME: u32 = 0xffffffff;
 
 // @ts-ignore: decorator
 @inline function magazineAt(at: u32): Magazine { return changetype<Magazine>(at as usize); }

@@ -5,12 +5,12 @@
 //
 // Called by the loop and by the host's end. Promises: the same packets, times and seed give the same outcome, and a plain
 // link only moves descriptors. A full receive ring holds packets back: nothing is lost but what the settings ask for.
-import { LINK_ENTRY_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring } from "../layout.gen";
+import { LINK_ENTRY_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring, NO_FRAME } from "../layout.gen";
 import { nowNs } from "../core/clock";
 import { give, take } from "../core/hand";
 import { packetAt } from "../core/lane";
 import { copyPacket } from "../mem/copy";
-import { allocFrame, frameOf, freeFrame, NO_FRAME } from "../mem/frames";
+import { allocFrame, frameOf, freeFrame } from "../mem/frames";
 import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit } from "../mem/ring";
 import { mark_ce } from "../wire/frame";
 import { steer } from "./steer";

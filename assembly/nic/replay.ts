@@ -1,9 +1,9 @@
 // Replay: plays template frames into a ring as fast as it is emptied: that of a receive queue, or the lane's transmit
 // ring at the sending end of a link. Called by the loop before each burst; benchmarks and the main job are fed by it. Each packet is a frame of the pool with a fresh copy of its bytes.
-import { FRAME_HEADROOM, Replay } from "../layout.gen";
+import { FRAME_HEADROOM, Replay, NO_FRAME } from "../layout.gen";
 import { packetAt } from "../core/lane";
 import { copyPacket } from "../mem/copy";
-import { allocFrame, NO_FRAME } from "../mem/frames";
+import { allocFrame } from "../mem/frames";
 import { push, reserve, ringAt, submit } from "../mem/ring";
 
 /** Puts up to `limit` packets on its ring; returns how many. Fewer when frames or the packets to play run out. */

@@ -15,6 +15,7 @@
 #define ETHERLOOM_ETH_OVERHEAD 18 /* Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
 #define ETHERLOOM_LINK_ENTRY_SIZE 24 /* Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0} */
 #define ETHERLOOM_MAX_QUEUES 64 /* Most receive queues of one port */
+#define ETHERLOOM_NO_FRAME 4294967295 /* No frame to be had: the address of none */
 #define ETHERLOOM_MAGAZINE_CAPACITY 62 /* Frames in one magazine of the frame pool (256 B with its head) */
 #define ETHERLOOM_DESC_SIZE 16 /* Bytes of struct xdp_desc: u64 addr, u32 len, u32 options */
 #define ETHERLOOM_DESC_LEN 8 /* Offset of len in a descriptor */

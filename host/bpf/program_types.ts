@@ -4,6 +4,7 @@
  * table of its own part, by type: fields of the context in verify/ctx_access.ts, helpers in helpers/.
  */
 import { Hook, SkBuffLayout, SkBuffView, XdpContextLayout, XdpContextView } from '../layout/layout.gen.js';
+import { Eth } from '../wire/layout.gen.js';
 import type { ProgramType } from './spec.js';
 
 /** Where a program can be attached, by the name of its hook. */
@@ -51,7 +52,6 @@ const TC_VERDICTS = [
   'TC_ACT_TRAP',
 ];
 const TC_UNSPEC = 0xffff_ffff;
-const ETH_HLEN = 14;
 /** struct xdp_md and struct __sk_buff end where the engine's own fields begin. */
 const XDP_MD_BYTES = XdpContextLayout.hardStart;
 const SK_BUFF_BYTES = SkBuffLayout.hardStart;
@@ -102,7 +102,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     sections: [/^socket(_filter)?([/\d_.-].*)?$/],
     context: '__sk_buff',
     contextBytes: SK_BUFF_BYTES,
-    hiddenBytes: ETH_HLEN,
+    hiddenBytes: Eth.size,
     packetPointers: false,
     legacyLoads: true,
     spinLocks: false,

@@ -16,10 +16,10 @@ import {
 } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
+import { Eth } from '../wire/layout.gen.js';
 
 /** sizeof(struct skb_shared_info) aligned: what the kernel keeps at the end of the page. */
 const SHARED_INFO = 320;
-const ETH_HLEN = 14;
 /** Longest packet, bytes. */
 export const TEST_RUN_MAX = PAGE - FRAME_HEADROOM - SHARED_INFO;
 /** Loopback, the interface that the kernel's test run pretends. */
@@ -59,9 +59,9 @@ export interface TestPacket {
  * @throws EtherloomError ERR_TEST_RUN_DATA when the packet is shorter than an Ethernet header or longer than TEST_RUN_MAX.
  */
 export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): TestPacket {
-  if (data.length < ETH_HLEN || data.length > TEST_RUN_MAX)
+  if (data.length < Eth.size || data.length > TEST_RUN_MAX)
     throw new EtherloomError('ERR_TEST_RUN_DATA', `packet of ${data.length} bytes`, {
-      expected: `${ETH_HLEN} to ${TEST_RUN_MAX} bytes`,
+      expected: `${Eth.size} to ${TEST_RUN_MAX} bytes`,
     });
   const { context, hiddenBytes: skip } = programTypes[type];
   const isXdp = context === 'xdp_md';

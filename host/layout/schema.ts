@@ -72,6 +72,7 @@ export const constants: ConstSchema[] = [
     doc: 'Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0}',
   },
   { name: 'MAX_QUEUES', value: 64, doc: 'Most receive queues of one port' },
+  { name: 'NO_FRAME', value: 0xffffffff, doc: 'No frame to be had: the address of none' },
   {
     name: 'MAGAZINE_CAPACITY',
     value: 62,

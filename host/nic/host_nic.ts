@@ -4,13 +4,11 @@
  * With `link` a model link lies between: the host has its far end, the engine the near one.
  */
 import { EtherloomError } from '../errors.js';
-import { FRAME_HEADROOM, type LinkView } from '../layout/layout.gen.js';
+import { FRAME_HEADROOM, type LinkView, NO_FRAME } from '../layout/layout.gen.js';
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
 import { type LinkSettings, type LinkStats, type ModelEnd, modelLink } from './model.js';
 import type { Nic, NicEnv, NicKind } from './nic.js';
 import { MAX_PACKET, Port } from './port.js';
-
-const NO_FRAME = 0xffffffff;
 
 export interface HostNicOptions {
   name?: string;

@@ -1,11 +1,10 @@
-import { FramePoolView, MAGAZINE_CAPACITY, MagazineLayout } from '../../host/layout/layout.gen.js';
+import { FramePoolView, MAGAZINE_CAPACITY, MagazineLayout, NO_FRAME } from '../../host/layout/layout.gen.js';
 import { Arena } from '../../host/mem/arena.js';
 import { instantiateCore } from '../../host/mem/core.js';
 import { checkLedger, createFramePool, freeFrames, takeLedger } from '../../host/mem/frames.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('mem: frames');
-const NO_FRAME = 0xffffffff;
 
 function pool(frames: number, lanes = 2) {
   const arena = Arena.create({ lanes, frames, mapBytes: 4096 });

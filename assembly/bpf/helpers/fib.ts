@@ -7,11 +7,10 @@ import {
 import { ARENA_HEADER_AT, ARENA_HEADER_FIB_AT } from "../../layout.gen";
 import { header } from "../../core/lane";
 import { EAFNOSUPPORT, EINVAL, ENODEV } from "./errno";
+import { ETH_SIZE as ETH_HLEN, VLAN_SIZE as VLAN_HLEN } from "../../wire/layout.gen";
 
 export const AF_INET: u32 = 2;
 export const AF_INET6: u32 = 10;
-const ETH_HLEN: u32 = 14;
-const VLAN_HLEN: u32 = 4;
 
 const RTN_UNICAST: u32 = 1;
 const RTN_BLACKHOLE: u32 = 6;

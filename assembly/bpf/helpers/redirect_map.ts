@@ -1,12 +1,11 @@
 // bpf_redirect_map: notes what a devmap, cpumap or xskmap has under a key (net/core/filter.c,
 // __bpf_xdp_redirect_map); the loop acts on it when the program returns XDP_REDIRECT.
 import { self } from "../../core/lane";
-import { RedirectKind, clearRedirect, setRedirect } from "../../core/redirect";
+import { BPF_F_EXCLUDE_INGRESS, RedirectKind, clearRedirect, setRedirect } from "../../core/redirect";
 import { LaneState, MapHeader, MapType, XdpAction } from "../../layout.gen";
 import { devmap_hash_lookup_elem } from "../maps/devmap_hash";
 
 const BPF_F_BROADCAST: u64 = 1 << 3;
-const BPF_F_EXCLUDE_INGRESS: u64 = 1 << 4;
 /** Lower bits of the flags: the verdict when the map has no such entry. */
 const ACTION_MASK: u64 = 3;
 

@@ -5,8 +5,8 @@
 //   │    headroom      │  link header     │  network header …            │     tailroom           │
 import { SkBuff, SkbState } from "../../layout.gen";
 import { EFAULT, EINVAL, ENOMEM } from "./errno";
+import { ETH_SIZE as ETH_HLEN } from "../../wire/layout.gen";
 
-const ETH_HLEN: u32 = 14;
 const INT_MAX: u32 = 0x7fffffff;
 const BPF_F_RECOMPUTE_CSUM: u64 = 1;
 const BPF_F_INVALIDATE_HASH: u64 = 2;

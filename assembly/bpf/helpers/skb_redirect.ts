@@ -1,11 +1,11 @@
 // Redirects of tc programs that need the packet: a copy sent at once, and what the loop has to do to a packet
 // before it leaves by TC_ACT_REDIRECT (net/core/filter.c, __bpf_redirect_neigh; net/core/dev.c).
-import { DropReason, FRAME_SIZE, LaneState, OPT_QUEUE_SHIFT, Port, RING_SIZE, SkBuff } from "../../layout.gen";
+import { DropReason, FRAME_SIZE, LaneState, OPT_QUEUE_SHIFT, Port, RING_SIZE, SkBuff, NO_FRAME } from "../../layout.gen";
 import { FibRoute } from "../../layout.gen";
 import { countDrop, counters } from "../../core/counters";
 import { lane, packetAt, self } from "../../core/lane";
 import { flags as redirectFlags, target } from "../../core/redirect";
-import { NO_FRAME, allocFrame, freeFrame } from "../../mem/frames";
+import { allocFrame, freeFrame } from "../../mem/frames";
 import { ringAt } from "../../mem/ring";
 import { portUp, stage, transmit } from "../../nic/tx";
 import { EINVAL, ENODEV, ENOMEM } from "./errno";
@@ -14,8 +14,8 @@ import { BPF_F_INGRESS, BPF_F_NEIGH, BPF_F_NEXTHOP } from "./redirect";
 import { netAt, skbAt } from "./skb";
 import { ETH_P_IP, ETH_P_IPV6 } from "./skb_shape";
 import { skb_insert_tag } from "./skb_vlan";
+import { ETH_SIZE as ETH_HLEN } from "../../wire/layout.gen";
 
-const ETH_HLEN: u32 = 14;
 const RTN_UNICAST: u32 = 1;
 
 /** Hands a frame to the receive side of a port: through this lane's link to itself, so that nothing recurses. */

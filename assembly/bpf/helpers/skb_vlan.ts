@@ -4,13 +4,13 @@ import { SkBuff } from "../../layout.gen";
 import { ENOMEM } from "./errno";
 import { pop, push } from "./skb_shape";
 import { skbAt } from "./skb";
+import { VLAN_SIZE as VLAN_HLEN } from "../../wire/layout.gen";
 
 export const ETH_P_8021Q: u32 = 0x0081; // network order
 export const ETH_P_8021AD: u32 = 0xa888;
 const ETH_P_802_3: u32 = 0x0100;
 const ETH_P_802_2: u32 = 0x0400;
 const VLAN_ETH_HLEN: u32 = 18;
-const VLAN_HLEN: u32 = 4;
 /** Both addresses of the link header. */
 const TAG_AT: u32 = 12;
 

@@ -4,8 +4,8 @@
 //   │ xdp_frame 40 B │    headroom       │ metadata │      packet         │   tailroom    │
 import { XdpContext } from "../../layout.gen";
 import { EACCES, EFAULT, EINVAL, ENOTSUPP } from "./errno";
+import { ETH_SIZE as ETH_HLEN } from "../../wire/layout.gen";
 
-const ETH_HLEN: i64 = 14;
 /** sizeof(struct xdp_frame): the kernel keeps it at the frame's start, so heads cannot move there. */
 const XDP_FRAME_BYTES: i64 = 40;
 const META_MAX: u32 = 255;
@@ -19,7 +19,7 @@ export function xdp_adjust_head(ctx: usize, offset: i32): i32 {
   const meta = xdp.dataMeta;
   const metaLen: u32 = meta > xdp.data ? 0 : xdp.data - meta;
   const data = <i64>xdp.data + offset;
-  if (data < <i64>xdp.hardStart + XDP_FRAME_BYTES + metaLen || data > <i64>xdp.dataEnd - ETH_HLEN) return -EINVAL;
+  if (data < <i64>xdp.hardStart + XDP_FRAME_BYTES + metaLen || data > <i64>xdp.dataEnd - <i64>ETH_HLEN) return -EINVAL;
   if (metaLen) memory.copy(meta + offset, meta, metaLen);
   xdp.dataMeta = meta + offset;
   xdp.data = <u32>data;
@@ -40,7 +40,7 @@ export function xdp_adjust_meta(ctx: usize, offset: i32): i32 {
 export function xdp_adjust_tail(ctx: usize, offset: i32): i32 {
   const xdp = at(ctx);
   const end = <i64>xdp.dataEnd + offset;
-  if (end > <i64>xdp.frameEnd || end < <i64>xdp.data + ETH_HLEN) return -EINVAL;
+  if (end > <i64>xdp.frameEnd || end < <i64>xdp.data + <i64>ETH_HLEN) return -EINVAL;
   if (offset > 0) memory.fill(xdp.dataEnd, 0, offset);
   xdp.dataEnd = <u32>end;
   return 0;

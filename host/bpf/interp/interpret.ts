@@ -5,6 +5,7 @@
 import { MapHeaderView, SkBuffLayout, SkBuffView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
+import { Eth } from '../../wire/layout.gen.js';
 import type { MapBinding } from '../jit/compiled.js';
 import { contextView, isRunnable, programTypes } from '../program_types.js';
 import type { ProgramSpec, ProgramType } from '../spec.js';
@@ -63,7 +64,6 @@ const SKB_WRITABLE: readonly (readonly [number, number])[] = [
 /** SKF_LL_OFF and SKF_NET_OFF: LD_ABS offsets from the link or network header on. */
 const SKF_LL_OFF = -0x200000;
 const SKF_NET_OFF = -0x100000;
-const ETH_HLEN = 14;
 
 /** Bounds of the packet as the context has them now. */
 function packetBounds(arena: Arena, type: ProgramType, ctx: number): { lo: number; hi: number } {
@@ -163,7 +163,7 @@ class ArenaEnvironment implements Environment, HelperHost {
     const link = skb.data - hiddenBytes;
     let at = skb.data + offset;
     if (offset < 0) {
-      if (offset >= SKF_NET_OFF) at = link + ETH_HLEN + (offset - SKF_NET_OFF);
+      if (offset >= SKF_NET_OFF) at = link + Eth.size + (offset - SKF_NET_OFF);
       else if (offset >= SKF_LL_OFF) at = link + (offset - SKF_LL_OFF);
       else return undefined;
     }

@@ -1,5 +1,6 @@
 /** Loads, stores, atomics, wide immediates, and the legacy packet loads. */
 import { SkBuffLayout } from '../../layout/layout.gen.js';
+import { Eth } from '../../wire/layout.gen.js';
 import { Atomic, Class, classOf, type Insn, Mode, OP_LDDW, Pseudo, sizeBytes } from '../insn.js';
 import { programTypes } from '../program_types.js';
 import type { FunctionEmitter } from './emitter.js';
@@ -239,12 +240,11 @@ export function defineSkbAt(m: ModuleBuilder, hiddenBytes: number): FunctionBuil
     f.get(ctx).mem(Op.i64_load32_u, SkBuffLayout.data);
     f.get(offset).op(Op.i64_extend_i32_s).op(Op.i64_add).i64(BigInt(extra)).op(Op.i64_add).set(at);
   };
-  const ETH_HLEN = 14;
   const link = -hiddenBytes;
   f.get(offset).i32(0).op(Op.i32_ge_s).op(Op.if).byte(0x40);
   data(0);
   f.op(Op.else).get(offset).i32(-0x100000).op(Op.i32_ge_s).op(Op.if).byte(0x40);
-  data(0x100000 + link + ETH_HLEN);
+  data(0x100000 + link + Eth.size);
   f.op(Op.else).get(offset).i32(-0x200000).op(Op.i32_ge_s).op(Op.if).byte(0x40);
   data(0x200000 + link);
   f.op(Op.else).i32(0).op(Op.return).op(Op.end).op(Op.end).op(Op.end);

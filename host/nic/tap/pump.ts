@@ -7,13 +7,12 @@
  * A TUN interface carries bare IP packets: the lanes see Ethernet frames with a header made here, and what leaves
  * loses it again. Frames that hold no IP packet stay here, counted.
  */
-import { FRAME_HEADROOM, FRAME_SIZE } from '../../layout/layout.gen.js';
+import { FRAME_HEADROOM, FRAME_SIZE, NO_FRAME } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import type { Device } from './device.js';
 import { EBADFD, errno } from './request.js';
 
-const NO_FRAME = 0xffffffff;
 const ETHERNET = 14;
 /** Room of a frame behind its headroom. A read that fills it may have been cut. */
 export const ROOM = FRAME_SIZE - FRAME_HEADROOM;
