@@ -16,14 +16,16 @@ const HOST: Record<string, string> = {
   bpf: 'errors layout mem wire native',
   nic: 'errors layout mem wire native',
   engine: 'errors layout mem wire bpf nic',
+  forward: 'errors layout mem wire bpf nic engine',
   cli: 'errors mem bpf nic engine',
 };
 const ASSEMBLY: Record<string, string> = {
   mem: 'layout.gen',
   wire: 'layout.gen mem',
-  core: 'layout.gen mem',
+  core: 'layout.gen mem wire',
   nic: 'layout.gen mem wire core',
-  bpf: 'layout.gen mem core nic',
+  bpf: 'layout.gen mem wire core nic',
+  bench: 'index mem nic',
 };
 /** Against the order, and known: the lane's header below, what the loop drives above. */
 const EXCEPTIONS = [
