@@ -9,6 +9,7 @@ export type { BoundMap, CompiledProgram, MapBinding } from './bpf/jit/compiled.j
 export { instantiateProgram } from './bpf/jit/instantiate.js';
 export { kernelAvailable } from './bpf/kernel/available.js';
 export { KernelCollection } from './bpf/kernel/collection.js';
+export { typedMap } from './bpf/kernel/map_store.js';
 export { KernelProgram } from './bpf/kernel/program.js';
 export { checkSpec } from './bpf/maps/check.js';
 export { mapAt, mapBinding } from './bpf/maps/index.js';

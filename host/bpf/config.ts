@@ -12,9 +12,8 @@ import { EtherloomError } from '../errors.js';
 import { resolveText } from './config_text.js';
 import { JsonReader } from './json.js';
 import type { KernelCollection } from './kernel/collection.js';
-import { possibleCpus } from './kernel/map.js';
-import { isPerCpu } from './maps/check.js';
-import { keyCodec, valueCodec } from './maps/codec.js';
+import { isTyped, typedMap } from './kernel/map_store.js';
+import { valueCodec } from './maps/codec.js';
 import { type BpfMap, KeyedMap } from './maps/index.js';
 import type { CollectionSpec } from './spec.js';
 
@@ -128,12 +127,12 @@ export function configureMaps(
         path: name,
         expected: 'a map with keys',
       });
-    const copies = map.arena.header.laneCount + 1;
+    const { copies } = map as { copies?: number };
     entries.forEach((entry: MapEntry, i) => {
       try {
         const key = resolveText(map.spec, 'key', entry.key);
         const value = resolveText(map.spec, 'value', entry.value);
-        map.set(key, isPerCpu(map.spec.type) ? new Array(copies).fill(value) : value);
+        map.set(key, copies === undefined ? value : new Array(copies).fill(value));
       } catch (cause) {
         failed(config, `${name}[${i}]`, `entry ${i} of map "${name}"`, cause);
       }
@@ -143,27 +142,7 @@ export function configureMaps(
 
 /** Fills maps of the real kernel with the same; redirect maps are left alone, since their targets are not there. */
 export function configureKernelMaps(kernel: KernelCollection, config: MapConfig): void {
-  for (const [name, entries] of Object.entries(config)) {
-    if (!Array.isArray(entries)) continue;
-    const map = mapNamed(kernel.maps, name, config);
-    if (/^(devmap|devmap_hash|cpumap|xskmap)$/.test(map.spec.type)) continue;
-    const keys = keyCodec(map.spec);
-    const values = valueCodec(map.spec);
-    entries.forEach((entry: MapEntry, i) => {
-      try {
-        const key = new Uint8Array(map.spec.keySize);
-        const one = new Uint8Array(map.spec.valueSize);
-        keys.encode(resolveText(map.spec, 'key', entry.key), key);
-        values.encode(resolveText(map.spec, 'value', entry.value), one);
-        const stride = (one.length + 7) & ~7;
-        const value = new Uint8Array(isPerCpu(map.spec.type) ? stride * possibleCpus() : one.length);
-        if (isPerCpu(map.spec.type))
-          for (let cpu = 0; cpu < possibleCpus(); cpu++) value.set(one, cpu * stride);
-        else value.set(one);
-        map.update(key, value);
-      } catch (cause) {
-        failed(config, `${name}[${i}]`, `entry ${i} of map "${name}"`, cause);
-      }
-    });
-  }
+  const typed = Object.values(kernel.maps).filter(map => isTyped(map.spec.type));
+  const maps = Object.fromEntries(typed.map(map => [map.spec.name, typedMap(map)]));
+  configureMaps(maps, config, kernel.spec);
 }

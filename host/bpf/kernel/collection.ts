@@ -1,7 +1,9 @@
 /** All programs of one object in the real kernel: maps shared by spec, program arrays and maps of maps filled. */
 import { EtherloomError } from '../../errors.js';
+import type { KeyedMap } from '../maps/keyed.js';
 import type { CollectionSpec, MapSpec } from '../spec.js';
 import { KernelMap } from './map.js';
+import { typedMap } from './map_store.js';
 import { type KernelLoad, type KernelLoadOptions, KernelProgram, u32 } from './program.js';
 
 export class KernelCollection {
@@ -45,6 +47,19 @@ export class KernelCollection {
     if (load?.accepted) return load.program;
     const why = load ? load.reason : `there is no program ${name}`;
     throw new EtherloomError('ERR_KERNEL_REJECTED', `${name}: ${why}`, { file: this.spec.file });
+  }
+
+  /**
+   * A map with typed keys and values, as the class that it has in the arena. It is closed with the collection.
+   * @throws EtherloomError ERR_COLLECTION_MAP for a name that is none; MapError EOPNOTSUPP for types without plain entries
+   */
+  map<M extends KeyedMap = KeyedMap>(name: string): M {
+    if (!Object.hasOwn(this.maps, name))
+      throw new EtherloomError('ERR_COLLECTION_MAP', `no map "${name}"`, {
+        file: this.spec.file,
+        expected: `one of ${Object.keys(this.maps).join(', ')}`,
+      });
+    return typedMap<M>(this.maps[name]);
   }
 
   close(): void {

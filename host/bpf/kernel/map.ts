@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { EtherloomError } from '../../errors.js';
 import type { Btf } from '../btf/btf.js';
-import { type MapSpec, type MapTypeName, mapTypeNumbers } from '../spec.js';
+import { isPerCpu } from '../maps/check.js';
+import { type MapSpec, mapTypeNumbers } from '../spec.js';
 import { addon, bpf, bpfOrThrow, Cmd, errnoName, MAP_CREATE, MAP_ELEM, MAP_FREEZE } from './attr.js';
 import { encodeBtf, loadBtf } from './btf.js';
 
-const PER_CPU: readonly MapTypeName[] = ['percpu_array', 'percpu_hash', 'lru_percpu_hash'];
 /** Value types that need BTF at creation: the kernel finds these members by name and manages them. */
 const SPECIAL_MEMBERS = ['bpf_spin_lock', 'bpf_res_spin_lock', 'bpf_timer', 'bpf_wq'];
 
@@ -81,7 +81,12 @@ export class KernelMap {
   /** Bytes that the kernel reads or writes for one value: all CPUs' copies for per-CPU maps, an id for map-in-map. */
   get valueBytes(): number {
     const size = this.spec.valueSize;
-    return PER_CPU.includes(this.spec.type) ? ((size + 7) & ~7) * possibleCpus() : size;
+    return this.perCpu ? ((size + 7) & ~7) * possibleCpus() : size;
+  }
+
+  /** Whether each possible CPU has a value of its own. */
+  get perCpu(): boolean {
+    return isPerCpu(this.spec.type);
   }
 
   /** Value under `key`, or undefined. Queues and stacks take an empty key (peek). */

@@ -3,6 +3,7 @@ import type { MapSpec } from '../spec.js';
 import { type Codec, codecFor, indexCodec } from './codec.js';
 import { KeyedMap } from './keyed.js';
 import type { MapPlace } from './map.js';
+import type { StorePlace } from './store.js';
 import { loadBytes, storeBytes } from './words.js';
 
 /** Keys 0 … count - 1 as bytes. */
@@ -25,7 +26,7 @@ export interface GlobalVariable<T = unknown> {
 }
 
 export class ArrayMap<V = unknown> extends KeyedMap<number, V> {
-  constructor(spec: MapSpec, place: MapPlace, codecs: { value?: Codec } = {}) {
+  constructor(spec: MapSpec, place: MapPlace | StorePlace, codecs: { value?: Codec } = {}) {
     super(spec, place, { key: indexCodec, ...codecs });
   }
 
@@ -36,8 +37,7 @@ export class ArrayMap<V = unknown> extends KeyedMap<number, V> {
   /** Sets every value to zero: elements of an array cannot be removed. */
   override clear(): void {
     this.assertWritable();
-    const { dataAt, dataBytes } = this.header;
-    this.arena.u8.fill(0, dataAt, dataAt + dataBytes);
+    this.store.zero();
   }
 
   /**

@@ -1,15 +1,11 @@
 /** Maps with keys: the access that array, hash, LRU, per-CPU, LPM and redirect maps have in common. */
 import type { MapSpec } from '../spec.js';
+import { arenaStore } from './arena_store.js';
 import { type Codec, keyCodec, valueCodec } from './codec.js';
-import { check, Errno, MapError } from './errors.js';
+import { MapError } from './errors.js';
 import { UpdateFlag } from './flags.js';
 import { BpfMap, type MapPlace } from './map.js';
-import { loadBytes } from './words.js';
-
-const ENOENT = BigInt(-Errno.ENOENT);
-
-/** Tries to read a value that stays in its place meanwhile. */
-const READ_TRIES = 16;
+import type { MapStore, StorePlace } from './store.js';
 
 /**
  * `K` and `V` are what get() returns; set() and get() take bytes as well. Keys and values are copies:
@@ -18,11 +14,14 @@ const READ_TRIES = 16;
 export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implements Iterable<[K, V]> {
   protected readonly keys_: Codec;
   protected readonly values_: Codec;
+  /** Where the elements are. */
+  protected readonly store: MapStore;
 
-  constructor(spec: MapSpec, place: MapPlace, codecs: { key?: Codec; value?: Codec } = {}) {
+  constructor(spec: MapSpec, place: MapPlace | StorePlace, codecs: { key?: Codec; value?: Codec } = {}) {
     super(spec, place);
     this.keys_ = codecs.key ?? keyCodec(spec);
     this.values_ = codecs.value ?? valueCodec(spec);
+    this.store = 'store' in place ? place.store : arenaStore(spec, place, this.values_.size);
   }
 
   /** Value under a key, undefined when there is none. A lookup by the host does not count as use for LRU. */
@@ -35,13 +34,13 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
   getBytes(key: K | Uint8Array): Uint8Array | undefined {
     this.assertReadable();
     this.putKey(key);
-    return this.readStable(() => this.lookup());
+    return this.store.lookup();
   }
 
   has(key: K | Uint8Array): boolean {
     this.assertReadable();
     this.putKey(key);
-    return this.lookup() !== 0;
+    return this.store.has();
   }
 
   /**
@@ -52,7 +51,7 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
     this.assertWritable();
     this.putKey(key);
     this.putValue(value);
-    check(this.update(BigInt(flags)), () => this.label('set'));
+    this.store.update(flags);
     return this;
   }
 
@@ -60,10 +59,7 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
   delete(key: K | Uint8Array): boolean {
     this.assertWritable();
     this.putKey(key);
-    const result = this.core.exports.map_delete_elem(this.addr, this.storage.keyBuf);
-    if (result === ENOENT) return false;
-    check(result, () => this.label('delete'));
-    return true;
+    return this.store.delete();
   }
 
   /** Reads and removes in one step (BPF_MAP_LOOKUP_AND_DELETE_ELEM). */
@@ -106,7 +102,7 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
 
   /** Elements held now. */
   get size(): number {
-    return Atomics.load(this.arena.u32, (this.addr + 64) >>> 2);
+    return this.store.size;
   }
 
   /** Removes everything. */
@@ -139,7 +135,10 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
   }
 
   /** Keys as bytes. */
-  abstract rawKeys(): IterableIterator<Uint8Array>;
+  *rawKeys(): IterableIterator<Uint8Array> {
+    this.assertReadable();
+    yield* this.store.keys();
+  }
 
   /** Keys and values as bytes. */
   *rawEntries(): IterableIterator<[Uint8Array, Uint8Array]> {
@@ -151,57 +150,17 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
 
   // ── for the types ──
 
-  protected label(doing: string): string {
-    return `map "${this.name}" (${this.type}): ${doing}`;
-  }
-
   /** The key that putKey wrote last, for types whose keys are one word. */
   protected get keyWord(): number {
-    return this.arena.u32[this.storage.keyBuf >>> 2];
+    const { buffer, byteOffset } = this.store.key;
+    return new DataView(buffer, byteOffset).getUint32(0, true);
   }
 
   protected putKey(key: unknown): void {
-    const at = this.storage.keyBuf;
-    const into = this.arena.u8.subarray(at, at + this.spec.keySize);
-    into.fill(0);
-    this.keys_.encode(key, into);
+    this.keys_.encode(key, this.store.key.fill(0));
   }
 
   protected putValue(value: unknown): void {
-    const at = this.storage.valueBuf;
-    const into = this.arena.u8.subarray(at, at + this.values_.size);
-    into.fill(0);
-    this.values_.encode(value, into);
-  }
-
-  /** Address of the value under the key in keyBuf. */
-  protected lookup(): number {
-    return this.core.exports.map_lookup_sys(this.addr, this.storage.keyBuf) >>> 0;
-  }
-
-  protected update(flags: bigint): bigint {
-    return this.core.exports.map_update_elem(this.addr, this.storage.keyBuf, this.storage.valueBuf, flags);
-  }
-
-  /** Copies a value out: under its bpf_spin_lock if it has one, whose word then reads as 0. */
-  protected copyOut(at: number): Uint8Array {
-    const lock = this.header.valueLock;
-    if (!lock) return loadBytes(this.arena, at, this.spec.valueSize);
-    this.core.exports.spin_lock(at + lock - 1);
-    const bytes = this.arena.u8.slice(at, at + this.spec.valueSize);
-    this.core.exports.spin_unlock(at + lock - 1);
-    return bytes.fill(0, lock - 1, lock + 3);
-  }
-
-  /** Copies a value; again when its element was recycled under the copy. */
-  protected readStable(find: () => number): Uint8Array | undefined {
-    let at = find();
-    for (let i = 0; at && i < READ_TRIES; i++) {
-      const bytes = this.copyOut(at);
-      const again = find();
-      if (again === at) return bytes;
-      at = again;
-    }
-    return at ? this.copyOut(at) : undefined;
+    this.values_.encode(value, this.store.value.fill(0));
   }
 }

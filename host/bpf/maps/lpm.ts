@@ -2,9 +2,10 @@
 import type { MapSpec } from '../spec.js';
 import { parsePrefix } from './cidr.js';
 import { type Codec, keyCodec } from './codec.js';
-import { check, Errno, MapError } from './errors.js';
+import { MapError } from './errors.js';
 import { KeyedMap } from './keyed.js';
 import type { MapPlace } from './map.js';
+import type { StorePlace } from './store.js';
 
 /** Key of a trie: how many bits count, and the bits in network order. */
 export interface LpmKey {
@@ -46,24 +47,9 @@ function lpmKeyCodec(spec: MapSpec): Codec {
   };
 }
 
+/** Iterates longer prefixes before shorter ones, as the kernel goes: a snapshot of the moment of the first step. */
 export class LpmTrieMap<K = LpmKey | string, V = unknown> extends KeyedMap<K, V> {
-  constructor(spec: MapSpec, place: MapPlace) {
+  constructor(spec: MapSpec, place: MapPlace | StorePlace) {
     super(spec, place, { key: lpmKeyCodec(spec) });
-  }
-
-  /** Longer prefixes before shorter ones, as the kernel goes. A snapshot of the moment of the first step. */
-  override *rawKeys(): IterableIterator<Uint8Array> {
-    this.assertReadable();
-    const { keyBuf, nextBuf } = this.storage;
-    const { u8 } = this.arena;
-    const keys: Uint8Array[] = [];
-    for (let first = true; ; first = false) {
-      const result = this.core.exports.map_get_next_key(this.addr, first ? 0 : keyBuf, nextBuf);
-      if (result === BigInt(-Errno.ENOENT) || keys.length > this.maxEntries) break;
-      check(result, () => this.label('iterate'));
-      u8.copyWithin(keyBuf, nextBuf, nextBuf + this.keySize);
-      keys.push(u8.slice(nextBuf, nextBuf + this.keySize));
-    }
-    yield* keys;
   }
 }

@@ -8,6 +8,7 @@ import { type ErrnoName, MapError } from './errors.js';
 import { MapFlag } from './flags.js';
 import { MapPrograms } from './programs.js';
 import type { Storage } from './storage.js';
+import type { StorePlace } from './store.js';
 import { tableShape } from './table_shape.js';
 
 /** Where a map lives and how the host reaches it. */
@@ -53,28 +54,44 @@ const ENTRIES: ReadonlyMap<MapTypeName, AttachType> = new Map<MapTypeName, Attac
 
 export abstract class BpfMap implements BoundMap {
   readonly spec: MapSpec;
-  readonly arena: Arena;
-  /** Address of the MapHeader: the map pointer of programs. */
-  readonly addr: number;
   /** The programs that its entries point to, for types that have such entries. */
   readonly programs: MapPrograms | undefined;
-  protected readonly core: Core;
-  protected readonly storage: Storage;
-  protected readonly header: MapHeaderView;
+  readonly #place: MapPlace | StorePlace;
   #frozen = false;
   #holders = 0;
   #destroyed = false;
   #table: HashTableShape | undefined;
 
-  constructor(spec: MapSpec, place: MapPlace) {
+  constructor(spec: MapSpec, place: MapPlace | StorePlace) {
     this.spec = spec;
-    this.arena = place.arena;
-    this.core = place.core;
-    this.storage = place.storage;
-    this.header = place.storage.header;
-    this.addr = place.storage.addr;
-    this.programs = ENTRIES.has(spec.type) ? new MapPrograms(this, ENTRIES.get(spec.type)) : undefined;
-    registryOf(place.arena).byAddr.set(this.addr, this);
+    this.#place = place;
+    const here = !('store' in place);
+    this.programs =
+      here && ENTRIES.has(spec.type) ? new MapPrograms(this, ENTRIES.get(spec.type)) : undefined;
+    if (here) registryOf(place.arena).byAddr.set(place.storage.addr, this);
+  }
+
+  /** @throws MapError EOPNOTSUPP for a map that lies in no arena */
+  get #here(): MapPlace {
+    const place = this.#place;
+    if ('store' in place) throw this.error('EOPNOTSUPP', 'it lies in the kernel', 'a map of the arena');
+    return place;
+  }
+  get arena(): Arena {
+    return this.#here.arena;
+  }
+  /** Address of the MapHeader: the map pointer of programs. */
+  get addr(): number {
+    return this.#here.storage.addr;
+  }
+  protected get core(): Core {
+    return this.#here.core;
+  }
+  protected get storage(): Storage {
+    return this.#here.storage;
+  }
+  protected get header(): MapHeaderView {
+    return this.#here.storage.header;
   }
 
   get name(): string {
@@ -122,6 +139,7 @@ export abstract class BpfMap implements BoundMap {
 
   /** BPF_MAP_FREEZE: from now on the host may not write (programs are held by the verifier). */
   freeze(): void {
+    if ('store' in this.#place) this.#place.store.freeze();
     this.#frozen = true;
   }
 
@@ -153,6 +171,10 @@ export abstract class BpfMap implements BoundMap {
     this.onDestroy();
     this.releasePrograms();
     this.#destroyed = true;
+    if ('store' in this.#place) {
+      this.#place.store.close();
+      return;
+    }
     registryOf(this.arena).byAddr.delete(this.addr);
     this.arena.maps.free(this.addr);
   }

@@ -10,6 +10,7 @@ import { HashTableMap } from './hash.js';
 import type { KeyedMap } from './keyed.js';
 import type { MapPlace } from './map.js';
 import { roundUp } from './storage.js';
+import type { StorePlace } from './store.js';
 
 /** Copies of one value side by side, each rounded up to 8 bytes, as the kernel's syscalls pass them. */
 export function lanesCodec(one: Codec, copies: number): Codec {
@@ -55,22 +56,11 @@ function bytesToWords(bytes: Uint8Array): bigint[] {
   return Array.from({ length: padded.length / 8 }, (_, i) => dv.getBigUint64(i * 8, true));
 }
 
-const copiesOf = (place: MapPlace): number => place.storage.header.lanes;
-
-/** Reads every lane's copy; `laneZero` is the address of lane 0's. */
-function gather(map: { valueSize: number }, place: MapPlace, laneZero: number): Uint8Array {
-  const { lanes, laneStride } = place.storage.header;
-  const stride = roundUp(map.valueSize, 8);
-  const all = new Uint8Array(stride * lanes);
-  for (let l = 0; l < lanes; l++) {
-    const at = laneZero + l * laneStride;
-    all.set(place.arena.u8.subarray(at, at + map.valueSize), l * stride);
-  }
-  return all;
-}
+const copiesOf = (place: MapPlace | StorePlace): number =>
+  'store' in place ? place.store.copies : place.storage.header.lanes;
 
 interface PerCpu<K, V> {
-  /** Values a key has: lanes + 1. */
+  /** Values a key has: lanes + 1; in the kernel its possible CPUs. */
   readonly copies: number;
   /** One lane's value under a key. */
   getLane(key: K | Uint8Array, lane: number): V | undefined;
@@ -84,12 +74,10 @@ const sumOf = <K, V>(map: KeyedMap<K, V[]>, key: K | Uint8Array): unknown => {
 };
 
 export class PerCpuArrayMap<V = unknown> extends ArrayMap<V[]> implements PerCpu<number, V> {
-  readonly #place: MapPlace;
   readonly copies: number;
 
-  constructor(spec: MapSpec, place: MapPlace) {
+  constructor(spec: MapSpec, place: MapPlace | StorePlace) {
     super(spec, place, { value: lanesCodec(valueCodec(spec), copiesOf(place)) });
-    this.#place = place;
     this.copies = copiesOf(place);
   }
   getLane(key: number | Uint8Array, lane: number): V | undefined {
@@ -98,24 +86,13 @@ export class PerCpuArrayMap<V = unknown> extends ArrayMap<V[]> implements PerCpu
   sum(key: number | Uint8Array): unknown {
     return sumOf(this, key);
   }
-  protected override lookup(): number {
-    return this.core.exports.map_lookup_sys(this.addr, this.storage.keyBuf) >>> 0;
-  }
-  protected override copyOut(at: number): Uint8Array {
-    return gather(this, this.#place, at);
-  }
-  protected override update(flags: bigint): bigint {
-    return this.core.exports.map_update_all(this.addr, this.storage.keyBuf, this.storage.valueBuf, flags);
-  }
 }
 
 export class PerCpuHashMap<K = unknown, V = unknown> extends HashTableMap<K, V[]> implements PerCpu<K, V> {
-  readonly #place: MapPlace;
   readonly copies: number;
 
-  constructor(spec: MapSpec, place: MapPlace) {
+  constructor(spec: MapSpec, place: MapPlace | StorePlace) {
     super(spec, place, { value: lanesCodec(valueCodec(spec), copiesOf(place)) });
-    this.#place = place;
     this.copies = copiesOf(place);
   }
   /** Elements that an LRU map threw out to make room. */
@@ -127,14 +104,5 @@ export class PerCpuHashMap<K = unknown, V = unknown> extends HashTableMap<K, V[]
   }
   sum(key: K | Uint8Array): unknown {
     return sumOf(this, key);
-  }
-  protected override lookup(): number {
-    return this.core.exports.map_lookup_sys(this.addr, this.storage.keyBuf) >>> 0;
-  }
-  protected override copyOut(at: number): Uint8Array {
-    return gather(this, this.#place, at);
-  }
-  protected override update(flags: bigint): bigint {
-    return this.core.exports.map_update_all(this.addr, this.storage.keyBuf, this.storage.valueBuf, flags);
   }
 }

@@ -85,9 +85,6 @@ abstract class EntryMap<V> extends ArrayMap<V> {
   override clear(): void {
     for (let i = 0; i < this.maxEntries; i++) this.delete(i);
   }
-  protected override copyOut(at: number): Uint8Array {
-    return this.arena.u8.slice(at, at + 8);
-  }
 }
 
 /** Array entries with a program. */
@@ -154,8 +151,5 @@ export class DevHashMap extends HashTableMap<number, number | DevmapValue> {
 
   override take(_key: number | Uint8Array): DevmapValue | undefined {
     throw this.error('EOPNOTSUPP', 'no lookup-and-delete');
-  }
-  protected override copyOut(at: number): Uint8Array {
-    return this.arena.u8.slice(at, at + 8);
   }
 }
