@@ -327,8 +327,12 @@ export const LANE_STATE_OUTPUT_COUNT: u32 = 144;
 export const LANE_STATE_HAND_RING: u32 = 148;
 export const LANE_STATE_HAND_END: u32 = 152;
 export const LANE_STATE_HAND_MAP: u32 = 156;
-export const LANE_STATE_LOADED: u32 = 160;
-export const LANE_STATE_PREVIOUS: u32 = 164;
+export const LANE_STATE_BAD_DESCRIPTORS: u32 = 160;
+export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 164;
+export const LANE_STATE_BAD_ADDR: u32 = 168;
+export const LANE_STATE_BAD_LEN: u32 = 172;
+export const LANE_STATE_LOADED: u32 = 176;
+export const LANE_STATE_PREVIOUS: u32 = 180;
 export const LANE_STATE_EPOCH: u32 = 192;
 export const LANE_STATE_PHASE: u32 = 196;
 export const LANE_STATE_SLEEPING: u32 = 200;
@@ -410,6 +414,14 @@ export class LaneState {
   handEnd: u32;
   /** Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
   handMap: u32;
+  /** Descriptors refused: they left their frame or the packet area */
+  badDescriptors: u32;
+  /** Those outside the packet area: which frame they stood for is not known */
+  strayDescriptors: u32;
+  /** Address of the last one */
+  badAddr: u32;
+  /** Its length, bytes */
+  badLen: u32;
   /** Magazine that frames are taken from and put back to */
   loaded: u32;
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
@@ -422,6 +434,20 @@ export class LaneState {
   private __pad9: u8;
   private __pad10: u8;
   private __pad11: u8;
+  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
+  epoch: u32;
+  /** LanePhase, written by the lane */
+  phase: u32;
+  /** 1 while it waits on `wake`: only then must producers notify */
+  sleeping: u32;
+  /** Last generation taken in */
+  acked: u32;
+  /** Packets taken from rings */
+  packets: u64;
+  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
+  lives: u32;
+  /** 1 from when the host ends its thread until the lane is recovered */
+  ended: u32;
   private __pad12: u8;
   private __pad13: u8;
   private __pad14: u8;
@@ -438,20 +464,6 @@ export class LaneState {
   private __pad25: u8;
   private __pad26: u8;
   private __pad27: u8;
-  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
-  epoch: u32;
-  /** LanePhase, written by the lane */
-  phase: u32;
-  /** 1 while it waits on `wake`: only then must producers notify */
-  sleeping: u32;
-  /** Last generation taken in */
-  acked: u32;
-  /** Packets taken from rings */
-  packets: u64;
-  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
-  lives: u32;
-  /** 1 from when the host ends its thread until the lane is recovered */
-  ended: u32;
   private __pad28: u8;
   private __pad29: u8;
   private __pad30: u8;
@@ -468,6 +480,10 @@ export class LaneState {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
   private __pad44: u8;
   private __pad45: u8;
   private __pad46: u8;
@@ -484,10 +500,6 @@ export class LaneState {
   private __pad57: u8;
   private __pad58: u8;
   private __pad59: u8;
-  /** LaneCommand, written by the host */
-  command: u32;
-  /** Raised by the host when a control message waits */
-  generation: u32;
   private __pad60: u8;
   private __pad61: u8;
   private __pad62: u8;
@@ -528,6 +540,8 @@ export class LaneState {
   private __pad97: u8;
   private __pad98: u8;
   private __pad99: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
   private __pad100: u8;
   private __pad101: u8;
   private __pad102: u8;
@@ -544,8 +558,6 @@ export class LaneState {
   private __pad113: u8;
   private __pad114: u8;
   private __pad115: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
   private __pad116: u8;
   private __pad117: u8;
   private __pad118: u8;
@@ -590,22 +602,6 @@ export class LaneState {
   private __pad157: u8;
   private __pad158: u8;
   private __pad159: u8;
-  private __pad160: u8;
-  private __pad161: u8;
-  private __pad162: u8;
-  private __pad163: u8;
-  private __pad164: u8;
-  private __pad165: u8;
-  private __pad166: u8;
-  private __pad167: u8;
-  private __pad168: u8;
-  private __pad169: u8;
-  private __pad170: u8;
-  private __pad171: u8;
-  private __pad172: u8;
-  private __pad173: u8;
-  private __pad174: u8;
-  private __pad175: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;

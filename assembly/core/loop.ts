@@ -71,6 +71,18 @@ function act(verdict: u32, port: Port, queue: u32, x: XdpContext, frame: u32): v
   return addr < packetBytes && (addr & (FRAME_SIZE - 1)) + len <= FRAME_SIZE && len <= FRAME_SIZE;
 }
 
+/** The frame is known by any address in it; what lies outside the packet area names none. The host looks at the count. */
+function refuse(ls: LaneState, addr: u32, len: u32, inside: bool): void {
+  ls.badAddr = addr;
+  ls.badLen = len;
+  if (inside) dropFrame(addr, DropReason.BAD_DESCRIPTOR);
+  else {
+    ls.strayDescriptors++;
+    countDrop(DropReason.BAD_DESCRIPTOR);
+  }
+  atomic.add<u32>(changetype<usize>(ls), 1, offsetof<LaneState>("badDescriptors"));
+}
+
 /** One burst of a receive queue. Returns packets taken. */
 function receiveBurst(ls: LaneState, q: Queue): u32 {
   const rx = ringAt(q.rxAt);
@@ -105,9 +117,7 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
     const addr = descAddr(d);
     const len = descLen(d);
     if (!sound(addr, len, packetBytes)) {
-      // The frame is known by any address in it; what lies outside the packet area names none.
-      if (addr < packetBytes) dropFrame(addr, DropReason.BAD_DESCRIPTOR);
-      else countDrop(DropReason.BAD_DESCRIPTOR);
+      refuse(ls, addr, len, addr < packetBytes);
       continue;
     }
     bytes += len;

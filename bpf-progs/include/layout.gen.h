@@ -85,6 +85,10 @@ struct etherloom_lane_state {
 	__u32 hand_ring; /* Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
 	__u32 hand_end; /* Its consumer cursor after them */
 	__u32 hand_map; /* Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
+	__u32 bad_descriptors; /* Descriptors refused: they left their frame or the packet area */
+	__u32 stray_descriptors; /* Those outside the packet area: which frame they stood for is not known */
+	__u32 bad_addr; /* Address of the last one */
+	__u32 bad_len; /* Its length, bytes */
 	__u32 loaded; /* Magazine that frames are taken from and put back to */
 	__u32 previous; /* The magazine loaded before: keeps a lane at the edge from going to the depot each time */
 	__u32 epoch __attribute__((aligned(64))); /* Rounds made; also the heartbeat. One step = a burst boundary was passed */

@@ -11,6 +11,7 @@ import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import type { HookName } from '../bpf/program_types.js';
 import { EtherloomError } from '../errors.js';
+import type { LaneStateView } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
 import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
@@ -40,10 +41,21 @@ const HANG_MS = 5000;
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 
+/** Descriptors of a receive ring that left their frame or the packet area: whoever fills that ring is at fault. */
+export interface BadDescriptor {
+  lane: number;
+  /** How many since the last report. */
+  count: number;
+  /** Of the last one: address relative to the packet area, and bytes. */
+  address: number;
+  length: number;
+}
+
 /** A listener that throws causes an uncaught exception; with inline lanes `step()` throws it. The engine goes on. */
 export interface EngineEvents {
   crash: [LaneCrash];
   failed: [EtherloomError];
+  descriptor: [BadDescriptor];
 }
 
 export class Engine extends EventEmitter<EngineEvents> {
@@ -64,6 +76,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** One of the two, once it is started. */
   #lanes: InlineLanes | undefined;
   #supervisor: Supervisor | undefined;
+  readonly #laneStates: readonly LaneStateView[];
+  readonly #badSeen: number[];
   #state: State = 'new';
   #starting: Promise<void> | undefined;
   #startedMs = 0;
@@ -103,6 +117,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       lossless: options.lossless ?? false,
       passSink: options.pass === 'count',
     });
+    this.#laneStates = Array.from({ length: lanes }, (_, i) => this.arena.lane(i));
+    this.#badSeen = this.#laneStates.map(() => 0);
     this.#host = new HostEnd(this.arena, this.core, this.fabric);
   }
 
@@ -264,11 +280,23 @@ export class Engine extends EventEmitter<EngineEvents> {
     await this.#supervisor.start();
   }
 
+  /** Says which lanes refused descriptors since the last look. */
+  #lookForBadDescriptors(): void {
+    for (let lane = 0; lane < this.laneCount; lane++) {
+      const { badDescriptors, badAddr, badLen } = this.#laneStates[lane];
+      const count = (badDescriptors - this.#badSeen[lane]) >>> 0;
+      if (count === 0) continue;
+      this.#badSeen[lane] = badDescriptors;
+      this.emit('descriptor', { lane, count, address: badAddr, length: badLen });
+    }
+  }
+
   /** The host's part while workers run: NICs with an outside are polled, at once again while there is work. */
   #schedulePoll(): void {
     if (this.#state !== 'running') return;
     let moved = 0;
     for (const nic of this.nics) moved += nic.poll();
+    this.#lookForBadDescriptors();
     this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : 1);
   }
 
@@ -281,7 +309,9 @@ export class Engine extends EventEmitter<EngineEvents> {
   step(rounds = 1): number {
     if (this.#state !== 'running' || !this.inline)
       throw new EtherloomError('ERR_ENGINE_STATE', 'step() is for inline engines that were started');
-    return this.#lanes!.step(rounds);
+    const work = this.#lanes!.step(rounds);
+    this.#lookForBadDescriptors();
+    return work;
   }
 
   /** Virtual time: moves the clock forward by `ns`. @throws EtherloomError ERR_ENGINE_STATE */
@@ -393,6 +423,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     // Why it failed is said by start().
     await this.#starting?.catch(() => {});
     const exits = (await this.#supervisor?.stop()) ?? this.#lanes?.exits() ?? [];
+    this.#lookForBadDescriptors();
     for (const nic of this.nics) await nic.close();
     const ledger = this.ledger();
     const report: EngineReport = {

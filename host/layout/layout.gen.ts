@@ -397,8 +397,12 @@ export const LaneStateLayout = {
   handRing: 148,
   handEnd: 152,
   handMap: 156,
-  loaded: 160,
-  previous: 164,
+  badDescriptors: 160,
+  strayDescriptors: 164,
+  badAddr: 168,
+  badLen: 172,
+  loaded: 176,
+  previous: 180,
   epoch: 192,
   phase: 196,
   sleeping: 200,
@@ -613,19 +617,47 @@ export class LaneStateView {
   set handMap(v: number) {
     this.mem.setUint32(this.at + 156, v, true);
   }
-  /** Magazine that frames are taken from and put back to */
-  get loaded(): number {
+  /** Descriptors refused: they left their frame or the packet area */
+  get badDescriptors(): number {
     return this.mem.getUint32(this.at + 160, true);
   }
-  set loaded(v: number) {
+  set badDescriptors(v: number) {
     this.mem.setUint32(this.at + 160, v, true);
+  }
+  /** Those outside the packet area: which frame they stood for is not known */
+  get strayDescriptors(): number {
+    return this.mem.getUint32(this.at + 164, true);
+  }
+  set strayDescriptors(v: number) {
+    this.mem.setUint32(this.at + 164, v, true);
+  }
+  /** Address of the last one */
+  get badAddr(): number {
+    return this.mem.getUint32(this.at + 168, true);
+  }
+  set badAddr(v: number) {
+    this.mem.setUint32(this.at + 168, v, true);
+  }
+  /** Its length, bytes */
+  get badLen(): number {
+    return this.mem.getUint32(this.at + 172, true);
+  }
+  set badLen(v: number) {
+    this.mem.setUint32(this.at + 172, v, true);
+  }
+  /** Magazine that frames are taken from and put back to */
+  get loaded(): number {
+    return this.mem.getUint32(this.at + 176, true);
+  }
+  set loaded(v: number) {
+    this.mem.setUint32(this.at + 176, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 164, true);
+    return this.mem.getUint32(this.at + 180, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 164, v, true);
+    this.mem.setUint32(this.at + 180, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {

@@ -297,6 +297,10 @@ export const structs: StructSchema[] = [
         'u32',
         'Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash',
       ),
+      f('badDescriptors', 'u32', 'Descriptors refused: they left their frame or the packet area'),
+      f('strayDescriptors', 'u32', 'Those outside the packet area: which frame they stood for is not known'),
+      f('badAddr', 'u32', 'Address of the last one'),
+      f('badLen', 'u32', 'Its length, bytes'),
       f('loaded', 'u32', 'Magazine that frames are taken from and put back to'),
       f(
         'previous',

@@ -20,6 +20,8 @@ export interface Ledger {
   inFlight: Record<string, number>;
   /** Frames found nowhere. */
   lost: number;
+  /** Frames found nowhere because the descriptor that came back for them named no frame (BAD_DESCRIPTOR). */
+  strayed: number;
   /** Frames found in more than one place. */
   doubled: number;
 }
@@ -103,7 +105,7 @@ export interface FrameHolder {
 export function takeLedger(arena: Arena, holders: readonly FrameHolder[]): Ledger {
   const { frameCount } = arena.header;
   const seen = new Uint8Array(frameCount);
-  const ledger: Ledger = { total: frameCount, free: 0, inFlight: {}, lost: 0, doubled: 0 };
+  const ledger: Ledger = { total: frameCount, free: 0, inFlight: {}, lost: 0, strayed: 0, doubled: 0 };
   const mark = (frame: number): void => {
     if (frame >= frameCount || seen[frame] !== 0) ledger.doubled++;
     else seen[frame] = 1;
@@ -121,6 +123,10 @@ export function takeLedger(arena: Arena, holders: readonly FrameHolder[]): Ledge
     if (count) ledger.inFlight[holder.name] = (ledger.inFlight[holder.name] ?? 0) + count;
   }
   for (const s of seen) if (s === 0) ledger.lost++;
+  let stray = 0;
+  for (let i = 0; i <= arena.header.laneCount; i++) stray += arena.lane(i).strayDescriptors;
+  ledger.strayed = Math.min(ledger.lost, stray);
+  ledger.lost -= ledger.strayed;
   return ledger;
 }
 

@@ -8,7 +8,8 @@ import { FRAME_HEADROOM, type LinkView, NO_FRAME } from '../layout/layout.gen.js
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
 import { type LinkSettings, type LinkStats, type ModelEnd, modelLink } from './model.js';
 import type { Nic, NicEnv, NicKind } from './nic.js';
-import { MAX_PACKET, Port } from './port.js';
+import { Port } from './port.js';
+import { checkSend } from './sendable.js';
 
 export interface HostNicOptions {
   name?: string;
@@ -88,23 +89,10 @@ export class HostNic implements Nic {
   protected place(bytes: Uint8Array, queue?: number): number {
     const { arena, core } = this.env;
     const x = core.exports;
-    if (this.#closed)
-      throw new EtherloomError('ERR_NIC_CLOSED', `send on ${this.name} after its engine was stopped`);
-    if (!(bytes instanceof Uint8Array))
-      throw new EtherloomError(
-        'ERR_NIC_PACKET',
-        `a packet that is ${bytes === null ? 'null' : typeof bytes}`,
-        {
-          expected: 'a Uint8Array',
-        },
-      );
+    checkSend(this.name, this.#closed, bytes);
     if (queue !== undefined && !(Number.isInteger(queue) && queue >= 0 && queue < this.port.queueCount))
       throw new EtherloomError('ERR_NIC_QUEUE', `queue ${queue} of ${this.name}`, {
         expected: `0 … ${this.port.queueCount - 1}`,
-      });
-    if (bytes.length > MAX_PACKET)
-      throw new EtherloomError('ERR_NIC_PACKET', `a packet of ${bytes.length} bytes`, {
-        expected: `at most ${MAX_PACKET} bytes`,
       });
     // RSS is at the near end of the link.
     if (this.#far) return this.#far.place(bytes);

@@ -11,7 +11,8 @@ import { EtherloomError } from '../errors.js';
 import { FRAME_HEADROOM, LINK_ENTRY_SIZE, LinkLayout, LinkView } from '../layout/layout.gen.js';
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
 import type { Nic, NicEnv, NicKind } from './nic.js';
-import { MAX_PACKET, Port } from './port.js';
+import { Port } from './port.js';
+import { checkSend } from './sendable.js';
 
 /** One direction of the wire. Everything off by default: packets only change rings. */
 export interface LinkSettings {
@@ -124,6 +125,7 @@ export class ModelEnd implements Nic {
   #peer: ModelEnd | undefined;
   /** False for an end that no engine opened: the host is the far side. */
   #owned = false;
+  #closed = false;
   /** The direction that ends here. */
   #incoming: LinkView | undefined;
 
@@ -191,7 +193,7 @@ export class ModelEnd implements Nic {
 
   /**
    * Sends from the far side into the link. False when the ring is full or no frame is free.
-   * @throws EtherloomError ERR_NIC_PACKET for a packet that fits no frame.
+   * @throws EtherloomError ERR_NIC_PACKET, ERR_NIC_CLOSED as HostNic.send
    */
   send(bytes: Uint8Array): boolean {
     return this.place(bytes) !== 0;
@@ -201,10 +203,7 @@ export class ModelEnd implements Nic {
   place(bytes: Uint8Array): number {
     const { arena, core, lanes } = this.env;
     const x = core.exports;
-    if (bytes.length > MAX_PACKET)
-      throw new EtherloomError('ERR_NIC_PACKET', `a packet of ${bytes.length} bytes`, {
-        expected: `at most ${MAX_PACKET} bytes`,
-      });
+    checkSend(this.name, this.#closed, bytes);
     // The last transmit ring is the host's, at either kind of end.
     const tx = this.port.tx(this.#owned ? lanes : 0);
     if (!x.ring_reserve(tx, 1)) return 0;
@@ -318,7 +317,10 @@ export class ModelEnd implements Nic {
     return this.#directions().map(end => end.#incoming!);
   }
 
-  close(): void {}
+  /** Nothing can be sent any more, from a far side that no engine owns neither. */
+  close(): void {
+    for (const end of this.#directions()) end.#closed = true;
+  }
 }
 
 /** Two NICs and the link between them. Give one or both to `Engine.create`. */

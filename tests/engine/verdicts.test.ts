@@ -1,5 +1,5 @@
 import { createMap } from '../../host/bpf/maps/index.js';
-import { Engine } from '../../host/engine/engine.js';
+import { type BadDescriptor, Engine } from '../../host/engine/engine.js';
 import type { LoadedProgram } from '../../host/engine/program.js';
 import { DropReason, XdpContextLayout } from '../../host/layout/layout.gen.js';
 import { HostNic, ReplayNic } from '../../host/nic/index.js';
@@ -380,11 +380,39 @@ test('a descriptor that leaves its frame is refused and counted, its frame free 
     [0xfffff000, 64],
     [x.frame_alloc() + 256, 0xffffff00],
   ];
+  const said: BadDescriptor[] = [];
+  engine.on('descriptor', d => said.push(d));
   for (const [addr, len] of bad) x.ring_push(feedAt, addr, len, 0);
   x.ring_submit(feedAt);
+  engine.step();
+  assert.equal(
+    said,
+    [{ lane: 0, count: bad.length, address: bad[4][0], length: bad[4][1] }],
+    'when it is seen, not at the end',
+  );
   engine.run();
+  assert.is(said.length, 1);
   assert.equal(engine.counters()[0].drops, { BAD_DESCRIPTOR: bad.length });
   assert.is((await engine.stop()).ledger.free, 512);
+});
+
+test('a frame whose descriptor came back as no frame is in the ledger as strayed; another one is lost', async () => {
+  for (const lost of [0, 1]) {
+    const { engine, a } = await oneLane(verdict(1));
+    const x = engine.core.exports;
+    for (let i = 0; i <= lost; i++) x.frame_alloc();
+    x.ring_push(a.port.queue(0).rxFeedAt, 0xfffff000, 64, 0);
+    x.ring_submit(a.port.queue(0).rxFeedAt);
+    engine.run();
+    const { free, strayed, lost: missing } = engine.ledger();
+    assert.equal([free, strayed, missing], [511 - lost, 1, lost]);
+    if (lost)
+      await engine.stop().then(
+        () => assert.unreachable(),
+        e => assert.is(e.code, 'ERR_FRAMES_LOST'),
+      );
+    else await engine.stop();
+  }
 });
 
 test('replay plays each template in turn, exactly as often as asked, through every queue', async () => {

@@ -1,5 +1,5 @@
 import { Engine } from '../../host/engine/engine.js';
-import { type LinkSettings, type ModelOptions, modelLink } from '../../host/nic/index.js';
+import { HostNic, type LinkSettings, type ModelOptions, modelLink } from '../../host/nic/index.js';
 import { numberOf, udpFrame, verdict } from '../support/programs.js';
 import { assert, suite } from '../support/suite.js';
 
@@ -276,4 +276,33 @@ test('settings that cannot be are refused with a code', async () => {
     );
     assert.is(code, 'ERR_LINK_OPTIONS', JSON.stringify(bad));
   }
+});
+
+test('what cannot be sent is refused alike by every end that the host sends from', async () => {
+  const { a, b } = modelLink();
+  const host = new HostNic();
+  const engine = await Engine.create({ nics: [a, host], inline: true, frames: 64, mapBytes: 1 << 16 });
+  const codeOf = (send: () => unknown): string => {
+    try {
+      send();
+    } catch (e) {
+      return (e as { code: string }).code;
+    }
+    return 'none';
+  };
+  await engine.start();
+  for (const end of [a, b, host])
+    for (const bytes of [new Uint8Array(5000), 'text', null, undefined, [1, 2]])
+      assert.is(
+        codeOf(() => end.send(bytes as never)),
+        'ERR_NIC_PACKET',
+        end.name,
+      );
+  await engine.stop();
+  for (const end of [a, b, host])
+    assert.is(
+      codeOf(() => end.send(new Uint8Array(64))),
+      'ERR_NIC_CLOSED',
+      end.name,
+    );
 });
