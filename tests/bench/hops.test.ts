@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { missingCompiler } from '../../bench/native/build.js';
-import { missingSocat, portOf } from '../../bench/scenarios/hops/chain.js';
+import { missingEthtool, missingSocat, portOf } from '../../bench/scenarios/hops/chain.js';
 import { missingSiege, readClient, readSiege } from '../../bench/scenarios/hops/clients.js';
 import { addCounters, parseProc } from '../../bench/scenarios/hops/counters.js';
 import { figures, slope } from '../../bench/scenarios/hops/figures.js';
 import { csv, tables } from '../../bench/scenarios/hops/report.js';
 import { Cells, type Sample, summarise } from '../../bench/scenarios/hops/samples.js';
+import { kernelAvailable } from '../../host/bpf/kernel/available.js';
 import { missingNamespaces } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
 
@@ -157,27 +158,37 @@ test('tables and CSV name every peer, and show lost transfers', () => {
   assert.is(csv(samples).trim().split('\n').length, 4);
 });
 
-const missing = missingNamespaces ?? missingCompiler ?? missingSocat() ?? missingSiege();
+const kernel = kernelAvailable();
+const missing =
+  missingNamespaces ??
+  missingCompiler ??
+  missingSocat() ??
+  missingSiege() ??
+  missingEthtool() ??
+  (kernel.ok ? undefined : kernel.reason);
 
 test(
-  'a short run: socat and direct, every body whole, files written, no namespace left',
+  "a short run: direct, socat and the kernel's chain, every body whole, files written, no namespace left",
   () => {
     const out = mkdtempSync(join(tmpdir(), 'etherloom-hops-'));
     try {
       const root = fileURLToPath(new URL('../../', import.meta.url));
       const args =
-        '--peers direct,socat --hops 2 --sizes 312,39936 --clients 1 --reps 1 --no-awake --out'.split(' ');
+        '--peers direct,socat,kernel --hops 3 --sizes 312,39936 --clients 1 --reps 1 --no-awake --out'.split(
+          ' ',
+        );
       const ran = spawnSync(
         process.execPath,
         ['--import', 'tsx', join(root, 'bench/scenarios/hops/run.ts'), ...args, out],
         { encoding: 'utf8', cwd: root, timeout: 40_000 },
       );
       assert.is(ran.status, 0, ran.stderr);
-      assert.match(ran.stdout, /direct: incomplete transfers +│ 0 of 400/);
-      assert.match(ran.stdout, /socat: incomplete transfers +│ 0 of 400/);
       const lines = readFileSync(join(out, 'hops.csv'), 'utf8').trim().split('\n');
-      assert.is(lines.length, 1 + 2 * 2 * 2);
-      assert.ok(existsSync(join(out, '1c-2-hops.svg')));
+      assert.is(lines.length, 1 + 3 * 2 * 2);
+      for (const peer of ['direct', 'socat', 'kernel'])
+        assert.match(ran.stdout, new RegExp(`${peer}: incomplete transfers +│ 0 of 400`));
+      assert.match(ran.stdout, /kernel: checksum errors +│ 0 +│ 0 +│ met/);
+      assert.ok(existsSync(join(out, '1c-3-hops.svg')));
       const left = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout;
       assert.not.match(left, `el-hops-${ran.pid}-`);
     } finally {

@@ -3,8 +3,9 @@
  * bench starts it for a number of forwarders, sends its transfers through and stops it.
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { Namespace } from '../../../tests/support/netns.js';
-import type { Path, Topology } from './topology.js';
+import { type End, extraSource, type Path, type Topology } from './topology.js';
 
 /** Where the client connects to. */
 export interface Target {
@@ -76,6 +77,65 @@ export class SocatChain implements Chain {
   async stop(): Promise<void> {
     await Promise.all(this.running.splice(0).map(stopChild));
   }
+}
+
+/** Our program, by the engine or by the kernel: forwarder.ts in the namespace of the path. */
+export class ForwarderChain implements Chain {
+  readonly namespaces: readonly Namespace[];
+  conditions: string | undefined;
+  private running: ChildProcess | undefined;
+
+  constructor(
+    readonly name: 'etherloom' | 'kernel',
+    private readonly path: Path,
+  ) {
+    this.namespaces = [path.namespace];
+    // veth takes redirected packets only where the other end polls, which it does with GRO; NICs have it on.
+    for (const end of [path.client, path.server]) receiveOffload(end);
+  }
+
+  async start(forwarders: number): Promise<Target> {
+    const { in: entry, server, namespace } = this.path;
+    const ports = Array.from({ length: forwarders }, (_, j) => portOf(j, forwarders));
+    const config = {
+      address: entry.address,
+      // A chain begins with the first source port again, whose last connection the server may remember for a minute.
+      source: extraSource(this.path, forwarders),
+      services: [{ ports, backends: [`${server.address}:${SERVER_PORT}@${server.mac}`], protocols: ['tcp'] }],
+    };
+    const script = fileURLToPath(new URL('forwarder.ts', import.meta.url));
+    const args = ['--import', 'tsx', script, this.name, JSON.stringify(config)];
+    this.running = namespace.spawn(process.execPath, ...args);
+    const line = await ready(this.running, this.name);
+    this.conditions = `${line.replace(/^ready: /, '')}; GRO at client and server`;
+    return { host: entry.address, port: ports[0] };
+  }
+
+  async stop(): Promise<void> {
+    if (this.running) await stopChild(this.running);
+    this.running = undefined;
+  }
+}
+
+function receiveOffload({ namespace, dev }: End): void {
+  const args = ['netns', 'exec', namespace.name, 'ethtool', '-K', dev, 'gro', 'on'];
+  const ran = spawnSync('ip', args, { encoding: 'utf8' });
+  if (ran.status !== 0) throw new Error(`ethtool -K ${dev} gro on: ${ran.stderr || ran.error?.message}`);
+}
+
+/** Why there is no ethtool; undefined when there is. */
+export const missingEthtool = (): string | undefined =>
+  spawnSync('ethtool', ['--version'], { stdio: 'ignore' }).error ? 'ethtool is not installed' : undefined;
+
+/** Waits for a child's first line. @throws Error with what it said on stderr when it ends before */
+export function ready(child: ChildProcess, name: string): Promise<string> {
+  return new Promise((done, failed) => {
+    let said = '';
+    child.stderr?.setEncoding('utf8').on('data', text => (said += text));
+    child.stdout?.setEncoding('utf8').once('data', text => done(String(text).trim()));
+    child.once('error', failed);
+    child.once('exit', code => failed(new Error(`${name} ended with ${code}: ${said}`)));
+  });
 }
 
 /** Ends a child and waits until it is gone: politely, after 3 s not. */

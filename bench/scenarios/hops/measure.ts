@@ -5,7 +5,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Namespace } from '../../../tests/support/netns.js';
 import { nativeTool } from '../../native/build.js';
-import { type Chain, SERVER_PORT, stopChild, type Target } from './chain.js';
+import { type Chain, ready, SERVER_PORT, stopChild, type Target } from './chain.js';
 import { type ClientName, type Outcome, runClient, type Siege, type Transfer } from './clients.js';
 import { difference, readCounters } from './counters.js';
 import type { Sample } from './samples.js';
@@ -106,17 +106,6 @@ async function startServer(namespace: Namespace): Promise<ChildProcess> {
   const child = namespace.spawn(nativeTool('http_server'), '0.0.0.0', `${SERVER_PORT}`);
   await ready(child, 'http_server');
   return child;
-}
-
-/** Waits until a child has printed a line. @throws Error with what it said on stderr when it ends before */
-export function ready(child: ChildProcess, name: string): Promise<void> {
-  return new Promise((done, failed) => {
-    let said = '';
-    child.stderr?.setEncoding('utf8').on('data', text => (said += text));
-    child.stdout?.once('data', () => done());
-    child.once('error', failed);
-    child.once('exit', code => failed(new Error(`${name} ended with ${code}: ${said}`)));
-  });
 }
 
 const COMES_UP_MS = 10_000;

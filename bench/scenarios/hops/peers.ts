@@ -1,5 +1,14 @@
 /** The peers of bench:hops by name, in the order of the tables. */
-import { type Chain, DirectChain, missingSocat, SocatChain } from './chain.js';
+
+import { kernelAvailable } from '../../../host/bpf/kernel/available.js';
+import {
+  type Chain,
+  DirectChain,
+  ForwarderChain,
+  missingEthtool,
+  missingSocat,
+  SocatChain,
+} from './chain.js';
 import type { Topology } from './topology.js';
 
 export interface Peer {
@@ -9,7 +18,16 @@ export interface Peer {
   make(topology: Topology): Chain;
 }
 
+function missingKernel(): string | undefined {
+  const kernel = kernelAvailable();
+  return kernel.ok ? undefined : kernel.reason;
+}
+
 export const PEERS: Record<string, Peer> = {
   direct: { missing: () => undefined, make: topology => new DirectChain(topology) },
   socat: { missing: missingSocat, make: topology => new SocatChain(topology.path()) },
+  kernel: {
+    missing: () => missingKernel() ?? missingEthtool(),
+    make: topology => new ForwarderChain('kernel', topology.path()),
+  },
 };

@@ -99,6 +99,13 @@ function neighbour(of: End, to: End): void {
   of.namespace.ip('neigh', 'replace', to.address, 'lladdr', to.mac, 'dev', of.dev, 'nud', 'permanent');
 }
 
+/** One more address at the server's side of a path, which nothing but a forwarder answers for. */
+export function extraSource(path: Path, n: number): string {
+  const address = path.out.address.replace(/1$/, `${10 + n}`);
+  neighbour(path.server, { ...path.out, address });
+  return address;
+}
+
 /** Removes what a killed bench left behind: namespaces whose process is gone. */
 export function removeLeftovers(): void {
   const listed = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout ?? '';

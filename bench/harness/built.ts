@@ -1,0 +1,10 @@
+/** Modules as users have them: from dist/, when it is built, so that what is measured is not what tsx makes of the source. */
+import { existsSync } from 'node:fs';
+
+const ROOT = new URL('../../', import.meta.url);
+
+/** Imports `host/PATH.ts`, built if it can be. `T` is `typeof import('…/host/PATH.js')`. */
+export async function built<T>(path: string): Promise<T> {
+  const dist = new URL(`dist/${path}.js`, ROOT);
+  return (await import((existsSync(dist) ? dist : new URL(`host/${path}.ts`, ROOT)).href)) as T;
+}
