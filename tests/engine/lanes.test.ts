@@ -3,6 +3,8 @@ import { LaneWords } from '../../host/engine/control.js';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { Lane } from '../../host/engine/lane.js';
 import type { LaneCrash } from '../../host/engine/report.js';
+import { Supervisor } from '../../host/engine/supervisor.js';
+import { LanePhase } from '../../host/layout/layout.gen.js';
 import { coreModule } from '../../host/mem/core.js';
 import { HostNic, modelLink, ReplayNic } from '../../host/nic/index.js';
 import { handMade, numberOf, udpFrame, verdict } from '../support/programs.js';
@@ -337,6 +339,39 @@ test('cpumap programs are unloaded under full load, and no lane meets an empty s
   assert.equal(report.crashes, []);
   assert.ok(report.ports[0].pass > 1000);
   assert.ok(slots.size < 15, 'slots are used again');
+});
+
+test('a load that one lane fails leaves nothing in any of them', async () => {
+  const engine = await create({ nics: [new HostNic()] });
+  await engine.start();
+  const first = await engine.load(verdict(1));
+  await engine.unload(first);
+  const before = engine.arena.maps.usedBytes;
+  for (const lane of [0, 1]) {
+    const start = `(if (i32.eq (global.get $lane) (i32.const ${lane})) (then unreachable))`;
+    let error: { code?: string; message?: string } = {};
+    await engine.load(handMade('i64.const 1', { start })).catch(e => (error = e));
+    assert.is(error.code, 'ERR_PROGRAM_INSTANCE');
+    assert.match(error.message!, new RegExp(`lane ${lane}`));
+    assert.is(engine.core.table.get(first.run), null);
+    assert.is(engine.arena.maps.usedBytes, before);
+  }
+  const next = await engine.load(verdict(1));
+  assert.is(next.run, first.run, 'the slots are free again');
+  assert.equal((await engine.stop()).crashes, []);
+});
+
+test('a lane that passes no burst boundary in time is an error, not a wait without end', async () => {
+  const engine = await create({ nics: [new HostNic()], lanes: 1 });
+  const { arena, fabric } = engine;
+  const options = { rounds: 8, spinUs: 50, hangMs: 50, restarts: 1, stopMs: 10 };
+  const supervisor = new Supervisor(arena, fabric, new Map(), options);
+  // A lane that says that it runs, and has no thread to do so.
+  new LaneWords(arena, 0).set('phase', LanePhase.RUNNING);
+  let error: { code?: string; message?: string } = {};
+  await supervisor.grace().catch(e => (error = e));
+  assert.is(error.code, 'ERR_LANE_STUCK');
+  assert.match(error.message!, /lane 0 still runs after 70 ms/);
 });
 
 test('the options that exclude each other are refused', async () => {

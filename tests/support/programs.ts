@@ -11,11 +11,17 @@ const wabt = await wabtInit();
 
 /**
  * A program whose body is `body`: WebAssembly text that leaves an i64, with the context's address in local 0 (i32).
- * `helpers` are imported from "h": name → signature, such as `(param i32 i64) (result i64)`.
+ * `start` runs when it is instantiated. `helpers` are imported from "h": name → signature, such as `(param i32 i64) (result i64)`.
  */
 export function handMade(
   body: string,
-  options: { name?: string; type?: ProgramType; section?: string; helpers?: Record<string, string> } = {},
+  options: {
+    name?: string;
+    type?: ProgramType;
+    section?: string;
+    start?: string;
+    helpers?: Record<string, string>;
+  } = {},
 ): CompiledProgram {
   const helpers = Object.entries(options.helpers ?? {});
   const text = `(module
@@ -25,6 +31,7 @@ export function handMade(
     (import "env" "lane" (global $lane i32))
     ${helpers.map(([n, sig]) => `(import "h" "${n}" (func $${n} ${sig}))`).join('\n')}
     (func $body (param i32) (result i64) ${body})
+    ${options.start ? `(func $start ${options.start}) (start $start)` : ''}
     (export "run" (func $body))
     (export "tail" (func $body)))`;
   const parsed = wabt.parseWat('program.wat', text, { threads: true, mutable_globals: true });
