@@ -20,8 +20,9 @@ import {
   ZERO_S,
 } from './regs.js';
 import { constant, isConst, S64_MIN, type Scalar, UNKNOWN } from './scalar.js';
-import { aluScalar, endScalar, signExtend, zext32 } from './scalar_alu.js';
+import { aluScalar } from './scalar_alu.js';
 import { refine } from './scalar_jump.js';
+import { endScalar, signExtend, zext32 } from './scalar_width.js';
 import { asSigned, LOW32 } from './tnum.js';
 import type { Walk } from './walk.js';
 

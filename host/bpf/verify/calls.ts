@@ -21,7 +21,7 @@ import {
   scalarReg,
   UNKNOWN_REG,
 } from './regs.js';
-import { fromUnsigned } from './scalar.js';
+import { fromUnsigned } from './scalar_draft.js';
 import type { State } from './state.js';
 import { enterCallback, returnEarly, walkLocalCall } from './subprogs.js';
 import type { Walk } from './walk.js';

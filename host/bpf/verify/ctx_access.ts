@@ -6,7 +6,7 @@ import { SkBuffLayout, XdpContextLayout } from '../../layout/layout.gen.js';
 import { programTypes } from '../program_types.js';
 import type { AttachType, ProgramType } from '../spec.js';
 import { Flag, Kind, pointer, type Reg, scalarReg } from './regs.js';
-import { loadRange } from './scalar.js';
+import { loadRange } from './scalar_draft.js';
 
 interface Field {
   name: string;

@@ -19,8 +19,9 @@ import {
   scalarReg,
   ZERO_S,
 } from './regs.js';
-import { constant, loadRange, S64_MIN } from './scalar.js';
-import { signExtend, truncate } from './scalar_alu.js';
+import { constant, S64_MIN } from './scalar.js';
+import { loadRange } from './scalar_draft.js';
+import { signExtend, truncate } from './scalar_width.js';
 import { frameOf, loadFixed, loadVariable, stackRange, storeFixed, storeVariable } from './stack_access.js';
 import type { Walk } from './walk.js';
 

@@ -1,6 +1,6 @@
 /**
  * Transfer functions of the scalar domain: what ALU instructions do to ranges and known bits
- * (kernel: adjust_scalar_min_max_vals and coerce_*). As precise as the kernel, not more: a program that the kernel
+ * (kernel: adjust_scalar_min_max_vals). As precise as the kernel, not more: a program that the kernel
  * refuses for want of precision is refused here too. Pure functions over immutable scalars.
  */
 import { Alu } from '../insn.js';
@@ -8,7 +8,6 @@ import { Memo } from './memo.js';
 import {
   constant,
   constValue,
-  Draft,
   isConst,
   isConst32,
   S32_MAX,
@@ -16,11 +15,12 @@ import {
   S64_MAX,
   S64_MIN,
   type Scalar,
-  settle,
   tnumOf,
   U32_MAX,
   UNKNOWN,
 } from './scalar.js';
+import { Draft, settle } from './scalar_draft.js';
+import { zext32 } from './scalar_width.js';
 import {
   asUnsigned,
   LOW32,
@@ -37,93 +37,6 @@ import {
   tnumXor,
   U64_MAX,
 } from './tnum.js';
-
-/** Upper half cleared: what every 32-bit operation does to its result. */
-export function zext32(s: Scalar): Scalar {
-  return truncations.get(4, s, s);
-}
-
-function lowerHalf(s: Scalar): Scalar {
-  if (s.umax <= LOW32) return s;
-  if (isConst32(s)) return constant(s.tv & LOW32);
-  const d = Draft.of(s);
-  d.t = tnumLow(d.t);
-  d.umin = BigInt(s.u32min);
-  d.umax = BigInt(s.u32max);
-  d.smin = d.umin;
-  d.smax = d.umax;
-  return settle(d);
-}
-
-/** Low `bytes` bytes, zero-extended: what a narrow store keeps and a narrow fill gives. */
-export function truncate(s: Scalar, bytes: 1 | 2 | 4): Scalar {
-  return truncations.get(bytes, s, s);
-}
-
-function cut(s: Scalar, bytes: 1 | 2 | 4): Scalar {
-  if (bytes === 4) return lowerHalf(s);
-  const mask = (1n << BigInt(bytes * 8)) - 1n;
-  if (s.umax <= mask) return s;
-  if ((s.tm & mask) === 0n) return constant(s.tv & mask);
-  const d = new Draft();
-  d.t = { v: s.tv & mask, m: s.tm & mask };
-  const sameTop = (s.umin & ~mask) === (s.umax & ~mask);
-  d.umin = sameTop ? s.umin & mask : 0n;
-  d.umax = sameTop ? s.umax & mask : mask;
-  return settle(d);
-}
-
-/**
- * Sign-extends the low `bits` bits to 64 (or to 32, upper half cleared). movsx and friends. Ranges survive, known bits
- * of what is not a constant do not (kernel: coerce_reg_to_size_sx).
- */
-export function signExtend(s: Scalar, bits: 8 | 16 | 32, is64: boolean): Scalar {
-  return extensions.get(bits | (is64 ? 1 : 0), s, s);
-}
-
-function extend(s: Scalar, bits: 8 | 16 | 32, is64: boolean): Scalar {
-  const width = is64 ? 64 : 32;
-  const at = BigInt(bits);
-  const widen = (n: bigint): bigint => BigInt.asUintN(width, BigInt.asIntN(bits, n));
-  if (isConst(s)) return constant(widen(s.tv));
-  const d = new Draft();
-  const [from, to] = is64 ? [s.smin, s.smax] : [BigInt(s.s32min), BigInt(s.s32max)];
-  let min = -(1n << (at - 1n));
-  let max = (1n << (at - 1n)) - 1n;
-  if (from >> at === to >> at) {
-    const a = BigInt.asIntN(bits, from);
-    const b = BigInt.asIntN(bits, to);
-    // Same upper bits and ends of the same sign: the extension is monotonic in between.
-    if (a >= 0n === b >= 0n) {
-      min = a;
-      max = b;
-    }
-  }
-  if (is64) {
-    d.smin = min;
-    d.smax = max;
-  } else {
-    d.s32min = Number(min);
-    d.s32max = Number(max);
-    d.umax = LOW32;
-  }
-  return settle(d);
-}
-
-/** BPF_END: the low `bits` bits, their bytes in reverse order when `swaps`. Only known bits survive, ranges do not. */
-export function endScalar(s: Scalar, bits: 16 | 32 | 64, swaps: boolean): Scalar {
-  const width = BigInt(bits);
-  const order = (n: bigint): bigint => {
-    n = BigInt.asUintN(bits, n);
-    if (!swaps) return n;
-    let out = 0n;
-    for (let i = 0n; i < width; i += 8n) out = (out << 8n) | ((n >> i) & 0xffn);
-    return out;
-  };
-  const d = new Draft();
-  d.t = { v: order(s.tv), m: order(s.tm) };
-  return settle(d);
-}
 
 const inS64 = (n: bigint): boolean => n >= S64_MIN && n <= S64_MAX;
 const inS32 = (n: number): boolean => n >= S32_MIN && n <= S32_MAX;
@@ -338,8 +251,6 @@ export function aluScalar(op: number, is64: boolean, dst: Scalar, src: Scalar): 
 }
 
 const results = new Memo((key, dst, src) => workOut(key & 0xf0, (key & 1) !== 0, dst, src));
-const extensions = new Memo((key, s) => extend(s, (key & 0x78) as 8 | 16 | 32, (key & 1) !== 0));
-const truncations = new Memo((bytes, s) => cut(s, bytes as 1 | 2 | 4));
 
 function workOut(op: number, is64: boolean, dst: Scalar, src: Scalar): Scalar {
   const bothConst = is64 ? isConst(dst) && isConst(src) : isConst32(dst) && isConst32(src);

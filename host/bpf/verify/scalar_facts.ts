@@ -24,7 +24,8 @@ import {
 import { type Cfg, isConditional, jumpTarget, Point } from './cfg.js';
 import type { FactTable } from './facts.js';
 import { constant, isConst } from './scalar.js';
-import { aluScalar, endScalar, signExtend } from './scalar_alu.js';
+import { aluScalar } from './scalar_alu.js';
+import { endScalar, signExtend } from './scalar_width.js';
 
 /** A constant, or an upper bound: the value is below 2^bits. */
 interface Value {

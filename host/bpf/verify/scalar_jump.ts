@@ -4,19 +4,9 @@
  */
 import { Jmp } from '../insn.js';
 import { Memo } from './memo.js';
-import {
-  Draft,
-  intersect,
-  S32_MAX,
-  S32_MIN,
-  S64_MAX,
-  S64_MIN,
-  type Scalar,
-  same,
-  trySettle,
-  U32_MAX,
-} from './scalar.js';
-import { zext32 } from './scalar_alu.js';
+import { S32_MAX, S32_MIN, S64_MAX, S64_MIN, type Scalar, same, U32_MAX } from './scalar.js';
+import { Draft, intersect, trySettle } from './scalar_draft.js';
+import { zext32 } from './scalar_width.js';
 import { LOW32, tnumDisjoint, tnumLow, tnumOr, U64_MAX } from './tnum.js';
 
 /** The view that a comparison of one width and signedness uses. */

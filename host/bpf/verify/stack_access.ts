@@ -20,7 +20,7 @@ import {
   ZERO_S,
 } from './regs.js';
 import { isConst } from './scalar.js';
-import { truncate } from './scalar_alu.js';
+import { truncate } from './scalar_width.js';
 import {
   Byte,
   byteOf,

@@ -1,16 +1,9 @@
 import { Alu, Jmp } from '../../../host/bpf/insn.js';
-import {
-  allows,
-  constant,
-  intersect,
-  loadRange,
-  type Scalar,
-  UNKNOWN,
-  union,
-  within,
-} from '../../../host/bpf/verify/scalar.js';
-import { aluScalar, signExtend, truncate, zext32 } from '../../../host/bpf/verify/scalar_alu.js';
+import { allows, constant, type Scalar, UNKNOWN, within } from '../../../host/bpf/verify/scalar.js';
+import { aluScalar } from '../../../host/bpf/verify/scalar_alu.js';
+import { intersect, loadRange, union } from '../../../host/bpf/verify/scalar_draft.js';
 import { branchTaken, refine } from '../../../host/bpf/verify/scalar_jump.js';
+import { signExtend, truncate, zext32 } from '../../../host/bpf/verify/scalar_width.js';
 import { assert, suite } from '../../support/suite.js';
 
 const test = suite('verify: scalar domain');
