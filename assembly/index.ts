@@ -3,4 +3,5 @@ export * from "./core/index";
 export * from "./mem/index";
 export * from "./nic/index";
 export * from "./wire/index";
+export * from "./responder/index";
 export * from "./bpf/index";

@@ -116,11 +116,53 @@ export const enum DropReason {
   LANE_CRASHED = 17,
   REDIRECT_NO_NEIGHBOUR = 18,
   NO_HEADROOM = 19,
+  BAD_PACKET = 20,
 }
 
 /** Bits of Port.flags. */
 export const enum PortFlag {
   UP = 1,
+  NOARP = 2,
+}
+
+/** What a responder does: bits of Responder.flags. */
+export const enum ResponderFlag {
+  ARP = 1,
+  ND = 2,
+  ECHO = 4,
+  UNREACHABLE = 8,
+  ROUTER = 16,
+}
+
+/** What a responder counts: indices of ResponderLane.count. */
+export const enum ResponderCount {
+  ARP_ANSWERED = 0,
+  ND_ANSWERED = 1,
+  ECHO_ANSWERED = 2,
+  UNREACHABLE_SENT = 3,
+  RATE_LIMITED = 4,
+  LEARNED = 5,
+  SOLICITED = 6,
+  CONFLICTS = 7,
+  REFUSED = 8,
+}
+
+/** Whether an address of a port may be used: OwnAddress.state, RFC 4862 §2. */
+export const enum AddressState {
+  TENTATIVE = 0,
+  PREFERRED = 1,
+  DUPLICATE = 2,
+}
+
+/** Neighbour unreachability detection: Learned.state, RFC 4861 §7.3.2. */
+export const enum NeighbourState {
+  NONE = 0,
+  INCOMPLETE = 1,
+  REACHABLE = 2,
+  STALE = 3,
+  DELAY = 4,
+  PROBE = 5,
+  FAILED = 6,
 }
 
 /** Bits of LaneState.flags. */
@@ -204,6 +246,7 @@ export const ARENA_HEADER_FRAME_COUNT: u32 = 64;
 export const ARENA_HEADER_TABLE_BASE: u32 = 68;
 export const ARENA_HEADER_POOL_AT: u32 = 72;
 export const ARENA_HEADER_FIB_AT: u32 = 76;
+export const ARENA_HEADER_LEARNED_AT: u32 = 80;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -247,6 +290,8 @@ export class ArenaHeader {
   poolAt: u32;
   /** Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
   fibAt: u32;
+  /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
+  learnedAt: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -291,13 +336,9 @@ export class ArenaHeader {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
-  private __pad44: u8;
-  private __pad45: u8;
-  private __pad46: u8;
-  private __pad47: u8;
 }
 
-export const LANE_STATE_SIZE: u32 = 384;
+export const LANE_STATE_SIZE: u32 = 448;
 export const LANE_STATE_INDEX: u32 = 0;
 export const LANE_STATE_STACK_AT: u32 = 4;
 export const LANE_STATE_STACK_TOP: u32 = 8;
@@ -312,37 +353,38 @@ export const LANE_STATE_TRACE_AT: u32 = 48;
 export const LANE_STATE_NEXT_HOP: u32 = 52;
 export const LANE_STATE_PRINT_ARGS: u32 = 72;
 export const LANE_STATE_REDIRECT_KEY: u32 = 96;
-export const LANE_STATE_FLAGS: u32 = 100;
-export const LANE_STATE_BURST: u32 = 104;
-export const LANE_STATE_XDP_AT: u32 = 108;
-export const LANE_STATE_SKB_AT: u32 = 112;
-export const LANE_STATE_QUEUES_AT: u32 = 116;
-export const LANE_STATE_QUEUE_COUNT: u32 = 120;
-export const LANE_STATE_INBOUND_AT: u32 = 124;
-export const LANE_STATE_OUTBOUND_AT: u32 = 128;
-export const LANE_STATE_PASS_AT: u32 = 132;
-export const LANE_STATE_TOUCHED_AT: u32 = 136;
-export const LANE_STATE_OUTPUTS_AT: u32 = 140;
-export const LANE_STATE_OUTPUT_COUNT: u32 = 144;
-export const LANE_STATE_HAND_RING: u32 = 148;
-export const LANE_STATE_HAND_END: u32 = 152;
-export const LANE_STATE_HAND_MAP: u32 = 156;
-export const LANE_STATE_BAD_DESCRIPTORS: u32 = 160;
-export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 164;
-export const LANE_STATE_BAD_ADDR: u32 = 168;
-export const LANE_STATE_BAD_LEN: u32 = 172;
-export const LANE_STATE_LOADED: u32 = 176;
-export const LANE_STATE_PREVIOUS: u32 = 180;
-export const LANE_STATE_EPOCH: u32 = 192;
-export const LANE_STATE_PHASE: u32 = 196;
-export const LANE_STATE_SLEEPING: u32 = 200;
-export const LANE_STATE_ACKED: u32 = 204;
-export const LANE_STATE_PACKETS: u32 = 208;
-export const LANE_STATE_LIVES: u32 = 216;
-export const LANE_STATE_ENDED: u32 = 220;
-export const LANE_STATE_COMMAND: u32 = 256;
-export const LANE_STATE_GENERATION: u32 = 260;
-export const LANE_STATE_WAKE: u32 = 320;
+export const LANE_STATE_SCRATCH: u32 = 104;
+export const LANE_STATE_FLAGS: u32 = 168;
+export const LANE_STATE_BURST: u32 = 172;
+export const LANE_STATE_XDP_AT: u32 = 176;
+export const LANE_STATE_SKB_AT: u32 = 180;
+export const LANE_STATE_QUEUES_AT: u32 = 184;
+export const LANE_STATE_QUEUE_COUNT: u32 = 188;
+export const LANE_STATE_INBOUND_AT: u32 = 192;
+export const LANE_STATE_OUTBOUND_AT: u32 = 196;
+export const LANE_STATE_PASS_AT: u32 = 200;
+export const LANE_STATE_TOUCHED_AT: u32 = 204;
+export const LANE_STATE_OUTPUTS_AT: u32 = 208;
+export const LANE_STATE_OUTPUT_COUNT: u32 = 212;
+export const LANE_STATE_HAND_RING: u32 = 216;
+export const LANE_STATE_HAND_END: u32 = 220;
+export const LANE_STATE_HAND_MAP: u32 = 224;
+export const LANE_STATE_BAD_DESCRIPTORS: u32 = 228;
+export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 232;
+export const LANE_STATE_BAD_ADDR: u32 = 236;
+export const LANE_STATE_BAD_LEN: u32 = 240;
+export const LANE_STATE_LOADED: u32 = 244;
+export const LANE_STATE_PREVIOUS: u32 = 248;
+export const LANE_STATE_EPOCH: u32 = 256;
+export const LANE_STATE_PHASE: u32 = 260;
+export const LANE_STATE_SLEEPING: u32 = 264;
+export const LANE_STATE_ACKED: u32 = 268;
+export const LANE_STATE_PACKETS: u32 = 272;
+export const LANE_STATE_LIVES: u32 = 280;
+export const LANE_STATE_ENDED: u32 = 284;
+export const LANE_STATE_COMMAND: u32 = 320;
+export const LANE_STATE_GENERATION: u32 = 324;
+export const LANE_STATE_WAKE: u32 = 384;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class LaneState {
@@ -384,6 +426,19 @@ export class LaneState {
   printArgs2: u64;
   /** Key of bpf_redirect_map where a map wants it in memory */
   redirectKey: u32;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  /** Addresses, while the packet that held them is written anew */
+  scratch0: u64;
+  scratch1: u64;
+  scratch2: u64;
+  scratch3: u64;
+  scratch4: u64;
+  scratch5: u64;
+  scratch6: u64;
+  scratch7: u64;
   /** LaneFlag bits */
   flags: u32;
   /** Most packets taken from one ring at a time */
@@ -426,10 +481,6 @@ export class LaneState {
   loaded: u32;
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   previous: u32;
-  private __pad4: u8;
-  private __pad5: u8;
-  private __pad6: u8;
-  private __pad7: u8;
   private __pad8: u8;
   private __pad9: u8;
   private __pad10: u8;
@@ -1823,6 +1874,8 @@ export const PORT_COUNTERS_AT: u32 = 28;
 export const PORT_MAC: u32 = 32;
 export const PORT_HOOK: u32 = 40;
 export const PORT_RSS_AT: u32 = 72;
+export const PORT_RESPONDER_AT: u32 = 76;
+export const PORT_PEER: u32 = 80;
 /** One interface of the engine, indexed by ifindex; what programs are attached and where its rings are. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Port {
@@ -1862,6 +1915,17 @@ export class Port {
   hook7: u32;
   /** RssTable: flow hash → queue */
   rssAt: u32;
+  /** Responder, 0 = packets that pass all go to the host (atomic) */
+  responderAt: u32;
+  /** With PortFlag.NOARP: hardware address that stands for everybody at the other end */
+  peer0: u8;
+  peer1: u8;
+  peer2: u8;
+  peer3: u8;
+  peer4: u8;
+  peer5: u8;
+  peer6: u8;
+  peer7: u8;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -2030,18 +2094,6 @@ export class Port {
   private __pad165: u8;
   private __pad166: u8;
   private __pad167: u8;
-  private __pad168: u8;
-  private __pad169: u8;
-  private __pad170: u8;
-  private __pad171: u8;
-  private __pad172: u8;
-  private __pad173: u8;
-  private __pad174: u8;
-  private __pad175: u8;
-  private __pad176: u8;
-  private __pad177: u8;
-  private __pad178: u8;
-  private __pad179: u8;
 }
 
 export const QUEUE_SIZE: u32 = 64;
@@ -2111,8 +2163,9 @@ export const COUNTER_BLOCK_TX_BYTES: u32 = 24;
 export const COUNTER_BLOCK_PASS: u32 = 32;
 export const COUNTER_BLOCK_REDIRECT: u32 = 40;
 export const COUNTER_BLOCK_CLONES: u32 = 48;
-export const COUNTER_BLOCK_VERDICT: u32 = 56;
-export const COUNTER_BLOCK_DROP: u32 = 120;
+export const COUNTER_BLOCK_ANSWERED: u32 = 56;
+export const COUNTER_BLOCK_VERDICT: u32 = 64;
+export const COUNTER_BLOCK_DROP: u32 = 128;
 /** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class CounterBlock {
@@ -2130,6 +2183,8 @@ export class CounterBlock {
   redirect: u64;
   /** Copies made for broadcasts */
   clones: u64;
+  /** Packets that the responder took: answered, or learned from */
+  answered: u64;
   /** XDP verdicts by number; 5 = any other */
   verdict0: u64;
   verdict1: u64;
@@ -2164,14 +2219,6 @@ export class CounterBlock {
   drop21: u64;
   drop22: u64;
   drop23: u64;
-  private __pad0: u8;
-  private __pad1: u8;
-  private __pad2: u8;
-  private __pad3: u8;
-  private __pad4: u8;
-  private __pad5: u8;
-  private __pad6: u8;
-  private __pad7: u8;
 }
 
 export const REPLAY_SIZE: u32 = 64;
@@ -2518,4 +2565,255 @@ export class Neighbour {
   mac5: u8;
   mac6: u8;
   mac7: u8;
+}
+
+export const RESPONDER_SIZE: u32 = 64;
+export const RESPONDER_FLAGS: u32 = 0;
+export const RESPONDER_COUNT: u32 = 4;
+export const RESPONDER_ADDRESSES_AT: u32 = 8;
+export const RESPONDER_LANES_AT: u32 = 12;
+export const RESPONDER_ERROR_NS: u32 = 16;
+export const RESPONDER_BURST_NS: u32 = 24;
+/** What a port answers by itself. Immutable once published, but for the states of its addresses (host/responder/). Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Responder {
+  /** ResponderFlag bits */
+  flags: u32;
+  /** Addresses */
+  count: u32;
+  /** OwnAddress[count] */
+  addressesAt: u32;
+  /** ResponderLane[laneCount + 1] */
+  lanesAt: u32;
+  /** ICMP errors: time that one costs, ns */
+  errorNs: u64;
+  /** ICMP errors: time that can be saved up, ns */
+  burstNs: u64;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+}
+
+export const OWN_ADDRESS_SIZE: u32 = 64;
+export const OWN_ADDRESS_FAMILY: u32 = 0;
+export const OWN_ADDRESS_VLAN: u32 = 4;
+export const OWN_ADDRESS_BITS: u32 = 8;
+export const OWN_ADDRESS_BROADCAST: u32 = 12;
+export const OWN_ADDRESS_ADDRESS: u32 = 16;
+export const OWN_ADDRESS_STATE: u32 = 32;
+export const OWN_ADDRESS_CONFLICTS: u32 = 36;
+/** An address of a port. In network order. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class OwnAddress {
+  /** AF_INET 2 or AF_INET6 10 */
+  family: u32;
+  /** VLAN that it belongs to, 0 = untagged */
+  vlan: u32;
+  /** Length of its prefix */
+  bits: u32;
+  /** IPv4: directed broadcast of its network, 0 = none */
+  broadcast: u32;
+  /** IPv4 in word 0 */
+  address0: u32;
+  address1: u32;
+  address2: u32;
+  address3: u32;
+  /** AddressState (atomic, written by the host) */
+  state: u32;
+  /** Packets that showed it in use by another station (atomic) */
+  conflicts: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+}
+
+export const RESPONDER_LANE_SIZE: u32 = 128;
+export const RESPONDER_LANE_COUNT: u32 = 0;
+export const RESPONDER_LANE_SPENT_NS: u32 = 96;
+/** What one lane counted for one responder, and its share of the rate of errors. One writer. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class ResponderLane {
+  /** By ResponderCount */
+  count0: u64;
+  count1: u64;
+  count2: u64;
+  count3: u64;
+  count4: u64;
+  count5: u64;
+  count6: u64;
+  count7: u64;
+  count8: u64;
+  count9: u64;
+  count10: u64;
+  count11: u64;
+  /** Token bucket as a clock: up to when errors are paid for */
+  spentNs: u64;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+}
+
+export const LEARNED_TABLE_SIZE: u32 = 64;
+export const LEARNED_TABLE_ENTRIES_AT: u32 = 0;
+export const LEARNED_TABLE_MASK: u32 = 4;
+export const LEARNED_TABLE_PROBES: u32 = 8;
+export const LEARNED_TABLE_REACHABLE_NS: u32 = 16;
+export const LEARNED_TABLE_DELAY_NS: u32 = 24;
+export const LEARNED_TABLE_RETRANS_NS: u32 = 32;
+export const LEARNED_TABLE_STALE_NS: u32 = 40;
+export const LEARNED_TABLE_FAILED_NS: u32 = 48;
+/** Neighbours learned from ARP and neighbour discovery. Searched in windows of 8 slots from the hash of the key. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class LearnedTable {
+  /** Learned[mask + 1] */
+  entriesAt: u32;
+  /** Slots - 1, a power of two less one */
+  mask: u32;
+  /** Requests without an answer before a neighbour is given up */
+  probes: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  /** How long a confirmation is good */
+  reachableNs: u64;
+  /** From the first use of a stale entry to its first probe */
+  delayNs: u64;
+  /** Between two requests */
+  retransNs: u64;
+  /** An entry that nobody used for so long is forgotten */
+  staleNs: u64;
+  /** A neighbour that did not answer is not asked again for so long */
+  failedNs: u64;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+}
+
+export const LEARNED_SIZE: u32 = 64;
+export const LEARNED_SEQUENCE: u32 = 0;
+export const LEARNED_IFINDEX: u32 = 4;
+export const LEARNED_FAMILY: u32 = 8;
+export const LEARNED_STATE: u32 = 9;
+export const LEARNED_ASKED: u32 = 10;
+export const LEARNED_ROUTER: u32 = 11;
+export const LEARNED_LIFE: u32 = 12;
+export const LEARNED_ADDRESS: u32 = 16;
+export const LEARNED_MAC: u32 = 32;
+export const LEARNED_SINCE_NS: u32 = 40;
+export const LEARNED_USED_NS: u32 = 48;
+export const LEARNED_ASKED_NS: u32 = 56;
+/** One learned neighbour. Any lane may write it, between two steps of `sequence`; what a reader saw counts if it did not move. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Learned {
+  /** Odd while somebody writes (atomic) */
+  sequence: u32;
+  /** Port, 0 = free slot */
+  ifindex: u32;
+  /** AF_INET 2 or AF_INET6 10 */
+  family: u8;
+  /** NeighbourState */
+  state: u8;
+  /** Requests sent since the last answer */
+  asked: u8;
+  /** 1: it says that it is a router */
+  router: u8;
+  /** Spare word: keeps the address at a multiple of 16 */
+  life: u32;
+  /** Network order; IPv4 in word 0 */
+  address0: u32;
+  address1: u32;
+  address2: u32;
+  address3: u32;
+  /** Hardware address, 6 B */
+  mac0: u8;
+  mac1: u8;
+  mac2: u8;
+  mac3: u8;
+  mac4: u8;
+  mac5: u8;
+  mac6: u8;
+  mac7: u8;
+  /** When it came into its state, or was confirmed last */
+  sinceNs: u64;
+  /** When a packet used it last (atomic) */
+  usedNs: u64;
+  /** When it was asked last */
+  askedNs: u64;
 }

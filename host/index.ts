@@ -86,5 +86,20 @@ export {
   ReplayNic,
   type ReplayOptions,
   readCapture,
+  TapNic,
+  type TapOptions,
+  type TapStats,
+  tap,
   trace,
+  tun,
 } from './nic/index.js';
+export type {
+  AddressOptions,
+  AddressStatus,
+  Conflict,
+  LearnedNeighbour,
+  NeighbourOptions,
+  Responder,
+  ResponderCounters,
+  ResponderOptions,
+} from './responder/index.js';

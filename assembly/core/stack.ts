@@ -1,7 +1,7 @@
-// What happens above XDP: tc ingress, the socket filter, then up to the host. Called by the loop for packets that pass.
-// Promises that the frame ends in exactly one place: pass ring, another port, or the pool with a drop counted.
+// What happens above XDP: tc ingress, the socket filter, the responder, then up to the host. Called by the loop for packets that pass.
+// Promises that the frame ends in exactly one place: pass ring, a port, or the pool, counted.
 import {
-  DropReason, FRAME_SIZE, Hook, LaneFlag, OPT_META_SHIFT, OPT_QUEUE_SHIFT, Port, SK_BUFF_SIZE, SkBuff, TcAction,
+  DropReason, FRAME_SIZE, Hook, LaneFlag, OPT_META_SHIFT, OPT_QUEUE_SHIFT, Port, Responder, SK_BUFF_SIZE, SkBuff, TcAction,
   XdpContext,
 } from "../layout.gen";
 import { nowNs } from "./clock";
@@ -10,6 +10,8 @@ import { runProgram, slotAt } from "./hooks";
 import { header, lane, packetAt, self } from "./lane";
 import { dropFrame, forward } from "./forward";
 import { clearRedirect, kind, RedirectKind } from "./redirect";
+import { answer } from "../responder/answer";
+import { responderOf } from "../responder/own";
 import { DEPART_GO, DEPART_GONE, skb_depart } from "../bpf/helpers/skb_redirect";
 import { skb_insert_tag } from "../bpf/helpers/skb_vlan";
 import { frameOf, freeFrame } from "../mem/frames";
@@ -25,16 +27,20 @@ const PACKET_OTHERHOST: u32 = 3;
 /** Slots of the programs above XDP at the port in hand. Set once per burst, as the XDP slot is. */
 let tcSlot: u32 = 0;
 let filterSlot: u32 = 0;
+/** What the port in hand answers by itself, null for nothing. */
+let responder: Responder = changetype<Responder>(0);
 
 /** Looks up the programs for the packets that `receive` is given next, all of `port`. */
 export function openStack(port: Port): void {
   tcSlot = slotAt(port, Hook.TC_INGRESS);
   filterSlot = slotAt(port, Hook.SOCKET_FILTER);
+  responder = responderOf(port);
 }
 
-/** Gives a packet to the host: its pass ring, or nowhere when the lane only measures. */
+/** Gives a packet to the responder, else to the host: its pass ring, or nowhere when the lane only measures. */
 // @ts-ignore: decorator
 @inline function passUp(port: Port, queue: u32, addr: u32, len: u32, meta: u32): void {
+  if (changetype<usize>(responder) != 0 && answer(responder, port, addr, len)) return;
   const ls = self();
   if (ls.flags & LaneFlag.PASS_SINK) {
     counters().pass++;

@@ -74,12 +74,16 @@ export function emit(p: usize, kind: u32, sub: u32, ident: u32, sequence: u32, l
   return ICMPV6_SIZE;
 }
 
-/** Writes a neighbour message with its link-address option; pointers to target and MAC. Returns its length, 32. */
+/** Writes a neighbour message; pointers to target and MAC. Without MAC (0) it has no option. Returns its length, 32 or 24. */
 export function emit_nd(p: usize, kind: u32, flags: u32, about: usize, mac: usize, pseudo: u32): u32 {
   store<u8>(p, kind, ICMPV6_TYPE);
   store<u8>(p, 0, ICMPV6_CODE);
   store<u32>(p, bswap(flags), ND_FLAGS);
   v128.store(p, v128.load(about), ND_TARGET);
+  if (mac == 0) {
+    fill_checksum(p, ND_SIZE, pseudo);
+    return ND_SIZE;
+  }
   const option = p + ND_SIZE;
   store<u8>(option, kind == Icmpv6Type.NEIGHBOR_SOLICITATION ? NdOption.SOURCE_LINK : NdOption.TARGET_LINK);
   store<u8>(option, LINK_OPTION_BYTES >> 3, 1);

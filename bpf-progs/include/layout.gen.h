@@ -51,6 +51,7 @@ struct etherloom_arena_header {
 	__u32 table_base; /* First function-table slot that belongs to programs */
 	__u32 pool_at; /* FramePool */
 	__u32 fib_at; /* Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
+	__u32 learned_at; /* LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_arena_header) == 128, "ArenaHeader");
 
@@ -70,6 +71,7 @@ struct etherloom_lane_state {
 	__u32 next_hop[5]; /* struct bpf_redir_neigh of the last bpf_redirect_neigh */
 	__u64 print_args[3]; /* Arguments of bpf_trace_printk, in memory as the formatter wants them */
 	__u32 redirect_key; /* Key of bpf_redirect_map where a map wants it in memory */
+	__u64 scratch[8]; /* Addresses, while the packet that held them is written anew */
 	__u32 flags; /* LaneFlag bits */
 	__u32 burst; /* Most packets taken from one ring at a time */
 	__u32 xdp_at; /* XdpContext of this lane */
@@ -102,7 +104,7 @@ struct etherloom_lane_state {
 	__u32 generation; /* Raised by the host when a control message waits */
 	__u32 wake __attribute__((aligned(64))); /* Futex word: raised and notified by whoever gives a sleeping lane work */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_lane_state) == 384, "LaneState");
+_Static_assert(sizeof(struct etherloom_lane_state) == 448, "LaneState");
 
 /* What an XDP program gets in r1: struct xdp_md as the kernel has it (24 B), then fields only the engine sees. */
 struct etherloom_xdp_context {
@@ -275,6 +277,8 @@ struct etherloom_port {
 	__u8 mac[8]; /* Hardware address, 6 B */
 	__u32 hook[8]; /* Table slot of the program at each Hook, 0 = none */
 	__u32 rss_at; /* RssTable: flow hash → queue */
+	__u32 responder_at; /* Responder, 0 = packets that pass all go to the host (atomic) */
+	__u8 peer[8]; /* With PortFlag.NOARP: hardware address that stands for everybody at the other end */
 } __attribute__((aligned(256)));
 _Static_assert(sizeof(struct etherloom_port) == 256, "Port");
 
@@ -303,6 +307,7 @@ struct etherloom_counter_block {
 	__u64 pass; /* Packets that went up to the host */
 	__u64 redirect; /* Packets redirected with success (a broadcast counts once) */
 	__u64 clones; /* Copies made for broadcasts */
+	__u64 answered; /* Packets that the responder took: answered, or learned from */
 	__u64 verdict[8]; /* XDP verdicts by number; 5 = any other */
 	__u64 drop[24]; /* Packets dropped, by DropReason */
 } __attribute__((aligned(64)));
@@ -393,3 +398,63 @@ struct etherloom_neighbour {
 	__u8 mac[8]; /* Hardware address, 6 B */
 };
 _Static_assert(sizeof(struct etherloom_neighbour) == 32, "Neighbour");
+
+/* What a port answers by itself. Immutable once published, but for the states of its addresses (host/responder/). */
+struct etherloom_responder {
+	__u32 flags; /* ResponderFlag bits */
+	__u32 count; /* Addresses */
+	__u32 addresses_at; /* OwnAddress[count] */
+	__u32 lanes_at; /* ResponderLane[laneCount + 1] */
+	__u64 error_ns; /* ICMP errors: time that one costs, ns */
+	__u64 burst_ns; /* ICMP errors: time that can be saved up, ns */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_responder) == 64, "Responder");
+
+/* An address of a port. In network order. */
+struct etherloom_own_address {
+	__u32 family; /* AF_INET 2 or AF_INET6 10 */
+	__u32 vlan; /* VLAN that it belongs to, 0 = untagged */
+	__u32 bits; /* Length of its prefix */
+	__u32 broadcast; /* IPv4: directed broadcast of its network, 0 = none */
+	__u32 address[4]; /* IPv4 in word 0 */
+	__u32 state; /* AddressState (atomic, written by the host) */
+	__u32 conflicts; /* Packets that showed it in use by another station (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_own_address) == 64, "OwnAddress");
+
+/* What one lane counted for one responder, and its share of the rate of errors. One writer. */
+struct etherloom_responder_lane {
+	__u64 count[12]; /* By ResponderCount */
+	__u64 spent_ns; /* Token bucket as a clock: up to when errors are paid for */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_responder_lane) == 128, "ResponderLane");
+
+/* Neighbours learned from ARP and neighbour discovery. Searched in windows of 8 slots from the hash of the key. */
+struct etherloom_learned_table {
+	__u32 entries_at; /* Learned[mask + 1] */
+	__u32 mask; /* Slots - 1, a power of two less one */
+	__u32 probes; /* Requests without an answer before a neighbour is given up */
+	__u64 reachable_ns; /* How long a confirmation is good */
+	__u64 delay_ns; /* From the first use of a stale entry to its first probe */
+	__u64 retrans_ns; /* Between two requests */
+	__u64 stale_ns; /* An entry that nobody used for so long is forgotten */
+	__u64 failed_ns; /* A neighbour that did not answer is not asked again for so long */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_learned_table) == 64, "LearnedTable");
+
+/* One learned neighbour. Any lane may write it, between two steps of `sequence`; what a reader saw counts if it did not move. */
+struct etherloom_learned {
+	__u32 sequence; /* Odd while somebody writes (atomic) */
+	__u32 ifindex; /* Port, 0 = free slot */
+	__u8 family; /* AF_INET 2 or AF_INET6 10 */
+	__u8 state; /* NeighbourState */
+	__u8 asked; /* Requests sent since the last answer */
+	__u8 router; /* 1: it says that it is a router */
+	__u32 life; /* Spare word: keeps the address at a multiple of 16 */
+	__u32 address[4]; /* Network order; IPv4 in word 0 */
+	__u8 mac[8]; /* Hardware address, 6 B */
+	__u64 since_ns; /* When it came into its state, or was confirmed last */
+	__u64 used_ns; /* When a packet used it last (atomic) */
+	__u64 asked_ns; /* When it was asked last */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_learned) == 64, "Learned");

@@ -13,6 +13,8 @@ export interface Counters {
   txBytes: number;
   /** Packets that went up to the host. */
   pass: number;
+  /** Packets that a responder took: answered, or learned from. */
+  answered: number;
   /** Packets redirected with success; a broadcast counts once. */
   redirect: number;
   /** Copies made for broadcasts. */
@@ -39,6 +41,7 @@ function zero(): Counters {
     txPackets: 0,
     txBytes: 0,
     pass: 0,
+    answered: 0,
     redirect: 0,
     clones: 0,
     verdicts: { aborted: 0, drop: 0, pass: 0, tx: 0, redirect: 0, other: 0 },
@@ -47,7 +50,16 @@ function zero(): Counters {
 }
 
 function add(sum: Counters, c: Counters): void {
-  for (const k of ['rxPackets', 'rxBytes', 'txPackets', 'txBytes', 'pass', 'redirect', 'clones'] as const)
+  for (const k of [
+    'rxPackets',
+    'rxBytes',
+    'txPackets',
+    'txBytes',
+    'pass',
+    'answered',
+    'redirect',
+    'clones',
+  ] as const)
     sum[k] += c[k];
   for (const v of VERDICTS) sum.verdicts[v] += c.verdicts[v];
   for (const [k, n] of Object.entries(c.drops))
@@ -57,7 +69,16 @@ function add(sum: Counters, c: Counters): void {
 function readBlock(arena: Arena, at: number): Counters {
   const b = new CounterBlockView(arena.dv, at);
   const c = zero();
-  for (const k of ['rxPackets', 'rxBytes', 'txPackets', 'txBytes', 'pass', 'redirect', 'clones'] as const)
+  for (const k of [
+    'rxPackets',
+    'rxBytes',
+    'txPackets',
+    'txBytes',
+    'pass',
+    'answered',
+    'redirect',
+    'clones',
+  ] as const)
     c[k] = Number(b[k]);
   for (const [i, v] of VERDICTS.entries()) c.verdicts[v] = Number(b.verdict(i));
   for (const [name, i] of REASONS) {
@@ -74,7 +95,7 @@ export function portCounters(port: Port): PortCounters {
   for (let queue = 0; queue < port.queueCount; queue++)
     for (let lane = 0; lane <= arena.header.laneCount; lane++) {
       const c = readBlock(arena, port.countersAt(queue, lane));
-      if (!c.rxPackets && !c.txPackets && !c.pass && !Object.keys(c.drops).length) continue;
+      if (!c.rxPackets && !c.txPackets && !c.pass && !c.answered && !Object.keys(c.drops).length) continue;
       add(sum, c);
       sum.blocks.push({ queue, lane, ...c });
     }

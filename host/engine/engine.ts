@@ -18,6 +18,8 @@ import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/fr
 import type { Packet } from '../mem/ring.js';
 import type { Nic, NicEnv } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
+import type { LearnedNeighbour, Responder, ResponderOptions } from '../responder/index.js';
+import { Responders } from '../responder/responders.js';
 import { EngineClock } from './clock.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric } from './fabric.js';
@@ -70,6 +72,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly routes: Routes;
   readonly #options: EngineOptions;
   readonly #programs: Programs;
+  readonly #responders: Responders;
   readonly #clock: EngineClock;
   readonly #host: HostEnd;
   #trace: TraceLog | undefined;
@@ -100,6 +103,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { realtimeOffsetNs } = this.#clock;
     for (let i = 0; i <= lanes; i++) this.arena.lane(i).taiOffsetNs = realtimeOffsetNs;
     this.core = instantiateCore(this.arena, lanes);
+    this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
     this.#seedLanes(options.seed ?? randomInt(2 ** 32));
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
       tell: order => this.#tell(order),
@@ -242,6 +246,24 @@ export class Engine extends EventEmitter<EngineEvents> {
     }
   }
 
+  // ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Has a port answer ARP, neighbour discovery and echo for its addresses by itself, in the lanes, of what its programs
+   * let pass; what it learns of neighbours serves bpf_fib_lookup and bpf_redirect_neigh.
+   * @throws EtherloomError ERR_RESPONDER, ERR_ADDRESS, ERR_PORT_UNKNOWN, ERR_ENGINE_STATE after stop
+   */
+  respond(port: string | number | Port, options: ResponderOptions): Responder {
+    if (this.#state === 'stopped')
+      throw new EtherloomError('ERR_ENGINE_STATE', 'a responder for an engine that is stopped');
+    return this.#responders.open(typeof port === 'object' ? port : this.port(port), options);
+  }
+
+  /** Neighbours that responders learned; those given with `routes.addNeighbour` are in `routes`. */
+  neighbours(port?: string | number): LearnedNeighbour[] {
+    return this.#responders.neighbours(port === undefined ? undefined : this.port(port).ifindex);
+  }
+
   // ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -263,7 +285,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   async #startLanes(): Promise<void> {
     const { arena, fabric } = this;
     if (this.inline) {
-      this.#lanes = new InlineLanes(arena, fabric, this.#programs.placed, this.#clock, c =>
+      const { placed } = this.#programs;
+      this.#lanes = new InlineLanes(arena, fabric, placed, this.#clock, this.#responders, c =>
         this.emit('crash', c),
       );
       return;
@@ -297,6 +320,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     let moved = 0;
     for (const nic of this.nics) moved += nic.poll();
     this.#lookForBadDescriptors();
+    this.#responders.poll(this.now());
     this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : 1);
   }
 
@@ -319,9 +343,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#clock.advance(ns);
   }
 
-  /** When a link has something due next, ns; undefined when nothing is under way. */
+  /** When a link has something due next, or a responder sends of itself, ns; undefined when nothing is to come. */
   nextDueNs(): bigint | undefined {
-    return this.fabric.nextDueNs();
+    const due = this.fabric.nextDueNs();
+    const own = this.#responders.nextDueNs();
+    return due === undefined || (own !== undefined && own < due) ? own : due;
   }
 
   /**

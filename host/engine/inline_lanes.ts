@@ -24,6 +24,13 @@ export interface RunOptions {
   maxSteps?: number;
 }
 
+/** What an engine does of itself as time goes by: its responders. */
+export interface Chores {
+  poll(now: bigint): void;
+  /** When there is something to do, ns. */
+  nextDueNs(): bigint | undefined;
+}
+
 export class InlineLanes {
   readonly crashes: LaneCrash[] = [];
   readonly #lanes: Lane[];
@@ -33,6 +40,7 @@ export class InlineLanes {
     readonly fabric: Fabric,
     readonly programs: ReadonlyMap<number, PlacedProgram>,
     readonly clock: EngineClock,
+    readonly chores: Chores,
     /** Called for every crash, after the lane was replaced. */
     readonly onCrash: (crash: LaneCrash) => void,
   ) {
@@ -54,6 +62,7 @@ export class InlineLanes {
     let work = 0;
     for (const nic of this.fabric.nics) work += nic.poll();
     const now = this.clock.now();
+    this.chores.poll(now);
     for (const [i, lane] of this.#lanes.entries()) {
       try {
         work += lane.step(rounds, now);
@@ -79,7 +88,7 @@ export class InlineLanes {
     const { clock, arena } = this;
     for (let steps = 1; steps <= maxSteps; steps++) {
       if (step() !== 0) continue;
-      const due = this.fabric.nextDueNs();
+      const due = this.#nextDueNs(untilNs);
       if (due === undefined || (untilNs !== undefined && due > untilNs)) {
         if (untilNs !== undefined) clock.advanceTo(untilNs);
         return steps;
@@ -90,6 +99,13 @@ export class InlineLanes {
       if (waitMs > SHORTEST_SLEEP_MS) Atomics.wait(arena.i32, 0, 0, waitMs);
     }
     throw new EtherloomError('ERR_ENGINE_STEPS', `still at work after ${maxSteps} steps`);
+  }
+
+  /** Without an end in time only packets under way are waited for, not what the engine will do of itself. */
+  #nextDueNs(untilNs: bigint | undefined): bigint | undefined {
+    const due = this.fabric.nextDueNs();
+    const chore = untilNs === undefined ? undefined : this.chores.nextDueNs();
+    return due === undefined || (chore !== undefined && chore < due) ? chore : due;
   }
 
   exits(): LaneExit[] {

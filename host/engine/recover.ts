@@ -22,6 +22,7 @@ import {
 } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import { freeFrames, rebuildFramePool } from '../mem/frames.js';
+import { mendNeighbours } from '../responder/neighbours.js';
 import type { Fabric } from './fabric.js';
 
 /** Mends what lane `dead` left. Returns frames that it had in hand and that are free now. */
@@ -62,6 +63,7 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
     if (!freeBefore.has(i)) recovered++;
   }
   rebuildFramePool(arena, free);
+  mendNeighbours(arena);
   countCrash(arena, state.queueCount ? arena.u32[state.queuesAt >> 2] : 0, recovered);
 
   state.handRing = 0;

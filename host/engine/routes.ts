@@ -13,14 +13,12 @@ import {
   FibTableLayout,
   FibTableView,
   FibView,
-  LanePhase,
-  LaneStateLayout,
-  LaneStateView,
   MAX_PORTS,
   NeighbourLayout,
   NeighbourView,
 } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
+import { Retired } from '../mem/retired.js';
 import { formatIp, formatMac, parseIp, parseMac, parsePrefix } from '../wire/address.js';
 
 /** RTN_* of the kernel. */
@@ -65,16 +63,10 @@ interface Kept {
   last: bigint;
 }
 
-interface Retired {
-  blocks: number[];
-  /** Epoch of each lane when it was replaced. */
-  epochs: number[];
-}
-
 const toBigInt = (bytes: Uint8Array): bigint => bytes.reduce((n, b) => (n << 8n) | BigInt(b), 0n);
 const familyOf = (bytes: Uint8Array): number => (bytes.length === 4 ? AF_INET : AF_INET6);
 
-/** As in fib.ts. Words are the address as it lies in memory. */
+/** As in assembly/responder/neighbours.ts. Words are the address as it lies in memory. */
 function neighbourHash(ifindex: number, words: readonly number[]): number {
   const rotl = (x: number): number => (x << 13) | (x >>> 19);
   let h = Math.imul(ifindex ^ words[0], 0x9e3779b1);
@@ -89,10 +81,12 @@ export class Routes {
   readonly #neighbours = new Map<string, NeighbourEntry>();
   readonly #noForward = { 4: new Set<number>(), 6: new Set<number>() };
   #blocks: number[] = [];
-  #retired: Retired[] = [];
+  readonly #retired: Retired;
   #batching = 0;
 
-  constructor(readonly arena: Arena) {}
+  constructor(readonly arena: Arena) {
+    this.#retired = new Retired(arena);
+  }
 
   /** Adds a route, or replaces the one with the same prefix, table and metric. @throws EtherloomError ERR_ADDRESS, ERR_ROUTE */
   add(route: Route): void {
@@ -201,29 +195,8 @@ export class Routes {
     if (this.#batching === 0) this.#publish();
   }
 
-  #epochs(): number[] {
-    const { header, dv } = this.arena;
-    return Array.from(
-      { length: header.laneCount },
-      (_, i) => new LaneStateView(dv, header.lanesAt + i * LaneStateLayout.size).epoch,
-    );
-  }
-
-  /** Frees what no lane can be reading any more. */
-  #collect(): void {
-    const { header, dv } = this.arena;
-    this.#retired = this.#retired.filter(old => {
-      const busy = old.epochs.some((epoch, i) => {
-        const lane = new LaneStateView(dv, header.lanesAt + i * LaneStateLayout.size);
-        return lane.phase === LanePhase.RUNNING && lane.sleeping === 0 && lane.epoch === epoch;
-      });
-      if (!busy) for (const at of old.blocks) this.arena.scratch.free(at);
-      return busy;
-    });
-  }
-
   #publish(): void {
-    this.#collect();
+    this.#retired.collect();
     const old = this.#blocks;
     this.#blocks = [];
     let fib: number;
@@ -236,8 +209,8 @@ export class Routes {
     }
     const word = (ARENA_HEADER_AT + ArenaHeaderLayout.fibAt) >> 2;
     Atomics.store(this.arena.u32, word, fib);
-    if (old.length) this.#retired.push({ blocks: old, epochs: this.#epochs() });
-    this.#collect();
+    this.#retired.add(old);
+    this.#retired.collect();
   }
 
   #alloc(bytes: number): number {

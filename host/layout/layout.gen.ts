@@ -120,14 +120,60 @@ export const DropReason = {
   LANE_CRASHED: 17,
   REDIRECT_NO_NEIGHBOUR: 18,
   NO_HEADROOM: 19,
+  BAD_PACKET: 20,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 
 /** Bits of Port.flags. */
 export const PortFlag = {
   UP: 1,
+  NOARP: 2,
 } as const;
 export type PortFlag = (typeof PortFlag)[keyof typeof PortFlag];
+
+/** What a responder does: bits of Responder.flags. */
+export const ResponderFlag = {
+  ARP: 1,
+  ND: 2,
+  ECHO: 4,
+  UNREACHABLE: 8,
+  ROUTER: 16,
+} as const;
+export type ResponderFlag = (typeof ResponderFlag)[keyof typeof ResponderFlag];
+
+/** What a responder counts: indices of ResponderLane.count. */
+export const ResponderCount = {
+  ARP_ANSWERED: 0,
+  ND_ANSWERED: 1,
+  ECHO_ANSWERED: 2,
+  UNREACHABLE_SENT: 3,
+  RATE_LIMITED: 4,
+  LEARNED: 5,
+  SOLICITED: 6,
+  CONFLICTS: 7,
+  REFUSED: 8,
+} as const;
+export type ResponderCount = (typeof ResponderCount)[keyof typeof ResponderCount];
+
+/** Whether an address of a port may be used: OwnAddress.state, RFC 4862 §2. */
+export const AddressState = {
+  TENTATIVE: 0,
+  PREFERRED: 1,
+  DUPLICATE: 2,
+} as const;
+export type AddressState = (typeof AddressState)[keyof typeof AddressState];
+
+/** Neighbour unreachability detection: Learned.state, RFC 4861 §7.3.2. */
+export const NeighbourState = {
+  NONE: 0,
+  INCOMPLETE: 1,
+  REACHABLE: 2,
+  STALE: 3,
+  DELAY: 4,
+  PROBE: 5,
+  FAILED: 6,
+} as const;
+export type NeighbourState = (typeof NeighbourState)[keyof typeof NeighbourState];
 
 /** Bits of LaneState.flags. */
 export const LaneFlag = {
@@ -216,6 +262,7 @@ export const ArenaHeaderLayout = {
   tableBase: 68,
   poolAt: 72,
   fibAt: 76,
+  learnedAt: 80,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -363,11 +410,18 @@ export class ArenaHeaderView {
   set fibAt(v: number) {
     this.mem.setUint32(this.at + 76, v, true);
   }
+  /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
+  get learnedAt(): number {
+    return this.mem.getUint32(this.at + 80, true);
+  }
+  set learnedAt(v: number) {
+    this.mem.setUint32(this.at + 80, v, true);
+  }
 }
 
 /** Offsets in bytes. What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export const LaneStateLayout = {
-  size: 384,
+  size: 448,
   index: 0,
   stackAt: 4,
   stackTop: 8,
@@ -382,37 +436,38 @@ export const LaneStateLayout = {
   nextHop: 52,
   printArgs: 72,
   redirectKey: 96,
-  flags: 100,
-  burst: 104,
-  xdpAt: 108,
-  skbAt: 112,
-  queuesAt: 116,
-  queueCount: 120,
-  inboundAt: 124,
-  outboundAt: 128,
-  passAt: 132,
-  touchedAt: 136,
-  outputsAt: 140,
-  outputCount: 144,
-  handRing: 148,
-  handEnd: 152,
-  handMap: 156,
-  badDescriptors: 160,
-  strayDescriptors: 164,
-  badAddr: 168,
-  badLen: 172,
-  loaded: 176,
-  previous: 180,
-  epoch: 192,
-  phase: 196,
-  sleeping: 200,
-  acked: 204,
-  packets: 208,
-  lives: 216,
-  ended: 220,
-  command: 256,
-  generation: 260,
-  wake: 320,
+  scratch: 104,
+  flags: 168,
+  burst: 172,
+  xdpAt: 176,
+  skbAt: 180,
+  queuesAt: 184,
+  queueCount: 188,
+  inboundAt: 192,
+  outboundAt: 196,
+  passAt: 200,
+  touchedAt: 204,
+  outputsAt: 208,
+  outputCount: 212,
+  handRing: 216,
+  handEnd: 220,
+  handMap: 224,
+  badDescriptors: 228,
+  strayDescriptors: 232,
+  badAddr: 236,
+  badLen: 240,
+  loaded: 244,
+  previous: 248,
+  epoch: 256,
+  phase: 260,
+  sleeping: 264,
+  acked: 268,
+  packets: 272,
+  lives: 280,
+  ended: 284,
+  command: 320,
+  generation: 324,
+  wake: 384,
 } as const;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export class LaneStateView {
@@ -512,222 +567,226 @@ export class LaneStateView {
   set redirectKey(v: number) {
     this.mem.setUint32(this.at + 96, v, true);
   }
+  /** Addresses, while the packet that held them is written anew */
+  scratch(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 104 + i * 8, true);
+  }
   /** LaneFlag bits */
   get flags(): number {
-    return this.mem.getUint32(this.at + 100, true);
+    return this.mem.getUint32(this.at + 168, true);
   }
   set flags(v: number) {
-    this.mem.setUint32(this.at + 100, v, true);
+    this.mem.setUint32(this.at + 168, v, true);
   }
   /** Most packets taken from one ring at a time */
   get burst(): number {
-    return this.mem.getUint32(this.at + 104, true);
+    return this.mem.getUint32(this.at + 172, true);
   }
   set burst(v: number) {
-    this.mem.setUint32(this.at + 104, v, true);
+    this.mem.setUint32(this.at + 172, v, true);
   }
   /** XdpContext of this lane */
   get xdpAt(): number {
-    return this.mem.getUint32(this.at + 108, true);
+    return this.mem.getUint32(this.at + 176, true);
   }
   set xdpAt(v: number) {
-    this.mem.setUint32(this.at + 108, v, true);
+    this.mem.setUint32(this.at + 176, v, true);
   }
   /** SkBuff of this lane */
   get skbAt(): number {
-    return this.mem.getUint32(this.at + 112, true);
+    return this.mem.getUint32(this.at + 180, true);
   }
   set skbAt(v: number) {
-    this.mem.setUint32(this.at + 112, v, true);
+    this.mem.setUint32(this.at + 180, v, true);
   }
   /** u32[queueCount]: addresses of the Queues that it owns */
   get queuesAt(): number {
-    return this.mem.getUint32(this.at + 116, true);
+    return this.mem.getUint32(this.at + 184, true);
   }
   set queuesAt(v: number) {
-    this.mem.setUint32(this.at + 116, v, true);
+    this.mem.setUint32(this.at + 184, v, true);
   }
   /** Receive queues that it owns */
   get queueCount(): number {
-    return this.mem.getUint32(this.at + 120, true);
+    return this.mem.getUint32(this.at + 188, true);
   }
   set queueCount(v: number) {
-    this.mem.setUint32(this.at + 120, v, true);
+    this.mem.setUint32(this.at + 188, v, true);
   }
   /** Ring[laneCount + 1], consumer side: links from every lane and the host */
   get inboundAt(): number {
-    return this.mem.getUint32(this.at + 124, true);
+    return this.mem.getUint32(this.at + 192, true);
   }
   set inboundAt(v: number) {
-    this.mem.setUint32(this.at + 124, v, true);
+    this.mem.setUint32(this.at + 192, v, true);
   }
   /** Ring[laneCount + 1], producer side: links to every lane */
   get outboundAt(): number {
-    return this.mem.getUint32(this.at + 128, true);
+    return this.mem.getUint32(this.at + 196, true);
   }
   set outboundAt(v: number) {
-    this.mem.setUint32(this.at + 128, v, true);
+    this.mem.setUint32(this.at + 196, v, true);
   }
   /** Ring, producer side: packets that go up to the host */
   get passAt(): number {
-    return this.mem.getUint32(this.at + 132, true);
+    return this.mem.getUint32(this.at + 200, true);
   }
   set passAt(v: number) {
-    this.mem.setUint32(this.at + 132, v, true);
+    this.mem.setUint32(this.at + 200, v, true);
   }
   /** u32[]: Rings with entries staged and not yet submitted */
   get touchedAt(): number {
-    return this.mem.getUint32(this.at + 136, true);
+    return this.mem.getUint32(this.at + 204, true);
   }
   set touchedAt(v: number) {
-    this.mem.setUint32(this.at + 136, v, true);
+    this.mem.setUint32(this.at + 204, v, true);
   }
   /** u32[outputCount]: every Ring that a packet of this lane may end in */
   get outputsAt(): number {
-    return this.mem.getUint32(this.at + 140, true);
+    return this.mem.getUint32(this.at + 208, true);
   }
   set outputsAt(v: number) {
-    this.mem.setUint32(this.at + 140, v, true);
+    this.mem.setUint32(this.at + 208, v, true);
   }
   /** How many; a lossless lane takes no more packets than all of them have room for */
   get outputCount(): number {
-    return this.mem.getUint32(this.at + 144, true);
+    return this.mem.getUint32(this.at + 212, true);
   }
   set outputCount(v: number) {
-    this.mem.setUint32(this.at + 144, v, true);
+    this.mem.setUint32(this.at + 212, v, true);
   }
   /** Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
   get handRing(): number {
-    return this.mem.getUint32(this.at + 148, true);
+    return this.mem.getUint32(this.at + 216, true);
   }
   set handRing(v: number) {
-    this.mem.setUint32(this.at + 148, v, true);
+    this.mem.setUint32(this.at + 216, v, true);
   }
   /** Its consumer cursor after them */
   get handEnd(): number {
-    return this.mem.getUint32(this.at + 152, true);
+    return this.mem.getUint32(this.at + 220, true);
   }
   set handEnd(v: number) {
-    this.mem.setUint32(this.at + 152, v, true);
+    this.mem.setUint32(this.at + 220, v, true);
   }
   /** Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
   get handMap(): number {
-    return this.mem.getUint32(this.at + 156, true);
+    return this.mem.getUint32(this.at + 224, true);
   }
   set handMap(v: number) {
-    this.mem.setUint32(this.at + 156, v, true);
+    this.mem.setUint32(this.at + 224, v, true);
   }
   /** Descriptors refused: they left their frame or the packet area */
   get badDescriptors(): number {
-    return this.mem.getUint32(this.at + 160, true);
+    return this.mem.getUint32(this.at + 228, true);
   }
   set badDescriptors(v: number) {
-    this.mem.setUint32(this.at + 160, v, true);
+    this.mem.setUint32(this.at + 228, v, true);
   }
   /** Those outside the packet area: which frame they stood for is not known */
   get strayDescriptors(): number {
-    return this.mem.getUint32(this.at + 164, true);
+    return this.mem.getUint32(this.at + 232, true);
   }
   set strayDescriptors(v: number) {
-    this.mem.setUint32(this.at + 164, v, true);
+    this.mem.setUint32(this.at + 232, v, true);
   }
   /** Address of the last one */
   get badAddr(): number {
-    return this.mem.getUint32(this.at + 168, true);
+    return this.mem.getUint32(this.at + 236, true);
   }
   set badAddr(v: number) {
-    this.mem.setUint32(this.at + 168, v, true);
+    this.mem.setUint32(this.at + 236, v, true);
   }
   /** Its length, bytes */
   get badLen(): number {
-    return this.mem.getUint32(this.at + 172, true);
+    return this.mem.getUint32(this.at + 240, true);
   }
   set badLen(v: number) {
-    this.mem.setUint32(this.at + 172, v, true);
+    this.mem.setUint32(this.at + 240, v, true);
   }
   /** Magazine that frames are taken from and put back to */
   get loaded(): number {
-    return this.mem.getUint32(this.at + 176, true);
+    return this.mem.getUint32(this.at + 244, true);
   }
   set loaded(v: number) {
-    this.mem.setUint32(this.at + 176, v, true);
+    this.mem.setUint32(this.at + 244, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 180, true);
+    return this.mem.getUint32(this.at + 248, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 180, v, true);
+    this.mem.setUint32(this.at + 248, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {
-    return this.mem.getUint32(this.at + 192, true);
+    return this.mem.getUint32(this.at + 256, true);
   }
   set epoch(v: number) {
-    this.mem.setUint32(this.at + 192, v, true);
+    this.mem.setUint32(this.at + 256, v, true);
   }
   /** LanePhase, written by the lane */
   get phase(): number {
-    return this.mem.getUint32(this.at + 196, true);
+    return this.mem.getUint32(this.at + 260, true);
   }
   set phase(v: number) {
-    this.mem.setUint32(this.at + 196, v, true);
+    this.mem.setUint32(this.at + 260, v, true);
   }
   /** 1 while it waits on `wake`: only then must producers notify */
   get sleeping(): number {
-    return this.mem.getUint32(this.at + 200, true);
+    return this.mem.getUint32(this.at + 264, true);
   }
   set sleeping(v: number) {
-    this.mem.setUint32(this.at + 200, v, true);
+    this.mem.setUint32(this.at + 264, v, true);
   }
   /** Last generation taken in */
   get acked(): number {
-    return this.mem.getUint32(this.at + 204, true);
+    return this.mem.getUint32(this.at + 268, true);
   }
   set acked(v: number) {
-    this.mem.setUint32(this.at + 204, v, true);
+    this.mem.setUint32(this.at + 268, v, true);
   }
   /** Packets taken from rings */
   get packets(): bigint {
-    return this.mem.getBigUint64(this.at + 208, true);
+    return this.mem.getBigUint64(this.at + 272, true);
   }
   set packets(v: bigint) {
-    this.mem.setBigUint64(this.at + 208, v, true);
+    this.mem.setBigUint64(this.at + 272, v, true);
   }
   /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
   get lives(): number {
-    return this.mem.getUint32(this.at + 216, true);
+    return this.mem.getUint32(this.at + 280, true);
   }
   set lives(v: number) {
-    this.mem.setUint32(this.at + 216, v, true);
+    this.mem.setUint32(this.at + 280, v, true);
   }
   /** 1 from when the host ends its thread until the lane is recovered */
   get ended(): number {
-    return this.mem.getUint32(this.at + 220, true);
+    return this.mem.getUint32(this.at + 284, true);
   }
   set ended(v: number) {
-    this.mem.setUint32(this.at + 220, v, true);
+    this.mem.setUint32(this.at + 284, v, true);
   }
   /** LaneCommand, written by the host */
   get command(): number {
-    return this.mem.getUint32(this.at + 256, true);
+    return this.mem.getUint32(this.at + 320, true);
   }
   set command(v: number) {
-    this.mem.setUint32(this.at + 256, v, true);
+    this.mem.setUint32(this.at + 320, v, true);
   }
   /** Raised by the host when a control message waits */
   get generation(): number {
-    return this.mem.getUint32(this.at + 260, true);
+    return this.mem.getUint32(this.at + 324, true);
   }
   set generation(v: number) {
-    this.mem.setUint32(this.at + 260, v, true);
+    this.mem.setUint32(this.at + 324, v, true);
   }
   /** Futex word: raised and notified by whoever gives a sleeping lane work */
   get wake(): number {
-    return this.mem.getUint32(this.at + 320, true);
+    return this.mem.getUint32(this.at + 384, true);
   }
   set wake(v: number) {
-    this.mem.setUint32(this.at + 320, v, true);
+    this.mem.setUint32(this.at + 384, v, true);
   }
 }
 
@@ -1736,6 +1795,8 @@ export const PortLayout = {
   mac: 32,
   hook: 40,
   rssAt: 72,
+  responderAt: 76,
+  peer: 80,
 } as const;
 /** One interface of the engine, indexed by ifindex; what programs are attached and where its rings are. */
 export class PortView {
@@ -1813,6 +1874,17 @@ export class PortView {
   }
   set rssAt(v: number) {
     this.mem.setUint32(this.at + 72, v, true);
+  }
+  /** Responder, 0 = packets that pass all go to the host (atomic) */
+  get responderAt(): number {
+    return this.mem.getUint32(this.at + 76, true);
+  }
+  set responderAt(v: number) {
+    this.mem.setUint32(this.at + 76, v, true);
+  }
+  /** With PortFlag.NOARP: hardware address that stands for everybody at the other end */
+  peer(i: number): number {
+    return this.mem.getUint8(this.at + 80 + i * 1);
   }
 }
 
@@ -1926,8 +1998,9 @@ export const CounterBlockLayout = {
   pass: 32,
   redirect: 40,
   clones: 48,
-  verdict: 56,
-  drop: 120,
+  answered: 56,
+  verdict: 64,
+  drop: 128,
 } as const;
 /** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. */
 export class CounterBlockView {
@@ -1984,13 +2057,20 @@ export class CounterBlockView {
   set clones(v: bigint) {
     this.mem.setBigUint64(this.at + 48, v, true);
   }
+  /** Packets that the responder took: answered, or learned from */
+  get answered(): bigint {
+    return this.mem.getBigUint64(this.at + 56, true);
+  }
+  set answered(v: bigint) {
+    this.mem.setBigUint64(this.at + 56, v, true);
+  }
   /** XDP verdicts by number; 5 = any other */
   verdict(i: number): bigint {
-    return this.mem.getBigUint64(this.at + 56 + i * 8, true);
+    return this.mem.getBigUint64(this.at + 64 + i * 8, true);
   }
   /** Packets dropped, by DropReason */
   drop(i: number): bigint {
-    return this.mem.getBigUint64(this.at + 120 + i * 8, true);
+    return this.mem.getBigUint64(this.at + 128 + i * 8, true);
   }
 }
 
@@ -2493,5 +2573,333 @@ export class NeighbourView {
   /** Hardware address, 6 B */
   mac(i: number): number {
     return this.mem.getUint8(this.at + 24 + i * 1);
+  }
+}
+
+/** Offsets in bytes. What a port answers by itself. Immutable once published, but for the states of its addresses (host/responder/). */
+export const ResponderLayout = {
+  size: 64,
+  flags: 0,
+  count: 4,
+  addressesAt: 8,
+  lanesAt: 12,
+  errorNs: 16,
+  burstNs: 24,
+} as const;
+/** What a port answers by itself. Immutable once published, but for the states of its addresses (host/responder/). */
+export class ResponderView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** ResponderFlag bits */
+  get flags(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set flags(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Addresses */
+  get count(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** OwnAddress[count] */
+  get addressesAt(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set addressesAt(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** ResponderLane[laneCount + 1] */
+  get lanesAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set lanesAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** ICMP errors: time that one costs, ns */
+  get errorNs(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set errorNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** ICMP errors: time that can be saved up, ns */
+  get burstNs(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set burstNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+}
+
+/** Offsets in bytes. An address of a port. In network order. */
+export const OwnAddressLayout = {
+  size: 64,
+  family: 0,
+  vlan: 4,
+  bits: 8,
+  broadcast: 12,
+  address: 16,
+  state: 32,
+  conflicts: 36,
+} as const;
+/** An address of a port. In network order. */
+export class OwnAddressView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** AF_INET 2 or AF_INET6 10 */
+  get family(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set family(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** VLAN that it belongs to, 0 = untagged */
+  get vlan(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set vlan(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Length of its prefix */
+  get bits(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set bits(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** IPv4: directed broadcast of its network, 0 = none */
+  get broadcast(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set broadcast(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** IPv4 in word 0 */
+  address(i: number): number {
+    return this.mem.getUint32(this.at + 16 + i * 4, true);
+  }
+  /** AddressState (atomic, written by the host) */
+  get state(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set state(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Packets that showed it in use by another station (atomic) */
+  get conflicts(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set conflicts(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+}
+
+/** Offsets in bytes. What one lane counted for one responder, and its share of the rate of errors. One writer. */
+export const ResponderLaneLayout = {
+  size: 128,
+  count: 0,
+  spentNs: 96,
+} as const;
+/** What one lane counted for one responder, and its share of the rate of errors. One writer. */
+export class ResponderLaneView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** By ResponderCount */
+  count(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 0 + i * 8, true);
+  }
+  /** Token bucket as a clock: up to when errors are paid for */
+  get spentNs(): bigint {
+    return this.mem.getBigUint64(this.at + 96, true);
+  }
+  set spentNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 96, v, true);
+  }
+}
+
+/** Offsets in bytes. Neighbours learned from ARP and neighbour discovery. Searched in windows of 8 slots from the hash of the key. */
+export const LearnedTableLayout = {
+  size: 64,
+  entriesAt: 0,
+  mask: 4,
+  probes: 8,
+  reachableNs: 16,
+  delayNs: 24,
+  retransNs: 32,
+  staleNs: 40,
+  failedNs: 48,
+} as const;
+/** Neighbours learned from ARP and neighbour discovery. Searched in windows of 8 slots from the hash of the key. */
+export class LearnedTableView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Learned[mask + 1] */
+  get entriesAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set entriesAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Slots - 1, a power of two less one */
+  get mask(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set mask(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Requests without an answer before a neighbour is given up */
+  get probes(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set probes(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** How long a confirmation is good */
+  get reachableNs(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set reachableNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** From the first use of a stale entry to its first probe */
+  get delayNs(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set delayNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+  /** Between two requests */
+  get retransNs(): bigint {
+    return this.mem.getBigUint64(this.at + 32, true);
+  }
+  set retransNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 32, v, true);
+  }
+  /** An entry that nobody used for so long is forgotten */
+  get staleNs(): bigint {
+    return this.mem.getBigUint64(this.at + 40, true);
+  }
+  set staleNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 40, v, true);
+  }
+  /** A neighbour that did not answer is not asked again for so long */
+  get failedNs(): bigint {
+    return this.mem.getBigUint64(this.at + 48, true);
+  }
+  set failedNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 48, v, true);
+  }
+}
+
+/** Offsets in bytes. One learned neighbour. Any lane may write it, between two steps of `sequence`; what a reader saw counts if it did not move. */
+export const LearnedLayout = {
+  size: 64,
+  sequence: 0,
+  ifindex: 4,
+  family: 8,
+  state: 9,
+  asked: 10,
+  router: 11,
+  life: 12,
+  address: 16,
+  mac: 32,
+  sinceNs: 40,
+  usedNs: 48,
+  askedNs: 56,
+} as const;
+/** One learned neighbour. Any lane may write it, between two steps of `sequence`; what a reader saw counts if it did not move. */
+export class LearnedView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Odd while somebody writes (atomic) */
+  get sequence(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set sequence(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Port, 0 = free slot */
+  get ifindex(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set ifindex(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** AF_INET 2 or AF_INET6 10 */
+  get family(): number {
+    return this.mem.getUint8(this.at + 8);
+  }
+  set family(v: number) {
+    this.mem.setUint8(this.at + 8, v);
+  }
+  /** NeighbourState */
+  get state(): number {
+    return this.mem.getUint8(this.at + 9);
+  }
+  set state(v: number) {
+    this.mem.setUint8(this.at + 9, v);
+  }
+  /** Requests sent since the last answer */
+  get asked(): number {
+    return this.mem.getUint8(this.at + 10);
+  }
+  set asked(v: number) {
+    this.mem.setUint8(this.at + 10, v);
+  }
+  /** 1: it says that it is a router */
+  get router(): number {
+    return this.mem.getUint8(this.at + 11);
+  }
+  set router(v: number) {
+    this.mem.setUint8(this.at + 11, v);
+  }
+  /** Spare word: keeps the address at a multiple of 16 */
+  get life(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set life(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Network order; IPv4 in word 0 */
+  address(i: number): number {
+    return this.mem.getUint32(this.at + 16 + i * 4, true);
+  }
+  /** Hardware address, 6 B */
+  mac(i: number): number {
+    return this.mem.getUint8(this.at + 32 + i * 1);
+  }
+  /** When it came into its state, or was confirmed last */
+  get sinceNs(): bigint {
+    return this.mem.getBigUint64(this.at + 40, true);
+  }
+  set sinceNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 40, v, true);
+  }
+  /** When a packet used it last (atomic) */
+  get usedNs(): bigint {
+    return this.mem.getBigUint64(this.at + 48, true);
+  }
+  set usedNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 48, v, true);
+  }
+  /** When it was asked last */
+  get askedNs(): bigint {
+    return this.mem.getBigUint64(this.at + 56, true);
+  }
+  set askedNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 56, v, true);
   }
 }

@@ -148,6 +148,12 @@ export class Port {
     else Atomics.and(this.arena.u32, at, ~flag);
   }
 
+  /** A line with one other end: `mac` stands for everybody there, and no neighbour is asked for. */
+  setPeer(mac: Uint8Array): void {
+    this.arena.u8.set(mac, this.at + PortLayout.peer);
+    this.setFlag(PortFlag.NOARP, true);
+  }
+
   /** Receive queue `i`. */
   queue(i: number): QueueView {
     return new QueueView(this.arena.dv, this.#view.queuesAt + i * QueueLayout.size);

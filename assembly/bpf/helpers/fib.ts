@@ -6,6 +6,7 @@ import {
 } from "../../layout.gen";
 import { ARENA_HEADER_AT, ARENA_HEADER_FIB_AT } from "../../layout.gen";
 import { header } from "../../core/lane";
+import { learnedMac, neighbourHash } from "../../responder/neighbours";
 import { EAFNOSUPPORT, EINVAL, ENODEV } from "./errno";
 import { ETH_SIZE as ETH_HLEN, VLAN_SIZE as VLAN_HLEN } from "../../wire/layout.gen";
 
@@ -119,17 +120,13 @@ export function routeTo(family: u32, id: u32, addr: usize, oif: u32): FibRoute {
   return inTable(tableOf(f, RT_TABLE_MAIN, family), addr, oif);
 }
 
-/** Mixes what a neighbour is found by; routes.ts does the same. */
-export function neighbourHash(ifindex: u32, a: u32, b: u32, c: u32, d: u32): u32 {
-  let h = (ifindex ^ a) * 0x9e3779b1;
-  h = (rotl<u32>(h, 13) ^ b) * 0x85ebca77;
-  h = (rotl<u32>(h, 13) ^ c) * 0xc2b2ae3d;
-  h = (rotl<u32>(h, 13) ^ d) * 0x27d4eb2f;
-  return h ^ (h >> 15);
+/** Hardware address of the neighbour at `addr` (4 or 16 bytes) on a port, given or learned: where it stands, or 0. */
+export function neighbourMac(ifindex: u32, family: u32, addr: usize): usize {
+  const given = givenMac(ifindex, family, addr);
+  return given != 0 ? given : learnedMac(ifindex, family, addr);
 }
 
-/** Hardware address of the neighbour at `addr` (4 or 16 bytes) on a port: where it stands, or 0. */
-export function neighbourMac(ifindex: u32, family: u32, addr: usize): usize {
+function givenMac(ifindex: u32, family: u32, addr: usize): usize {
   const f = fib();
   if (changetype<usize>(f) == 0 || f.neighboursAt == 0) return 0;
   const v6 = family == AF_INET6;

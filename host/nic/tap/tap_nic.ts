@@ -94,8 +94,10 @@ export class TapNic implements Nic {
         mac,
         ringSlots: this.options.ringSlots ?? env.ringSlots,
       });
-      // TUN: to the port, from whoever is at the other end of the line.
-      const header = this.kind === 'tun' ? Uint8Array.from([...mac, ...randomMac()]) : undefined;
+      // TUN: from whoever is at the other end of the line, whom nobody need ask for.
+      const peer = randomMac();
+      const header = this.kind === 'tun' ? Uint8Array.from([...mac, ...peer]) : undefined;
+      if (header) this.#port.setPeer(peer);
       const { arena, core } = env;
       this.#pumps = devices.map(device => ({ arena, core, device, stats: this.stats, header }));
       const feeds = Array.from({ length: this.#port.queueCount }, (_, i) => this.#port!.queue(i).rxFeedAt);
