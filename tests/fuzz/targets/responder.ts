@@ -3,6 +3,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Engine } from '../../../host/engine/engine.js';
+import { EtherloomError } from '../../../host/errors.js';
 import { modelLink } from '../../../host/nic/index.js';
 import { readCapture } from '../../../host/nic/pcap/reader.js';
 import { dissect } from '../../../host/wire/index.js';
@@ -78,5 +79,6 @@ export const target: FuzzTarget = {
       if (layers.slice(0, 3).some(l => l.fields.checksumOk === false))
         throw new Error('an answer with a wrong checksum');
     }
+    if (!answers.length) throw new EtherloomError('ERR_RESPONDER_SILENT', 'no answer');
   },
 };
