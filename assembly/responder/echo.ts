@@ -52,7 +52,9 @@ function sourceRouted(ip: usize): bool {
 function retype(l4: usize, to: u32): void {
   const old: u32 = load<u16>(l4, ICMP_TYPE);
   store<u8>(l4, <u8>to, ICMP_TYPE);
-  store<u16>(l4, <u16>csum_replace2(icmp.checksum(l4), old, load<u16>(l4, ICMP_TYPE)), ICMP_CHECKSUM);
+  const sum = csum_replace2(icmp.checksum(l4), old, load<u16>(l4, ICMP_TYPE));
+  // Of a message that is all zeros now only 0xffff is right; of any other that sums to 0 both are (RFC 1624 §3).
+  store<u16>(l4, <u16>(sum == 0 ? 0xffff : sum), ICMP_CHECKSUM);
 }
 
 export function echo4(r: Responder, port: Port, p: usize, at: u32, vlan: u32): Outcome {

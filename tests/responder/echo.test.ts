@@ -60,6 +60,18 @@ test('the answer has the tag of the question, when the address is of that VLAN',
   await engine.stop();
 });
 
+test('a message that becomes all zeros has the one checksum that is right', async () => {
+  const { ask, engine } = await owned();
+  const frame = ping4({ sport: 0, payload: new Uint8Array(20) });
+  // Sequence number 0 in place of 1.
+  frame[41] = 0;
+  frame.set([0xf7, 0xff], 36);
+  const [reply] = ask(frame);
+  assert.ok(read(reply).sound);
+  assert.equal([...reply.subarray(34, 38)], [0, 0, 0xff, 0xff]);
+  await engine.stop();
+});
+
 test('padding of the link stays behind', async () => {
   const { ask, engine } = await owned();
   const frame = new Uint8Array(60);
