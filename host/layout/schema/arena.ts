@@ -1,0 +1,33 @@
+/** The arena itself: its regions, and the frames of the packet area that are free. */
+import { f, type StructSchema } from './types.js';
+
+export const arenaStructs: StructSchema[] = [
+  {
+    name: 'ArenaHeader',
+    doc: 'First object of the arena: where each region lies. Written once by the host before any lane starts.',
+    align: 64,
+    fields: [
+      f('magic', 'u32', '0x4d4c5445, "ETLM"'),
+      f('version', 'u32', 'Layout version'),
+      f('totalBytes', 'u32', 'Size of the arena'),
+      f('laneCount', 'u32', 'Lanes, the host instance not counted'),
+      f('lanesAt', 'u32', 'LaneState[laneCount + 1]; the last is the host instance'),
+      f('portsAt', 'u32', 'Port[MAX_PORTS], indexed by ifindex'),
+      f('countersAt', 'u32', 'Counter region'),
+      f('countersBytes', 'u32', 'Its size'),
+      f('ringsAt', 'u32', 'Ring region (page aligned)'),
+      f('ringsBytes', 'u32', 'Its size'),
+      f('mapsAt', 'u32', 'Map region'),
+      f('mapsBytes', 'u32', 'Its size'),
+      f('scratchAt', 'u32', 'Scratch region: templates, test-run buffers, application buffers'),
+      f('scratchBytes', 'u32', 'Its size'),
+      f('packetAt', 'u32', 'Packet area (page aligned): frames, the only part ever registered as UMEM'),
+      f('packetBytes', 'u32', 'Its size'),
+      f('frameCount', 'u32', 'Frames in the packet area'),
+      f('tableBase', 'u32', 'First function-table slot that belongs to programs'),
+      f('poolAt', 'u32', 'FramePool'),
+      f('fibAt', 'u32', 'Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic)'),
+      f('learnedAt', 'u32', 'LearnedTable: neighbours that were learned, 0 = no responder yet (atomic)'),
+    ],
+  },
+];

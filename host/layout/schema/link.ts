@@ -1,0 +1,52 @@
+/** What feeds receive queues in memory: replays and links. */
+import { f, type StructSchema } from './types.js';
+
+export const linkStructs: StructSchema[] = [
+  {
+    name: 'Replay',
+    doc: 'A source that plays template frames into a ring at full speed: of a receive queue, or of the sending end of a link.',
+    align: 64,
+    fields: [
+      f('templatesAt', 'u32', '{u32 at, u32 len}[count]'),
+      f('count', 'u32', 'Templates'),
+      f('cursor', 'u32', 'Next template'),
+      f('feedAt', 'u32', 'Ring, producer side: where they go'),
+      f('remaining', 'u64', 'Packets still to play'),
+      f('played', 'u64', 'Packets played'),
+    ],
+  },
+  {
+    name: 'Link',
+    doc: 'One direction of a wire: from the transmit rings of one port to the receive queues of another.',
+    align: 64,
+    fields: [
+      f('fromAt', 'u32', 'Ring[fromCount], consumer side: transmit rings of the sending port'),
+      f('fromCount', 'u32', 'How many'),
+      f('toPort', 'u32', 'Receiving Port'),
+      f('plain', 'u32', '1 when nothing but moving descriptors is to be done'),
+      f('loss', 'u32', 'Probability × 2^32'),
+      f('duplicate', 'u32', 'Probability × 2^32'),
+      f('reorder', 'u32', 'Probability × 2^32 that a packet overtakes: it skips the delay'),
+      f('corrupt', 'u32', 'Probability × 2^32 of one flipped bit'),
+      f('queueBytes', 'u32', 'Room of the buffer before the wire; 0 = no limit'),
+      f('ecnBytes', 'u32', 'Backlog from which ECN-capable packets are marked CE; 0 = never'),
+      f('heapAt', 'u32', 'Packets under way: heap of {u64 due, u32 order, u32 addr, u32 len, u32 0}'),
+      f('heapMax', 'u32', 'Its capacity'),
+      f('heapCount', 'u32', 'Packets in it'),
+      f('order', 'u32', 'Number of the next packet: breaks ties of `due`'),
+      f('rate', 'u64', 'Bits per second, 0 = no limit'),
+      f('delayNs', 'u64', 'Propagation delay'),
+      f('jitterNs', 'u64', 'Uniform extra delay, 0 … jitterNs'),
+      f('busyUntil', 'u64', 'When the wire is free again, ps: a 64 B frame at 100 Gbit/s takes 5.12 ns'),
+      f('random', 'u64', 'State of the generator (splitmix64)'),
+      f('taken', 'u64', 'Packets taken from the sender'),
+      f('delivered', 'u64', 'Packets put in receive rings'),
+      f('lost', 'u64', 'Packets lost by chance'),
+      f('overflowed', 'u64', 'Packets dropped because the buffer or the heap was full'),
+      f('duplicated', 'u64', 'Copies made'),
+      f('reordered', 'u64', 'Packets that skipped the delay'),
+      f('corrupted', 'u64', 'Packets with a flipped bit'),
+      f('marked', 'u64', 'Packets marked CE'),
+    ],
+  },
+];

@@ -1,0 +1,108 @@
+/** Ports, their queues, what is counted there, and why packets end. */
+import { type EnumSchema, f, type StructSchema } from './types.js';
+
+export const portEnums: EnumSchema[] = [
+  {
+    name: 'Hook',
+    doc: 'Places of a port where a program can be attached: indices of Port.hook. Slot 0 = none.',
+    members: { XDP: 0, TC_INGRESS: 1, SOCKET_FILTER: 2, TC_EGRESS: 3, XDP_EGRESS: 4, XDP_GEN: 5 },
+  },
+  {
+    name: 'DropReason',
+    doc: 'Why a packet ended here: indices of CounterBlock.drop. One counter per reason, counted where it happens.',
+    members: {
+      XDP_DROP: 0,
+      XDP_ABORTED: 1,
+      XDP_INVALID: 2,
+      TC_SHOT: 3,
+      SOCKET_FILTER: 4,
+      EGRESS_PROGRAM: 5,
+      REDIRECT_NO_TARGET: 6,
+      REDIRECT_NO_PORT: 7,
+      REDIRECT_TOO_LONG: 8,
+      REDIRECT_NO_LANE: 9,
+      REDIRECT_NO_SOCKET: 10,
+      TX_FULL: 11,
+      PASS_FULL: 12,
+      LANE_FULL: 13,
+      SOCKET_FULL: 14,
+      NO_FRAME: 15,
+      BAD_DESCRIPTOR: 16,
+      LANE_CRASHED: 17,
+      REDIRECT_NO_NEIGHBOUR: 18,
+      NO_HEADROOM: 19,
+      BAD_PACKET: 20,
+    },
+  },
+  {
+    name: 'PortFlag',
+    doc: 'Bits of Port.flags.',
+    members: { UP: 1, NOARP: 2 },
+  },
+];
+
+export const portStructs: StructSchema[] = [
+  {
+    name: 'Port',
+    doc: 'One interface of the engine, indexed by ifindex; what programs are attached and where its rings are.',
+    align: 256,
+    fields: [
+      f('ifindex', 'u32', 'Its number, 0 when the port does not exist'),
+      f('flags', 'u32', 'PortFlag bits'),
+      f('mtu', 'u32', 'Largest layer-3 packet, bytes'),
+      f('queueCount', 'u32', 'Receive queues'),
+      f('queuesAt', 'u32', 'Queue[queueCount]'),
+      f(
+        'txAt',
+        'u32',
+        'Ring[laneCount + 1], producer side: one transmit ring per lane, the last for the host',
+      ),
+      f('txLane', 'u32', 'Lane that transmits for lanes without a transmit ring'),
+      f('countersAt', 'u32', 'CounterBlock[queueCount][laneCount + 1]'),
+      f('mac', 'u8[8]', 'Hardware address, 6 B'),
+      f('hook', 'u32[8]', 'Table slot of the program at each Hook, 0 = none'),
+      f('rssAt', 'u32', 'RssTable: flow hash → queue'),
+      f('responderAt', 'u32', 'Responder, 0 = packets that pass all go to the host (atomic)'),
+      f('peer', 'u8[8]', 'With PortFlag.NOARP: hardware address that stands for everybody at the other end'),
+    ],
+  },
+  {
+    name: 'Queue',
+    doc: 'One receive queue of a port; owned by one lane.',
+    align: 64,
+    fields: [
+      f('portAt', 'u32', 'Port'),
+      f('index', 'u32', 'Number in the port'),
+      f('lane', 'u32', 'Owner'),
+      f('rxAt', 'u32', 'Ring, consumer side: descriptors of received packets'),
+      f('rxFeedAt', 'u32', 'Ring, producer side: used by replay and by links; 0 for kernel rings'),
+      f(
+        'fillAt',
+        'u32',
+        'Ring of u64, producer side: empty frames for the NIC; 0 when frames travel with their packets',
+      ),
+      f('completionAt', 'u32', 'Ring of u64, consumer side: frames sent; 0 likewise'),
+      f('replayAt', 'u32', 'Replay that feeds this queue, or 0'),
+      f('linkAt', 'u32', 'Link that ends at this port, pumped by the owner of queue 0; else 0'),
+      f('socketAt', 'u32', 'Ring, producer side: application socket bound to this queue (xskmap), or 0'),
+      f('countersAt', 'u32', 'CounterBlock of this queue and its owner'),
+    ],
+  },
+  {
+    name: 'CounterBlock',
+    doc: 'What one lane counted on one queue of one port. One writer; readers may see a burst half counted.',
+    align: 64,
+    fields: [
+      f('rxPackets', 'u64', 'Packets received'),
+      f('rxBytes', 'u64', 'Their bytes'),
+      f('txPackets', 'u64', 'Packets put on the transmit ring'),
+      f('txBytes', 'u64', 'Their bytes'),
+      f('pass', 'u64', 'Packets that went up to the host'),
+      f('redirect', 'u64', 'Packets redirected with success (a broadcast counts once)'),
+      f('clones', 'u64', 'Copies made for broadcasts'),
+      f('answered', 'u64', 'Packets that the responder took: answered, or learned from'),
+      f('verdict', 'u64[8]', 'XDP verdicts by number; 5 = any other'),
+      f('drop', 'u64[24]', 'Packets dropped, by DropReason'),
+    ],
+  },
+];
