@@ -246,7 +246,8 @@ export const ARENA_HEADER_FRAME_COUNT: u32 = 64;
 export const ARENA_HEADER_TABLE_BASE: u32 = 68;
 export const ARENA_HEADER_POOL_AT: u32 = 72;
 export const ARENA_HEADER_FIB_AT: u32 = 76;
-export const ARENA_HEADER_LEARNED_AT: u32 = 80;
+export const ARENA_HEADER_LENT_AT: u32 = 80;
+export const ARENA_HEADER_LEARNED_AT: u32 = 84;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -290,6 +291,8 @@ export class ArenaHeader {
   poolAt: u32;
   /** Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
   fibAt: u32;
+  /** u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port */
+  lentAt: u32;
   /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
   learnedAt: u32;
   private __pad0: u8;
@@ -332,13 +335,9 @@ export class ArenaHeader {
   private __pad37: u8;
   private __pad38: u8;
   private __pad39: u8;
-  private __pad40: u8;
-  private __pad41: u8;
-  private __pad42: u8;
-  private __pad43: u8;
 }
 
-export const LANE_STATE_SIZE: u32 = 448;
+export const LANE_STATE_SIZE: u32 = 512;
 export const LANE_STATE_INDEX: u32 = 0;
 export const LANE_STATE_STACK_AT: u32 = 4;
 export const LANE_STATE_STACK_TOP: u32 = 8;
@@ -373,18 +372,21 @@ export const LANE_STATE_BAD_DESCRIPTORS: u32 = 228;
 export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 232;
 export const LANE_STATE_BAD_ADDR: u32 = 236;
 export const LANE_STATE_BAD_LEN: u32 = 240;
-export const LANE_STATE_LOADED: u32 = 244;
-export const LANE_STATE_PREVIOUS: u32 = 248;
-export const LANE_STATE_EPOCH: u32 = 256;
-export const LANE_STATE_PHASE: u32 = 260;
-export const LANE_STATE_SLEEPING: u32 = 264;
-export const LANE_STATE_ACKED: u32 = 268;
-export const LANE_STATE_PACKETS: u32 = 272;
-export const LANE_STATE_LIVES: u32 = 280;
-export const LANE_STATE_ENDED: u32 = 284;
-export const LANE_STATE_COMMAND: u32 = 320;
-export const LANE_STATE_GENERATION: u32 = 324;
-export const LANE_STATE_WAKE: u32 = 384;
+export const LANE_STATE_OWED_KICKS: u32 = 244;
+export const LANE_STATE_OWED_WAKES: u32 = 248;
+export const LANE_STATE_LOADED: u32 = 256;
+export const LANE_STATE_PREVIOUS: u32 = 260;
+export const LANE_STATE_EPOCH: u32 = 320;
+export const LANE_STATE_PHASE: u32 = 324;
+export const LANE_STATE_SLEEPING: u32 = 328;
+export const LANE_STATE_ACKED: u32 = 332;
+export const LANE_STATE_PACKETS: u32 = 336;
+export const LANE_STATE_LIVES: u32 = 344;
+export const LANE_STATE_ENDED: u32 = 348;
+export const LANE_STATE_COMMAND: u32 = 384;
+export const LANE_STATE_GENERATION: u32 = 388;
+export const LANE_STATE_WAKE: u32 = 448;
+export const LANE_STATE_EVENT_FD: u32 = 452;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class LaneState {
@@ -477,6 +479,11 @@ export class LaneState {
   badAddr: u32;
   /** Its length, bytes */
   badLen: u32;
+  /** 1 when something was published to the kernel since the last system call: the loop ends its step early */
+  owedKicks: u32;
+  /** Bit per lane that sleeps in poll(2) and has work: eventfds to be written */
+  owedWakes0: u32;
+  owedWakes1: u32;
   /** Magazine that frames are taken from and put back to */
   loaded: u32;
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
@@ -485,20 +492,6 @@ export class LaneState {
   private __pad9: u8;
   private __pad10: u8;
   private __pad11: u8;
-  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
-  epoch: u32;
-  /** LanePhase, written by the lane */
-  phase: u32;
-  /** 1 while it waits on `wake`: only then must producers notify */
-  sleeping: u32;
-  /** Last generation taken in */
-  acked: u32;
-  /** Packets taken from rings */
-  packets: u64;
-  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
-  lives: u32;
-  /** 1 from when the host ends its thread until the lane is recovered */
-  ended: u32;
   private __pad12: u8;
   private __pad13: u8;
   private __pad14: u8;
@@ -531,10 +524,6 @@ export class LaneState {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
-  /** LaneCommand, written by the host */
-  command: u32;
-  /** Raised by the host when a control message waits */
-  generation: u32;
   private __pad44: u8;
   private __pad45: u8;
   private __pad46: u8;
@@ -555,6 +544,20 @@ export class LaneState {
   private __pad61: u8;
   private __pad62: u8;
   private __pad63: u8;
+  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
+  epoch: u32;
+  /** LanePhase, written by the lane */
+  phase: u32;
+  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
+  sleeping: u32;
+  /** Last generation taken in */
+  acked: u32;
+  /** Packets taken from rings */
+  packets: u64;
+  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
+  lives: u32;
+  /** 1 from when the host ends its thread until the lane is recovered */
+  ended: u32;
   private __pad64: u8;
   private __pad65: u8;
   private __pad66: u8;
@@ -587,12 +590,14 @@ export class LaneState {
   private __pad93: u8;
   private __pad94: u8;
   private __pad95: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
   private __pad96: u8;
   private __pad97: u8;
   private __pad98: u8;
   private __pad99: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
   private __pad100: u8;
   private __pad101: u8;
   private __pad102: u8;
@@ -645,6 +650,10 @@ export class LaneState {
   private __pad149: u8;
   private __pad150: u8;
   private __pad151: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
+  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
+  eventFd: u32;
   private __pad152: u8;
   private __pad153: u8;
   private __pad154: u8;
@@ -653,6 +662,54 @@ export class LaneState {
   private __pad157: u8;
   private __pad158: u8;
   private __pad159: u8;
+  private __pad160: u8;
+  private __pad161: u8;
+  private __pad162: u8;
+  private __pad163: u8;
+  private __pad164: u8;
+  private __pad165: u8;
+  private __pad166: u8;
+  private __pad167: u8;
+  private __pad168: u8;
+  private __pad169: u8;
+  private __pad170: u8;
+  private __pad171: u8;
+  private __pad172: u8;
+  private __pad173: u8;
+  private __pad174: u8;
+  private __pad175: u8;
+  private __pad176: u8;
+  private __pad177: u8;
+  private __pad178: u8;
+  private __pad179: u8;
+  private __pad180: u8;
+  private __pad181: u8;
+  private __pad182: u8;
+  private __pad183: u8;
+  private __pad184: u8;
+  private __pad185: u8;
+  private __pad186: u8;
+  private __pad187: u8;
+  private __pad188: u8;
+  private __pad189: u8;
+  private __pad190: u8;
+  private __pad191: u8;
+  private __pad192: u8;
+  private __pad193: u8;
+  private __pad194: u8;
+  private __pad195: u8;
+  private __pad196: u8;
+  private __pad197: u8;
+  private __pad198: u8;
+  private __pad199: u8;
+  private __pad200: u8;
+  private __pad201: u8;
+  private __pad202: u8;
+  private __pad203: u8;
+  private __pad204: u8;
+  private __pad205: u8;
+  private __pad206: u8;
+  private __pad207: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;
@@ -1817,6 +1874,7 @@ export const RING_SUBMITTED: u32 = 32;
 export const RING_WAKE_LANE: u32 = 36;
 export const RING_CONSUMER_VIEW: u32 = 40;
 export const RING_COUNTERS_AT: u32 = 44;
+export const RING_LENDER: u32 = 48;
 /** One side's view of a ring: where its words are (kernel rings have offsets of their own) and that side's copies of the cursors. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Ring {
@@ -1844,6 +1902,8 @@ export class Ring {
   consumerView: u32;
   /** Producer side, tx: CounterBlock of this lane on that port */
   countersAt: u32;
+  /** Producer side, tx rings of the kernel: ifindex of the port; 0 = a ring of our own */
+  lender: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -1856,10 +1916,6 @@ export class Ring {
   private __pad9: u8;
   private __pad10: u8;
   private __pad11: u8;
-  private __pad12: u8;
-  private __pad13: u8;
-  private __pad14: u8;
-  private __pad15: u8;
 }
 
 export const PORT_SIZE: u32 = 256;
@@ -2108,6 +2164,7 @@ export const QUEUE_REPLAY_AT: u32 = 28;
 export const QUEUE_LINK_AT: u32 = 32;
 export const QUEUE_SOCKET_AT: u32 = 36;
 export const QUEUE_COUNTERS_AT: u32 = 40;
+export const QUEUE_FD: u32 = 44;
 /** One receive queue of a port; owned by one lane. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Queue {
@@ -2133,6 +2190,8 @@ export class Queue {
   socketAt: u32;
   /** CounterBlock of this queue and its owner */
   countersAt: u32;
+  /** 1 + file descriptor behind this queue, 0 = none (atomic) */
+  fd: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -2149,10 +2208,6 @@ export class Queue {
   private __pad13: u8;
   private __pad14: u8;
   private __pad15: u8;
-  private __pad16: u8;
-  private __pad17: u8;
-  private __pad18: u8;
-  private __pad19: u8;
 }
 
 export const COUNTER_BLOCK_SIZE: u32 = 320;

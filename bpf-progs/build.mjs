@@ -1,5 +1,5 @@
 /**
- * Compiles bpf-progs/filters/NAME/NAME.bpf.c to bpf-progs/obj/NAME.bpf.o: `npm run build:bpf [NAME …]`.
+ * Compiles bpf-progs/FOLDER/NAME/NAME.bpf.c to bpf-progs/obj/NAME.bpf.o: `npm run build:bpf [NAME …]`.
  * Needs clang 19 or newer with the BPF target (Debian: clang-19, llvm-19). Users do not: objects are committed.
  * Reproducible: paths inside are relative, DWARF is stripped, BTF stays.
  */
@@ -31,12 +31,22 @@ export function findTool(...names) {
 export const findClang = () => findTool('clang-19', 'clang');
 export const findStrip = () => findTool('llvm-strip-19', 'llvm-strip');
 
-/** Names of all programs. */
-export const programs = () =>
-  readdirSync(join(ROOT, 'filters'), { withFileTypes: true })
+/** Folders of programs: for users to attach, and what NICs put at interfaces of the kernel. */
+const FOLDERS = ['filters', 'nic'];
+const namesIn = folder =>
+  readdirSync(join(ROOT, folder), { withFileTypes: true })
     .filter(e => e.isDirectory())
-    .map(e => e.name)
-    .sort();
+    .map(e => e.name);
+
+/** Names of all programs. */
+export const programs = () => FOLDERS.flatMap(namesIn).sort();
+
+/** Where the source of a program is, relative to bpf-progs. */
+export function folderOf(name) {
+  const folder = FOLDERS.find(f => namesIn(f).includes(name));
+  if (!folder) throw new Error(`no program ${name} in ${FOLDERS.join(', ')}`);
+  return `${folder}/${name}`;
+}
 
 /** Compiles one program into `folder`; returns the object's path. Throws with clang's words when it cannot. */
 export function compile(name, folder = join(ROOT, 'obj')) {
@@ -47,7 +57,7 @@ export function compile(name, folder = join(ROOT, 'obj')) {
   const temporary = mkdtempSync(join(folder, '.build-'));
   const object = join(temporary, `${name}.bpf.o`);
   try {
-    execFileSync(clang.name, [...FLAGS, '-c', `filters/${name}/${name}.bpf.c`, '-o', object], {
+    execFileSync(clang.name, [...FLAGS, '-c', `${folderOf(name)}/${name}.bpf.c`, '-o', object], {
       cwd: ROOT,
       stdio: ['ignore', 'inherit', 'pipe'],
     });

@@ -23,6 +23,7 @@ import { descAddr, descLen, descOptions, entry, peek, reserve, ringAt } from "..
 import { flush, portUp, transmit } from "../nic/tx";
 import { link_next_due, pump } from "../nic/link";
 import { play } from "../nic/replay";
+import { reap, refill, takeBack } from "../nic/umem";
 
 /** CounterBlock.verdict of everything above XDP_REDIRECT. */
 const VERDICT_OTHER: u32 = 5;
@@ -96,11 +97,16 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
   } else {
     n = budget(ls, peek(rx, ls.burst));
   }
+  const port = changetype<Port>(q.portAt as usize);
+  if (q.fillAt != 0) {
+    reap(q);
+    refill(q, port.ifindex);
+  }
   if (n == 0) return 0;
   take(rx, n);
+  if (q.fillAt != 0) takeBack(rx, n);
   const block = q.countersAt as usize;
   countIn(block);
-  const port = changetype<Port>(q.portAt as usize);
   const queue = q.index;
   const packetBytes = header().packetBytes;
   const x = changetype<XdpContext>(ls.xdpAt as usize);
@@ -210,6 +216,7 @@ export function loop_run(rounds: u32): u32 {
   const ls = self();
   const at = changetype<usize>(ls);
   let done: u32 = 0;
+  ls.owedKicks = 0;
   for (let round: u32 = 0; round < rounds; round++) {
     let taken: u32 = 0;
     const queues = ls.queueCount;
@@ -225,6 +232,8 @@ export function loop_run(rounds: u32): u32 {
     done += taken;
     atomic.store<u32>(at, ls.epoch + 1, offsetof<LaneState>("epoch"));
     if (taken == 0) break;
+    // What is published to the kernel moves only by a system call of the host's side.
+    if (ls.owedKicks != 0) break;
     if (atomic.load<u32>(at, offsetof<LaneState>("generation")) != ls.acked) break;
     if (atomic.load<u32>(at, offsetof<LaneState>("command")) != 0) break;
   }

@@ -9,7 +9,11 @@
 // Called by the loop, links, replay and the host's end. Where the words lie is read from the view, because the rings
 // of the kernel are mapped into the arena with offsets of its choosing. Verbs promise: never block, never allocate.
 import { DESC_LEN, DESC_OPTIONS, LANE_STATE_SIZE, LaneState, Ring } from "../layout.gen";
-import { header } from "../core/lane";
+import { header, self } from "../core/lane";
+
+/** LaneState.sleeping of a lane that waits in poll(2). */
+const IN_POLL: u32 = 2;
+const OWED_WAKES: usize = offsetof<LaneState>("owedWakes0");
 
 // @ts-ignore: decorator
 @inline export function ringAt(at: u32): Ring { return changetype<Ring>(at as usize); }
@@ -56,10 +60,19 @@ export function submit(r: Ring): void {
   if (wake != 0) wakeLane(wake - 1);
 }
 
-/** Notifies lane `index` if it sleeps: a notify that nobody waits for costs 31 ns, a look at the flag 1. */
+/**
+ * Notifies lane `index` if it sleeps: a notify that nobody waits for costs 31 ns, a look at the flag 1. A lane that
+ * sleeps in poll(2) can be woken by a system call only: noted for this lane's JavaScript, which pays after the step.
+ */
 export function wakeLane(index: u32): void {
   const at = (header().lanesAt + index * LANE_STATE_SIZE) as usize;
-  if (atomic.load<u32>(at, offsetof<LaneState>("sleeping")) == 0) return;
+  const sleeping = atomic.load<u32>(at, offsetof<LaneState>("sleeping"));
+  if (sleeping == 0) return;
+  if (sleeping == IN_POLL) {
+    const word = changetype<usize>(self()) + ((index >> 5) << 2);
+    store<u32>(word, load<u32>(word, OWED_WAKES) | (1 << (index & 31)), OWED_WAKES);
+    return;
+  }
   atomic.add<u32>(at, 1, offsetof<LaneState>("wake"));
   atomic.notify(at + offsetof<LaneState>("wake"), 1);
 }
@@ -97,6 +110,22 @@ export function wakeLane(index: u32): void {
 @inline export function descLen(d: usize): u32 { return load<u32>(d, DESC_LEN); }
 // @ts-ignore: decorator
 @inline export function descOptions(d: usize): u32 { return load<u32>(d, DESC_OPTIONS); }
+
+// ── rings of 8-byte entries: the kernel's fill and completion rings ───────────────────────────────────────────────
+
+/** Stages the address of a frame; there must be room (`reserve`). */
+// @ts-ignore: decorator
+@inline export function pushAddress(r: Ring, addr: u32): void {
+  const at = r.cachedProducer;
+  store<u64>((r.entriesAt + ((at & r.mask) << 3)) as usize, addr as u64);
+  r.cachedProducer = at + 1;
+}
+
+/** The k-th readable address. */
+// @ts-ignore: decorator
+@inline export function addressEntry(r: Ring, k: u32): u32 {
+  return load<u32>((r.entriesAt + (((r.cachedConsumer + k) & r.mask) << 3)) as usize);
+}
 
 // ── either side ───────────────────────────────────────────────────────────────────────────────────────────────────
 

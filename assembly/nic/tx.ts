@@ -6,6 +6,7 @@ import {
 } from "../layout.gen";
 import { header, lane, self } from "../core/lane";
 import { freeFrame } from "../mem/frames";
+import { lend } from "./umem";
 import { descAddr, entry, peek, push, release, ringAt, staged, submit } from "../mem/ring";
 
 /** Rings in LaneState.touched with something staged. */
@@ -64,6 +65,7 @@ export function flush(): void {
   for (let i: u32 = 0; i < n; i++) {
     const r = ringAt(load<u32>((list + (i << 2)) as usize));
     if (r.countersAt != 0) count(r);
+    if (r.lender != 0) lend(r);
     submit(r);
     if (r.consumerView != 0) drain(ringAt(r.consumerView));
   }

@@ -51,6 +51,7 @@ struct etherloom_arena_header {
 	__u32 table_base; /* First function-table slot that belongs to programs */
 	__u32 pool_at; /* FramePool */
 	__u32 fib_at; /* Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
+	__u32 lent_at; /* u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port */
 	__u32 learned_at; /* LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_arena_header) == 128, "ArenaHeader");
@@ -91,11 +92,13 @@ struct etherloom_lane_state {
 	__u32 stray_descriptors; /* Those outside the packet area: which frame they stood for is not known */
 	__u32 bad_addr; /* Address of the last one */
 	__u32 bad_len; /* Its length, bytes */
+	__u32 owed_kicks; /* 1 when something was published to the kernel since the last system call: the loop ends its step early */
+	__u32 owed_wakes[2]; /* Bit per lane that sleeps in poll(2) and has work: eventfds to be written */
 	__u32 loaded; /* Magazine that frames are taken from and put back to */
 	__u32 previous; /* The magazine loaded before: keeps a lane at the edge from going to the depot each time */
 	__u32 epoch __attribute__((aligned(64))); /* Rounds made; also the heartbeat. One step = a burst boundary was passed */
 	__u32 phase; /* LanePhase, written by the lane */
-	__u32 sleeping; /* 1 while it waits on `wake`: only then must producers notify */
+	__u32 sleeping; /* 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
 	__u32 acked; /* Last generation taken in */
 	__u64 packets; /* Packets taken from rings */
 	__u32 lives; /* Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
@@ -103,8 +106,9 @@ struct etherloom_lane_state {
 	__u32 command __attribute__((aligned(64))); /* LaneCommand, written by the host */
 	__u32 generation; /* Raised by the host when a control message waits */
 	__u32 wake __attribute__((aligned(64))); /* Futex word: raised and notified by whoever gives a sleeping lane work */
+	__u32 event_fd; /* 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_lane_state) == 448, "LaneState");
+_Static_assert(sizeof(struct etherloom_lane_state) == 512, "LaneState");
 
 /* What an XDP program gets in r1: struct xdp_md as the kernel has it (24 B), then fields only the engine sees. */
 struct etherloom_xdp_context {
@@ -261,6 +265,7 @@ struct etherloom_ring {
 	__u32 wake_lane; /* Producer side: 1 + lane to wake after a submit, 0 for nobody */
 	__u32 consumer_view; /* Producer side, sinks: the other side, drained by the same lane */
 	__u32 counters_at; /* Producer side, tx: CounterBlock of this lane on that port */
+	__u32 lender; /* Producer side, tx rings of the kernel: ifindex of the port; 0 = a ring of our own */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_ring) == 64, "Ring");
 
@@ -295,6 +300,7 @@ struct etherloom_queue {
 	__u32 link_at; /* Link that ends at this port, pumped by the owner of queue 0; else 0 */
 	__u32 socket_at; /* Ring, producer side: application socket bound to this queue (xskmap), or 0 */
 	__u32 counters_at; /* CounterBlock of this queue and its owner */
+	__u32 fd; /* 1 + file descriptor behind this queue, 0 = none (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_queue) == 64, "Queue");
 

@@ -5,7 +5,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import { LaneStateLayout } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
+import type { DriverPlan } from '../nic/driver.js';
 import type { PlacedProgram } from './program.js';
+import { raiseEvent, Sleep } from './wakes.js';
 
 /** Host → lane. */
 export type ControlMessage =
@@ -35,6 +37,8 @@ export interface LaneTask {
   rounds: number;
   /** How long it spins without work before it sleeps, µs. */
   spinUs: number;
+  /** Ports with a part in the lane's thread. */
+  plans: readonly DriverPlan[];
 }
 
 /** What a lane's task ends with. */
@@ -49,7 +53,10 @@ export class LaneWords {
   readonly #i32: Int32Array;
   readonly #at: number;
 
-  constructor(arena: Arena, lane: number) {
+  constructor(
+    readonly arena: Arena,
+    readonly lane: number,
+  ) {
     this.#i32 = arena.i32;
     this.#at = arena.header.lanesAt + lane * LaneStateLayout.size;
   }
@@ -85,6 +92,7 @@ export class LaneWords {
   wake(): void {
     Atomics.add(this.#i32, this.#index('wake'), 1);
     Atomics.notify(this.#i32, this.#index('wake'));
+    if (this.get('sleeping') === Sleep.IN_POLL) raiseEvent(this.arena, this.lane);
   }
 
   /** For the lane: counts a heartbeat outside the loop. */

@@ -33,6 +33,7 @@ import { Routes } from './routes.js';
 import { Supervisor } from './supervisor.js';
 import { type Attachable, type Attachment, type Order, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
+import { payingCore } from './wakes.js';
 import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';
@@ -103,7 +104,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     // bpf_ktime_get_tai_ns: CLOCK_REALTIME, as on a machine whose TAI offset nobody set.
     const { realtimeOffsetNs } = this.#clock;
     for (let i = 0; i <= lanes; i++) this.arena.lane(i).taiOffsetNs = realtimeOffsetNs;
-    this.core = instantiateCore(this.arena, lanes);
+    const core = instantiateCore(this.arena, lanes);
+    this.core = options.nics.some(nic => nic.plan) ? payingCore(core, this.arena) : core;
     this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
     this.#seedLanes(options.seed ?? randomInt(2 ** 32));
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
@@ -114,7 +116,14 @@ export class Engine extends EventEmitter<EngineEvents> {
       stopped: () => this.#state === 'stopped',
     });
     this.nics = [...options.nics];
-    const env = { arena: this.arena, core: this.core, lanes, ringSlots, now: () => this.now() };
+    const env = {
+      arena: this.arena,
+      core: this.core,
+      lanes,
+      ringSlots,
+      now: () => this.now(),
+      paused: (work: () => void) => this.#paused(work),
+    };
     this.ports = openNics(this.nics, env);
     this.fabric = new Fabric(this.arena, this.ports, this.nics, {
       ringSlots,
@@ -316,6 +325,12 @@ export class Engine extends EventEmitter<EngineEvents> {
       this.#badSeen[lane] = badDescriptors;
       this.emit('descriptor', { lane, count, address: badAddr, length: badLen });
     }
+  }
+
+  async #paused(work: () => void): Promise<void> {
+    await this.#starting;
+    if (this.#supervisor && this.#state !== 'stopped') await this.#supervisor.paused(work);
+    else work();
   }
 
   /** The host's part while workers run: NICs with an outside are polled, at once again while there is work. */

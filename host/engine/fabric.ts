@@ -23,6 +23,7 @@ import {
 import type { Arena } from '../mem/arena.js';
 import type { FrameHolder } from '../mem/frames.js';
 import { allocRing, allocViews, bindView, createRing, pendingIn, type RingPair } from '../mem/ring.js';
+import type { DriverPlan } from '../nic/driver.js';
 import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 
@@ -79,6 +80,11 @@ export class Fabric {
     }
   }
 
+  /** What lanes make their parts of NICs from. */
+  get plans(): DriverPlan[] {
+    return this.nics.flatMap(nic => nic.plan?.() ?? []);
+  }
+
   /** Producer view of the link from lane `from` to lane `to`; the lane count names the host. */
   outbound(from: number, to: number): number {
     return this.#outbound[from] + to * RingLayout.size;
@@ -128,9 +134,12 @@ export class Fabric {
     if (i === arena.header.laneCount) return;
     const sinks = new Set(this.ports.flatMap(p => Array.from({ length: p.txCount }, (_, k) => p.tx(k))));
     // A sink is emptied by the lane itself and, having more room than a burst, never full at the start of a round.
-    const outputs = this.views(i).producers.filter(
-      at => !(sinks.has(at) && new RingView(arena.dv, at).consumerView !== 0) && !this.#feeds(i).includes(at),
-    );
+    // A view without a ring stands for the ring of another lane, whose link is in the list.
+    const outputs = this.views(i).producers.filter(at => {
+      const view = new RingView(arena.dv, at);
+      const own = sinks.has(at) && view.consumerView !== 0;
+      return !own && view.slots !== 0 && !this.#feeds(i).includes(at);
+    });
     const state = arena.lane(i);
     if (state.outputsAt) arena.rings.free(state.outputsAt);
     state.outputsAt = arena.rings.alloc(Math.max(4, outputs.length * 4));
@@ -261,7 +270,8 @@ export class Fabric {
     const who = (i: number): string => (i === laneCount ? 'host' : `${i}`);
     const out: FrameHolder[] = [];
     const far = this.nics.flatMap(n => (n as { farPort?: Port }).farPort ?? []);
-    for (const port of [...this.ports, ...far]) {
+    const ours = this.ports.filter((_, i) => !this.nics[i].lends);
+    for (const port of [...ours, ...far]) {
       for (let q = 0; q < port.queueCount; q++) out.push(ring(`rx ${port.name}/${q}`, port.queue(q).rxAt));
       for (let i = 0; i < port.txCount; i++) out.push(ring(`tx ${port.name}/${i}`, port.txOut(i)));
     }

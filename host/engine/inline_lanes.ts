@@ -49,7 +49,14 @@ export class InlineLanes {
 
   #make(i: number): Lane {
     const generation = this.arena.lane(i).generation;
-    return new Lane(this.arena.memory, coreModule(), i, [...this.programs.values()], generation);
+    return new Lane(
+      this.arena.memory,
+      coreModule(),
+      i,
+      [...this.programs.values()],
+      generation,
+      this.fabric.plans,
+    );
   }
 
   /** Every lane does it, one after another. */

@@ -7,8 +7,10 @@ import { removeProgram } from '../bpf/slots.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
+import { type DriverPlan, type LaneDriver, makeDrivers } from '../nic/driver.js';
 import { type ControlAck, type ControlMessage, LaneWords } from './control.js';
 import type { PlacedProgram } from './program.js';
+import { PollSleep, payWakes, Sleep } from './wakes.js';
 
 /** No lane sleeps longer than this, ms: heartbeats and grace periods depend on it. */
 const LONGEST_SLEEP_MS = 20;
@@ -18,6 +20,9 @@ export class Lane {
   readonly arena: Arena;
   readonly core: Core;
   readonly words: LaneWords;
+  /** Its part of NICs that need system calls. */
+  readonly drivers: readonly LaneDriver[];
+  readonly #poll: PollSleep | undefined;
   /** Times it slept for want of work. */
   sleeps = 0;
 
@@ -28,10 +33,13 @@ export class Lane {
     programs: readonly PlacedProgram[],
     /** Orders up to this one are in `programs`. An order of after that may wait already: it is seen by the difference. */
     generation: number,
+    plans: readonly DriverPlan[] = [],
   ) {
     this.arena = Arena.attach(memory);
     this.core = instantiateCore(this.arena, index, module);
     this.words = new LaneWords(this.arena, index);
+    this.drivers = makeDrivers(this.arena, index, plans);
+    this.#poll = PollSleep.of(this.arena, index);
     for (const p of programs) instantiateProgram(p.program, this.core, this.arena, p.slots);
     this.words.set('acked', generation);
   }
@@ -39,7 +47,11 @@ export class Lane {
   /** Up to `rounds` rounds of the loop at time `nowNs`. Returns packets taken. @throws what a program traps with. */
   step(rounds: number, nowNs: bigint): number {
     this.core.exports.clock_set(nowNs);
-    return this.core.exports.loop_run(rounds);
+    for (const driver of this.drivers) driver.pull();
+    const taken = this.core.exports.loop_run(rounds);
+    for (const driver of this.drivers) driver.push();
+    payWakes(this.arena, this.index);
+    return taken;
   }
 
   /** Does what a control message says, between two rounds. */
@@ -81,7 +93,7 @@ export class Lane {
   sleep(): void {
     const { words } = this;
     const wake = words.get('wake');
-    words.set('sleeping', 1);
+    words.set('sleeping', this.#poll ? Sleep.IN_POLL : Sleep.ON_WORD);
     if (this.step(1, process.hrtime.bigint()) === 0 && !this.called) {
       const due = this.nextDueNs();
       const now = process.hrtime.bigint();
@@ -90,10 +102,16 @@ export class Lane {
       const blocked = this.core.exports.loop_blocked() !== 0;
       if (ms > 0.05) {
         this.sleeps++;
-        words.wait('wake', wake, blocked ? Math.min(ms, 1) : ms);
+        const most = blocked ? Math.min(ms, 1) : ms;
+        if (this.#poll)
+          this.#poll.wait(
+            this.drivers.flatMap(d => d.fds),
+            most,
+          );
+        else words.wait('wake', wake, most);
       }
     }
-    words.set('sleeping', 0);
+    words.set('sleeping', Sleep.AWAKE);
   }
 
   /** Whether the host wants something. */

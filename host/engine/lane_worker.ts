@@ -9,7 +9,7 @@ import { Lane } from './lane.js';
 
 /** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
 export default function run(task: LaneTask): LaneExit {
-  const lane = new Lane(task.memory, task.core, task.lane, task.programs, task.generation);
+  const lane = new Lane(task.memory, task.core, task.lane, task.programs, task.generation, task.plans);
   const { words } = lane;
   const spinNs = BigInt(task.spinUs) * 1000n;
   words.set('phase', LanePhase.RUNNING);

@@ -4,13 +4,15 @@
  * A lane can die anywhere, even between two stores. Nothing it held privately is believed; what counts is
  *   1. what rings have published: those packets live on,
  *   2. the burst that it had in hand (LaneState.handRing): those packets end here, whatever became of them,
- *   3. packets under way on links, if their frames are in no ring.
+ *   3. packets under way on links, if their frames are in no ring,
+ *   4. frames that the kernel has, by the table of what was lent to it (assembly/nic/umem.ts).
  * Every other frame is free. So nothing is lost, nothing is doubled, and the packet that killed the lane is gone.
  * Elements and records of maps that it had in hand are of use again (assembly/bpf/maps/reclaim.ts).
  */
 import { reclaimMaps } from '../bpf/maps/map.js';
 import {
   CounterBlockLayout,
+  DESC_SIZE,
   DropReason,
   FRAME_SIZE,
   LanePhase,
@@ -22,8 +24,12 @@ import {
 } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import { freeFrames, rebuildFramePool } from '../mem/frames.js';
+import type { Port } from '../nic/port.js';
 import { mendNeighbours } from '../responder/neighbours.js';
 import type { Fabric } from './fabric.js';
+
+/** Bytes of an entry of the kernel's fill and completion rings. */
+const ADDRESS_SIZE = 8;
 
 /** Mends what lane `dead` left. Returns frames that it had in hand and that are free now. */
 export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number {
@@ -32,6 +38,17 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   const freeBefore = new Set(freeFrames(arena));
 
   const { producers, consumers } = fabric.views(dead);
+  for (const port of fabric.ports)
+    for (const [at, entryBytes] of lendingViews(arena, port, dead)) {
+      takeBackStaged(arena, new RingView(arena.dv, at), entryBytes);
+      producers.push(at);
+    }
+  for (const port of fabric.ports)
+    for (let q = 0; q < port.queueCount; q++) {
+      const { lane, completionAt } = port.queue(q);
+      if (lane === dead && completionAt !== 0) consumers.push(completionAt);
+    }
+  if (arena.header.lentAt) takeBackHand(arena, state.handRing, state.handEnd);
   for (const at of producers) {
     const v = new RingView(arena.dv, at);
     if (v.slots === 0) continue;
@@ -77,6 +94,38 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   reclaimMaps(arena, state.handMap);
   state.handMap = 0;
   return recovered;
+}
+
+/** Views by which lane `dead` gave frames to the kernel, and the bytes of an entry. */
+function lendingViews(arena: Arena, port: Port, dead: number): [at: number, entryBytes: number][] {
+  const views: [number, number][] = [];
+  if (dead < port.txCount && new RingView(arena.dv, port.tx(dead)).lender !== 0)
+    views.push([port.tx(dead), DESC_SIZE]);
+  for (let q = 0; q < port.queueCount; q++) {
+    const { lane, fillAt } = port.queue(q);
+    if (lane === dead && fillAt !== 0) views.push([fillAt, ADDRESS_SIZE]);
+  }
+  return views;
+}
+
+/** What was staged and perhaps marked as lent, but not published, the kernel never saw. */
+function takeBackStaged(arena: Arena, v: RingView, entryBytes: number): void {
+  if (v.slots === 0) return;
+  for (let i = Atomics.load(arena.u32, v.producerAt >> 2); i !== v.cachedProducer; i = (i + 1) >>> 0)
+    notLent(arena, arena.u32[(v.entriesAt + (i & v.mask) * entryBytes) >> 2]);
+}
+
+/** The burst in hand came back from the kernel, whether it was noted or not. */
+function takeBackHand(arena: Arena, ring: number, end: number): void {
+  if (ring === 0) return;
+  const v = new RingView(arena.dv, ring);
+  for (let i = Atomics.load(arena.u32, v.consumerAt >> 2); i !== end; i = (i + 1) >>> 0)
+    notLent(arena, arena.u32[(v.entriesAt + (i & v.mask) * DESC_SIZE) >> 2]);
+}
+
+function notLent(arena: Arena, addr: number): void {
+  const { lentAt, packetBytes } = arena.header;
+  if (addr < packetBytes) arena.u8[lentAt + Math.floor(addr / FRAME_SIZE)] = 0;
 }
 
 /** Entries of a heap that was being sifted may be doubled or in a ring already: the rest is sorted, which is a heap. */

@@ -23,6 +23,7 @@ import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
 import type { LaneCrash } from './report.js';
 import type { Order } from './swap.js';
+import { openEvents } from './wakes.js';
 import { LaneWorker, sleep } from './worker.js';
 
 export interface SupervisorOptions {
@@ -57,6 +58,7 @@ export class Supervisor extends EventEmitter {
   readonly #stopMs: number;
   #watch: NodeJS.Timeout | undefined;
   #stopping = false;
+  #closeEvents: (() => void) | undefined;
   /** Lanes that were given up. */
   readonly #lost = new Set<number>();
   /** Recoveries run one after another. Never rejects. */
@@ -76,6 +78,7 @@ export class Supervisor extends EventEmitter {
   /** Starts every lane; resolves when all run. @throws EtherloomError ERR_LANE_START */
   async start(): Promise<void> {
     const n = this.arena.header.laneCount;
+    if (this.fabric.plans.length) this.#closeEvents = openEvents(this.arena);
     this.#pool = new Piscina({
       filename: WORKER.href,
       minThreads: n,
@@ -105,7 +108,8 @@ export class Supervisor extends EventEmitter {
     const { memory } = this.arena;
     const { rounds, spinUs } = this.options;
     const programs = [...this.programs.values()];
-    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs };
+    const { plans } = this.fabric;
+    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs, plans };
     const lane = new LaneWorker(this.#pool!, words, task, deaths, ack => this.#mailbox.settle(i, ack));
     this.#lanes[i] = lane;
     await lane.running();
@@ -170,6 +174,19 @@ export class Supervisor extends EventEmitter {
       for (const w of this.#words) if (w.get('command') === LaneCommand.PAUSE) w.command(LaneCommand.RUN);
     }
     return performance.now() - from;
+  }
+
+  /**
+   * Does `work` while every lane stands still, after whatever recovery is under way.
+   * @throws EtherloomError ERR_LANE_STUCK, and what `work` throws
+   */
+  async paused(work: () => void): Promise<void> {
+    const done = this.#recovery.then(() => this.#paused(work));
+    this.#recovery = done.then(
+      () => {},
+      () => {},
+    );
+    await done;
   }
 
   #checkBeats(): void {
@@ -273,6 +290,7 @@ export class Supervisor extends EventEmitter {
     // Lanes that are no more have done what they were told.
     for (const lane of this.#lanes) this.#mailbox.done(lane.lane);
     await this.#pool?.close();
+    this.#closeEvents?.();
     return this.#lanes.map((lane, i) => lane.exit ?? { lane: i, sleeps: 0 });
   }
 }

@@ -262,7 +262,8 @@ export const ArenaHeaderLayout = {
   tableBase: 68,
   poolAt: 72,
   fibAt: 76,
-  learnedAt: 80,
+  lentAt: 80,
+  learnedAt: 84,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -410,18 +411,25 @@ export class ArenaHeaderView {
   set fibAt(v: number) {
     this.mem.setUint32(this.at + 76, v, true);
   }
-  /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
-  get learnedAt(): number {
+  /** u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port */
+  get lentAt(): number {
     return this.mem.getUint32(this.at + 80, true);
   }
-  set learnedAt(v: number) {
+  set lentAt(v: number) {
     this.mem.setUint32(this.at + 80, v, true);
+  }
+  /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
+  get learnedAt(): number {
+    return this.mem.getUint32(this.at + 84, true);
+  }
+  set learnedAt(v: number) {
+    this.mem.setUint32(this.at + 84, v, true);
   }
 }
 
 /** Offsets in bytes. What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export const LaneStateLayout = {
-  size: 448,
+  size: 512,
   index: 0,
   stackAt: 4,
   stackTop: 8,
@@ -456,18 +464,21 @@ export const LaneStateLayout = {
   strayDescriptors: 232,
   badAddr: 236,
   badLen: 240,
-  loaded: 244,
-  previous: 248,
-  epoch: 256,
-  phase: 260,
-  sleeping: 264,
-  acked: 268,
-  packets: 272,
-  lives: 280,
-  ended: 284,
-  command: 320,
-  generation: 324,
-  wake: 384,
+  owedKicks: 244,
+  owedWakes: 248,
+  loaded: 256,
+  previous: 260,
+  epoch: 320,
+  phase: 324,
+  sleeping: 328,
+  acked: 332,
+  packets: 336,
+  lives: 344,
+  ended: 348,
+  command: 384,
+  generation: 388,
+  wake: 448,
+  eventFd: 452,
 } as const;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export class LaneStateView {
@@ -704,89 +715,107 @@ export class LaneStateView {
   set badLen(v: number) {
     this.mem.setUint32(this.at + 240, v, true);
   }
-  /** Magazine that frames are taken from and put back to */
-  get loaded(): number {
+  /** 1 when something was published to the kernel since the last system call: the loop ends its step early */
+  get owedKicks(): number {
     return this.mem.getUint32(this.at + 244, true);
   }
-  set loaded(v: number) {
+  set owedKicks(v: number) {
     this.mem.setUint32(this.at + 244, v, true);
+  }
+  /** Bit per lane that sleeps in poll(2) and has work: eventfds to be written */
+  owedWakes(i: number): number {
+    return this.mem.getUint32(this.at + 248 + i * 4, true);
+  }
+  /** Magazine that frames are taken from and put back to */
+  get loaded(): number {
+    return this.mem.getUint32(this.at + 256, true);
+  }
+  set loaded(v: number) {
+    this.mem.setUint32(this.at + 256, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 248, true);
+    return this.mem.getUint32(this.at + 260, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 248, v, true);
+    this.mem.setUint32(this.at + 260, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {
-    return this.mem.getUint32(this.at + 256, true);
+    return this.mem.getUint32(this.at + 320, true);
   }
   set epoch(v: number) {
-    this.mem.setUint32(this.at + 256, v, true);
+    this.mem.setUint32(this.at + 320, v, true);
   }
   /** LanePhase, written by the lane */
   get phase(): number {
-    return this.mem.getUint32(this.at + 260, true);
+    return this.mem.getUint32(this.at + 324, true);
   }
   set phase(v: number) {
-    this.mem.setUint32(this.at + 260, v, true);
+    this.mem.setUint32(this.at + 324, v, true);
   }
-  /** 1 while it waits on `wake`: only then must producers notify */
+  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
   get sleeping(): number {
-    return this.mem.getUint32(this.at + 264, true);
+    return this.mem.getUint32(this.at + 328, true);
   }
   set sleeping(v: number) {
-    this.mem.setUint32(this.at + 264, v, true);
+    this.mem.setUint32(this.at + 328, v, true);
   }
   /** Last generation taken in */
   get acked(): number {
-    return this.mem.getUint32(this.at + 268, true);
+    return this.mem.getUint32(this.at + 332, true);
   }
   set acked(v: number) {
-    this.mem.setUint32(this.at + 268, v, true);
+    this.mem.setUint32(this.at + 332, v, true);
   }
   /** Packets taken from rings */
   get packets(): bigint {
-    return this.mem.getBigUint64(this.at + 272, true);
+    return this.mem.getBigUint64(this.at + 336, true);
   }
   set packets(v: bigint) {
-    this.mem.setBigUint64(this.at + 272, v, true);
+    this.mem.setBigUint64(this.at + 336, v, true);
   }
   /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
   get lives(): number {
-    return this.mem.getUint32(this.at + 280, true);
+    return this.mem.getUint32(this.at + 344, true);
   }
   set lives(v: number) {
-    this.mem.setUint32(this.at + 280, v, true);
+    this.mem.setUint32(this.at + 344, v, true);
   }
   /** 1 from when the host ends its thread until the lane is recovered */
   get ended(): number {
-    return this.mem.getUint32(this.at + 284, true);
+    return this.mem.getUint32(this.at + 348, true);
   }
   set ended(v: number) {
-    this.mem.setUint32(this.at + 284, v, true);
+    this.mem.setUint32(this.at + 348, v, true);
   }
   /** LaneCommand, written by the host */
   get command(): number {
-    return this.mem.getUint32(this.at + 320, true);
+    return this.mem.getUint32(this.at + 384, true);
   }
   set command(v: number) {
-    this.mem.setUint32(this.at + 320, v, true);
+    this.mem.setUint32(this.at + 384, v, true);
   }
   /** Raised by the host when a control message waits */
   get generation(): number {
-    return this.mem.getUint32(this.at + 324, true);
+    return this.mem.getUint32(this.at + 388, true);
   }
   set generation(v: number) {
-    this.mem.setUint32(this.at + 324, v, true);
+    this.mem.setUint32(this.at + 388, v, true);
   }
   /** Futex word: raised and notified by whoever gives a sleeping lane work */
   get wake(): number {
-    return this.mem.getUint32(this.at + 384, true);
+    return this.mem.getUint32(this.at + 448, true);
   }
   set wake(v: number) {
-    this.mem.setUint32(this.at + 384, v, true);
+    this.mem.setUint32(this.at + 448, v, true);
+  }
+  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
+  get eventFd(): number {
+    return this.mem.getUint32(this.at + 452, true);
+  }
+  set eventFd(v: number) {
+    this.mem.setUint32(this.at + 452, v, true);
   }
 }
 
@@ -1688,6 +1717,7 @@ export const RingLayout = {
   wakeLane: 36,
   consumerView: 40,
   countersAt: 44,
+  lender: 48,
 } as const;
 /** One side's view of a ring: where its words are (kernel rings have offsets of their own) and that side's copies of the cursors. */
 export class RingView {
@@ -1778,6 +1808,13 @@ export class RingView {
   }
   set countersAt(v: number) {
     this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Producer side, tx rings of the kernel: ifindex of the port; 0 = a ring of our own */
+  get lender(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set lender(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
   }
 }
 
@@ -1902,6 +1939,7 @@ export const QueueLayout = {
   linkAt: 32,
   socketAt: 36,
   countersAt: 40,
+  fd: 44,
 } as const;
 /** One receive queue of a port; owned by one lane. */
 export class QueueView {
@@ -1985,6 +2023,13 @@ export class QueueView {
   }
   set countersAt(v: number) {
     this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** 1 + file descriptor behind this queue, 0 = none (atomic) */
+  get fd(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set fd(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
   }
 }
 

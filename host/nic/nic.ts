@@ -4,6 +4,7 @@
  */
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
+import type { DriverPlan } from './driver.js';
 import type { Port } from './port.js';
 
 export type NicKind = 'model' | 'replay' | 'pcap' | 'host' | 'af_xdp' | 'tap' | 'tun';
@@ -21,6 +22,11 @@ export interface NicEnv {
   readonly ringSlots: number;
   /** The engine's clock, ns. */
   now(): bigint;
+  /**
+   * Does `work` while every lane stands still between two bursts: for changes of rings that lanes drive.
+   * @throws EtherloomError ERR_LANE_STUCK, and what `work` throws
+   */
+  paused(work: () => void): Promise<void>;
 }
 
 export interface Nic {
@@ -41,6 +47,10 @@ export interface Nic {
   nextDueNs?(): bigint | undefined;
   /** Other places than the port's rings where it keeps frames. */
   holders?(): { name: string; frames(): Iterable<number> }[];
+  /** The port's rings are the kernel's, too: `holders` lists their frames, each once. */
+  readonly lends?: boolean;
+  /** What the threads of lanes make their part of the NIC from. */
+  plan?(): DriverPlan;
   /** Lets go of files and sockets. The rings stay readable. */
   close(): void | Promise<void>;
 }

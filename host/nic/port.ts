@@ -47,6 +47,8 @@ export interface PortOptions {
   mac?: Uint8Array;
   /** Packets sent are freed by the lane that sent them, and only counted. */
   sink?: boolean;
+  /** Views only: the rings are somebody else's, who binds them. */
+  outside?: boolean;
 }
 
 export class Port {
@@ -107,20 +109,23 @@ export class Port {
     arena.u8.set(mac, at + PortLayout.mac);
     const port = new Port(arena, name, at, queues, txCount, rss, mac, txOutAt);
     for (let i = 0; i < txCount; i++) {
+      const view = new RingView(arena.dv, port.tx(i));
+      view.countersAt = port.countersAt(i % queues, Math.min(i, arena.header.laneCount));
+      if (options.outside) continue;
       const ring = allocRing(arena, ringSlots);
       bindView(arena, port.tx(i), ring);
       bindView(arena, port.txOut(i), ring);
-      const view = new RingView(arena.dv, port.tx(i));
-      view.countersAt = port.countersAt(i % queues, Math.min(i, arena.header.laneCount));
       if (options.sink) view.consumerView = port.txOut(i);
     }
     for (let i = 0; i < queues; i++) {
       const lane = i % lanes;
-      const ring = allocRing(arena, ringSlots);
       const rxAt = allocViews(arena, 1);
-      const rxFeedAt = allocViews(arena, 1);
-      bindView(arena, rxAt, ring);
-      bindView(arena, rxFeedAt, ring, inTable ? lane : undefined);
+      const rxFeedAt = options.outside ? 0 : allocViews(arena, 1);
+      if (!options.outside) {
+        const ring = allocRing(arena, ringSlots);
+        bindView(arena, rxAt, ring);
+        bindView(arena, rxFeedAt, ring, inTable ? lane : undefined);
+      }
       Object.assign(port.queue(i), {
         portAt: at,
         index: i,

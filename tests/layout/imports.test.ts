@@ -14,10 +14,10 @@ const HOST: Record<string, string> = {
   wire: 'errors layout',
   mem: 'errors layout',
   bpf: 'errors layout mem wire native',
-  nic: 'errors layout mem wire native',
+  nic: 'errors layout mem wire native bpf',
   responder: 'errors layout mem wire nic',
-  engine: 'errors layout mem wire bpf nic responder',
-  forward: 'errors layout mem wire bpf nic engine',
+  engine: 'errors layout mem wire native bpf nic responder',
+  forward: 'errors layout mem wire native bpf nic engine',
   cli: 'errors mem bpf nic engine',
 };
 const ASSEMBLY: Record<string, string> = {

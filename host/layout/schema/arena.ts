@@ -27,6 +27,11 @@ export const arenaStructs: StructSchema[] = [
       f('tableBase', 'u32', 'First function-table slot that belongs to programs'),
       f('poolAt', 'u32', 'FramePool'),
       f('fibAt', 'u32', 'Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic)'),
+      f(
+        'lentAt',
+        'u32',
+        'u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port',
+      ),
       f('learnedAt', 'u32', 'LearnedTable: neighbours that were learned, 0 = no responder yet (atomic)'),
     ],
   },

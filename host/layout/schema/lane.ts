@@ -71,6 +71,12 @@ export const laneStructs: StructSchema[] = [
       f('strayDescriptors', 'u32', 'Those outside the packet area: which frame they stood for is not known'),
       f('badAddr', 'u32', 'Address of the last one'),
       f('badLen', 'u32', 'Its length, bytes'),
+      f(
+        'owedKicks',
+        'u32',
+        '1 when something was published to the kernel since the last system call: the loop ends its step early',
+      ),
+      f('owedWakes', 'u32[2]', 'Bit per lane that sleeps in poll(2) and has work: eventfds to be written'),
       f('loaded', 'u32', 'Magazine that frames are taken from and put back to'),
       f(
         'previous',
@@ -81,7 +87,11 @@ export const laneStructs: StructSchema[] = [
         cacheLine: true,
       }),
       f('phase', 'u32', 'LanePhase, written by the lane'),
-      f('sleeping', 'u32', '1 while it waits on `wake`: only then must producers notify'),
+      f(
+        'sleeping',
+        'u32',
+        '1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write',
+      ),
       f('acked', 'u32', 'Last generation taken in'),
       f('packets', 'u64', 'Packets taken from rings'),
       f(
@@ -95,6 +105,7 @@ export const laneStructs: StructSchema[] = [
       f('wake', 'u32', 'Futex word: raised and notified by whoever gives a sleeping lane work', {
         cacheLine: true,
       }),
+      f('eventFd', 'u32', '1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none'),
     ],
   },
 ];

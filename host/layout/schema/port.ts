@@ -86,6 +86,7 @@ export const portStructs: StructSchema[] = [
       f('linkAt', 'u32', 'Link that ends at this port, pumped by the owner of queue 0; else 0'),
       f('socketAt', 'u32', 'Ring, producer side: application socket bound to this queue (xskmap), or 0'),
       f('countersAt', 'u32', 'CounterBlock of this queue and its owner'),
+      f('fd', 'u32', '1 + file descriptor behind this queue, 0 = none (atomic)'),
     ],
   },
   {

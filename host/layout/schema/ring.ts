@@ -45,6 +45,7 @@ export const ringStructs: StructSchema[] = [
       f('wakeLane', 'u32', 'Producer side: 1 + lane to wake after a submit, 0 for nobody'),
       f('consumerView', 'u32', 'Producer side, sinks: the other side, drained by the same lane'),
       f('countersAt', 'u32', 'Producer side, tx: CounterBlock of this lane on that port'),
+      f('lender', 'u32', 'Producer side, tx rings of the kernel: ifindex of the port; 0 = a ring of our own'),
     ],
   },
 ];

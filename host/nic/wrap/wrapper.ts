@@ -57,7 +57,14 @@ export abstract class Wrapper implements Nic {
     return this.#env;
   }
 
+  /** @throws EtherloomError ERR_NIC_WRAP, and what opening the NIC throws */
   open(env: NicEnv): Port {
+    if (this.inner.lends)
+      throw new EtherloomError(
+        'ERR_NIC_WRAP',
+        `${this.name} (${this.kind}) cannot be wrapped: its rings are the kernel's`,
+        { expected: 'a NIC whose packets pass the host, as tap or model' },
+      );
     const port = this.inner.open(env);
     this.#env = env;
     this.#port = port;

@@ -1,0 +1,427 @@
+/**
+ * The AF_XDP NIC: an interface of the kernel whose rings lie in the arena.
+ *
+ *   wire ─▶ xsk_redirect ─┬─ rules ask for it ─▶ socket of the queue ─▶ rx ring ─▶ lane ─▶ tx ring ─▶ wire
+ *                         └─ all else ─▶ the kernel (ARP, ICMP, other ports)
+ *
+ * Queue i has socket i and belongs to lane i mod L; the first socket registers the packet area, the others share it.
+ * The host opens, watches and reopens: an interface that is deleted gives its frames back, and is taken again when it is
+ * back. Packets never pass here.
+ */
+import type { XdpMode } from '../../bpf/kernel/link.js';
+import { EtherloomError } from '../../errors.js';
+import {
+  ETH_OVERHEAD,
+  FRAME_HEADROOM,
+  FRAME_SIZE,
+  PortFlag,
+  PortLayout,
+  PortView,
+} from '../../layout/layout.gen.js';
+import type { FrameHolder } from '../../mem/frames.js';
+import { native as loadNative, type Native, type NativeLoad } from '../../native/load.js';
+import type { DriverPlan } from '../driver.js';
+import type { Nic, NicEnv } from '../nic.js';
+import { Port } from '../port.js';
+import { Device } from './device.js';
+import { isBusy } from './errors.js';
+import { lentFrames, lentTable, reclaim } from './lent.js';
+import { RedirectProgram, type Seen } from './program.js';
+import { Queues } from './queues.js';
+import { encodeRule, type RedirectRule } from './rules.js';
+import type { CopyMode, SocketStats } from './socket.js';
+
+/** Largest MTU: a packet with its link header and a tag fits behind the headroom of a frame. */
+export const MAX_MTU = FRAME_SIZE - FRAME_HEADROOM - ETH_OVERHEAD;
+/** A queue that was closed is free again after some 80 ms. */
+const BUSY = { stepMs: 50, mostMs: 2000 } as const;
+/** How often the interface is looked at, ms; after a failure that is not about time, the second. */
+const LOOK_MS = 20;
+const REFUSED_MS = 250;
+/** From so many packets with partial checksums on, chance is out of the question. */
+const PARTIAL_PACKETS = 4;
+
+export interface AfXdpOptions {
+  /** Name of the interface. */
+  interface: string;
+  /** Packets that the engine takes; the kernel keeps the rest. An empty list takes none: to transmit only. */
+  rules?: readonly RedirectRule[];
+  /** Take every packet, ARP and ICMP included: the engine owns the interface. Instead of rules. */
+  own?: boolean;
+  /** Network namespace of the interface: a name of `ip netns`, or a path. Default: this process's. */
+  namespace?: string;
+  /** Name of the port. Default: the interface's. */
+  name?: string;
+  /** Queues, from the first on. Default: all that the interface has. */
+  queues?: number;
+  /** Where the program is attached. Default: native if the driver can, else generic. */
+  mode?: XdpMode;
+  /** Try zero copy first. Default true. */
+  zeroCopy?: boolean;
+  /** Entries of each ring, a power of two. Default: the engine's, less where the frames would not do. */
+  ringSlots?: number;
+}
+
+/** How an open NIC stands. */
+export interface AfXdpStatus {
+  /** Whether sockets are bound; false while the interface is gone. */
+  attached: boolean;
+  /** Where the program is attached, and why there. */
+  mode: XdpMode | undefined;
+  modeReason: string;
+  copy: CopyMode | undefined;
+  copyReason: string;
+  queues: number;
+  /** Entries of each ring. */
+  ringSlots: number;
+  /** Times that the interface was taken again. */
+  reopened: number;
+  /** Why it is not attached. */
+  trouble: string | undefined;
+  /** Traps found: what works, but not as one would think. */
+  warnings: string[];
+}
+
+export class AfXdpNic implements Nic {
+  readonly kind = 'af_xdp';
+  /** Its rings are the kernel's: `holders` lists them, too. */
+  readonly lends = true;
+  readonly name: string;
+  #env: NicEnv | undefined;
+  #port: Port | undefined;
+  #device: Device | undefined;
+  #program: RedirectProgram | undefined;
+  #queues: Queues | undefined;
+  #rules: readonly RedirectRule[];
+  /** Number of the interface that the sockets are bound to. */
+  #boundTo = 0;
+  #lookMs = 0;
+  #changing = false;
+  #closed = false;
+  #reopened = 0;
+  #trouble: string | undefined;
+  #seenBefore: Seen | undefined;
+
+  /** @throws EtherloomError ERR_NIC_OPTIONS, ERR_NIC_RULE */
+  constructor(
+    readonly options: AfXdpOptions,
+    /** The addon, or none: for tests of life without it. */
+    readonly addon: NativeLoad = loadNative(),
+  ) {
+    this.name = options.name ?? options.interface;
+    if (options.rules === undefined && !options.own)
+      throw new EtherloomError(
+        'ERR_NIC_OPTIONS',
+        `af_xdp on ${options.interface} with neither rules nor own`,
+        {
+          expected: 'rules for what the engine takes, or own: true for everything',
+        },
+      );
+    if (options.rules !== undefined && options.own)
+      throw new EtherloomError('ERR_NIC_OPTIONS', `af_xdp on ${options.interface} with rules and own`, {
+        expected: 'one of the two',
+      });
+    this.#rules = options.rules ?? [];
+    for (const rule of this.#rules) encodeRule(rule);
+  }
+
+  /** @throws EtherloomError ERR_NIC_UNAVAILABLE, ERR_NIC_MTU, ERR_NIC_<ERRNO>, ERR_KERNEL_* */
+  open(env: NicEnv): Port {
+    if (this.#port) throw new EtherloomError('ERR_NIC_OPEN', `${this.name} is open already`);
+    const native = this.#native();
+    this.#env = env;
+    try {
+      this.#device = new Device(native, this.options.interface, this.options.namespace);
+      const queues = this.#checkDevice(this.#device);
+      this.#program = RedirectProgram.load();
+      this.#program.setRules(this.#rules, this.options.own ?? false);
+      lentTable(env.arena);
+      const port = this.#makePort(env, this.#device, queues);
+      this.#queues = new Queues(env, port, {
+        native,
+        name: this.name,
+        namespace: this.options.namespace,
+        slots: this.#slots(env, queues),
+      });
+      this.#attachPatiently();
+      this.#follow(port);
+      return (this.#port = port);
+    } catch (error) {
+      this.#letGo();
+      throw error;
+    }
+  }
+
+  #native(): Native {
+    if (this.addon.ok) return this.addon.native;
+    throw new EtherloomError('ERR_NIC_UNAVAILABLE', `${this.name}: ${this.addon.reason}`, {
+      expected: 'the native addon',
+    });
+  }
+
+  /** Refuses what cannot work; returns the number of queues. */
+  #checkDevice(device: Device): number {
+    const { name, options } = this;
+    if (device.ifindex === 0)
+      throw new EtherloomError('ERR_NIC_UNAVAILABLE', `${name}: there is no interface ${options.interface}`, {
+        expected: `an interface of ${options.namespace ?? 'this namespace'} (ip link)`,
+      });
+    if (device.mtu > MAX_MTU)
+      throw new EtherloomError(
+        'ERR_NIC_MTU',
+        `${name} with an MTU of ${device.mtu}: its packets fit no frame of ${FRAME_SIZE} bytes`,
+        { expected: `at most ${MAX_MTU}: ip link set ${options.interface} mtu 1500` },
+      );
+    const queues = options.queues ?? device.queues;
+    if (!Number.isInteger(queues) || queues < 1 || queues > device.queues)
+      throw new EtherloomError('ERR_NIC_OPTIONS', `${queues} queues on ${name}`, {
+        expected: `1 … ${device.queues}, as many as the interface has`,
+      });
+    return queues;
+  }
+
+  #makePort(env: NicEnv, device: Device, queues: number): Port {
+    return Port.create(env.arena, {
+      name: this.name,
+      ifindex: env.ifindex,
+      lanes: env.lanes,
+      queues,
+      ringSlots: env.ringSlots,
+      mtu: device.mtu,
+      mac: device.mac,
+      outside: true,
+    });
+  }
+
+  /** Fill rings may hold half of all frames, so that lanes have some to work with. */
+  #slots(env: NicEnv, queues: number): number {
+    let slots = this.options.ringSlots ?? env.ringSlots;
+    if (!Number.isInteger(slots) || slots < 2 || slots > 1 << 20 || slots & (slots - 1))
+      throw new EtherloomError('ERR_NIC_OPTIONS', `rings of ${slots} entries on ${this.name}`, {
+        expected: 'a power of two from 2 to 1,048,576',
+      });
+    while (slots > 2 && slots * queues * 2 > env.arena.header.frameCount) slots /= 2;
+    return slots;
+  }
+
+  // ── taking and giving back the interface ──────────────────────────────────────────────────────────────────────
+
+  /** Attaches, waiting for a queue that somebody has just closed. Blocks the thread for 2 s at most. */
+  #attachPatiently(): void {
+    const until = performance.now() + BUSY.mostMs;
+    for (;;) {
+      try {
+        return this.#attach();
+      } catch (error) {
+        if (!isBusy(error) || performance.now() > until) throw error;
+        // Address 0 is 0 for ever: a sleep.
+        Atomics.wait(this.#env!.arena.i32, 0, 0, BUSY.stepMs);
+      }
+    }
+  }
+
+  /** Sockets on every queue, and the program that feeds them. While no lane runs. Nothing is left when it throws. */
+  #attach(): void {
+    const device = this.#device!;
+    const program = this.#program!;
+    this.#checkDevice(device);
+    const ifindex = device.ifindex;
+    try {
+      const link = program.attach(device.native, this.options.namespace, ifindex, this.options.mode);
+      const zeroCopy = (this.options.zeroCopy ?? true) && link.mode === 'native';
+      this.#queues!.open(ifindex, zeroCopy, (queue, fd) => program.setSocket(queue, fd));
+    } catch (error) {
+      program.detach();
+      throw error;
+    }
+    this.#boundTo = ifindex;
+    this.#trouble = undefined;
+    this.#seenBefore = program.seen;
+  }
+
+  /** Sockets closed, frames taken back. While no lane runs. */
+  #detach(): void {
+    this.#program!.detach();
+    this.#queues!.close();
+    const { arena, core, ifindex } = this.#env!;
+    reclaim(arena, core, ifindex);
+    this.#boundTo = 0;
+  }
+
+  poll(): number {
+    const now = performance.now();
+    if (!this.#port || this.#closed || this.#changing || now < this.#lookMs) return 0;
+    this.#lookMs = now + LOOK_MS;
+    this.#look();
+    return 0;
+  }
+
+  /** Follows the interface: down and up, deleted and made again. */
+  #look(): void {
+    const device = this.#device!;
+    const ifindex = device.ifindex;
+    if (this.#boundTo === 0) {
+      if (ifindex !== 0) this.#change(() => this.#reattach());
+    } else if (ifindex !== this.#boundTo || this.#queues!.takeError() !== 0) {
+      this.#port!.setFlag(PortFlag.UP, false);
+      this.#change(() => {
+        this.#detach();
+        this.#trouble = `there is no interface ${this.options.interface}`;
+      });
+    } else this.#port!.setFlag(PortFlag.UP, device.up);
+  }
+
+  /** The port is what the interface is now. */
+  #follow(port: Port): void {
+    const device = this.#device!;
+    const { arena } = this.#env!;
+    arena.u8.set(device.mac, port.at + PortLayout.mac);
+    new PortView(arena.dv, port.at).mtu = device.mtu;
+    port.setFlag(PortFlag.UP, device.up);
+  }
+
+  #reattach(): void {
+    try {
+      this.#attach();
+      this.#follow(this.#port!);
+      this.#reopened++;
+    } catch (error) {
+      this.#trouble = (error as Error).message;
+      this.#lookMs = performance.now() + (isBusy(error) ? BUSY.stepMs : REFUSED_MS);
+    }
+  }
+
+  /** Does `work` while every lane stands still. */
+  #change(work: () => void): void {
+    this.#changing = true;
+    this.#env!.paused(() => {
+      if (!this.#closed) work();
+    })
+      .catch((error: unknown) => {
+        this.#trouble = (error as Error).message;
+      })
+      .finally(() => {
+        this.#changing = false;
+      });
+  }
+
+  // ── what others ask ───────────────────────────────────────────────────────────────────────────────────────────
+
+  get port(): Port {
+    if (!this.#port) throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} belongs to no engine yet`);
+    return this.#port;
+  }
+
+  /** For the lanes' threads. */
+  plan(): DriverPlan {
+    return { kind: 'af_xdp', portAt: this.port.at };
+  }
+
+  /** Packets published for the wire that the kernel has not taken. */
+  get busy(): boolean {
+    return this.#queues?.sending ?? false;
+  }
+
+  /** Where the port's frames are, from one look: in rings, or with the kernel. */
+  holders(): FrameHolder[] {
+    const places = this.#queues?.frames() ?? new Map<string, number[]>();
+    const { arena, ifindex } = this.#env!;
+    const inRings = new Set([...places.values()].flat().map(addr => Math.floor(addr / FRAME_SIZE)));
+    const kernel = [...lentFrames(arena, ifindex)].filter(f => !inRings.has(f)).map(f => f * FRAME_SIZE);
+    places.set(`kernel ${this.name}`, kernel);
+    return [...places].map(([name, frames]) => ({ name, frames: () => frames }));
+  }
+
+  /** Changes what the engine takes, while packets flow. @throws EtherloomError ERR_NIC_RULE, ERR_ADDRESS, ERR_NIC_CLOSED */
+  setRules(rules: readonly RedirectRule[]): void {
+    if (!this.#program || this.#closed)
+      throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} is not open`);
+    this.#program.setRules(rules, this.options.own ?? false);
+    this.#rules = rules;
+  }
+
+  /** What is taken. */
+  get rules(): readonly RedirectRule[] {
+    return this.#rules;
+  }
+
+  /** Packets that the program in the kernel has seen. */
+  get seen(): Seen {
+    if (!this.#program || this.#closed)
+      throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} is not open`);
+    return this.#program.seen;
+  }
+
+  /** What the kernel counted at the sockets, by queue. */
+  get socketStats(): SocketStats[] {
+    return this.#queues?.stats ?? [];
+  }
+
+  get status(): AfXdpStatus {
+    const link = this.#program?.link;
+    return {
+      attached: this.#boundTo !== 0,
+      mode: link?.mode,
+      modeReason: link?.reason ?? '',
+      copy: this.#queues?.carried?.mode,
+      copyReason: this.#queues?.carried?.reason ?? '',
+      queues: this.#port?.queueCount ?? 0,
+      ringSlots: this.#queues?.slots ?? 0,
+      reopened: this.#reopened,
+      trouble: this.#trouble,
+      warnings: this.#closed || !this.#port ? [] : this.#warnings(),
+    };
+  }
+
+  #warnings(): string[] {
+    const device = this.#device!;
+    const warnings: string[] = [];
+    const seen = this.seen;
+    const partial = seen.partial - (this.#seenBefore?.partial ?? 0);
+    const { peer } = device;
+    const remedy = (who: string) => `ethtool -K ${who} tx off, or complete them in a program`;
+    if (partial >= PARTIAL_PACKETS)
+      warnings.push(
+        `${partial} packets came with partial checksums: whoever they are sent on to drops them. ` +
+          remedy(peer?.name ?? 'PEER'),
+      );
+    else if (peer?.checksums === false)
+      warnings.push(
+        `veth peer ${peer.name} leaves checksums to hardware that there is none of: ${remedy(peer.name!)}`,
+      );
+    if (peer && this.#program?.link?.mode === 'generic')
+      warnings.push(
+        `generic mode on veth: segments of the peer larger than a frame are dropped; ethtool -K ${peer.name ?? 'PEER'} tso off gso off`,
+      );
+    const queues = device.queues;
+    if (queues > this.#port!.queueCount)
+      warnings.push(
+        `${queues} queues, ${this.#port!.queueCount} taken: packets of the others stay with the kernel`,
+      );
+    const missed = seen.noSocket - (this.#seenBefore?.noSocket ?? 0);
+    if (missed > 0) warnings.push(`${missed} packets came by a queue without socket`);
+    return warnings;
+  }
+
+  /** Sends what is left, detaches the program, closes the sockets. What was received and not read stays readable. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#boundTo !== 0) {
+      this.#program!.detach();
+      const kept = this.#queues!.closeForGood();
+      const { arena, core, ifindex } = this.#env!;
+      reclaim(arena, core, ifindex, kept);
+    }
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#program?.close();
+    this.#device?.close();
+    this.#boundTo = 0;
+  }
+}
+
+/** A NIC on an interface of the kernel, by AF_XDP. */
+export const afXdp = (options: AfXdpOptions): AfXdpNic => new AfXdpNic(options);

@@ -1,0 +1,37 @@
+/**
+ * The part of a NIC that runs in lanes: what only a system call can move, once a step, between two bursts. Made in the
+ * lane's own thread from a plan, which travels there as plain data.
+ *
+ *   pull ─▶ loop_run (Wasm: bursts, verdicts, rings) ─▶ push          sleep: poll(2) on `fds` and the lane's eventfd
+ */
+import type { Arena } from '../mem/arena.js';
+import { type Native, native } from '../native/load.js';
+import { AfXdpDriver } from './af_xdp/driver.js';
+
+/** What a lane's thread makes its driver from. */
+export interface DriverPlan {
+  kind: 'af_xdp';
+  /** Address of the Port. */
+  portAt: number;
+}
+
+export interface LaneDriver {
+  /** Descriptors that become readable when there is work, as they are now: a NIC that reopens has others. */
+  readonly fds: readonly number[];
+  /** Moves what came into receive rings. */
+  pull(): void;
+  /** Sends what the step has published. */
+  push(): void;
+}
+
+/** Drivers of one lane: of the ports whose plan it is and that it owns a queue of. */
+export function makeDrivers(arena: Arena, lane: number, plans: readonly DriverPlan[]): LaneDriver[] {
+  const loaded = native();
+  // A plan is made by a NIC that is open: there was an addon.
+  if (!loaded.ok) return [];
+  return plans.flatMap(plan => makeDriver(loaded.native, arena, lane, plan) ?? []);
+}
+
+function makeDriver(native: Native, arena: Arena, lane: number, plan: DriverPlan): LaneDriver | undefined {
+  return AfXdpDriver.create(native, arena, lane, plan.portAt);
+}

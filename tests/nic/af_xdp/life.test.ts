@@ -1,0 +1,230 @@
+/** AF_XDP's life: opened, refused, closed, reopened; lanes and processes that die; interfaces that come and go. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Engine } from '../../../host/engine/engine.js';
+import { AfXdpNic, afXdp, HostNic } from '../../../host/nic/index.js';
+import { handMade, udpFrame } from '../../support/programs.js';
+import { assert, suite } from '../../support/suite.js';
+import { Veth } from '../../support/veth.js';
+import { ECHO, missing, nicOptions, onVeth, reflecting } from './rig.js';
+
+const test = suite('nic: af_xdp, life');
+/** Sends everything out of port 2. */
+const toPort2 = handMade(
+  `(call $redirect_set (i32.const 1) (i32.const 2) (i32.const 0) (i32.const 0) (i64.const 0))
+   i64.const 4`,
+  { helpers: { redirect_set: '(param i32 i32 i32 i32 i64)' } },
+);
+const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
+const HOLDER = fileURLToPath(new URL('holder.ts', import.meta.url));
+
+/** Runs `work` while datagrams go round for `forMs`; returns what became of them. */
+async function meanwhile(veth: Veth, forMs: number, work: () => Promise<void>) {
+  const run = veth.udp({ forMs, sockets: 2, window: 2, waitMs: 25 });
+  await sleep(300);
+  await work();
+  return run;
+}
+
+/** Whether a program is attached at the near end, by the kernel's own word. */
+const attached = (veth: Veth): boolean =>
+  /\bprog\/xdp\b/.test(veth.near.ip('-d', 'link', 'show', veth.nearLink));
+
+test(
+  'closed and opened again at once, five times: no program, no frame and no queue stays behind',
+  async () => {
+    const veth = await Veth.create();
+    try {
+      for (let i = 0; i < 5; i++) {
+        const nic = afXdp(nicOptions(veth));
+        const engine = await reflecting([nic]);
+        assert.ok(attached(veth));
+        assert.is((await veth.udp({ count: 50 })).same, 50);
+        assert.is((await engine.stop()).ledger.free, 4096);
+        assert.not(attached(veth));
+      }
+    } finally {
+      veth.close();
+    }
+  },
+  { missing },
+);
+
+test(
+  'what cannot work is refused with the reason and the way out',
+  async () => {
+    const veth = await Veth.create({ mtu: 3000 });
+    const open = (options: Partial<Parameters<typeof afXdp>[0]>) =>
+      Engine.create({ nics: [afXdp(nicOptions(veth, options))], frames: 256, mapBytes: 4096 });
+    const refuses = async (what: () => Promise<unknown>, code: string, words: RegExp) => {
+      try {
+        await what();
+      } catch (error) {
+        assert.is((error as { code?: string }).code, code);
+        assert.match((error as Error).message, words);
+        return;
+      }
+      assert.unreachable(code);
+    };
+    try {
+      await refuses(() => open({}), 'ERR_NIC_MTU', /MTU of 3000.*at most 1774: ip link set/);
+      veth.near.ip('link', 'set', veth.nearLink, 'mtu', '1500');
+      await refuses(() => open({ interface: 'nosuch' }), 'ERR_NIC_UNAVAILABLE', /no interface nosuch/);
+      await refuses(() => open({ queues: 2 }), 'ERR_NIC_OPTIONS', /2 queues.*1 … 1/);
+      await refuses(() => open({ namespace: 'nosuch' }), 'ERR_NIC_NETNS', /ip netns list/);
+      const nic = afXdp(nicOptions(veth));
+      const engine = await reflecting([nic]);
+      await refuses(() => open({}), 'ERR_KERNEL_ATTACH', /EBUSY|EEXIST/);
+      assert.is((await veth.udp({ count: 20 })).same, 20, 'the first goes on');
+      await engine.stop();
+      assert.throws(() => afXdp({ interface: 'x' }), /neither rules nor own/);
+      assert.throws(() => afXdp({ interface: 'x', rules: [], own: true }), /rules and own/);
+      assert.throws(() => afXdp({ interface: 'x', rules: [{ protocol: 'icmp', port: 1 }] }), /port without/);
+    } finally {
+      veth.close();
+    }
+  },
+  { missing },
+);
+
+test('without the addon the reason is that of the addon', async () => {
+  const nic = new AfXdpNic(
+    { interface: 'eth0', rules: ECHO },
+    { ok: false, reason: 'native addon not built' },
+  );
+  try {
+    await Engine.create({ nics: [nic], frames: 256, mapBytes: 4096 });
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as { code?: string }).code, 'ERR_NIC_UNAVAILABLE');
+    assert.match((error as Error).message, /eth0: native addon not built/);
+  }
+});
+
+test(
+  'an interface that goes down and up carries on',
+  async () => {
+    const report = await onVeth({}, async ({ veth }) => {
+      const r = await meanwhile(veth, 2000, async () => {
+        veth.far.ip('link', 'set', veth.farLink, 'down');
+        await sleep(300);
+        veth.far.configure(veth.farLink);
+      });
+      assert.ok(r.same > 100 && r.lost > 0, JSON.stringify(r));
+      assert.ok(r.longestGapMs < 1300, `${r.longestGapMs} ms without answer, 300 of them down`);
+    });
+    assert.is(report.ledger.free, 4096);
+  },
+  { missing },
+);
+
+for (const lanes of [1, 2])
+  test(
+    `an interface deleted and made again is taken again within a second, ${lanes} lanes`,
+    async () => {
+      const report = await onVeth(
+        { veth: { queues: lanes }, engine: { lanes } },
+        async ({ veth, nic, engine }) => {
+          assert.is((await veth.udp({ count: 100 })).same, 100);
+          veth.remove();
+          const gone = performance.now();
+          while (nic.status.attached && performance.now() - gone < 2000) await sleep(5);
+          assert.not(nic.status.attached);
+          assert.match(nic.status.trouble ?? '', /no interface/);
+          const ledger = engine.ledger();
+          assert.equal([ledger.free, ledger.lost, ledger.doubled], [4096, 0, 0], 'every frame is back');
+          await veth.connect();
+          const back = performance.now();
+          while (!nic.status.attached && performance.now() - back < 2000) await sleep(5);
+          assert.ok(performance.now() - back < 1000, `${performance.now() - back} ms`);
+          assert.is(nic.status.reopened, 1);
+          const r = await veth.udp({ count: 500, sockets: 4, window: 4 });
+          assert.equal([r.same, r.wrong], [500, 0], JSON.stringify(r));
+        },
+      );
+      assert.is(report.ledger.free, 4096);
+    },
+    { missing },
+  );
+
+test(
+  'a lane that is killed under traffic is replaced, and no frame is lost track of',
+  async () => {
+    const report = await onVeth({ veth: { queues: 2 }, engine: { lanes: 2 } }, async ({ veth, engine }) => {
+      const r = await meanwhile(veth, 3500, async () => {
+        for (const lane of [0, 1, 0]) {
+          engine.killLane(lane);
+          await engine.settled();
+          await sleep(300);
+        }
+      });
+      assert.is(engine.crashes.length, 3);
+      assert.ok(r.longestGapMs < 1000, `${r.longestGapMs} ms without answer`);
+      assert.is(r.wrong, 0);
+    });
+    assert.equal([report.ledger.free, report.ledger.lost, report.ledger.doubled], [4096, 0, 0]);
+  },
+  { missing },
+);
+
+test(
+  'a process that is killed leaves no program, and its queue is free',
+  async () => {
+    const veth = await Veth.create();
+    try {
+      const child = spawn(process.execPath, ['--import', 'tsx', HOLDER, JSON.stringify(nicOptions(veth))], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const died = once(child, 'exit');
+      await once(child.stdout, 'data');
+      assert.ok(attached(veth));
+      assert.is((await veth.udp({ count: 20 })).same, 20);
+      child.kill('SIGKILL');
+      await died;
+      assert.not(attached(veth));
+      assert.is((await veth.far.ping(veth.nearAddress, '-c', '1')).received, 1);
+      const engine = await reflecting([afXdp(nicOptions(veth))]);
+      assert.is((await veth.udp({ count: 20 })).same, 20);
+      await engine.stop();
+    } finally {
+      veth.close();
+    }
+  },
+  { missing },
+);
+
+test(
+  'two engines at the two ends of one pair carry packets between them',
+  async () => {
+    const veth = await Veth.create();
+    const near = await reflecting([afXdp(nicOptions(veth, { own: true }))], {}, 'reflect_l2');
+    const source = new HostNic({ name: 'source' });
+    const far = await Engine.create({
+      nics: [source, afXdp({ interface: veth.farLink, namespace: veth.far.name, own: true })],
+      frames: 4096,
+      mapBytes: 4096,
+      pass: 'ring',
+    });
+    try {
+      far.attach(await far.load(toPort2), source.name);
+      await far.start();
+      const sent = Array.from({ length: 200 }, (_, i) => udpFrame(i, 64 + i, i));
+      // Hardware addresses come back the other way round.
+      const body = (data: Uint8Array) => Buffer.from(data.subarray(12)).toString('hex');
+      const missing = new Set(sent.map(body));
+      const drain = () => far.drain(1000, bytes => void missing.delete(body(bytes)));
+      for (const data of sent) while (!source.send(data)) await sleep(1);
+      for (let i = 0; i < 200 && missing.size; i++) {
+        await sleep(5);
+        drain();
+      }
+      assert.is(missing.size, 0);
+    } finally {
+      const ledgers = [(await far.stop()).ledger, (await near.stop()).ledger];
+      veth.close();
+      for (const ledger of ledgers) assert.equal([ledger.lost, ledger.doubled], [0, 0]);
+    }
+  },
+  { missing },
+);
