@@ -7,10 +7,9 @@
  * Keys and values are typed through BTF, as in the maps' own access. Text stands for what has a usual spelling:
  * addresses, "be16:80" and "be32:1" (config_text.ts). Per-CPU maps take one value for every copy.
  */
-import { readFileSync } from 'node:fs';
 import { EtherloomError } from '../errors.js';
+import { JsonReader, readJson } from '../json.js';
 import { resolveText } from './config_text.js';
-import { JsonReader } from './json.js';
 import type { KernelCollection } from './kernel/collection.js';
 import { isTyped, typedMap } from './kernel/map_store.js';
 import { valueCodec } from './maps/codec.js';
@@ -31,17 +30,7 @@ const sources = new WeakMap<MapConfig, string>();
 
 /** @throws EtherloomError ERR_CONFIG_READ, ERR_CONFIG_FORM with the JSON path */
 export function readMapConfig(file: string): MapConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (cause) {
-    throw new EtherloomError('ERR_CONFIG_READ', (cause as Error).message, {
-      file,
-      cause,
-      expected: 'a readable JSON file',
-    });
-  }
-  return checkMapConfig(json, file);
+  return checkMapConfig(readJson(file), file);
 }
 
 /** @throws EtherloomError ERR_CONFIG_FORM */

@@ -3,9 +3,9 @@
  * misspelt member would silently be its default; liberal with what has one sensible meaning: names and numbers of
  * types, sizes that a type dictates, white space between digits.
  */
+import { type JsonObject, JsonReader } from '../json.js';
 import { setOwn } from './bytes.js';
 import { decodeInsns, type Insn, OP_LDDW, Pseudo } from './insn.js';
-import { type JsonObject, JsonReader } from './json.js';
 import { mapTypeName, mapTypeNames, mapTypeNumber } from './map_types.js';
 import { MapFlag } from './maps/flags.js';
 import { programTypeNamed, programTypeNames } from './program_types.js';

@@ -8,9 +8,8 @@
  *
  * A service with n ports is n hops: hop i listens on ports[i] and calls hop i + 1 on ports[i + 1], the last a backend.
  */
-import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
-import { EtherloomError } from '../errors.js';
+import { JsonReader, type NumberRange, readJson } from '../json.js';
 import { formatIp, isMac, parseIp } from '../wire/address.js';
 
 export const PROTOCOLS = ['tcp', 'udp'] as const;
@@ -76,6 +75,7 @@ export interface ForwardInput {
 
 export const MAX_HOPS = 16;
 const MAX_BACKENDS = 256;
+const MAX_SERVICES = 256;
 const DEFAULTS = { flows: 16384, firstPort: 16384 };
 const AGES: Ages = {
   tcpOpening: 60,
@@ -86,45 +86,22 @@ const AGES: Ages = {
   udpOpen: 180,
 };
 
-class Checker {
-  constructor(readonly file: string | undefined) {}
+const CODE = 'ERR_FORWARD_CONFIG';
+const CODES = { value: CODE, member: CODE, hex: CODE };
+const PORT: NumberRange = { least: 1, most: 65535 };
+const AGE: NumberRange = { least: 0.001, most: 1e6, fraction: true };
 
-  wrong(path: string, what: string, expected: string): never {
-    throw new EtherloomError('ERR_FORWARD_CONFIG', `${path || 'the configuration'}: ${what}`, {
-      ...(this.file === undefined ? {} : { file: this.file }),
-      path,
-      expected,
-    });
+class ConfigReader extends JsonReader {
+  constructor(file: string | undefined) {
+    super(file, CODES);
   }
 
-  object(value: unknown, path: string, members: readonly string[]): Record<string, unknown> {
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      this.wrong(path, 'is no object', `an object of ${members.join(', ')}`);
-    for (const name of Object.keys(value as object))
-      if (!members.includes(name))
-        this.wrong(path ? `${path}.${name}` : name, 'is not known', `one of ${members.join(', ')}`);
-    return value as Record<string, unknown>;
-  }
-
-  list(value: unknown, path: string, most: number): unknown[] {
+  /** One thing may stand for a list of one. */
+  oneOrMore<T>(value: unknown, path: string, most: number, read: (item: unknown, path: string) => T): T[] {
     const list = Array.isArray(value) ? value : value === undefined ? [] : [value];
     if (list.length < 1 || list.length > most)
-      this.wrong(path, value === undefined ? 'is missing' : `has ${list.length} entries`, `1 to ${most}`);
-    return list;
-  }
-
-  number(value: unknown, path: string, least: number, most: number, whole = true): number {
-    if (
-      typeof value !== 'number' ||
-      !(value >= least && value <= most) ||
-      (whole && !Number.isInteger(value))
-    )
-      this.wrong(
-        path,
-        `${JSON.stringify(value)}`,
-        `a ${whole ? 'whole ' : ''}number from ${least} to ${most}`,
-      );
-    return value as number;
+      throw this.fail(path, value === undefined ? 'nothing' : `${list.length} entries`, `1 to ${most}`);
+    return list.map((item, i) => read(item, `${path}[${i}]`));
   }
 
   address(value: unknown, path: string): string {
@@ -136,43 +113,46 @@ class Checker {
     } catch {
       // said below
     }
-    return this.wrong(path, `${JSON.stringify(value)}`, 'an IPv4 or IPv6 address');
+    throw this.fail(path, this.show(value), 'an IPv4 or IPv6 address');
   }
 
   addresses(value: unknown, path: string): string[] {
-    const found = this.list(value, path, 2).map((a, i) => this.address(a, `${path}[${i}]`));
-    if (found.length === 2 && isIPv4(found[0]) === isIPv4(found[1]))
-      this.wrong(path, found.join(', '), 'at most one address of each family');
+    const found = this.oneOrMore(value, path, 2, (item, at) => this.address(item, at));
+    if (found.length === 2 && sameFamily(found[0], found[1]))
+      throw this.fail(path, found.join(', '), 'at most one address of each family');
     return found;
   }
 
   backend(value: unknown, path: string): Backend {
     const given = typeof value === 'string' ? parseBackend(value) : value;
-    if (!given) return this.wrong(path, `"${value}"`, 'ADDRESS:PORT, [V6]:PORT, with @MAC or without');
+    if (!given) throw this.fail(path, this.show(value), 'ADDRESS:PORT, [V6]:PORT, with @MAC or without');
     const b = this.object(given, path, ['address', 'port', 'mac']);
     if (b.mac !== undefined && !(typeof b.mac === 'string' && isMac(b.mac)))
-      this.wrong(`${path}.mac`, `${JSON.stringify(b.mac)}`, '02:00:00:00:00:01');
+      throw this.fail(`${path}.mac`, this.show(b.mac), '02:00:00:00:00:01');
     return {
       address: this.address(b.address, `${path}.address`),
-      port: this.number(b.port, `${path}.port`, 1, 65535),
+      port: this.inRange(b.port, `${path}.port`, PORT),
       ...(b.mac === undefined ? {} : { mac: b.mac as string }),
     };
   }
 
+  protocol(value: unknown, path: string): Protocol {
+    if (PROTOCOLS.includes(value as Protocol)) return value as Protocol;
+    throw this.fail(path, this.show(value), PROTOCOLS.join(' or '));
+  }
+
   service(value: unknown, path: string): Service {
     const s = this.object(value, path, ['ports', 'backends', 'protocols']);
-    const ports = this.list(s.ports, `${path}.ports`, MAX_HOPS).map((p, i) =>
-      this.number(p, `${path}.ports[${i}]`, 1, 65535),
+    const protocols = this.oneOrMore(s.protocols ?? PROTOCOLS, `${path}.protocols`, 2, (item, at) =>
+      this.protocol(item, at),
     );
-    const backends = this.list(s.backends, `${path}.backends`, MAX_BACKENDS).map((b, i) =>
-      this.backend(b, `${path}.backends[${i}]`),
-    );
-    const protocols = this.list(s.protocols ?? [...PROTOCOLS], `${path}.protocols`, 2).map((p, i) => {
-      if (!PROTOCOLS.includes(p as Protocol))
-        this.wrong(`${path}.protocols[${i}]`, `${JSON.stringify(p)}`, PROTOCOLS.join(' or '));
-      return p as Protocol;
-    });
-    return { ports, backends, protocols: [...new Set(protocols)] };
+    return {
+      ports: this.oneOrMore(s.ports, `${path}.ports`, MAX_HOPS, (item, at) => this.inRange(item, at, PORT)),
+      backends: this.oneOrMore(s.backends, `${path}.backends`, MAX_BACKENDS, (item, at) =>
+        this.backend(item, at),
+      ),
+      protocols: [...new Set(protocols)],
+    };
   }
 }
 
@@ -192,28 +172,34 @@ export const sameFamily = (a: string, b: string): boolean => isIPv4(a) === isIPv
  * @throws EtherloomError ERR_FORWARD_CONFIG with the path of the member
  */
 export function forwardConfig(input: ForwardInput | unknown, file?: string): ForwardConfig {
-  const check = new Checker(file);
-  const top = check.object(input, '', ['address', 'source', 'services', 'flows', 'firstPort', 'ages']);
-  const address = check.addresses(top.address, 'address');
-  const source = top.source === undefined ? address : check.addresses(top.source, 'source');
-  const services = check
-    .list(top.services, 'services', 256)
-    .map((s, i) => check.service(s, `services[${i}]`));
-  const firstPort = check.number(top.firstPort ?? DEFAULTS.firstPort, 'firstPort', 1024, 65535);
+  const reader = new ConfigReader(file);
+  const top = reader.object(input, '', ['address', 'source', 'services', 'flows', 'firstPort', 'ages']);
+  const address = reader.addresses(top.address, 'address');
+  const source = top.source === undefined ? address : reader.addresses(top.source, 'source');
+  const services = reader.oneOrMore(top.services, 'services', MAX_SERVICES, (item, at) =>
+    reader.service(item, at),
+  );
+  const firstPort = reader.inRange(top.firstPort ?? DEFAULTS.firstPort, 'firstPort', {
+    least: 1024,
+    most: 65535,
+  });
   const room = 65536 - firstPort;
-  const flows = check.number(top.flows ?? Math.min(DEFAULTS.flows, room), 'flows', 1, room);
-  const given = check.object(top.ages ?? {}, 'ages', Object.keys(AGES));
+  const flows = reader.inRange(top.flows ?? Math.min(DEFAULTS.flows, room), 'flows', {
+    least: 1,
+    most: room,
+  });
+  const given = reader.object(top.ages ?? {}, 'ages', Object.keys(AGES));
   const ages = { ...AGES };
   for (const [name, age] of Object.entries(given))
-    ages[name as keyof Ages] = check.number(age, `ages.${name}`, 0.001, 1e6, false);
+    ages[name as keyof Ages] = reader.inRange(age, `ages.${name}`, AGE);
 
   if (source.length !== address.length || !address.every(a => source.some(s => sameFamily(a, s))))
-    check.wrong('source', source.join(', '), `addresses of the families of ${address.join(', ')}`);
+    throw reader.fail('source', source.join(', '), `addresses of the families of ${address.join(', ')}`);
   const hops = services[0].ports.length;
   const taken = new Set<string>();
   services.forEach((s, i) => {
     if (s.ports.length !== hops)
-      check.wrong(
+      throw reader.fail(
         `services[${i}].ports`,
         `${s.ports.length} ports`,
         `${hops}, as many as services[0] has hops`,
@@ -221,16 +207,21 @@ export function forwardConfig(input: ForwardInput | unknown, file?: string): For
     s.ports.forEach((port, hop) => {
       const path = `services[${i}].ports[${hop}]`;
       if (port >= firstPort && port < firstPort + flows)
-        check.wrong(path, `${port}`, `none of the source ports ${firstPort} … ${firstPort + flows - 1}`);
+        throw reader.fail(
+          path,
+          `${port}`,
+          `none of the source ports ${firstPort} … ${firstPort + flows - 1}`,
+        );
       for (const protocol of s.protocols) {
         const key = `${hop} ${protocol} ${port}`;
-        if (taken.has(key)) check.wrong(path, `${protocol} ${port} stands twice at this hop`, 'another port');
+        if (taken.has(key))
+          throw reader.fail(path, `${protocol} ${port} stands twice at this hop`, 'another port');
         taken.add(key);
       }
     });
     s.backends.forEach((b, k) => {
       if (!address.some(a => sameFamily(a, b.address)))
-        check.wrong(`services[${i}].backends[${k}]`, b.address, `the family of ${address.join(', ')}`);
+        throw reader.fail(`services[${i}].backends[${k}]`, b.address, `the family of ${address.join(', ')}`);
     });
   });
   return { address, source, services, flows, firstPort, ages };
@@ -238,15 +229,5 @@ export function forwardConfig(input: ForwardInput | unknown, file?: string): For
 
 /** @throws EtherloomError ERR_CONFIG_READ, ERR_FORWARD_CONFIG */
 export function readForwardConfig(file: string): ForwardConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (cause) {
-    throw new EtherloomError('ERR_CONFIG_READ', (cause as Error).message, {
-      file,
-      cause,
-      expected: 'a readable JSON file',
-    });
-  }
-  return forwardConfig(json, file);
+  return forwardConfig(readJson(file), file);
 }

@@ -47,7 +47,7 @@ const WRONG: [path: string, config: unknown, expected: RegExp][] = [
   ['address', { ...base, address: ['10.0.0.1', '10.0.0.2'] }, /each family/],
   ['source', { ...base, source: 'fd00::1' }, /families of 10.0.0.2/],
   ['services', { address: '10.0.0.2', services: [] }, /1 to 256/],
-  ['services[0].ports[1]', { ...base, services: [{ ...service, ports: [80, 65536] }] }, /1 to 65535/],
+  ['services[0].ports[1]', { ...base, services: [{ ...service, ports: [80, 65536] }] }, /1–65535/],
   ['services[0].ports', { ...base, services: [{ ...service, ports: [] }] }, /1 to 16/],
   ['services[0].ports[0]', { ...base, services: [{ ...service, ports: [20000] }] }, /none of the source/],
   ['services[0].backends[0]', { ...base, services: [{ ...service, backends: ['x'] }] }, /ADDRESS:PORT/],
@@ -60,10 +60,10 @@ const WRONG: [path: string, config: unknown, expected: RegExp][] = [
   ['services[0].protocols[0]', { ...base, services: [{ ...service, protocols: ['sctp'] }] }, /tcp or udp/],
   ['services[1].ports', { ...base, services: [service, { ...service, ports: [81, 82] }] }, /as many as/],
   ['services[1].ports[0]', { ...base, services: [service, service] }, /another port/],
-  ['flows', { ...base, flows: 0 }, /1 to 49152/],
-  ['flows', { ...base, firstPort: 60000, flows: 6000 }, /1 to 5536/],
-  ['firstPort', { ...base, firstPort: 80 }, /1024 to/],
-  ['ages.tcpOpen', { ...base, ages: { tcpOpen: -1 } }, /number from/],
+  ['flows', { ...base, flows: 0 }, /1–49152/],
+  ['flows', { ...base, firstPort: 60000, flows: 6000 }, /1–5536/],
+  ['firstPort', { ...base, firstPort: 80 }, /1024–65535/],
+  ['ages.tcpOpen', { ...base, ages: { tcpOpen: -1 } }, /a number, 0.001–/],
   ['ages.tcp', { ...base, ages: { tcp: 1 } }, /tcpOpening/],
 ];
 

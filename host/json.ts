@@ -1,8 +1,9 @@
 /**
  * Reading a JSON document that a user wrote: every look at a value says where it stands (`maps.3.key`), what was found
- * there and what was expected. Readers of one format extend it (spec_json_reader.ts, config.ts).
+ * there and what was expected. Readers of one format extend it (bpf/spec_json_reader.ts, bpf/config.ts, forward/config.ts).
  */
-import { EtherloomError } from '../errors.js';
+import { readFileSync } from 'node:fs';
+import { EtherloomError } from './errors.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -15,6 +16,28 @@ export interface JsonCodes {
   readonly value: string;
   readonly member: string;
   readonly hex: string;
+}
+
+/** What a number may be. */
+export interface NumberRange {
+  readonly least: number;
+  readonly most: number;
+  /** Fractions are fine. */
+  readonly fraction?: boolean;
+}
+const U32: NumberRange = { least: 0, most: U32_MAX };
+
+/** A file with one JSON value. @throws EtherloomError ERR_CONFIG_READ when there is none, or it is no JSON */
+export function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    throw new EtherloomError('ERR_CONFIG_READ', (cause as Error).message, {
+      file,
+      cause,
+      expected: 'a readable JSON file',
+    });
+  }
 }
 
 export class JsonReader {
@@ -34,7 +57,7 @@ export class JsonReader {
     elsewhere: Readonly<Record<string, string>> = {},
   ): JsonObject {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
-      throw this.fail(path, this.show(value), 'an object');
+      throw this.fail(path, this.show(value), members ? `an object of ${members.join(', ')}` : 'an object');
     for (const name of members ? Object.keys(value) : []) {
       if (members!.includes(name)) continue;
       const ours = Object.hasOwn(elsewhere, name) ? `"${elsewhere[name]}" for it, ` : '';
@@ -67,10 +90,13 @@ export class JsonReader {
 
   /** A u32. Without it `fallback`; without that, it must be there. */
   number(json: JsonObject, name: string, path: string, fallback?: number): number {
-    const value = this.member(json, name) ?? fallback;
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > U32_MAX)
-      throw this.fail(this.join(path, name), this.show(value), `a whole number, 0–${U32_MAX}`);
-    return value;
+    return this.inRange(this.member(json, name) ?? fallback, this.join(path, name), U32);
+  }
+
+  inRange(value: unknown, path: string, { least, most, fraction = false }: NumberRange): number {
+    if (typeof value === 'number' && value >= least && value <= most && (fraction || Number.isInteger(value)))
+      return value;
+    throw this.fail(path, this.show(value), `a ${fraction ? '' : 'whole '}number, ${least}–${most}`);
   }
 
   list<T>(value: unknown, path: string, read: (item: unknown, path: string) => T): T[] | undefined {
