@@ -66,6 +66,10 @@ export type { Arena, ArenaOptions } from './mem/arena.js';
 export type { Core } from './mem/core.js';
 export type { Packet } from './mem/ring.js';
 export {
+  type AfXdpNic,
+  type AfXdpOptions,
+  type AfXdpStatus,
+  afXdp,
   type CapturedPacket,
   capture,
   faults,
@@ -78,11 +82,14 @@ export {
   type ModelOptions,
   modelLink,
   type Nic,
+  type NicAvailability,
   type NicEnv,
+  nicAvailable,
   PcapNic,
   type PcapNicOptions,
   PcapWriter,
   type Port,
+  type RedirectRule,
   ReplayNic,
   type ReplayOptions,
   readCapture,

@@ -1,5 +1,6 @@
 /** NICs: everything that packets come from and go to. */
 export * from './af_xdp/index.js';
+export { type NicAvailability, nicAvailable } from './available.js';
 export type { DriverPlan, LaneDriver } from './driver.js';
 export { HostNic, type HostNicOptions } from './host_nic.js';
 export { JointEnd, type JointOptions, joint } from './joint.js';

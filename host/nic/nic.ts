@@ -1,5 +1,5 @@
 /**
- * What a NIC is: the one interface of model, replay, pcap, and later af_xdp, tap and tun (DESIGN D10).
+ * What a NIC is: the one interface of model, replay, pcap, af_xdp, tap and tun.
  * A NIC opens into a Port of the arena, whose rings the lanes drive without calling it. It is called by the host only.
  */
 import type { Arena } from '../mem/arena.js';

@@ -48,6 +48,12 @@ export function refused(name: string, step: Step, rc: number): EtherloomError {
   );
 }
 
+/** Why there are no AF_XDP sockets for this process, in a line. */
+export function socketRefusal(errno: string): string {
+  const words = WORDS[errno];
+  return words ? `${words.why} (${errno}): needs ${words.expected}` : `AF_XDP sockets are refused: ${errno}`;
+}
+
 /** Whether an error says that a queue is not free yet: closing one is finished by the kernel some time later. */
 export const isBusy = (error: unknown): boolean =>
   error instanceof EtherloomError && error.code === 'ERR_NIC_EBUSY';

@@ -1,0 +1,67 @@
+/** Which NICs can be opened is said in words, before anybody tries. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { nicAvailable } from '../../host/nic/index.js';
+import { missingNamespaces } from '../support/netns.js';
+import { assert, suite } from '../support/suite.js';
+import { missingTool } from '../support/tools.js';
+import { Veth } from '../support/veth.js';
+import { missing } from './af_xdp/rig.js';
+
+const test = suite('nic: availability');
+const MODULE = fileURLToPath(new URL('../../host/nic/index.ts', import.meta.url));
+const ENGINE = fileURLToPath(new URL('../../host/engine/engine.ts', import.meta.url));
+const none = { ok: false, reason: 'native addon not built: run npm run build:native' } as const;
+
+/** Runs a script as somebody with fewer rights. */
+function as(rights: string[], body: string): string {
+  const script = `import { nicAvailable, afXdp } from '${MODULE}'; import { Engine } from '${ENGINE}'; ${body}`;
+  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
+  const { stdout, stderr } = spawnSync('setpriv', [...rights, ...node], { encoding: 'utf8' });
+  return stdout || stderr;
+}
+
+test('without the addon the kernel stays out of reach, but for descriptors that were inherited', () => {
+  assert.equal(nicAvailable('af_xdp', none), none);
+  assert.equal(nicAvailable('model', none), { ok: true });
+  const tap = nicAvailable('tap', none);
+  if (tap.ok) assert.match(tap.note ?? '', /inherited descriptors only.*build:native/);
+  else assert.match(tap.reason, /\/dev\/net\/tun/);
+});
+
+test(
+  'root has AF_XDP; nobody is told what is lacking',
+  () => {
+    assert.equal(nicAvailable('af_xdp'), { ok: true });
+    const out = as(
+      ['--reuid', '65534', '--regid', '65534', '--clear-groups'],
+      'console.log(nicAvailable("af_xdp").reason)',
+    );
+    assert.match(out, /needs CAP_BPF and CAP_NET_ADMIN/);
+    const raw = as(
+      ['--bounding-set', '-net_raw', '--inh-caps', '-net_raw'],
+      'console.log(nicAvailable("af_xdp").reason)',
+    );
+    assert.match(raw, /not permitted \(EPERM\): needs root, or CAP_NET_RAW/);
+  },
+  { missing: missing ?? missingNamespaces ?? missingTool('setpriv') },
+);
+
+test(
+  'a packet area that may not be locked is refused with the ways out',
+  async () => {
+    const veth = await Veth.create();
+    try {
+      const options = { interface: veth.nearLink, namespace: veth.near.name, own: true };
+      const out = as(
+        ['--bounding-set', '-ipc_lock', '--inh-caps', '-ipc_lock', 'prlimit', '--memlock=8388608'],
+        `try { await Engine.create({ nics: [afXdp(${JSON.stringify(options)})], frames: 16384 }); }
+         catch (error) { console.log(error.code, error.message); }`,
+      );
+      assert.match(out, /^ERR_NIC_ENOBUFS .*larger than this user may lock.*ulimit -l.*fewer frames/);
+    } finally {
+      veth.close();
+    }
+  },
+  { missing: missing ?? missingTool('setpriv') },
+);
