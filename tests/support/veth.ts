@@ -41,7 +41,7 @@ let pairs = 0;
 
 export class Veth {
   readonly near: Namespace;
-  readonly far: Namespace;
+  far: Namespace;
   readonly nearLink = linkName('en');
   readonly farLink = linkName('ef');
   /** Third byte of the addresses: 10.88.N.1 near, 10.88.N.2 far; fd88:N::1 and ::2. */
@@ -81,6 +81,12 @@ export class Veth {
   /** Deletes both ends. */
   remove(): void {
     this.near.ip('link', 'delete', this.nearLink);
+  }
+
+  /** The far namespace goes with all that is in it, the pair included; an empty one takes its place, for `connect`. */
+  loseFar(): void {
+    this.far.close();
+    this.far = new Namespace('afxdp');
   }
 
   get nearAddress(): string {

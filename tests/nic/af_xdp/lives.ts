@@ -1,0 +1,232 @@
+/**
+ * What soak.ts and soak.test.ts do again and again: a life of an engine on AF_XDP under traffic, in which everything that
+ * can befall an interface does, in an order drawn from a seed. After each blow traffic must be back in time; at the end of a life every frame must be free, and nothing of it may stay in the process.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Engine } from '../../../host/engine/engine.js';
+import { type AfXdpNic, afXdp } from '../../../host/nic/index.js';
+import type { Namespace } from '../../support/netns.js';
+import { random } from '../../support/random.js';
+import { Veth } from '../../support/veth.js';
+import { nicOptions, reflecting } from './rig.js';
+
+/** Longest wait for anything, ms. */
+const PATIENCE_MS = 5000;
+const FRAMES = 4096;
+const QUEUES = 2;
+const SOCKETS = 8;
+/** Traffic between two blows, ms. */
+const QUIET_MS = 500;
+const OUTAGE_MS = 200;
+
+const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
+const nowMs = (): number => performance.timeOrigin + performance.now();
+
+/** Waits until `met`; whether it is so in the end. */
+async function comes(met: () => boolean): Promise<boolean> {
+  for (const from = performance.now(); !met(); await sleep(2))
+    if (performance.now() - from > PATIENCE_MS) return false;
+  return true;
+}
+
+/** Datagrams from the far end, without end. */
+class Traffic {
+  total = { sent: 0, same: 0, lost: 0, wrong: 0, lastAnswer: 0 };
+  private readonly child: ChildProcess;
+
+  constructor(from: Namespace, to: string) {
+    const client = fileURLToPath(new URL('soak_client.mjs', import.meta.url));
+    this.child = from.spawn(process.execPath, client, to, '7', `${SOCKETS}`);
+    createInterface(this.child.stdout!).on('line', line => {
+      this.total = JSON.parse(line) as typeof this.total;
+    });
+  }
+
+  end(): void {
+    this.child.kill('SIGKILL');
+  }
+}
+
+class Scene {
+  traffic: Traffic;
+  /** Of clients that are gone. */
+  private earlier = { same: 0, wrong: 0 };
+
+  constructor(
+    readonly veth: Veth,
+    readonly engine: Engine,
+    readonly nic: AfXdpNic,
+    readonly next: () => number,
+  ) {
+    this.traffic = new Traffic(veth.far, veth.nearAddress);
+  }
+
+  /** The far end goes with its namespace and the client in it; others take their place. */
+  async replacePeer(): Promise<void> {
+    this.traffic.end();
+    this.earlier = this.answers;
+    this.veth.loseFar();
+    await this.detached();
+    this.traffic = new Traffic(this.veth.far, this.veth.nearAddress);
+    // Its process is there before the interface is.
+    await comes(() => this.traffic.total.sent > 0);
+  }
+
+  get answers(): { same: number; wrong: number } {
+    const { same, wrong } = this.traffic.total;
+    return { same: this.earlier.same + same, wrong: this.earlier.wrong + wrong };
+  }
+
+  killLane(): void {
+    this.engine.killLane(this.next() % QUEUES);
+  }
+
+  async connect(): Promise<void> {
+    await this.veth.connect();
+    this.knowNeighbour();
+  }
+
+  /** A question for the neighbour that is lost is asked again a second later: that is not what is measured. */
+  knowNeighbour(): void {
+    const { near, nearLink, far, farLink, nearAddress } = this.veth;
+    const [link] = JSON.parse(near.ip('-j', 'link', 'show', nearLink)) as { address: string }[];
+    far.ip('neigh', 'replace', nearAddress, 'lladdr', link.address, 'dev', farLink, 'nud', 'permanent');
+  }
+
+  async detached(): Promise<void> {
+    if (!(await comes(() => !this.nic.status.attached)))
+      throw new Error('the NIC still holds an interface that is gone');
+  }
+}
+
+/** What happens to it. Resolves when the last of it is undone: from then on the second counts. */
+export const BLOWS: Record<string, (scene: Scene) => Promise<void>> = {
+  'far end down and up': async scene => {
+    const { far, farLink } = scene.veth;
+    far.ip('link', 'set', farLink, 'down');
+    await sleep(OUTAGE_MS);
+    far.ip('link', 'set', farLink, 'up');
+    scene.knowNeighbour();
+  },
+  'near end down and up': async scene => {
+    const { near, nearLink } = scene.veth;
+    near.ip('link', 'set', nearLink, 'down');
+    await sleep(OUTAGE_MS);
+    near.ip('link', 'set', nearLink, 'up');
+    scene.knowNeighbour();
+  },
+  'interface deleted and made again': async scene => {
+    scene.veth.remove();
+    await scene.detached();
+    await scene.connect();
+  },
+  'interface deleted and made again at once': async scene => {
+    scene.veth.remove();
+    await scene.connect();
+  },
+  'a lane killed': async scene => scene.killLane(),
+  'both lanes killed': async ({ engine }) => {
+    for (let i = 0; i < QUEUES; i++) engine.killLane(i);
+  },
+  'a lane killed while the interface is gone': async scene => {
+    scene.veth.remove();
+    scene.killLane();
+    await scene.detached();
+    await scene.engine.settled();
+    await scene.connect();
+  },
+  'the peer gone with its namespace': async scene => {
+    await scene.replacePeer();
+    await scene.connect();
+  },
+};
+
+export interface Blow {
+  name: string;
+  /** Until the first answer, ms; undefined: none came. */
+  resumedMs: number | undefined;
+}
+
+export interface Life {
+  blows: Blow[];
+  answers: number;
+  /** What was not as it must be. */
+  faults: string[];
+  /** When the engine is gone. */
+  residentBytes: number;
+  openFiles: number;
+}
+
+async function strike(scene: Scene, name: string, resumesMs: number, faults: string[]): Promise<Blow> {
+  await BLOWS[name](scene);
+  const restored = nowMs();
+  const came = await comes(() => scene.traffic.total.lastAnswer >= restored);
+  const resumedMs = came ? scene.traffic.total.lastAnswer - restored : undefined;
+  if (resumedMs === undefined) faults.push(`${name}: no answer for ${PATIENCE_MS} ms`);
+  else if (resumedMs > resumesMs) faults.push(`${name}: first answer after ${resumedMs.toFixed(0)} ms`);
+  await scene.engine.settled();
+  // Every flow, so every queue and lane.
+  const after = await scene.veth.udp({ count: 200, sockets: 8, window: 2 });
+  if (after.same !== 200) faults.push(`${name}: afterwards ${JSON.stringify(after)}`);
+  return { name, resumedMs };
+}
+
+/** One life, with every blow once; each may keep answers away for so long after it is over, ms. */
+export async function live(seed: number, resumesMs: number): Promise<Life> {
+  const next = random(seed);
+  const faults: string[] = [];
+  const blows: Blow[] = [];
+  let answers = 0;
+  const veth = await Veth.create({ queues: QUEUES });
+  try {
+    const nic = afXdp(nicOptions(veth));
+    const engine = await reflecting([nic], { frames: FRAMES, lanes: QUEUES });
+    engine.on('failed', error => faults.push(`a lane was given up: ${error.message}`));
+    const scene = new Scene(veth, engine, nic, next);
+    try {
+      scene.knowNeighbour();
+      if (!(await comes(() => scene.traffic.total.same > 0))) faults.push('no traffic at all');
+      for (const name of shuffled(Object.keys(BLOWS), next)) {
+        await sleep(QUIET_MS);
+        blows.push(await strike(scene, name, resumesMs, faults));
+      }
+    } finally {
+      scene.traffic.end();
+      answers = scene.answers.same;
+      if (scene.answers.wrong) faults.push(`${scene.answers.wrong} answers with other bytes`);
+      // Throws when a frame is in no known place, or in two.
+      const { ledger } = await engine.stop();
+      if (ledger.free !== FRAMES) faults.push(`${ledger.free} of ${FRAMES} frames free at the end`);
+    }
+  } finally {
+    veth.close();
+  }
+  return { blows, answers, faults, residentBytes: await resident(), openFiles: openFiles() };
+}
+
+function shuffled<T>(items: T[], next: () => number): T[] {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = next() % (i + 1);
+    [items[i], items[j]] = [items[j], items[i]];
+  }
+  return items;
+}
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** What the process holds when garbage has gone; threads that ended a moment ago take a little longer. */
+async function resident(): Promise<number> {
+  for (let i = 0; i < 3; i++) {
+    collect();
+    await sleep(50);
+  }
+  return process.memoryUsage().rss;
+}
+
+const openFiles = (): number => readdirSync('/proc/self/fd').length;
