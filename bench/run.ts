@@ -26,6 +26,9 @@ if (unknown.length) {
   process.exit(2);
 }
 
+// Exit ends children and removes namespaces, wherever the run stands.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+
 console.log(conditions());
 const bench = new Bench(values.quick, row => process.stderr.write(`  ${row.group}: ${row.name}\n`));
 for (const name of positionals.length ? positionals : names) {
