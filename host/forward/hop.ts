@@ -56,6 +56,11 @@ export interface Hop {
   keepPartial?: boolean;
   /** Spreads clients over backends. Default: random. */
   secret?: number;
+  /**
+   * Where the search for source ports begins, of `flows`. Default: random, since a backend still remembers the
+   * connections that whoever was here before had from the first ones.
+   */
+  firstSlot?: number;
 }
 
 /** What a chain is joined by: for each hop the Ethernet addresses of its two interfaces. */
@@ -69,7 +74,7 @@ export interface ChainMacs {
  * The hops of a chain. Between hops every address is the forwarder's own; who comes from outside and who goes there
  * meets `address` and `source`.
  */
-export function planHops(config: ForwardConfig, macs: ChainMacs): Hop[] {
+export function planHops(config: ForwardConfig, macs: ChainMacs, firstSlot?: number): Hop[] {
   const { length } = config.services[0].ports;
   return Array.from({ length }, (_, i) => {
     const last = i === length - 1;
@@ -90,6 +95,7 @@ export function planHops(config: ForwardConfig, macs: ChainMacs): Hop[] {
       macs: macs.hops[i],
       // Only what comes from outside can be partial: what a hop sends is complete.
       complete: { forth: i === 0, back: last },
+      ...(firstSlot === undefined ? {} : { firstSlot }),
     };
   });
 }
@@ -150,6 +156,7 @@ export function hopConfig(hop: Hop): MapConfig {
         age_ns: AGE_ORDER.map(name => BigInt(Math.round(hop.ages[name] * 1e9))),
       },
     },
+    '.bss': { cursor: hop.firstSlot ?? randomInt(hop.flows), fragment_id: randomInt(2 ** 32) },
     listeners,
     backends,
   };

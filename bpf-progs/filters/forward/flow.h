@@ -19,6 +19,8 @@
 #define BACKEND_TRIES 8
 /* Until a slot that is being filled may be used again, should its writer die. */
 #define SETUP_NS 1000000000ULL
+/* Later than any time. */
+#define NEVER_NS (1LL << 62)
 
 enum state { TCP_OPENING, TCP_OPEN, TCP_CLOSING, TCP_CLOSED, UDP_OPENING, UDP_OPEN, STATES, SETUP };
 enum direction { FORTH, BACK };
@@ -370,44 +372,47 @@ static inline int claim(struct mapping *f, __u64 seen, __u64 now)
 	return 1;
 }
 
-/* The first aged slot from the cursor on; else the closed one among those seen that would be free first. */
-static inline struct mapping *claim_any(struct request *r)
+/*
+ * Claims the first aged slot from the cursor on; else the closed one among those seen that would be free first. Returns
+ * it, or -1. Global functions are verified once, by themselves, and not for each way that leads to them.
+ */
+noinline int claim_any(__u64 now)
 {
 	__u32 start = __sync_fetch_and_add(&cursor, 1), best = 0, slots = hop.slots, slot, i;
-	__u64 best_ns = ~0ULL, seen;
+	__s64 best_ns = NEVER_NS, seen, earlier;
 	struct mapping *f;
 
 	if (!slots)
-		return NULL;
+		return -1;
 	for (i = 0; i < PORT_TRIES; i++) {
 		slot = (start + i) % slots;
 		f = bpf_map_lookup_elem(&flows, &slot);
 		if (!f)
-			return NULL;
+			return -1;
 		seen = f->expires_ns;
-		if (seen < r->now) {
-			if (!claim(f, seen, r->now))
+		if ((__u64)seen < now) {
+			if (!claim(f, seen, now))
 				continue;
 			/* What was passed over is not looked at again before the cursor comes round. */
 			if (i)
 				__sync_fetch_and_add(&cursor, i);
-			r->slot = slot;
-			return f;
+			return slot;
 		}
-		if (f->state == TCP_CLOSED && seen < best_ns) {
-			best_ns = seen;
-			best = slot;
+		if (f->state == TCP_CLOSED) {
+			/* Chosen by masks: bounds that shrink by one a round would make each round another to a verifier. */
+			earlier = (seen - best_ns) >> 63;
+			best_ns += (seen - best_ns) & earlier;
+			best += (slot - best) & (__u32)earlier;
 		}
 	}
 	__sync_fetch_and_add(&cursor, PORT_TRIES - 1);
-	if (best_ns == ~0ULL)
-		return NULL;
+	if (best_ns == NEVER_NS)
+		return -1;
 	f = bpf_map_lookup_elem(&flows, &best);
-	if (!f || !claim(f, best_ns, r->now))
-		return NULL;
+	if (!f || !claim(f, best_ns, now))
+		return -1;
 	count(COUNT_EVICTED, 0);
-	r->slot = best;
-	return f;
+	return best;
 }
 
 static inline struct backend *choose_backend(const struct request *r)
@@ -429,13 +434,14 @@ static inline struct backend *choose_backend(const struct request *r)
 	return NULL;
 }
 
-/* Opens a flow: its slot, or minus the reason why there is none. A global function: it is verified once, not by path. */
+/* Opens a flow: its slot, or minus the reason why there is none. */
 noinline int open_flow(struct request *r)
 {
 	__u32 *known, stale = 0;
 	struct backend *b;
 	struct mapping *f;
 	__u64 seen, diff;
+	int slot;
 
 	if (!r)
 		return -COUNT_NO_LISTENER;
@@ -459,7 +465,11 @@ noinline int open_flow(struct request *r)
 			return -COUNT_NO_PORT;
 		stale = 1;
 	} else {
-		f = claim_any(r);
+		slot = claim_any(r->now);
+		if (slot < 0)
+			return -COUNT_NO_PORT;
+		r->slot = slot;
+		f = bpf_map_lookup_elem(&flows, &r->slot);
 		if (!f)
 			return -COUNT_NO_PORT;
 		forget(f, r->slot);
