@@ -12,7 +12,7 @@ export const EXIT = { DONE: 0, FAILED: 1, USAGE: 2 } as const;
 const USAGE_CODE = /^ERR_USAGE_/;
 
 /** Plain JSON: bigint as a number when exact, else as a decimal string; bytes as hex. */
-export function toJson(value: unknown): string {
+export function toJson(value: unknown, indent = 2): string {
   return JSON.stringify(
     value,
     (_key, v) => {
@@ -24,7 +24,7 @@ export function toJson(value: unknown): string {
       if (v instanceof Map) return Object.fromEntries(v);
       return v;
     },
-    2,
+    indent,
   );
 }
 

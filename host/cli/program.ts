@@ -4,6 +4,7 @@ import { Command, type CommanderError, InvalidArgumentError, Option } from 'comm
 import { EtherloomError } from '../errors.js';
 import type { DemoOptions } from './commands/demo.js';
 import type { DisasmOptions } from './commands/disasm.js';
+import type { ForwardOptions } from './commands/forward.js';
 import type { JitOptions } from './commands/jit.js';
 import type { RunOptions } from './commands/run.js';
 import type { TestRunCliOptions } from './commands/test_run.js';
@@ -22,6 +23,17 @@ function wholeNumber(least: number, most: number): (text: string) => number {
       throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}`);
     return n;
   };
+}
+
+/** NAME=SECONDS,…; which names there are is said by the reader of configurations. */
+function ages(text: string): Record<string, number> {
+  return Object.fromEntries(
+    text.split(',').map(pair => {
+      const [, name, seconds] = /^(\w+)=(\d+(?:\.\d+)?)$/.exec(pair.trim()) ?? [];
+      if (!name) throw new InvalidArgumentError('expected NAME=SECONDS, as in tcpOpen=7440,udpOpen=180');
+      return [name, Number(seconds)];
+    }),
+  );
 }
 
 /** Thrown where commander would end the process after printing help or version. */
@@ -131,6 +143,41 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .action(async (object: string, _own, self: Command) => {
       const options = self.optsWithGlobals();
       code = await (await import('./commands/maps.js')).maps(object, options);
+    });
+
+  const list = (text: string): string[] => text.split(',').map(part => part.trim());
+  const append = (text: string, before: string[] = []): string[] => [...before, ...list(text)];
+  const portList = (text: string): number[] => list(text).map(wholeNumber(1, 65535));
+  command('forward', 'forward connections through a chain of hops, each port of the list a hop')
+    .requiredOption('--in <nic>', 'NIC towards clients: af_xdp:IFACE, tap:NAME, pcap:FILE')
+    .option('--out <nic>', 'NIC towards backends (default: --in, for one hop)')
+    .option('--ports <list>', 'port of each hop, in the order of a client: 7996,7997', portList)
+    .option(
+      '--backend <address:port>',
+      'backend, [V6]:PORT for IPv6, @MAC where needed; again for more',
+      append,
+    )
+    .option('--protocol <list>', 'tcp, udp (default: both)', append)
+    .option('--address <list>', 'addresses that clients call (default: those of the --in interface)', append)
+    .option('--source <list>', 'addresses that backends see (default: those of the --out interface)', append)
+    .option('--flows <n>', 'flows per hop, each with a source port', wholeNumber(1, 64512))
+    .option('--first-port <n>', 'first of the source ports', wholeNumber(1024, 65535))
+    .option('--age <list>', 'seconds of silence: tcpOpen=7440,udpOpen=180 …', ages)
+    .option('--config <file>', 'JSON with all of that instead')
+    .addOption(
+      new Option('--engine <engine>', 'who runs the hops')
+        .choices(['etherloom', 'kernel'])
+        .default('etherloom'),
+    )
+    .option('--lanes <n>', 'worker threads', wholeNumber(1, 64), 1)
+    .option('--frames <n>', 'frames of 2 KiB', wholeNumber(128, 1 << 20), 8192)
+    .option('--spin <us>', 'how long an idle lane spins before it sleeps', wholeNumber(0, 1e9), 50)
+    .option('--interval <s>', 'between two lines of live counters', wholeNumber(1, 86400), 1)
+    .option('--duration <s>', 'end after so long', wholeNumber(1, 1e6))
+    .option('--quiet', 'no live counters')
+    .action(async (_own, self: Command) => {
+      const options = self.optsWithGlobals<ForwardOptions>();
+      code = await (await import('./commands/forward.js')).forward(options);
     });
 
   command(

@@ -14,6 +14,7 @@ import type { EngineReport } from '../engine/report.js';
 import { EtherloomError } from '../errors.js';
 import { joint } from '../nic/joint.js';
 import type { Nic } from '../nic/nic.js';
+import type { Port } from '../nic/port.js';
 import { formatMac } from '../wire/address.js';
 import type { Backend, ForwardConfig } from './config.js';
 import {
@@ -45,6 +46,10 @@ export interface ForwarderOptions {
   out?: Nic;
   /** Ethernet address of a backend, or of the router before it; `mac` of the configuration goes first. */
   resolve?: (backend: Backend) => string | Promise<string>;
+  /** Ports that answer ARP, neighbour discovery and echo for their addresses: where no kernel does. Default: neither. */
+  respond?: { in?: boolean; out?: boolean };
+  /** Where each hop begins to look for source ports, of `flows`. Default: anywhere. */
+  firstSlot?: number;
   /** Lanes, frames, rings, clock … of the engine. */
   engine?: Omit<Partial<EngineOptions>, 'nics'>;
 }
@@ -99,13 +104,12 @@ export class Forwarder {
     // The ports of hop i: those that the joints before and after it end in.
     const inAt = (i: number) => (i === 0 ? first : engine.ports[2 * i]);
     const outAt = (i: number) => (i === count - 1 ? last : engine.ports[2 * i + 1]);
-    const plan = planHops(config, {
-      hops: Array.from(
-        { length: count },
-        (_, i) => [formatMac(inAt(i).mac), formatMac(outAt(i).mac)] as const,
-      ),
-      backend: b => resolved.get(b)!,
-    });
+    const hopMacs = Array.from(
+      { length: count },
+      (_, i) => [formatMac(inAt(i).mac), formatMac(outAt(i).mac)] as const,
+    );
+    const macs = { hops: hopMacs, backend: (b: Backend) => resolved.get(b)! };
+    const plan = planHops(config, macs, options.firstSlot);
     const hops: { hop: Hop; collection: Collection<LoadedProgram> }[] = [];
     for (const [i, hop] of plan.entries()) {
       const contents = hopConfig(hop);
@@ -120,6 +124,7 @@ export class Forwarder {
       for (const port of new Set([inAt(i), outAt(i)])) engine.attach(placed, port);
       hops.push({ hop, collection });
     }
+    respond(engine, options, first, last);
     return new Forwarder(engine, config, hops);
   }
 
@@ -178,6 +183,18 @@ export class Forwarder {
     const engine = await this.engine.stop();
     return { ...this.counters(), engine };
   }
+}
+
+/** Each address by itself: routes are none of a forwarder's business. */
+function respond(engine: Engine, { config, respond }: ForwarderOptions, first: Port, last: Port): void {
+  const own = new Map<Port, string[]>();
+  if (respond?.in) own.set(first, config.address);
+  if (respond?.out) own.set(last, [...new Set([...(own.get(last) ?? []), ...config.source])]);
+  for (const [port, addresses] of own)
+    engine.respond(port, {
+      addresses: addresses.map(a => `${a}/${a.includes(':') ? 128 : 32}`),
+      routes: false,
+    });
 }
 
 const key = (i: number): Uint8Array => new Uint8Array(Uint32Array.of(i).buffer);

@@ -41,7 +41,7 @@ function engines(flows = 1024) {
     hops: [[innerMac(0, 0), innerMac(0, 1)]],
     backend: b => b.mac!,
   });
-  const config = hopConfig({ ...hop, secret: 7, complete: { forth: true, back: true } });
+  const config = hopConfig({ ...hop, secret: 7, firstSlot: 0, complete: { forth: true, back: true } });
   const set = programEngines('forward', { kernel: noKernel === undefined, config });
   const run = (data: Uint8Array): { retval: number; data: Uint8Array } => {
     const [first, ...others] = set.all.map(e => e.run(data));

@@ -52,6 +52,7 @@ export class Bench {
       config: forwardConfig(given),
       in: front.a,
       out: rear.a,
+      firstSlot: 0,
       engine: { inline: true, clock: 'virtual', frames: 1024, warmMs: 0 },
     });
     await forwarder.start();

@@ -1,0 +1,255 @@
+/** etherloom forward: a chain of hops between two NICs, until Ctrl-C or for a time. */
+import { EtherloomError } from '../../errors.js';
+import { Forwarder } from '../../forward/chain.js';
+import { type Ages, type ForwardConfig, forwardConfig, readForwardConfig } from '../../forward/config.js';
+import { DROPPED, type HopCounters, PASSED, type Reason } from '../../forward/counters.js';
+import { addressesOf, resolveMac } from '../../forward/interfaces.js';
+import { KernelForwarder } from '../../forward/kernel_chain.js';
+import { type Rates, ratesOf } from '../../forward/rates.js';
+import { frontRules, rearRules } from '../../forward/rules.js';
+import { type NicSpec, parseNicSpec } from '../nic_spec.js';
+import { makeNic } from '../nics.js';
+import { EXIT, print, table, toJson } from '../output.js';
+
+export interface ForwardOptions {
+  in: string;
+  out?: string;
+  config?: string;
+  ports?: number[];
+  backend?: string[];
+  protocol?: string[];
+  address?: string[];
+  source?: string[];
+  flows?: number;
+  firstPort?: number;
+  age?: Partial<Ages>;
+  engine: 'etherloom' | 'kernel';
+  lanes: number;
+  frames: number;
+  spin: number;
+  interval: number;
+  duration?: number;
+  quiet?: boolean;
+  json?: boolean;
+}
+
+/** A chain at work, whoever runs it. */
+interface Running {
+  counters(): HopCounters[];
+  /** Stops it; the last counters and, in the engine, the frames that were counted. */
+  stop(): Promise<{ hops: HopCounters[]; frames?: number; crashes?: number }>;
+}
+
+/** Members that stand in the file or on the line, not in both. */
+const IN_FILE = ['ports', 'backend', 'protocol', 'address', 'source', 'flows', 'firstPort', 'age'] as const;
+
+/** An interface of the kernel that the spec names, for its addresses. */
+const interfaceIn = (spec: NicSpec): string | undefined =>
+  spec.kind === 'af_xdp' ? spec.interface : undefined;
+
+/** Whether nobody else answers ARP and the like there. */
+const ownsInterface = (spec: NicSpec): boolean =>
+  spec.kind === 'tap' || spec.kind === 'tun' || (spec.kind === 'af_xdp' && spec.own === true);
+
+function configOf(options: ForwardOptions, front: NicSpec, rear: NicSpec): ForwardConfig {
+  if (options.config !== undefined) {
+    const twice = IN_FILE.find(name => options[name] !== undefined);
+    if (twice)
+      throw new EtherloomError('ERR_USAGE_OPTION', `--${twice} beside --config`, {
+        expected: 'one of the two',
+      });
+    return readForwardConfig(options.config);
+  }
+  if (!options.ports || !options.backend)
+    throw new EtherloomError('ERR_USAGE_MISSING', 'no ports or no backend', {
+      expected: '--ports and --backend, or --config FILE',
+    });
+  const own = (spec: NicSpec): string[] => addressesOf(interfaceIn(spec) ?? '');
+  const address = options.address ?? own(front);
+  const families = (a: string): boolean => address.some(b => a.includes(':') === b.includes(':'));
+  const source = options.source ?? own(rear).filter(families);
+  try {
+    return forwardConfig({
+      address,
+      ...(source.length ? { source } : {}),
+      services: [
+        {
+          ports: options.ports,
+          backends: options.backend,
+          ...(options.protocol ? { protocols: options.protocol } : {}),
+        },
+      ],
+      ...(options.flows === undefined ? {} : { flows: options.flows }),
+      ...(options.firstPort === undefined ? {} : { firstPort: options.firstPort }),
+      ...(options.age === undefined ? {} : { ages: options.age }),
+    });
+  } catch (error) {
+    if (error instanceof EtherloomError && error.code === 'ERR_FORWARD_CONFIG')
+      throw new EtherloomError('ERR_USAGE_FORWARD', error.message, { path: error.path, cause: error });
+    throw error;
+  }
+}
+
+async function inEngine(
+  options: ForwardOptions,
+  config: ForwardConfig,
+  front: NicSpec,
+  rear: NicSpec,
+): Promise<Running> {
+  const same = options.out === undefined;
+  const rules = same ? [...frontRules(config), ...rearRules(config)] : frontRules(config);
+  const forwarder = await Forwarder.create({
+    config,
+    in: makeNic(front, { rules }),
+    ...(same ? {} : { out: makeNic(rear, { rules: rearRules(config) }) }),
+    // Only the kernel's own interfaces have neighbours that it knows.
+    ...(interfaceIn(rear) === undefined ? {} : { resolve: resolveMac }),
+    respond: { in: ownsInterface(front), out: ownsInterface(rear) },
+    engine: { lanes: options.lanes, frames: options.frames, spinUs: options.spin },
+  });
+  await forwarder.start();
+  return {
+    counters: () => forwarder.counters().hops,
+    async stop() {
+      const { hops, engine } = await forwarder.stop();
+      return { hops, frames: engine.ledger.total, crashes: engine.crashes.length };
+    },
+  };
+}
+
+async function inKernel(config: ForwardConfig, front: NicSpec, rear: NicSpec): Promise<Running> {
+  const name = (spec: NicSpec): string => {
+    const found = interfaceIn(spec);
+    if (found === undefined)
+      throw new EtherloomError('ERR_USAGE_NIC', `${spec.text} is no interface of the kernel`, {
+        expected: 'af_xdp:IFACE, with --engine kernel',
+      });
+    return found;
+  };
+  const attach = front.kind === 'af_xdp' ? front.attach : undefined;
+  const forwarder = await KernelForwarder.create({
+    config,
+    in: name(front),
+    out: name(rear),
+    ...(attach === undefined ? {} : { attach }),
+  });
+  return {
+    counters: () => forwarder.counters().hops,
+    async stop() {
+      const { hops } = forwarder.counters();
+      forwarder.close();
+      return { hops };
+    },
+  };
+}
+
+const number = (n: number): string => Math.round(n).toLocaleString('en-US');
+const bits = (n: number): string => `${(n / 1e6).toFixed(1)} Mbit/s`;
+
+function live(seconds: number, r: Rates): string {
+  const way = (pps: number, bps: number): string => `${number(pps)} pps ${bits(bps)}`;
+  return (
+    `${seconds.toFixed(0).padStart(5)} s  flows ${number(r.flows)}  ▶ ${way(r.forthPps, r.forthBps)}  ` +
+    `◀ ${way(r.backPps, r.backBps)}  dropped ${number(r.dropped)}`
+  );
+}
+
+/** Rewrites one line on a terminal; elsewhere a line each time. */
+function show(line: string): void {
+  process.stderr.write(process.stderr.isTTY ? `\r${line}\u001b[K` : `${line}\n`);
+}
+
+const named = (h: HopCounters, reasons: readonly Reason[]): string =>
+  reasons
+    .filter(r => h.counts[r].packets)
+    .map(r => `${r} ${h.counts[r].packets}`)
+    .join(', ') || '0';
+
+function summary(hops: readonly HopCounters[], ports: readonly number[]): string {
+  const columns = [
+    'hop',
+    'port',
+    'flows',
+    'opened',
+    '▶ packets',
+    '▶ bytes',
+    '◀ packets',
+    '◀ bytes',
+    'completed',
+  ];
+  return table(
+    [...columns.map(head => ({ head, right: true })), { head: 'left to the host' }, { head: 'dropped' }],
+    hops.map(h => [
+      h.hop,
+      ports[h.hop],
+      `${h.flows} of ${h.limit}`,
+      h.counts.opened.packets,
+      h.counts.forth.packets,
+      h.counts.forth.bytes,
+      h.counts.back.packets,
+      h.counts.back.bytes,
+      h.counts.completed.packets,
+      named(h, PASSED),
+      named(h, DROPPED),
+    ]),
+  );
+}
+
+/** Resolves at SIGINT, SIGTERM or when the time is over; calls `each` at every interval. */
+function until(options: ForwardOptions, each: () => void): Promise<void> {
+  return new Promise(resolve => {
+    const end = (): void => {
+      clearInterval(ticking);
+      clearTimeout(over);
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, end);
+      resolve();
+    };
+    const ticking = setInterval(each, options.interval * 1000);
+    const over = options.duration === undefined ? undefined : setTimeout(end, options.duration * 1000);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+  });
+}
+
+/** @throws EtherloomError ERR_USAGE_*, ERR_FORWARD_*, ERR_NIC_*, ERR_KERNEL_* */
+export async function forward(options: ForwardOptions): Promise<number> {
+  const front = parseNicSpec(options.in);
+  const rear = options.out === undefined ? front : parseNicSpec(options.out);
+  const config = configOf(options, front, rear);
+  const kernel = options.engine === 'kernel';
+  const running = await (kernel ? inKernel(config, front, rear) : inEngine(options, config, front, rear));
+  const { ports } = config.services[0];
+  // One line of JSON an event: who reads it need not wait for the end.
+  const say = (event: string, what: object): void => {
+    if (options.json) print(toJson({ event, ...what }, 0));
+  };
+  say('started', { engine: options.engine, config });
+  if (!options.json)
+    print(
+      `forwarding ${config.address.join(', ')} port ${config.services.map(s => s.ports[0]).join(', ')} over ` +
+        `${ports.length} hop${ports.length === 1 ? '' : 's'}${kernel ? ' in the kernel' : ''}; Ctrl-C ends it`,
+    );
+  const started = performance.now();
+  let before = running.counters();
+  let beforeMs = started;
+  await until(options, () => {
+    const hops = running.counters();
+    const now = performance.now();
+    const rates = ratesOf(before, hops, (now - beforeMs) / 1000);
+    const seconds = (now - started) / 1000;
+    [before, beforeMs] = [hops, now];
+    say('counters', { seconds, rates, hops });
+    if (!options.json && !options.quiet) show(live(seconds, rates));
+  });
+  const { hops, frames, crashes } = await running.stop();
+  const seconds = (performance.now() - started) / 1000;
+  say('stopped', { seconds, hops, frames, crashes });
+  if (!options.json) {
+    if (!options.quiet && process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+    print(summary(hops, ports));
+    print(
+      `${seconds.toFixed(1)} s` +
+        (frames === undefined ? '' : `, ${frames} frames in all, every one accounted for`),
+    );
+  }
+  return crashes ? EXIT.FAILED : EXIT.DONE;
+}

@@ -1,0 +1,39 @@
+/** From what `--nic` says (nic_spec.ts) to the NIC: for every command that opens one. */
+import { EtherloomError } from '../errors.js';
+import { afXdp, type RedirectRule } from '../nic/af_xdp/index.js';
+import { type Nic, PcapNic, tap, tun } from '../nic/index.js';
+import type { NicSpec } from './nic_spec.js';
+
+export interface NicExtras {
+  /** What an af_xdp NIC takes from the kernel, where the spec does not say `own=yes`. */
+  rules?: readonly RedirectRule[];
+}
+
+/** @throws EtherloomError ERR_USAGE_NIC for a kind that the command cannot use, ERR_NIC_* */
+export function makeNic(spec: NicSpec, extras: NicExtras = {}): Nic {
+  switch (spec.kind) {
+    case 'af_xdp':
+      return afXdp({
+        interface: spec.interface,
+        ...(spec.own ? { own: true } : { rules: extras.rules ?? [] }),
+        ...(spec.queues === undefined ? {} : { queues: spec.queues }),
+        ...(spec.attach === undefined ? {} : { mode: spec.attach }),
+      });
+    case 'tap':
+    case 'tun':
+      return (spec.kind === 'tap' ? tap : tun)({
+        ...(spec.fds ? { fd: spec.fds } : { name: spec.interface! }),
+        ...(spec.queues === undefined ? {} : { queues: spec.queues }),
+        ...(spec.mtu === undefined ? {} : { mtu: spec.mtu }),
+      });
+    case 'pcap':
+      return new PcapNic({
+        in: spec.file,
+        ...(spec.rounds === undefined ? {} : { rounds: spec.rounds }),
+      });
+    case 'model':
+      throw new EtherloomError('ERR_USAGE_NIC', `--nic ${spec.text}: nobody is at its far end here`, {
+        expected: 'af_xdp:IFACE, tap:NAME, tun:NAME or pcap:FILE',
+      });
+  }
+}

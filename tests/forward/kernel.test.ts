@@ -1,0 +1,118 @@
+/** Real peers in namespaces, Linux's TCP at both ends: the chain in the kernel, and in the engine over AF_XDP. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { kernelAvailable } from '../../host/bpf/kernel/available.js';
+import { missingNamespaces } from '../support/netns.js';
+import { assert, suite } from '../support/suite.js';
+import { bodyHash } from './body.js';
+import { Peers, SERVER_PORT } from './peers.js';
+import { BACKEND, BACKEND6, FRONT, FRONT6 } from './rig.js';
+
+const test = suite('forward: real peers');
+const kernel = kernelAvailable();
+const tool = (name: string): string | undefined =>
+  spawnSync(name, ['--version'], { stdio: 'ignore' }).error ? `${name} is not installed` : undefined;
+const missing =
+  missingNamespaces ??
+  (kernel.ok ? undefined : kernel.reason) ??
+  tool('curl') ??
+  tool('ethtool') ??
+  tool('socat');
+
+const UDP_CLIENT = fileURLToPath(new URL('udp_client.mjs', import.meta.url));
+const LARGE = 100_000_000;
+const SMALL = 300_000;
+const ports = (hops: number): string =>
+  Array.from({ length: hops }, (_, i) => SERVER_PORT - hops + i).join(',');
+
+interface Final {
+  event: string;
+  hops: { counts: Record<string, { packets: number }> }[];
+  frames?: number;
+}
+
+/** Everything that a chain must carry, and what the peers' kernels think of it. */
+async function everything(peers: Peers, hops: number, ...engine: string[]): Promise<void> {
+  const forward = await peers.forward(
+    ...['--ports', ports(hops), '--backend', `${BACKEND}:${SERVER_PORT}`],
+    ...['--backend', `[${BACKEND6}]:${SERVER_PORT}`, ...engine],
+  );
+  const before = await peers.snmp();
+  const first = SERVER_PORT - hops;
+  const get = (host: string, bytes: number) =>
+    peers.client.run('sh', '-c', `curl -sS -g --max-time 60 http://${host}:${first}/${bytes} | sha256sum`);
+  for (const [host, bytes] of [
+    [FRONT, LARGE],
+    [`[${FRONT6}]`, LARGE / 4],
+  ] as const) {
+    const large = await get(host, bytes);
+    assert.is(large.out.slice(0, 64), bodyHash(bytes), `${host}: ${large.err}`);
+    const many = await Promise.all(Array.from({ length: 16 }, () => get(host, SMALL)));
+    for (const one of many) assert.is(one.out.slice(0, 64), bodyHash(SMALL), `${host}: ${one.err}`);
+    // 4,000 bytes are three fragments.
+    const lengths = ['5', '1200', '4000'];
+    const address = host.replace(/[[\]]/g, '');
+    const udp = await peers.client.run(process.execPath, UDP_CLIENT, address, `${first}`, ...lengths);
+    assert.is(udp.out.trim(), lengths.join(' '), `${host}: UDP: ${udp.err}`);
+  }
+  const after = await peers.snmp();
+  for (const bad of ['TcpInCsumErrors', 'UdpInCsumErrors', 'TcpEstabResets', 'TcpOutRsts', 'IpInHdrErrors'])
+    assert.is((after[bad] ?? 0) - (before[bad] ?? 0), 0, bad);
+
+  const said = await forward.stop();
+  const final = JSON.parse(said.trim().split('\n').at(-1)!) as Final;
+  assert.is(final.event, 'stopped');
+  assert.is(final.hops.length, hops);
+  for (const [i, { counts }] of final.hops.entries()) {
+    // A port that a client used before opens its old flow again.
+    const connections = counts.opened.packets + counts.reopened.packets;
+    assert.ok(connections >= 2 * (1 + 16 + 1), `hop ${i} opened ${connections}`);
+    for (const bad of ['no_flow', 'no_port', 'no_backend', 'no_fragment', 'ttl', 'malformed'])
+      assert.is(counts[bad].packets, 0, `hop ${i}: ${bad}`);
+  }
+  assert.ok(final.hops[0].counts.completed.packets > 0, 'veth leaves checksums to a card that is none');
+  if (!engine.includes('kernel')) assert.ok(final.frames! > 0, 'frames were counted');
+}
+
+for (const hops of [1, 4])
+  for (const engine of ['kernel', 'etherloom'])
+    test(
+      `${hops} hops in ${engine === 'kernel' ? 'the kernel' : 'the engine over AF_XDP'}: 100 MB, 16 at once, UDP, IPv6; no reset, no wrong checksum`,
+      async () => {
+        const peers = new Peers();
+        try {
+          if (engine === 'kernel') await peers.takeRedirected();
+          await peers.serve();
+          await everything(peers, hops, '--engine', engine);
+        } finally {
+          peers.close();
+        }
+      },
+      { missing, timeoutMs: 120_000 },
+    );
+
+test(
+  'a forwarder that is killed leaves no program behind',
+  async () => {
+    const peers = new Peers();
+    try {
+      const forward = await peers.forward(
+        '--ports',
+        '7999',
+        '--backend',
+        `${BACKEND}:8000`,
+        '--engine',
+        'kernel',
+      );
+      assert.match(peers.middle.ip('link', 'show', 'in'), /prog\/xdp/);
+      await forward.stop('SIGKILL');
+      // Links go when their descriptors do, which the kernel does a moment after the process.
+      for (let i = 0; i < 100 && /prog\/xdp/.test(peers.middle.ip('link', 'show')); i++)
+        await new Promise(done => setTimeout(done, 20));
+      assert.not.match(peers.middle.ip('link', 'show'), /prog\/xdp/);
+    } finally {
+      peers.close();
+    }
+  },
+  { missing, timeoutMs: 60_000 },
+);

@@ -1,0 +1,18 @@
+/** The server of the tests with real peers: GET /N is N bytes that anybody can compute, and UDP is echoed. */
+import { createSocket } from 'node:dgram';
+import { createServer } from 'node:http';
+import { Readable } from 'node:stream';
+import { body } from './body.js';
+
+const port = Number(process.argv[2]);
+const http = createServer((request, response) => {
+  const length = Number(request.url!.slice(1));
+  response.writeHead(200, { 'content-length': length });
+  Readable.from(body(length)).pipe(response);
+});
+for (const type of ['udp4', 'udp6'] as const) {
+  const socket = createSocket({ type, ipv6Only: type === 'udp6' });
+  socket.on('message', (data, from) => socket.send(data, from.port, from.address));
+  socket.bind(port);
+}
+http.listen(port, '::', 1024, () => console.log('listening'));
