@@ -12,6 +12,7 @@ import { JsonReader, readJson } from '../json.js';
 import { resolveText } from './config_text.js';
 import type { KernelCollection } from './kernel/collection.js';
 import { isTyped, typedMap } from './kernel/map_store.js';
+import { isPerCpu } from './maps/check.js';
 import { valueCodec } from './maps/codec.js';
 import { type BpfMap, KeyedMap } from './maps/index.js';
 import type { CollectionSpec } from './spec.js';
@@ -116,12 +117,12 @@ export function configureMaps(
         path: name,
         expected: 'a map with keys',
       });
-    const { copies } = map as { copies?: number };
+    const perCpu = isPerCpu(map.type);
     entries.forEach((entry: MapEntry, i) => {
       try {
         const key = resolveText(map.spec, 'key', entry.key);
         const value = resolveText(map.spec, 'value', entry.value);
-        map.set(key, copies === undefined ? value : new Array(copies).fill(value));
+        map.set(key, perCpu ? new Array(map.copies).fill(value) : value);
       } catch (cause) {
         failed(config, `${name}[${i}]`, `entry ${i} of map "${name}"`, cause);
       }

@@ -14,6 +14,13 @@ const READ_TRIES = 16;
 const CHAIN_TRIES = 8;
 /** Where an entry is {target, table slot of a program}, whatever value size was declared. */
 const ENTRY_TYPES: ReadonlySet<MapTypeName> = new Set(['devmap', 'devmap_hash', 'cpumap', 'xskmap']);
+const ENTRY_ARRAYS: ReadonlySet<MapTypeName> = new Set([
+  'prog_array',
+  'array_of_maps',
+  'devmap',
+  'cpumap',
+  'xskmap',
+]);
 
 class ArenaStore implements MapStore {
   readonly key: Uint8Array;
@@ -118,6 +125,18 @@ class ArenaStore implements MapStore {
   }
 }
 
+/** Arrays whose entries name something, or are empty. Nobody counts them: a walk. */
+class EntriesStore extends ArenaStore {
+  override get size(): number {
+    let n = 0;
+    for (const key of this.keys()) {
+      this.key.set(key);
+      if (this.has()) n++;
+    }
+    return n;
+  }
+}
+
 /** On assembly/bpf/maps/hash_table.ts. */
 class HashStore extends ArenaStore {
   override *keys(): IterableIterator<Uint8Array> {
@@ -193,13 +212,11 @@ class PerLaneHashStore extends HashStore {
 
 /** The store of a map in the arena. `valueBytes`: what one encoded value takes. */
 export function arenaStore(spec: MapSpec, place: MapPlace, valueBytes: number): MapStore {
-  const hash = isHashTable(spec.type);
-  const build = isPerCpu(spec.type)
-    ? hash
-      ? PerLaneHashStore
-      : PerLaneArrayStore
-    : hash
-      ? HashStore
-      : ArenaStore;
-  return new build(spec, place, valueBytes);
+  return new (storeClass(spec.type))(spec, place, valueBytes);
+}
+
+function storeClass(type: MapTypeName): typeof ArenaStore {
+  if (isHashTable(type)) return isPerCpu(type) ? PerLaneHashStore : HashStore;
+  if (isPerCpu(type)) return PerLaneArrayStore;
+  return ENTRY_ARRAYS.has(type) ? EntriesStore : ArenaStore;
 }

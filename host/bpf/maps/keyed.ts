@@ -100,14 +100,20 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
     return done;
   }
 
-  /** Elements held now. */
+  /** Values that a key has: 1; of per-CPU maps lanes + 1, in the kernel its possible CPUs. */
+  get copies(): number {
+    return this.store.copies;
+  }
+
+  /** Elements held now; of arrays whose entries name something, those that do. */
   get size(): number {
     return this.store.size;
   }
 
-  /** Removes everything. */
+  /** Removes everything. @throws MapError EPERM when the host may not write */
   clear(): void {
-    for (const key of [...this.rawKeys()]) this.delete(key);
+    this.assertWritable();
+    for (const key of [...this.store.keys()]) this.delete(key);
   }
 
   /**

@@ -6,8 +6,7 @@ import type { MapSpec } from '../spec.js';
 import { ArrayMap } from './array.js';
 import { type Codec, putBytes, valueCodec } from './codec.js';
 import { MapError } from './errors.js';
-import { HashTableMap } from './hash.js';
-import type { KeyedMap } from './keyed.js';
+import { HashMap } from './hash.js';
 import type { MapPlace } from './map.js';
 import { roundUp } from './storage.js';
 import type { StorePlace } from './store.js';
@@ -60,49 +59,34 @@ const copiesOf = (place: MapPlace | StorePlace): number =>
   'store' in place ? place.store.copies : place.storage.header.lanes;
 
 interface PerCpu<K, V> {
-  /** Values a key has: lanes + 1; in the kernel its possible CPUs. */
-  readonly copies: number;
   /** One lane's value under a key. */
   getLane(key: K | Uint8Array, lane: number): V | undefined;
   /** The sum over all lanes, field by field: what a counter map is for. Bytes are added as u64 words. */
   sum(key: K | Uint8Array): unknown;
 }
 
-const sumOf = <K, V>(map: KeyedMap<K, V[]>, key: K | Uint8Array): unknown => {
-  const values = map.get(key);
-  return values && addValues(values);
-};
+const sumOf = (values: readonly unknown[] | undefined): unknown => values && addValues(values);
 
 export class PerCpuArrayMap<V = unknown> extends ArrayMap<V[]> implements PerCpu<number, V> {
-  readonly copies: number;
-
   constructor(spec: MapSpec, place: MapPlace | StorePlace) {
     super(spec, place, { value: lanesCodec(valueCodec(spec), copiesOf(place)) });
-    this.copies = copiesOf(place);
   }
   getLane(key: number | Uint8Array, lane: number): V | undefined {
     return this.get(key)?.[lane];
   }
   sum(key: number | Uint8Array): unknown {
-    return sumOf(this, key);
+    return sumOf(this.get(key));
   }
 }
 
-export class PerCpuHashMap<K = unknown, V = unknown> extends HashTableMap<K, V[]> implements PerCpu<K, V> {
-  readonly copies: number;
-
+export class PerCpuHashMap<K = unknown, V = unknown> extends HashMap<K, V[]> implements PerCpu<K, V> {
   constructor(spec: MapSpec, place: MapPlace | StorePlace) {
     super(spec, place, { value: lanesCodec(valueCodec(spec), copiesOf(place)) });
-    this.copies = copiesOf(place);
-  }
-  /** Elements that an LRU map threw out to make room. */
-  get evictions(): number {
-    return this.header.state2;
   }
   getLane(key: K | Uint8Array, lane: number): V | undefined {
     return this.get(key)?.[lane];
   }
   sum(key: K | Uint8Array): unknown {
-    return sumOf(this, key);
+    return sumOf(this.get(key));
   }
 }

@@ -2,12 +2,11 @@
 import type { Arena } from '../../mem/arena.js';
 import { type ProgramRef, programAt, type Residence, residenceOf } from '../residence.js';
 import type { MapSpec } from '../spec.js';
-import { ArrayMap } from './array.js';
 import { type Codec, indexCodec } from './codec.js';
 import { MapError } from './errors.js';
-import { HashTableMap } from './hash.js';
-import type { BpfMap, MapPlace } from './map.js';
-import type { MapPrograms } from './programs.js';
+import { KeyedMap } from './keyed.js';
+import type { MapPlace } from './map.js';
+import { ProgramEntriesMap } from './program_entries.js';
 
 /** Port to send to, and the program run on the way out: of section xdp/devmap. */
 export interface DevmapValue {
@@ -19,13 +18,6 @@ export interface DevmapValue {
 export interface CpumapValue {
   qsize: number;
   program?: ProgramRef | undefined;
-}
-
-/** The program that a value names; undefined without one. @throws MapError EINVAL for one that may not be an entry */
-function programIn(map: BpfMap & { readonly programs: MapPrograms }, value: unknown): Residence | undefined {
-  const given = (value as DevmapValue | CpumapValue | null)?.program;
-  if (value instanceof Uint8Array || given === undefined) return undefined;
-  return map.programs.admit(given);
 }
 
 /** {u32, table slot}: a plain number stands for the first word alone. The program was admitted before. */
@@ -77,79 +69,50 @@ const socketCodec: Codec = {
   decode: bytes => new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true),
 };
 
-abstract class EntryMap<V> extends ArrayMap<V> {
-  /** Entries that name a target. */
-  override get size(): number {
-    return [...this.rawEntries()].length;
+/** Entries with a target, and a program if they want one. */
+abstract class TargetMap<V extends DevmapValue | CpumapValue> extends ProgramEntriesMap<number | V> {
+  constructor(spec: MapSpec, place: MapPlace, first: 'ifindex' | 'qsize') {
+    super(spec, place, { key: indexCodec, value: pairCodec(spec, place.arena, first) });
   }
-  override clear(): void {
-    for (let i = 0; i < this.maxEntries; i++) this.delete(i);
-  }
-}
-
-/** Array entries with a program. */
-abstract class TargetMap<V extends DevmapValue | CpumapValue> extends EntryMap<number | V> {
-  declare readonly programs: MapPrograms;
 
   /** @throws MapError EINVAL for a program that is not loaded, or not of the section that the map wants */
   override set(key: number | Uint8Array, value: number | V | Uint8Array, flags?: number): this {
     this.assertWritable();
-    const program = programIn(this, value);
-    super.set(key, value, flags);
-    this.programs.put(this.keyWord, program);
-    return this;
+    return this.setEntry(key, value, flags, this.#programIn(value));
   }
 
-  override delete(key: number | Uint8Array): boolean {
-    const was = super.delete(key);
-    this.programs.put(this.keyWord, undefined);
-    return was;
+  /** The program that a value names; undefined without one. @throws MapError EINVAL for one that may not be an entry */
+  #programIn(value: unknown): Residence | undefined {
+    const given = (value as DevmapValue | CpumapValue | null)?.program;
+    if (value instanceof Uint8Array || given === undefined) return undefined;
+    return this.programs.admit(given);
   }
 }
 
 /** set() takes an ifindex or { ifindex, program }; ifindex 0 empties the entry. */
 export class DevMap extends TargetMap<DevmapValue> {
   constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { value: pairCodec(spec, place.arena, 'ifindex') });
+    super(spec, place, 'ifindex');
+  }
+}
+
+/** As DevMap, under any u32. */
+export class DevHashMap extends TargetMap<DevmapValue> {
+  constructor(spec: MapSpec, place: MapPlace) {
+    super(spec, place, 'ifindex');
   }
 }
 
 /** Key = lane; set() takes a queue size or { qsize, program }; size 0 empties the entry. */
 export class CpuMap extends TargetMap<CpumapValue> {
   constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { value: pairCodec(spec, place.arena, 'qsize') });
+    super(spec, place, 'qsize');
   }
 }
 
 /** Key = receive queue, value = number of the application socket. */
-export class XskMap extends EntryMap<number> {
+export class XskMap extends KeyedMap<number, number> {
   constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { value: socketCodec });
-  }
-}
-
-export class DevHashMap extends HashTableMap<number, number | DevmapValue> {
-  declare readonly programs: MapPrograms;
-
-  constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { key: indexCodec, value: pairCodec(spec, place.arena, 'ifindex') });
-  }
-
-  override set(key: number | Uint8Array, value: number | DevmapValue | Uint8Array, flags?: number): this {
-    this.assertWritable();
-    const program = programIn(this, value);
-    super.set(key, value, flags);
-    this.programs.put(this.keyWord, program);
-    return this;
-  }
-
-  override delete(key: number | Uint8Array): boolean {
-    const was = super.delete(key);
-    this.programs.put(this.keyWord, undefined);
-    return was;
-  }
-
-  override take(_key: number | Uint8Array): DevmapValue | undefined {
-    throw this.error('EOPNOTSUPP', 'no lookup-and-delete');
+    super(spec, place, { key: indexCodec, value: socketCodec });
   }
 }

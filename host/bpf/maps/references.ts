@@ -2,13 +2,12 @@
 import type { Arena } from '../../mem/arena.js';
 import { type Placed, type ProgramRef, programAt } from '../residence.js';
 import type { MapSpec } from '../spec.js';
-import { ArrayMap } from './array.js';
 import { sameShape } from './check.js';
-import type { Codec } from './codec.js';
+import { type Codec, indexCodec } from './codec.js';
 import { MapError } from './errors.js';
-import { HashTableMap } from './hash.js';
+import { KeyedMap } from './keyed.js';
 import { BpfMap, type MapPlace, mapAt } from './map.js';
-import type { MapPrograms } from './programs.js';
+import { ProgramEntriesMap } from './program_entries.js';
 
 const word = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
 const putWord = (n: number, into: Uint8Array): void =>
@@ -22,11 +21,9 @@ const programCodec = (arena: Arena): Codec => ({
 });
 
 /** prog_array: what bpf_tail_call jumps to. */
-export class ProgArrayMap extends ArrayMap<Placed> {
-  declare readonly programs: MapPrograms;
-
+export class ProgArrayMap extends ProgramEntriesMap<Placed> {
   constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { value: programCodec(place.arena) });
+    super(spec, place, { key: indexCodec, value: programCodec(place.arena) });
   }
 
   /**
@@ -36,24 +33,7 @@ export class ProgArrayMap extends ArrayMap<Placed> {
   override set(key: number | Uint8Array, value: ProgramRef | Uint8Array, flags?: number): this {
     this.assertWritable();
     const program = this.programs.admit(value);
-    super.set(key, program.program!, flags);
-    this.programs.put(this.keyWord, program);
-    return this;
-  }
-
-  override delete(key: number | Uint8Array): boolean {
-    const was = super.delete(key);
-    this.programs.put(this.keyWord, undefined);
-    return was;
-  }
-
-  /** Programs held. */
-  override get size(): number {
-    return [...this.rawEntries()].length;
-  }
-
-  override clear(): void {
-    for (let i = 0; i < this.maxEntries; i++) this.delete(i);
+    return this.setEntry(key, program.program!, flags, program);
   }
 }
 
@@ -74,68 +54,36 @@ function mapCodec(spec: MapSpec, place: MapPlace): Codec {
   };
 }
 
-/** Keeps inner maps from being destroyed while an entry points to them. */
-function rehold(old: BpfMap | undefined, now: BpfMap | undefined): void {
-  now?.hold(1);
-  old?.hold(-1);
-}
-
-export class ArrayOfMaps extends ArrayMap<BpfMap> {
-  constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { value: mapCodec(spec, place) });
-  }
-
-  override get size(): number {
-    return [...this.rawEntries()].length;
-  }
-
-  override set(key: number | Uint8Array, value: BpfMap, flags?: number): this {
-    const old = this.get(key);
-    super.set(key, value, flags);
-    rehold(old, value);
-    return this;
-  }
-
-  override delete(key: number | Uint8Array): boolean {
-    const old = this.get(key);
-    const was = super.delete(key);
-    if (was) rehold(old, undefined);
-    return was;
-  }
-
-  override clear(): void {
-    for (let i = 0; i < this.maxEntries; i++) this.delete(i);
-  }
-
-  protected override onDestroy(): void {
-    for (const inner of this.values()) inner.hold(-1);
-  }
-}
-
-export class HashOfMaps<K = unknown> extends HashTableMap<K, BpfMap> {
-  constructor(spec: MapSpec, place: MapPlace) {
-    super(spec, place, { value: mapCodec(spec, place) });
-  }
-
+/** Inner maps are not destroyed while an entry points to them. */
+abstract class InnerMaps<K> extends KeyedMap<K, BpfMap> {
   override set(key: K | Uint8Array, value: BpfMap, flags?: number): this {
     const old = this.get(key);
     super.set(key, value, flags);
-    rehold(old, value);
+    value.hold(1);
+    old?.hold(-1);
     return this;
   }
 
   override delete(key: K | Uint8Array): boolean {
     const old = this.get(key);
     const was = super.delete(key);
-    if (was) rehold(old, undefined);
+    if (was) old?.hold(-1);
     return was;
-  }
-
-  override take(_key: K | Uint8Array): BpfMap | undefined {
-    throw this.error('EOPNOTSUPP', 'no lookup-and-delete');
   }
 
   protected override onDestroy(): void {
     for (const inner of this.values()) inner.hold(-1);
+  }
+}
+
+export class ArrayOfMaps extends InnerMaps<number> {
+  constructor(spec: MapSpec, place: MapPlace) {
+    super(spec, place, { key: indexCodec, value: mapCodec(spec, place) });
+  }
+}
+
+export class HashOfMaps<K = unknown> extends InnerMaps<K> {
+  constructor(spec: MapSpec, place: MapPlace) {
+    super(spec, place, { value: mapCodec(spec, place) });
   }
 }
