@@ -19,6 +19,9 @@ export const Cmd = {
   BTF_LOAD: 18,
   MAP_LOOKUP_AND_DELETE_ELEM: 21,
   MAP_FREEZE: 22,
+  MAP_LOOKUP_BATCH: 24,
+  MAP_UPDATE_BATCH: 26,
+  MAP_DELETE_BATCH: 27,
   LINK_CREATE: 28,
 } as const;
 
@@ -46,6 +49,19 @@ export const MAP_ELEM = {
   /** Value, or the next key. */
   value: [16, 'ptr'],
   flags: [24, 'u64'],
+} as const satisfies Layout;
+
+export const MAP_BATCH = {
+  from: [0, 'ptr'],
+  /** Where the next call goes on. */
+  next: [8, 'ptr'],
+  keys: [16, 'ptr'],
+  values: [24, 'ptr'],
+  /** How many; after the call, how many it did. */
+  count: [32, 'u32'],
+  fd: [36, 'u32'],
+  elemFlags: [40, 'u64'],
+  flags: [48, 'u64'],
 } as const satisfies Layout;
 
 export const MAP_FREEZE = { fd: [0, 'u32'] } as const satisfies Layout;

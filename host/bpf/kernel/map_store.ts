@@ -7,21 +7,31 @@
 import { EtherloomError } from '../../errors.js';
 import { ArrayMap } from '../maps/array.js';
 import { Errno, type ErrnoName, MapError } from '../maps/errors.js';
+import { UpdateFlag } from '../maps/flags.js';
 import { HashMap } from '../maps/hash.js';
 import type { KeyedMap } from '../maps/keyed.js';
 import { LpmTrieMap } from '../maps/lpm.js';
 import { PerCpuArrayMap, PerCpuHashMap } from '../maps/percpu.js';
-import type { StorePlace } from '../maps/store.js';
+import type { BatchStore, StorePlace } from '../maps/store.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
 import { bpf, Cmd, errnoName, MAP_ELEM } from './attr.js';
 import { type KernelMap, possibleCpus } from './map.js';
+import { deleteBatch, lookupBatch, updateBatch } from './map_batch.js';
 
 type Store = StorePlace['store'];
+
+/** What the kernel says where it has no batches of a type. */
+const NO_BATCH = 'ENOTSUPP';
 
 class KernelStore implements Store {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   readonly copies: number;
+  readonly batch: BatchStore = {
+    entries: () => this.#entries(),
+    update: (keys, values) => this.#updateAll(keys, values),
+    delete: keys => this.#deleteAll(keys),
+  };
 
   constructor(
     readonly map: KernelMap,
@@ -67,24 +77,78 @@ class KernelStore implements Store {
     return this.#call('take', Cmd.MAP_LOOKUP_AND_DELETE_ELEM, value) ? value : undefined;
   }
 
+  *keys(): IterableIterator<Uint8Array> {
+    for (const [key] of this.#entries()) yield key;
+  }
+
   /**
    * A snapshot, as of the arena's hash maps: without it a key that is deleted under the walk would send the kernel back
    * to its first.
    */
-  *keys(): IterableIterator<Uint8Array> {
-    const keys: Uint8Array[] = [];
+  *#entries(): IterableIterator<[Uint8Array, Uint8Array]> {
+    const all = lookupBatch(this.map);
+    if (typeof all !== 'number') yield* all;
+    else if (errnoName(-all) === NO_BATCH) yield* this.#walk();
+    else throw this.#error('iterate', all);
+  }
+
+  /** Key after key, where the kernel has no batches of this type. */
+  #walk(): [Uint8Array, Uint8Array][] {
+    const all: [Uint8Array, Uint8Array][] = [];
     let at: Uint8Array | undefined;
-    while (keys.length <= this.spec.maxEntries) {
+    while (all.length <= this.spec.maxEntries) {
       const next = new Uint8Array(this.spec.keySize);
       const { rc } = bpf(Cmd.MAP_GET_NEXT_KEY, MAP_ELEM, { fd: this.map.fd, key: at, value: next });
       if (rc < 0) {
         if (errnoName(-rc) === 'ENOENT') break;
         throw this.#error('iterate', rc);
       }
-      keys.push(next);
+      this.key.set(next);
+      const value = this.lookup();
+      if (value) all.push([next, value]);
       at = next;
     }
-    yield* keys;
+    return all;
+  }
+
+  #updateAll(keys: Uint8Array, values: Uint8Array): { done: number; error?: Error } {
+    const { done, rc } = updateBatch(this.map, keys, values);
+    if (rc >= 0) return { done };
+    if (errnoName(-rc) !== NO_BATCH) return { done, error: this.#error('set', rc) };
+    const n = keys.length / this.key.length;
+    for (let i = 0; i < n; i++) {
+      this.#point(keys, i);
+      this.value.set(values.subarray(i * this.value.length, (i + 1) * this.value.length));
+      try {
+        this.update(UpdateFlag.ANY);
+      } catch (error) {
+        return { done: i, error: error as Error };
+      }
+    }
+    return { done: n };
+  }
+
+  #deleteAll(keys: Uint8Array): number {
+    const n = keys.length / this.key.length;
+    let gone = 0;
+    for (let at = 0; at < n; at++) {
+      const { done, rc } = deleteBatch(this.map, keys.subarray(at * this.key.length));
+      gone += done;
+      at += done;
+      if (rc >= 0) break;
+      // It stopped at a key that is not there: the next call begins after it.
+      const why = errnoName(-rc);
+      if (why === 'ENOENT') continue;
+      if (why !== NO_BATCH) throw this.#error('delete', rc);
+      this.#point(keys, at);
+      if (this.delete()) gone++;
+    }
+    return gone;
+  }
+
+  /** The i-th of `keys` is the key of the next call. */
+  #point(keys: Uint8Array, i: number): void {
+    this.key.set(keys.subarray(i * this.key.length, (i + 1) * this.key.length));
   }
 
   zero(): void {

@@ -7,6 +7,9 @@ import { UpdateFlag } from './flags.js';
 import { BpfMap, type MapPlace } from './map.js';
 import type { MapStore, StorePlace } from './store.js';
 
+/** What is encoded for one call of a BatchStore, bytes. */
+const BATCH_BYTES = 1 << 18;
+
 /**
  * `K` and `V` are what get() returns; set() and get() take bytes as well. Keys and values are copies:
  * writing to what get() returned changes nothing in the map.
@@ -77,27 +80,75 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
     entries: Iterable<readonly [K | Uint8Array, V | Uint8Array]>,
     flags: number = UpdateFlag.ANY,
   ): number {
+    const { batch } = this.store;
     let done = 0;
-    for (const [k, v] of entries) {
-      try {
-        this.set(k, v, flags);
-      } catch (cause) {
-        if (!(cause instanceof MapError)) throw cause;
-        throw new MapError(cause.code.slice('ERR_MAP_'.length) as 'EINVAL', cause.message, {
-          offset: done,
-          cause,
-        });
+    try {
+      if (batch && flags === UpdateFlag.ANY) {
+        this.assertWritable();
+        for (const { keys, values, wrong } of this.#rows(entries)) {
+          const result = batch.update(keys, values);
+          done += result.done;
+          if (result.error ?? wrong) throw result.error ?? wrong;
+        }
+        return done;
       }
-      done++;
+      for (const [k, v] of entries) {
+        this.set(k, v, flags);
+        done++;
+      }
+      return done;
+    } catch (cause) {
+      if (!(cause instanceof MapError)) throw cause;
+      throw new MapError(cause.code.slice('ERR_MAP_'.length) as 'EINVAL', cause.message, {
+        offset: done,
+        cause,
+      });
     }
-    return done;
   }
 
   /** Deletes many keys; returns how many were there. */
   deleteBatch(keys: Iterable<K | Uint8Array>): number {
+    const { batch } = this.store;
     let done = 0;
-    for (const k of keys) if (this.delete(k)) done++;
+    if (!batch) {
+      for (const k of keys) if (this.delete(k)) done++;
+      return done;
+    }
+    this.assertWritable();
+    for (const { keys: bytes, wrong } of this.#rows(Array.from(keys, k => [k] as const))) {
+      done += batch.delete(bytes);
+      if (wrong) throw wrong;
+    }
     return done;
+  }
+
+  /** Entries encoded side by side, so many that a batch takes, up to the first that does not fit. */
+  *#rows(entries: Iterable<readonly [unknown, unknown?]>): IterableIterator<{
+    keys: Uint8Array;
+    values: Uint8Array;
+    wrong?: unknown;
+  }> {
+    const [keySize, valueSize] = [this.store.key.length, this.store.value.length];
+    const most = Math.max(1, Math.floor(BATCH_BYTES / (keySize + valueSize)));
+    let keys = new Uint8Array(most * keySize);
+    let values = new Uint8Array(most * valueSize);
+    let n = 0;
+    const rows = () => ({ keys: keys.subarray(0, n * keySize), values: values.subarray(0, n * valueSize) });
+    for (const [key, value] of entries) {
+      try {
+        this.keys_.encode(key, keys.subarray(n * keySize, (n + 1) * keySize));
+        if (value !== undefined)
+          this.values_.encode(value, values.subarray(n * valueSize, (n + 1) * valueSize));
+      } catch (wrong) {
+        return yield { ...rows(), wrong };
+      }
+      if (++n < most) continue;
+      yield rows();
+      keys = new Uint8Array(most * keySize);
+      values = new Uint8Array(most * valueSize);
+      n = 0;
+    }
+    if (n) yield rows();
   }
 
   /** Values that a key has: 1; of per-CPU maps lanes + 1, in the kernel its possible CPUs. */
@@ -113,7 +164,7 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
   /** Removes everything. @throws MapError EPERM when the host may not write */
   clear(): void {
     this.assertWritable();
-    for (const key of [...this.store.keys()]) this.delete(key);
+    this.deleteBatch([...this.store.keys()]);
   }
 
   /**
@@ -148,6 +199,10 @@ export abstract class KeyedMap<K = unknown, V = unknown> extends BpfMap implemen
 
   /** Keys and values as bytes. */
   *rawEntries(): IterableIterator<[Uint8Array, Uint8Array]> {
+    if (this.store.batch) {
+      this.assertReadable();
+      return yield* this.store.batch.entries();
+    }
     for (const key of this.rawKeys()) {
       const value = this.getBytes(key);
       if (value) yield [key, value];

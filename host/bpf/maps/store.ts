@@ -26,6 +26,18 @@ export interface MapStore {
   keys(): IterableIterator<Uint8Array>;
   /** Arrays: every value zero. */
   zero(): void;
+  /** Of stores whose calls are dear. */
+  readonly batch?: BatchStore;
+}
+
+/** Many elements at once: keys, and values, side by side. */
+export interface BatchStore {
+  /** Every key with its value, as of the first step. */
+  entries(): IterableIterator<[Uint8Array, Uint8Array]>;
+  /** Puts values under keys as UpdateFlag.ANY. Returns how many, and why not the next. */
+  update(keys: Uint8Array, values: Uint8Array): { done: number; error?: Error | undefined };
+  /** Returns how many keys were there. @throws MapError for types whose elements stay */
+  delete(keys: Uint8Array): number;
 }
 
 /** A map whose elements lie outside of the arena. */

@@ -24,6 +24,8 @@ const missing = available.ok ? undefined : available.reason;
 const object = (name: string) =>
   loadElf(readFileSync(new URL(`../../../bpf-progs/obj/${name}.bpf.o`, import.meta.url)), name);
 
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
 /** Runs `work` with a map of the arena and with the same in the kernel; both results. */
 function onBoth<R>(
   type: MapTypeName,
@@ -83,6 +85,78 @@ for (const type of ['hash', 'lru_hash'] as const)
     },
     { missing },
   );
+
+for (const [type, keySize] of [
+  ['hash', 4],
+  ['lru_hash', 4],
+  ['percpu_hash', 4],
+  ['lpm_trie', 8],
+  ['array', 4],
+] as const)
+  test(
+    `${type}: many elements at once are those that were put one by one, whatever the size of a batch`,
+    () => {
+      const n = 3000;
+      // An LRU map of the kernel evicts before it is full.
+      const room = type === 'lru_hash' ? 4 * n : n;
+      const spec = make(bench(), type, keySize, 2000, room, { flags: type === 'lpm_trie' ? 1 : 0 }).spec;
+      const [one, many] = [typedMap(KernelMap.create(spec)), typedMap(KernelMap.create(spec))];
+      const key = (i: number): unknown =>
+        type === 'lpm_trie' ? `10.${i >> 8}.${i & 255}.0/24` : type === 'array' ? i : i * 7;
+      const value = (i: number): unknown => {
+        const bytes = new Uint8Array(2000).fill(i + 1);
+        return one.copies > 1 ? new Array(one.copies).fill(bytes) : bytes;
+      };
+      const entries = Array.from({ length: n }, (_, i) => [key(i), value(i)] as const);
+      try {
+        for (const [k, v] of entries) one.set(k, v);
+        assert.is(many.setBatch(entries), n);
+        assert.is(many.size, n);
+        const all = (map: KeyedMap) => [...map.rawEntries()].map(e => e.map(hex).join(' ')).sort();
+        assert.is(new Set(all(many)).size, n, 'each once');
+        assert.equal(all(many), all(one));
+        if (type === 'array') return;
+        const gone = Array.from({ length: n / 2 }, (_, i) => key(2 * i));
+        assert.is(many.deleteBatch([...gone, ...gone]), n / 2, 'those that are gone count once');
+        assert.equal([many.size, many.has(key(0)), many.has(key(1))], [n / 2, false, true]);
+        many.clear();
+        assert.is(many.size, 0);
+      } finally {
+        one.destroy();
+        many.destroy();
+      }
+    },
+    { missing },
+  );
+
+test(
+  'a batch that fails tells how many were put before: no room, a key that does not fit, flags, a map that is frozen',
+  () => {
+    const one = (i: number) => [i, Uint8Array.of(i, 0, 0, 0)] as const;
+    const failure = (work: () => unknown): unknown => {
+      try {
+        return work();
+      } catch (error) {
+        return [(error as { code: string }).code, (error as { offset?: number }).offset];
+      }
+    };
+    const [here, there] = onBoth('hash', [4, 4, 8], map => [
+      failure(() => map.setBatch(Array.from({ length: 12 }, (_, i) => one(i)))),
+      map.size,
+      map.deleteBatch([0, 1, 99, 2]),
+      failure(() => map.setBatch([one(20), [new Uint8Array(3), new Uint8Array(4)], one(21)])),
+      [20, 21].map(k => map.has(k)),
+      failure(() => map.setBatch([one(22), one(20), one(23)], UpdateFlag.NOEXIST)),
+      map.setBatch([]),
+      map.freeze(),
+      failure(() => map.setBatch([one(1)])),
+      failure(() => map.deleteBatch([1])),
+    ]);
+    assert.equal(there, here);
+    assert.equal(here[0], ['ERR_MAP_E2BIG', 8]);
+  },
+  { missing },
+);
 
 test(
   'array: all indices are there, clear() is zero, and none can be taken away',
