@@ -11,25 +11,29 @@ export interface NicExtras {
 
 /** @throws EtherloomError ERR_USAGE_NIC for a kind that the command cannot use, ERR_NIC_* */
 export function makeNic(spec: NicSpec, extras: NicExtras = {}): Nic {
+  const queues = spec.queues === undefined ? {} : { queues: spec.queues };
   switch (spec.kind) {
     case 'af_xdp':
       return afXdp({
         interface: spec.interface,
         ...(spec.own ? { own: true } : { rules: extras.rules ?? [] }),
-        ...(spec.queues === undefined ? {} : { queues: spec.queues }),
+        ...queues,
         ...(spec.attach === undefined ? {} : { mode: spec.attach }),
       });
     case 'tap':
     case 'tun':
       return (spec.kind === 'tap' ? tap : tun)({
         ...(spec.fds ? { fd: spec.fds } : { name: spec.interface! }),
-        ...(spec.queues === undefined ? {} : { queues: spec.queues }),
+        ...queues,
         ...(spec.mtu === undefined ? {} : { mtu: spec.mtu }),
       });
     case 'pcap':
       return new PcapNic({
         in: spec.file,
+        ...queues,
+        ...(spec.speed === undefined ? {} : { speed: spec.speed }),
         ...(spec.rounds === undefined ? {} : { rounds: spec.rounds }),
+        ...(spec.out === undefined ? {} : { out: spec.out }),
       });
     case 'model':
       throw new EtherloomError('ERR_USAGE_NIC', `--nic ${spec.text}: nobody is at its far end here`, {

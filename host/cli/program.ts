@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
 import { EtherloomError } from '../errors.js';
+import type { AttachOptions } from './commands/attach.js';
 import type { DemoOptions } from './commands/demo.js';
 import type { DisasmOptions } from './commands/disasm.js';
 import type { ForwardOptions } from './commands/forward.js';
@@ -35,6 +36,17 @@ function ages(text: string): Record<string, number> {
     }),
   );
 }
+
+function seconds(text: string): number {
+  const n = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || n < 0.05 || n > 2 ** 31 / 1000)
+    throw new InvalidArgumentError('expected seconds, at least 0.05');
+  return n;
+}
+
+const list = (text: string): string[] => text.split(',').map(part => part.trim());
+/** A list, given at once or bit by bit. */
+const append = (text: string, before: string[] = []): string[] => [...before, ...list(text)];
 
 /** Thrown where commander would end the process after printing help or version. */
 class Answered extends Error {}
@@ -145,8 +157,6 @@ export async function parse(argv: readonly string[]): Promise<number> {
       code = await (await import('./commands/maps.js')).maps(object, options);
     });
 
-  const list = (text: string): string[] => text.split(',').map(part => part.trim());
-  const append = (text: string, before: string[] = []): string[] => [...before, ...list(text)];
   const portList = (text: string): number[] => list(text).map(wholeNumber(1, 65535));
   command('forward', 'forward connections through a chain of hops, each port of the list a hop')
     .requiredOption('--in <nic>', 'NIC towards clients: af_xdp:IFACE, tap:NAME, pcap:FILE')
@@ -179,6 +189,39 @@ export async function parse(argv: readonly string[]): Promise<number> {
       const options = self.optsWithGlobals<ForwardOptions>();
       code = await (await import('./commands/forward.js')).forward(options);
     });
+
+  command('attach', 'run a program at a live interface, until Ctrl-C or for a time')
+    .argument('<object>', 'compiled object (.o) or SPEC.json')
+    .option(...programOption)
+    .requiredOption(
+      '--nic <nic>',
+      'af_xdp:IFACE, tap:NAME, tun:NAME, model or pcap:FILE, with options: ,KEY=VALUE',
+    )
+    .addOption(
+      new Option('--engine <engine>', 'who runs it').choices(['etherloom', 'kernel']).default('etherloom'),
+    )
+    .option('--lanes <n>', 'worker threads', wholeNumber(1, 64), 1)
+    .option('--config <file>', 'JSON: map contents by map name')
+    .option('--address <list>', 'answer ARP, ND and echo for these: 10.0.0.1/24,fd00::1/64', append)
+    .option(
+      '--take <list>',
+      'what af_xdp takes from the kernel: tcp/80, udp/53@10.0.0.1, any@fd00::/64',
+      append,
+    )
+    .option('--dump <map>', 'print the contents of a map at the end; again for more', append)
+    .option('--duration <s>', 'seconds, instead of until Ctrl-C', seconds)
+    .option('--interval <s>', 'seconds between two lines of counters', seconds, 1)
+    .option('--quiet', 'no line of counters')
+    .action(async (object: string, _own, self: Command) => {
+      const options = self.optsWithGlobals<AttachOptions>();
+      code = await (await import('./commands/attach.js')).attach(object, options);
+    });
+
+  command('nics', 'list the NICs that can be used here, and why the others cannot').action(
+    async (_own, self: Command) => {
+      code = (await import('./commands/nics.js')).nics(self.optsWithGlobals());
+    },
+  );
 
   command(
     'demo',

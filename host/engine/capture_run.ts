@@ -9,19 +9,15 @@
  * First the outcome, once over the whole capture and without dropping for want of room; then, when asked, the speed:
  * the same packets put on the link by the lanes themselves, as many times as it takes.
  */
-import { type CollectedProgram, Collection } from '../bpf/collection.js';
-import { configureGlobals, configureMaps, type MapConfig } from '../bpf/config.js';
+import { configureGlobals, type MapConfig } from '../bpf/config.js';
 import { chooseProgram, openObject } from '../bpf/open.js';
-import { programTypes, runnableTypes } from '../bpf/program_types.js';
-import type { CollectionSpec, ProgramType } from '../bpf/spec.js';
-import { EtherloomError } from '../errors.js';
+import type { ProgramType } from '../bpf/spec.js';
 import { HostNic, MAX_PACKET, modelLink, ReplayEnd } from '../nic/index.js';
 import { PcapNic, type PcapWriter } from '../nic/pcap/index.js';
 import { readCapture } from '../nic/pcap/reader.js';
+import { attachObject, verdictsOf } from './attach_object.js';
 import { createOutput } from './capture_output.js';
-import { dropped, type PortCounters } from './counters.js';
 import { Engine } from './engine.js';
-import type { LoadedProgram } from './program.js';
 import type { EngineReport } from './report.js';
 
 /** Ports beside the capture's, so that redirects by ifindex 2 … 4 arrive somewhere. */
@@ -77,37 +73,6 @@ export const MEASURED_PATH =
   'template copied into a frame → transmit ring of the far end → model link → RSS → receive ring → program → ' +
   'transmit ring, link and far end, or another port, or the host’s count';
 
-type Loaded = {
-  engine: Engine;
-  program: CollectedProgram<LoadedProgram>;
-  collection: Collection<LoadedProgram>;
-};
-
-async function attach(
-  engine: Engine,
-  object: CollectionSpec,
-  name: string,
-  config: MapConfig | undefined,
-): Promise<Loaded> {
-  const collection = await Collection.load(object, engine, { programs: [name] });
-  if (config) configureMaps(collection.maps, config, collection.spec);
-  const program = collection.program(name);
-  const hook = programTypes[program.spec.type].hook?.name;
-  if (!hook)
-    throw new EtherloomError('ERR_PROGRAM_TYPE', `${name} is of type ${program.spec.type}`, {
-      expected: runnableTypes.join(', '),
-    });
-  engine.attach(program.placed, 1, hook);
-  return { engine, program, collection };
-}
-
-function verdictsOf(type: ProgramType, c: PortCounters): Record<string, number> {
-  const all: Record<string, number> = programTypes[type].countsVerdicts
-    ? { ...c.verdicts }
-    : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
-  return Object.fromEntries(Object.entries(all).filter(([, n]) => n > 0));
-}
-
 /**
  * @throws EtherloomError for what is wrong with object, program, configuration or capture; VerifierError when refused
  */
@@ -155,7 +120,7 @@ async function outcome(
     lossless: true,
     pass: writer ? 'ring' : 'count',
   });
-  const { program, collection } = await attach(engine, object, spec.name, options.config);
+  const { program, collection } = await attachObject(engine, 1, object, spec.name, options.config);
   const total = source.stats.packets * (options.rounds ?? 1);
   const drain = (): void => {
     if (writer) engine.drain(Number.POSITIVE_INFINITY, data => source.record(data));
@@ -222,7 +187,7 @@ async function measure(
     pass: 'count',
     ringSlots: RING_SLOTS,
   });
-  const { collection } = await attach(engine, object, name, options.config);
+  const { collection } = await attachObject(engine, 1, object, name, options.config);
   const count = options.speedPackets!;
   let ms = 0;
   await whole(engine, async () => {

@@ -1,4 +1,6 @@
 /** Virtual interfaces: TAP (Ethernet frames) and TUN (IP packets). */
+export { type TapAvailable, tapAvailable } from './available.js';
 export type { TapKind } from './open.js';
 export type { TapStats } from './pump.js';
+export { getIndex } from './request.js';
 export { MAX_MTU, TapNic, type TapOptions, tap, tun } from './tap_nic.js';

@@ -9,6 +9,7 @@ export const TUNSETIFF = 0x400454ca;
 export const TUNGETIFF = 0x800454d2;
 const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
+const SIOCGIFINDEX = 0x8933;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
 const FIONBIO = 0x5421;
@@ -82,6 +83,13 @@ function ask(native: InterfaceCalls, request: number, about: InterfaceRequest): 
 export function getMtu(native: InterfaceCalls, name: string): number {
   const request = new InterfaceRequest(name);
   const rc = ask(native, SIOCGIFMTU, request);
+  return rc < 0 ? rc : request.word;
+}
+
+/** Its number; or -errno. */
+export function getIndex(native: InterfaceCalls, name: string): number {
+  const request = new InterfaceRequest(name);
+  const rc = ask(native, SIOCGIFINDEX, request);
   return rc < 0 ? rc : request.word;
 }
 
