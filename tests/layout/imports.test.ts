@@ -18,7 +18,7 @@ const HOST: Record<string, string> = {
   responder: 'errors layout mem wire nic',
   engine: 'errors layout mem wire native bpf nic responder',
   forward: 'errors layout mem wire native bpf nic engine',
-  cli: 'errors mem bpf nic native engine responder forward',
+  cli: 'errors mem bpf nic native engine forward',
 };
 const ASSEMBLY: Record<string, string> = {
   mem: 'layout.gen',

@@ -7,6 +7,7 @@ import { addressesOf, resolveMac } from '../../forward/interfaces.js';
 import { KernelForwarder } from '../../forward/kernel_chain.js';
 import { type Rates, ratesOf } from '../../forward/rates.js';
 import { frontRules, rearRules } from '../../forward/rules.js';
+import { clearLine, showLine, until } from '../live.js';
 import { type NicSpec, parseNicSpec } from '../nic_spec.js';
 import { makeNic } from '../nics.js';
 import { EXIT, print, table, toJson } from '../output.js';
@@ -154,11 +155,6 @@ function live(seconds: number, r: Rates): string {
   );
 }
 
-/** Rewrites one line on a terminal; elsewhere a line each time. */
-function show(line: string): void {
-  process.stderr.write(process.stderr.isTTY ? `\r${line}\u001b[K` : `${line}\n`);
-}
-
 const named = (h: HopCounters, reasons: readonly Reason[]): string =>
   reasons
     .filter(r => h.counts[r].packets)
@@ -195,21 +191,6 @@ function summary(hops: readonly HopCounters[], ports: readonly number[]): string
   );
 }
 
-/** Resolves at SIGINT, SIGTERM or when the time is over; calls `each` at every interval. */
-function until(options: ForwardOptions, each: () => void): Promise<void> {
-  return new Promise(resolve => {
-    const end = (): void => {
-      clearInterval(ticking);
-      clearTimeout(over);
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, end);
-      resolve();
-    };
-    const ticking = setInterval(each, options.interval * 1000);
-    const over = options.duration === undefined ? undefined : setTimeout(end, options.duration * 1000);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
-  });
-}
-
 /** @throws EtherloomError ERR_USAGE_*, ERR_FORWARD_*, ERR_NIC_*, ERR_KERNEL_* */
 export async function forward(options: ForwardOptions): Promise<number> {
   const front = parseNicSpec(options.in);
@@ -238,13 +219,13 @@ export async function forward(options: ForwardOptions): Promise<number> {
     const seconds = (now - started) / 1000;
     [before, beforeMs] = [hops, now];
     say('counters', { seconds, rates, hops });
-    if (!options.json && !options.quiet) show(live(seconds, rates));
+    if (!options.json && !options.quiet) showLine(live(seconds, rates));
   });
   const { hops, frames, crashes } = await running.stop();
   const seconds = (performance.now() - started) / 1000;
   say('stopped', { seconds, hops, frames, crashes });
   if (!options.json) {
-    if (!options.quiet && process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+    if (!options.quiet) clearLine();
     print(summary(hops, ports));
     print(
       `${seconds.toFixed(1)} s` +

@@ -1,10 +1,9 @@
 /** etherloom nics: which NICs can be used here, which not and why, and the interfaces of this namespace. */
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import { kernelAvailable } from '../../bpf/kernel/available.js';
-import { native } from '../../native/load.js';
-import { tapAvailable } from '../../nic/tap/index.js';
+import { nicAvailable } from '../../nic/available.js';
+import type { NicKind } from '../../nic/nic.js';
 import { EXIT, print, table, toJson } from '../output.js';
 
 interface Backend {
@@ -12,6 +11,8 @@ interface Backend {
   available: boolean;
   /** Why not. */
   reason?: string;
+  /** With what limits. */
+  note?: string;
   /** How it is named on the command line. */
   use: string;
 }
@@ -24,42 +25,26 @@ interface Interface {
   queues: number;
 }
 
-const AF_XDP = 44;
-const SOCK_RAW = 3;
-
-/** Opens a socket to see; what needs an interface shows when one is opened. */
-function whyNoAfXdp(): string | undefined {
-  const addon = native();
-  if (!addon.ok) return addon.reason;
-  const fd = addon.native.socket(AF_XDP, SOCK_RAW, 0);
-  if (fd < 0) {
-    if (fd === -constants.errno.EAFNOSUPPORT) return 'this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)';
-    return fd === -constants.errno.EPERM ? 'AF_XDP sockets need CAP_NET_RAW' : `AF_XDP: errno ${-fd}`;
-  }
-  addon.native.close(fd);
-  const kernel = kernelAvailable();
-  return kernel.ok ? undefined : kernel.reason;
-}
+const USES: [backend: NicKind, use: string][] = [
+  ['model', 'model'],
+  ['pcap', 'pcap:FILE'],
+  ['af_xdp', 'af_xdp:IFACE'],
+  ['tap', 'tap:NAME, tap:fd=N'],
+  ['tun', 'tun:NAME, tun:fd=N'],
+];
 
 function backends(): Backend[] {
-  const row = (backend: string, use: string, reason: string | undefined): Backend => ({
-    backend,
-    available: reason === undefined,
-    ...(reason === undefined ? {} : { reason }),
-    use,
-  });
-  const tap = tapAvailable();
-  const kernel = kernelAvailable();
-  const virtual = tap.ok
-    ? undefined
-    : `${tap.reason}${tap.inherited ? '; descriptors that are open already can be used' : ''}`;
+  const row = (
+    backend: string,
+    use: string,
+    found: { ok: boolean; reason?: string; note?: string },
+  ): Backend => {
+    const { ok, reason, note } = found;
+    return { backend, available: ok, ...(ok ? {} : { reason }), ...(note ? { note } : {}), use };
+  };
   return [
-    row('model', 'model', undefined),
-    row('pcap', 'pcap:FILE', undefined),
-    row('af_xdp', 'af_xdp:IFACE', whyNoAfXdp()),
-    row('tap', 'tap:NAME, tap:fd=N', virtual),
-    row('tun', 'tun:NAME, tun:fd=N', virtual),
-    row('kernel', '--engine kernel', kernel.ok ? undefined : kernel.reason),
+    ...USES.map(([kind, use]) => row(kind, use, nicAvailable(kind))),
+    row('kernel', '--engine kernel', kernelAvailable()),
   ];
 }
 
@@ -99,7 +84,11 @@ export function nics(options: { json?: boolean }): number {
   print(
     table(
       [{ head: 'NIC' }, { head: 'available' }, { head: '--nic' }],
-      found.backends.map(b => [b.backend, b.available ? 'yes' : `no: ${b.reason}`, b.use]),
+      found.backends.map(b => [
+        b.backend,
+        b.available ? `yes${b.note ? `, ${b.note}` : ''}` : `no: ${b.reason}`,
+        b.use,
+      ]),
     ),
   );
   print(

@@ -1,5 +1,4 @@
 /** Virtual interfaces: TAP (Ethernet frames) and TUN (IP packets). */
-export { type TapAvailable, tapAvailable } from './available.js';
 export type { TapKind } from './open.js';
 export type { TapStats } from './pump.js';
 export { getIndex } from './request.js';
