@@ -23,11 +23,14 @@ function missingKernel(): string | undefined {
   return kernel.ok ? undefined : kernel.reason;
 }
 
+const forwarder = (name: 'etherloom' | 'kernel'): Peer => ({
+  missing: () => missingKernel() ?? missingEthtool(),
+  make: topology => new ForwarderChain(name, topology.path()),
+});
+
 export const PEERS: Record<string, Peer> = {
   direct: { missing: () => undefined, make: topology => new DirectChain(topology) },
   socat: { missing: missingSocat, make: topology => new SocatChain(topology.path()) },
-  kernel: {
-    missing: () => missingKernel() ?? missingEthtool(),
-    make: topology => new ForwarderChain('kernel', topology.path()),
-  },
+  etherloom: forwarder('etherloom'),
+  kernel: forwarder('kernel'),
 };
