@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { EtherloomError } from './errors.js';
+import { jsonMistake } from './json_syntax.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -27,17 +28,27 @@ export interface NumberRange {
 }
 const U32: NumberRange = { least: 0, most: U32_MAX };
 
+/** JSON.parse whose error has the code given, and says where. @throws EtherloomError */
+export function parseJson(text: string, from: { file: string; code: string; expected: string }): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const { file, code, expected } = from;
+    const offset = Buffer.byteLength(text.slice(0, jsonMistake(text)));
+    throw new EtherloomError(code, `no JSON: ${(cause as Error).message}`, { file, offset, expected, cause });
+  }
+}
+
 /** A file with one JSON value. @throws EtherloomError ERR_CONFIG_READ when there is none, or it is no JSON */
 export function readJson(file: string): unknown {
+  const expected = 'a readable JSON file';
+  let text: string;
   try {
-    return JSON.parse(readFileSync(file, 'utf8'));
+    text = readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new EtherloomError('ERR_CONFIG_READ', (cause as Error).message, {
-      file,
-      cause,
-      expected: 'a readable JSON file',
-    });
+    throw new EtherloomError('ERR_CONFIG_READ', (cause as Error).message, { file, cause, expected });
   }
+  return parseJson(text, { file, code: 'ERR_CONFIG_READ', expected });
 }
 
 export class JsonReader {

@@ -5,7 +5,7 @@
  * name, license, section, flags, funcs, lines, kfuncs, and in maps all but the type where that decides the rest: sizes
  * of arrays, queues and redirect maps, max 1 (ringbuf 4096), flags 0 (lpm_trie 1). spec_json_reader.ts reads it.
  */
-import { EtherloomError } from '../errors.js';
+import { parseJson } from '../json.js';
 import { encodeInsns } from './insn.js';
 import type { FuncInfo, LineInfo, MapSpec, MapTypeName, ProgramSpec } from './spec.js';
 import { SpecReader } from './spec_json_reader.js';
@@ -47,19 +47,8 @@ export interface SpecJson {
  */
 export function parseSpecJson(text: string | Uint8Array, file: string): ProgramSpec {
   const source = typeof text === 'string' ? text : Buffer.from(text).toString('utf8');
-  let value: unknown;
-  try {
-    value = JSON.parse(source);
-  } catch (cause) {
-    const position = /position (\d+)/.exec((cause as Error).message);
-    throw new EtherloomError('ERR_SPEC_JSON', `no JSON: ${(cause as Error).message}`, {
-      file,
-      offset: position ? Number(position[1]) : source.length,
-      expected: '{"type": …, "insns": "hex", "maps": {…}}',
-      cause,
-    });
-  }
-  return specFromJson(value, file);
+  const expected = '{"type": …, "insns": "hex", "maps": {…}}';
+  return specFromJson(parseJson(source, { file, code: 'ERR_SPEC_JSON', expected }), file);
 }
 
 /** As parseSpecJson, from a value that is already parsed. */

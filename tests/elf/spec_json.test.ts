@@ -111,6 +111,7 @@ test('errors name the path, what was found and what was expected', () => {
     assert.is(error.code, code, error.message);
     assert.match(error.message, message);
     assert.ok(error.file && error.expected);
+    if (code === 'ERR_SPEC_JSON') assert.is(error.offset, String(json).length, 'where its end is missing');
   }
 });
 
