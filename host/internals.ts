@@ -2,6 +2,7 @@
  * etherloom/internals: stages by themselves, raw slots and addresses. For benchmarks, tools and research on the engine;
  * no part of it is held stable between versions. Re-exports only.
  */
+export { disassembleProgram } from './bpf/asm/disassemble.js';
 export { assembleSpec } from './bpf/asm/spec.js';
 export { type InterpretOptions, type InterpretResult, interpret } from './bpf/interp/interpret.js';
 export { compileProgram } from './bpf/jit/compile.js';

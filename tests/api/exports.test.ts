@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
 import * as api from '../../host/index.js';
 import * as internals from '../../host/internals.js';
 import { assert, suite } from '../support/suite.js';
@@ -34,6 +35,34 @@ test(
   { missing: built },
 );
 
+test(
+  'the types hold under settings of users that are stricter than ours',
+  () => {
+    const program = ts.createProgram(
+      ['dist/index.d.ts', 'dist/internals.d.ts'].map(f => join(ROOT, f)),
+      {
+        target: ts.ScriptTarget.ES2022,
+        module: ts.ModuleKind.NodeNext,
+        moduleResolution: ts.ModuleResolutionKind.NodeNext,
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        noPropertyAccessFromIndexSignature: true,
+        skipLibCheck: false,
+        skipDefaultLibCheck: true,
+        types: ['node'],
+        noEmit: true,
+      },
+    );
+    const wrong = ts.getPreEmitDiagnostics(program);
+    assert.equal(
+      wrong.map(d => `${d.file?.fileName}: ${ts.flattenDiagnosticMessageText(d.messageText, ' ')}`),
+      [],
+    );
+  },
+  { missing: built },
+);
+
 test('what an embedder needs is in etherloom; stages, slots and addresses are in etherloom/internals', () => {
   for (const name of ['openObject', 'Collection', 'Engine', 'HostNic', 'modelLink', 'verify', 'testRun'])
     assert.type((api as Record<string, unknown>)[name], 'function', name);
@@ -41,6 +70,7 @@ test('what an embedder needs is in etherloom; stages, slots and addresses are in
     'compileProgram',
     'instantiateProgram',
     'instantiateCore',
+    'disassembleProgram',
     'mapBinding',
     'mapAt',
     'interpret',

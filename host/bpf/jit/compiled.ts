@@ -21,13 +21,13 @@ export interface BoundMap {
   /** Address of the MapHeader. */
   addr: number;
   /** Array types: MapHeader.dataAt, stride, laneStride. When given, the JIT bakes them in instead of loading them. */
-  dataAt?: number;
-  stride?: number;
-  laneStride?: number;
+  dataAt?: number | undefined;
+  stride?: number | undefined;
+  laneStride?: number | undefined;
   /** Types with programs in their entries: whether the program that is compiled may use the map. */
   programs?: { check(program: ProgramSpec): void; claim(program: ProgramSpec): void } | undefined;
   /** Hash types: when given, the JIT writes lookups into the program instead of calling the core. */
-  table?: HashTableShape;
+  table?: HashTableShape | undefined;
 }
 
 /** What a lookup in a hash table needs to know of it; nothing of it changes while the map lives. */
