@@ -4,6 +4,8 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
+import type { LineInfo } from '../bpf/spec.js';
+import { type Rule, VerifierError } from '../bpf/verify/errors.js';
 import { EtherloomError } from '../errors.js';
 
 export const EXIT = { DONE: 0, FAILED: 1, USAGE: 2 } as const;
@@ -48,17 +50,34 @@ export function table(columns: readonly Column[], rows: readonly (readonly (stri
   return t.toString();
 }
 
+export interface Rejection {
+  rule?: Rule;
+  insn?: number;
+  reason?: string;
+  line?: LineInfo | undefined;
+  state?: string;
+}
+
+/** What --json says of a rejection, in every command that verifies. */
+export function rejection(error: unknown): Rejection {
+  if (!(error instanceof VerifierError)) return {};
+  const { rule, insn, reason, line, state } = error;
+  return { rule, insn, reason, line, state };
+}
+
 /** Prints an error as text or JSON and gives the exit code for it. */
 export function fail(error: unknown, json: boolean): number {
   const known = error instanceof EtherloomError;
   const code = known ? error.code : ((error as { code?: string }).code ?? 'ERR_INTERNAL');
   const message = (error as Error).message ?? String(error);
+  const program = error instanceof VerifierError ? error.program : undefined;
   if (json) {
     const place = known
       ? { file: error.file, offset: error.offset, path: error.path, expected: error.expected }
       : {};
-    print(toJson({ error: { code, message, ...place } }));
-  } else process.stderr.write(`etherloom: ${code}: ${message}\n`);
+    print(toJson({ error: { code, program, message, ...place, ...rejection(error) } }));
+  } else
+    process.stderr.write(`etherloom: ${code}: ${program === undefined ? '' : `${program}: `}${message}\n`);
   if (!known && code === 'ERR_INTERNAL' && process.env.ETHERLOOM_DEBUG)
     process.stderr.write(`${(error as Error).stack}\n`);
   return known && USAGE_CODE.test(code) ? EXIT.USAGE : EXIT.FAILED;

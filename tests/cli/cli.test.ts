@@ -137,6 +137,21 @@ test('verify: a rejected spec exits with 1; rule, instruction and register state
     assert.is(json.error.insn, 1);
     assert.match(json.error.code, /^ERR_VERIFIER_/);
     assert.ok(json.log.length > 0);
+    for (const command of [
+      ['test-run', spec, '--data', UDP],
+      ['run', spec, '--in', CAPTURE, '--quiet'],
+      ['jit', spec],
+    ]) {
+      const { code, out } = etherloom([...command, '--json']);
+      assert.is(code, 1, command[0]);
+      const { error } = JSON.parse(out);
+      assert.equal(
+        [error.program, error.code, error.rule, error.insn, error.reason, error.state],
+        ['program', json.error.code, json.error.rule, 1, json.error.reason, json.error.state],
+        `${command[0]} says of it what verify says`,
+      );
+    }
+    assert.match(etherloom(['jit', spec]).err, /ERR_VERIFIER_PACKET_BOUNDS: program: reject at 1/);
   });
 });
 

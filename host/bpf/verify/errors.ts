@@ -68,6 +68,8 @@ export type Rule =
   | 'jump-sequence-limit';
 
 export interface Rejection {
+  /** Name of the program. */
+  program: string;
   rule: Rule;
   /** Slot of the instruction that broke it. */
   insn: number;
@@ -82,6 +84,8 @@ export interface Rejection {
 }
 
 export class VerifierError extends EtherloomError {
+  /** Name of the program: a collection loads many. */
+  readonly program: string;
   readonly rule: Rule;
   /** Slot of the instruction that broke the rule. */
   readonly insn: number;
@@ -110,6 +114,7 @@ export class VerifierError extends EtherloomError {
       `reject at ${r.insn}: ${r.reason} (rule: ${r.rule})\n    ${at.join('\n    ')}`,
     );
     this.name = 'VerifierError';
+    this.program = r.program;
     this.rule = r.rule;
     this.insn = r.insn;
     this.offset = r.insn;

@@ -87,6 +87,7 @@ export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyR
   const lines = lineTable(spec);
   const fail = (rule: Rule, insn: number, reason: string): never => {
     throw new VerifierError({
+      program: spec.name,
       rule,
       insn,
       reason,

@@ -144,6 +144,7 @@ export class Walk {
 
   fail(rule: Rule, reason: string, insn = this.pc): never {
     throw new VerifierError({
+      program: this.spec.name,
       rule,
       insn,
       reason,

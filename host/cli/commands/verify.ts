@@ -1,10 +1,10 @@
 /** etherloom verify: a verdict per program, the decisive line first, instructions processed and time. */
 import { chooseProgram, openObject } from '../../bpf/open.js';
 import { isRunnable } from '../../bpf/program_types.js';
-import type { LineInfo, ProgramSpec } from '../../bpf/spec.js';
+import type { ProgramSpec } from '../../bpf/spec.js';
 import { VerifierError, verify } from '../../bpf/verify/verify.js';
 import { EtherloomError } from '../../errors.js';
-import { EXIT, print, toJson } from '../output.js';
+import { EXIT, print, type Rejection, rejection, toJson } from '../output.js';
 
 export interface VerifyOptions {
   program?: string;
@@ -23,15 +23,7 @@ interface Verdict {
   timeUs?: number;
   stackDepth?: number[];
   notes?: readonly string[];
-  error?: {
-    code: string;
-    message: string;
-    rule?: string;
-    insn?: number;
-    reason?: string;
-    line?: LineInfo;
-    state?: string;
-  };
+  error?: Rejection & { code: string; message: string };
   log?: string;
 }
 
@@ -57,15 +49,11 @@ function judge(spec: ProgramSpec, log: boolean): Verdict {
   } catch (error) {
     if (!(error instanceof EtherloomError)) throw error;
     const spent = error instanceof VerifierError ? { processed: error.processed, timeUs: error.timeUs } : {};
-    const more =
-      error instanceof VerifierError
-        ? { rule: error.rule, insn: error.insn, reason: error.reason, line: error.line, state: error.state }
-        : {};
     return {
       ...head,
       ...spent,
       verdict: 'rejected',
-      error: { code: error.code, message: error.message, ...more },
+      error: { code: error.code, message: error.message, ...rejection(error) },
       ...(log && error instanceof VerifierError ? { log: error.log } : {}),
     };
   }
