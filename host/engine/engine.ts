@@ -121,6 +121,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       core: this.core,
       lanes,
       ringSlots,
+      nics: this.nics.length,
       now: () => this.now(),
       paused: (work: () => void) => this.#paused(work),
     };

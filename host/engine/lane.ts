@@ -39,7 +39,7 @@ export class Lane {
     this.core = instantiateCore(this.arena, index, module);
     this.words = new LaneWords(this.arena, index);
     this.drivers = makeDrivers(this.arena, index, plans);
-    this.#poll = PollSleep.of(this.arena, index);
+    this.#poll = PollSleep.of(this.arena, index, this.drivers);
     for (const p of programs) instantiateProgram(p.program, this.core, this.arena, p.slots);
     this.words.set('acked', generation);
   }
@@ -103,11 +103,7 @@ export class Lane {
       if (ms > 0.05) {
         this.sleeps++;
         const most = blocked ? Math.min(ms, 1) : ms;
-        if (this.#poll)
-          this.#poll.wait(
-            this.drivers.flatMap(d => d.fds),
-            most,
-          );
+        if (this.#poll) this.#poll.wait(most);
         else words.wait('wake', wake, most);
       }
     }

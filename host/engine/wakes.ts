@@ -9,6 +9,7 @@ import { ARENA_HEADER_AT, ArenaHeaderLayout, LaneStateLayout } from '../layout/l
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
 import { type Native, native } from '../native/load.js';
+import type { LaneDriver } from '../nic/driver.js';
 
 /** LaneState.sleeping. */
 export const Sleep = { AWAKE: 0, ON_WORD: 1, IN_POLL: 2 } as const;
@@ -81,34 +82,37 @@ export function openEvents(arena: Arena): () => void {
 /** A lane's sleep on descriptors and on its eventfd. */
 export class PollSleep {
   readonly #native: Native;
-  #pollfds = new Uint8Array(POLLFD_BYTES);
+  /** struct pollfd[]: the eventfd, then those of the drivers. */
+  readonly #pollfds: Uint8Array;
+  readonly #view: DataView;
   readonly #count = new Uint8Array(8);
 
   private constructor(
     native: Native,
     readonly eventFd: number,
+    readonly drivers: readonly LaneDriver[],
   ) {
     this.#native = native;
+    const fds = drivers.reduce((n, driver) => n + driver.fds.length, 1);
+    this.#pollfds = new Uint8Array(fds * POLLFD_BYTES);
+    this.#view = new DataView(this.#pollfds.buffer);
+    for (let i = 0; i < fds; i++) this.#view.setInt16(i * POLLFD_BYTES + 4, POLLIN, true);
+    this.#view.setInt32(0, eventFd, true);
   }
 
   /** Undefined when the lane has no eventfd: it sleeps on its word. */
-  static of(arena: Arena, lane: number): PollSleep | undefined {
+  static of(arena: Arena, lane: number, drivers: readonly LaneDriver[]): PollSleep | undefined {
     const addon = calls();
     const fd = arena.lane(lane).eventFd - 1;
-    return addon && fd >= 0 ? new PollSleep(addon, fd) : undefined;
+    return addon && fd >= 0 ? new PollSleep(addon, fd, drivers) : undefined;
   }
 
   /** Sleeps until one of them is readable, or for `ms`. Blocks the thread. */
-  wait(fds: readonly number[], ms: number): void {
-    const bytes = (fds.length + 1) * POLLFD_BYTES;
-    if (this.#pollfds.length !== bytes) this.#pollfds = new Uint8Array(bytes);
-    const view = new DataView(this.#pollfds.buffer);
-    [this.eventFd, ...fds].forEach((fd, i) => {
-      view.setInt32(i * POLLFD_BYTES, fd, true);
-      view.setInt16(i * POLLFD_BYTES + 4, POLLIN, true);
-      view.setInt16(i * POLLFD_BYTES + 6, 0, true);
-    });
+  wait(ms: number): void {
+    let at = POLLFD_BYTES;
+    for (const { fds } of this.drivers)
+      for (let i = 0; i < fds.length; i++, at += POLLFD_BYTES) this.#view.setInt32(at, fds[i], true);
     if (this.#native.poll(this.#pollfds, ms) <= 0) return;
-    if (view.getInt16(6, true) & POLLIN) this.#native.read(this.eventFd, this.#count);
+    if (this.#view.getInt16(6, true) & POLLIN) this.#native.read(this.eventFd, this.#count);
   }
 }

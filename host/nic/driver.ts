@@ -16,7 +16,10 @@ export interface DriverPlan {
 }
 
 export interface LaneDriver {
-  /** Descriptors that become readable when there is work, as they are now: a NIC that reopens has others. */
+  /**
+   * Descriptors that become readable when there is work, as they are now: a NIC that reopens has others. Always as many;
+   * -1 stands for none.
+   */
   readonly fds: readonly number[];
   /** Moves what came into receive rings. */
   pull(): void;

@@ -16,6 +16,8 @@ export interface NicEnv {
   readonly core: Core;
   /** Lanes of the engine; lane number `lanes` is the host. */
   readonly lanes: number;
+  /** NICs of the engine: they share its frames. */
+  readonly nics: number;
   /** Number that the port gets. */
   readonly ifindex: number;
   /** Entries of each ring, a power of two. */

@@ -193,14 +193,15 @@ export class AfXdpNic implements Nic {
     });
   }
 
-  /** Fill rings may hold half of all frames, so that lanes have some to work with. */
+  /** Fill rings may hold half of all frames, shared by the NICs, so that lanes have some to work with. */
   #slots(env: NicEnv, queues: number): number {
     let slots = this.options.ringSlots ?? env.ringSlots;
     if (!Number.isInteger(slots) || slots < 2 || slots > 1 << 20 || slots & (slots - 1))
       throw new EtherloomError('ERR_NIC_OPTIONS', `rings of ${slots} entries on ${this.name}`, {
         expected: 'a power of two from 2 to 1,048,576',
       });
-    while (slots > 2 && slots * queues * 2 > env.arena.header.frameCount) slots /= 2;
+    const share = env.arena.header.frameCount / (2 * queues * env.nics);
+    while (slots > 2 && slots > share) slots /= 2;
     return slots;
   }
 
@@ -393,6 +394,8 @@ export class AfXdpNic implements Nic {
       warnings.push(
         `generic mode on veth: segments of the peer larger than a frame are dropped; ethtool -K ${peer.name ?? 'PEER'} tso off gso off`,
       );
+    if (device.mtu > MAX_MTU)
+      warnings.push(`the MTU is ${device.mtu} now: packets that need more than ${MAX_MTU} are dropped`);
     const queues = device.queues;
     if (queues > this.#port!.queueCount)
       warnings.push(

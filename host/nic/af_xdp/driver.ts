@@ -24,6 +24,7 @@ interface QueueWords {
 }
 
 export class AfXdpDriver implements LaneDriver {
+  readonly #fds: number[] = [];
   readonly #pollfd = new Uint8Array(8);
   readonly #pollView = new DataView(this.#pollfd.buffer);
 
@@ -50,7 +51,9 @@ export class AfXdpDriver implements LaneDriver {
   }
 
   get fds(): readonly number[] {
-    return this.queues.map(q => Atomics.load(this.arena.u32, q.fd) - 1).filter(fd => fd >= 0);
+    for (let i = 0; i < this.queues.length; i++)
+      this.#fds[i] = Atomics.load(this.arena.u32, this.queues[i].fd) - 1;
+    return this.#fds;
   }
 
   pull(): void {}

@@ -1,6 +1,8 @@
 /** AF_XDP against the kernel over veth: what is asked for goes through the engine and back, the rest is untouched. */
 import { Engine } from '../../../host/engine/engine.js';
 import { afXdp } from '../../../host/nic/index.js';
+import { PacketSocket } from '../../support/packet_socket.js';
+import { type PacketFields, packet } from '../../support/packets.js';
 import { handMade } from '../../support/programs.js';
 import { assert, suite } from '../../support/suite.js';
 import { Veth } from '../../support/veth.js';
@@ -84,6 +86,26 @@ test(
       });
       assert.is(report.ledger.free, 4096);
     }
+  },
+  { missing },
+);
+
+test(
+  'a datagram behind two VLAN tags is taken by its port and goes back with them',
+  async () => {
+    await onVeth({}, async ({ veth, nic, engine }) => {
+      const socket = new PacketSocket(veth.far, veth.farLink);
+      const to: PacketFields = { dst: veth.nearAddress, dport: 7, protocol: 'udp', vlans: [7, 9] };
+      for (let i = 0; i < 10; i++) socket.send(packet(to));
+      socket.send(packet({ ...to, dport: 8 }));
+      const from = performance.now();
+      while (engine.counters()[0].txPackets < 10 && performance.now() - from < 2000)
+        await new Promise(done => setTimeout(done, 5));
+      socket.close();
+      const [{ rxPackets, txPackets, txBytes }] = engine.counters();
+      assert.equal([rxPackets, txPackets, txBytes], [10, 10, 10 * packet(to).length]);
+      assert.is(nic.seen.taken, 10);
+    });
   },
   { missing },
 );
