@@ -6,10 +6,17 @@ import { EtherloomError } from '../errors.js';
 
 /** Longest name that a reader accepts; the kernel's own limit (KSYM_NAME_LEN) is 512. */
 const NAME_LIMIT = 4096;
+/**
+ * Bytes of strings that a table gives out, in sizes of the table: names may share their ends, and some are asked for
+ * twice. A hostile file has as many names as bytes, each running through all that follow.
+ */
+const SHARING = 16;
+const SHARING_LEAST = 1 << 20;
 
 export class ByteReader {
   private readonly view: DataView;
   private readonly text: Buffer;
+  private stringBytes = 0;
 
   /**
    * @param code  error code thrown when a read leaves the bytes (`ERR_ELF_TRUNCATED` …)
@@ -90,6 +97,10 @@ export class ByteReader {
     const end = this.bytes.subarray(at, limit).indexOf(0);
     if (end < 0 && !truncate)
       throw this.fail(this.code, `${what} has no end`, at, `a NUL within ${NAME_LIMIT} bytes`);
+    this.stringBytes += (end < 0 ? limit - at : end) + 1;
+    const most = SHARING * this.bytes.length + SHARING_LEAST;
+    if (this.stringBytes > most)
+      throw this.fail(this.code, `${what}: the strings overlap too much`, at, `${most} bytes of them in all`);
     return this.text.toString('utf8', at, end < 0 ? limit : at + end);
   }
 }

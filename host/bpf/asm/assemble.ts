@@ -87,6 +87,8 @@ class Assembler {
   private nextKey = 1;
   private inCode = true;
   private section = { name: '.text', start: 0, end: 0 };
+  /** The joined ones, by name. */
+  private readonly sections = new Map<string, Assembly['sections'][number]>();
 
   constructor(
     private readonly text: string,
@@ -107,6 +109,7 @@ class Assembler {
     });
     this.closeSection();
     this.joinSections();
+    for (const section of this.out.sections) this.sections.set(section.name, section);
     for (const fixup of this.fixups) this.resolve(fixup);
     this.findFunctions();
     return this.out;
@@ -349,7 +352,7 @@ class Assembler {
     label: number | undefined,
     distance: number,
   ): void {
-    const section = addend === undefined ? undefined : this.out.sections.find(s => s.name === ref.name);
+    const section = addend === undefined ? undefined : this.sections.get(ref.name);
     if (section && addend !== undefined) {
       [insn.src, insn.imm] = [CallKind.LOCAL, section.start + addend - slot];
       return;

@@ -8,25 +8,34 @@ import { nameOf, typeOf } from './types.js';
 const MAX_DEPTH = 16;
 /** Members of a nameless type that are written out inside a declaration. */
 const MAX_INLINE = 16;
-/** Longest text of one type; hostile BTF could ask for any length. */
+/** Longest text, in types and members, of one type and of a whole collection; hostile BTF could ask for any length. */
 const MAX_STEPS = 10_000;
+const MAX_COLLECTION_STEPS = 100_000;
+
+/** Types and members that may still be written; behind them stands `…`. */
+interface TextBudget {
+  left: number;
+}
+const ofOneType = (): TextBudget => ({ left: MAX_STEPS });
 
 /** `struct flow_key`, `__u32`, `char[16]`, `int (*)(void *)`: the type's name as a declaration writes it. */
-export const typeName = (btf: Btf, id: number): string => new Declarator(btf).declare(id, '', 0).trimEnd();
+export const typeName = (btf: Btf, id: number, budget = ofOneType()): string =>
+  new Declarator(btf, budget).declare(id, '', 0).trimEnd();
 
 /** `__u32 a[4]`: a declaration of `name`. */
-export const declaration = (btf: Btf, id: number, name: string): string =>
-  new Declarator(btf).declare(id, name, 0);
+export const declaration = (btf: Btf, id: number, name: string, budget = ofOneType()): string =>
+  new Declarator(btf, budget).declare(id, name, 0);
 
 /** C reads declarations from the name outwards; so are they built. */
 class Declarator {
-  private steps = 0;
-
-  constructor(private readonly btf: Btf) {}
+  constructor(
+    private readonly btf: Btf,
+    private readonly budget: TextBudget,
+  ) {}
 
   declare(id: number, name: string, depth: number): string {
     const btf = this.btf;
-    if (depth > MAX_DEPTH || ++this.steps > MAX_STEPS) return `… ${name}`;
+    if (depth > MAX_DEPTH || --this.budget.left < 0) return `… ${name}`;
     const type = typeOf(btf, id);
     const next = depth + 1;
     switch (type.kind) {
@@ -91,20 +100,20 @@ const keyword = (type: BtfType): string =>
   type.kind === 'fwd' ? (type.union ? 'union' : 'struct') : type.kind;
 
 /** Full definition of a struct, union, enum or typedef, one member a line, with byte offsets as comments. */
-export function definition(btf: Btf, id: number): string {
+export function definition(btf: Btf, id: number, budget = ofOneType()): string {
   const type = typeOf(btf, id);
   switch (type.kind) {
     case 'struct':
     case 'union':
-      return `${type.kind}${type.name ? ` ${type.name}` : ''} {\n${body(btf, type, 1, 0, { left: MAX_STEPS })}}; /* ${type.size} bytes */\n`;
+      return `${type.kind}${type.name ? ` ${type.name}` : ''} {\n${body(btf, type, 1, 0, budget)}}; /* ${type.size} bytes */\n`;
     case 'enum': {
       const values = type.values.map(v => `\t${v.name} = ${v.value},\n`).join('');
       return `enum${type.name ? ` ${type.name}` : ''} {\n${values}}; /* ${type.size} bytes */\n`;
     }
     case 'typedef':
-      return `typedef ${declaration(btf, type.type, type.name)};\n`;
+      return `typedef ${declaration(btf, type.type, type.name, budget)};\n`;
     default:
-      return `${typeName(btf, id)};\n`;
+      return `${typeName(btf, id, budget)};\n`;
   }
 }
 
@@ -113,28 +122,31 @@ function body(
   type: Extract<BtfType, { kind: 'struct' | 'union' }>,
   indent: number,
   base: number,
-  budget: { left: number },
+  budget: TextBudget,
 ): string {
   const tabs = '\t'.repeat(indent);
-  return type.members
-    .map(member => {
-      const inner = typeOf(btf, member.type);
-      const at = base + member.bitOffset;
-      const opened = (inner.kind === 'struct' || inner.kind === 'union') && inner.name === '';
-      if (opened && indent < MAX_DEPTH && --budget.left > 0)
-        return `${tabs}${inner.kind} {\n${body(btf, inner, indent + 1, at, budget)}${tabs}}${member.name ? ` ${member.name}` : ''};\n`;
-      const field = member.bitSize ? ` : ${member.bitSize}` : '';
-      const place = at % 8 ? `${Math.floor(at / 8)}.${at % 8}` : `${at / 8}`;
-      return `${tabs}${declaration(btf, member.type, member.name).trimEnd()}${field}; /* ${place} */\n`;
-    })
-    .join('');
+  let text = '';
+  for (const member of type.members) {
+    if (--budget.left < 0) return `${text}${tabs}…\n`;
+    const inner = typeOf(btf, member.type);
+    const at = base + member.bitOffset;
+    const opened = (inner.kind === 'struct' || inner.kind === 'union') && inner.name === '';
+    if (opened && indent < MAX_DEPTH) {
+      text += `${tabs}${inner.kind} {\n${body(btf, inner, indent + 1, at, budget)}${tabs}}${member.name ? ` ${member.name}` : ''};\n`;
+      continue;
+    }
+    const field = member.bitSize ? ` : ${member.bitSize}` : '';
+    const place = at % 8 ? `${Math.floor(at / 8)}.${at % 8}` : `${at / 8}`;
+    text += `${tabs}${declaration(btf, member.type, member.name, budget).trimEnd()}${field}; /* ${place} */\n`;
+  }
+  return text;
 }
 
 /** One map as the BTF definition that would make it. */
-export function formatMap(spec: MapSpec): string {
+export function formatMap(spec: MapSpec, budget = ofOneType()): string {
   const lines = [`__uint(type, BPF_MAP_TYPE_${spec.type.toUpperCase()});`];
   const side = (what: 'key' | 'value', id: number | undefined, size: number): void => {
-    if (spec.btf && id) lines.push(`__type(${what}, ${typeName(spec.btf.types, id)});`);
+    if (spec.btf && id) lines.push(`__type(${what}, ${typeName(spec.btf.types, id, budget)});`);
     else if (size) lines.push(`__uint(${what}_size, ${size});`);
   };
   side('key', spec.btf?.keyId, spec.keySize);
@@ -144,7 +156,7 @@ export function formatMap(spec: MapSpec): string {
   if (spec.flags) lines.push(`__uint(map_flags, ${spec.flags});`);
   if (spec.extra) lines.push(`__ulong(map_extra, ${spec.extra});`);
   if (spec.pinning === 'by_name') lines.push('__uint(pinning, LIBBPF_PIN_BY_NAME);');
-  if (spec.inner) lines.push(`__array(values, ${formatMap(spec.inner).replaceAll('\n', '\n\t')});`);
+  if (spec.inner) lines.push(`__array(values, ${formatMap(spec.inner, budget).replaceAll('\n', '\n\t')});`);
   const values = spec.values?.map(v => `[${v.key}] = &${v.name}`).join(', ');
   const head = `struct {\n${lines.map(l => `\t${l}\n`).join('')}}`;
   return values ? `${head} /* .values = { ${values} } */` : head;
@@ -172,16 +184,18 @@ export interface MapSummary {
 
 /** Every map of a collection in order of definition. */
 export function summarizeMaps(collection: CollectionSpec): MapSummary[] {
-  return Object.values(collection.maps).map(spec => {
-    const users = Object.values(collection.programs).filter(p => Object.values(p.maps).includes(spec));
-    return summarize(
-      spec,
-      users.map(p => p.name),
-    );
-  });
+  const budget = { left: MAX_COLLECTION_STEPS };
+  const users = new Map<MapSpec, string[]>();
+  for (const { name, maps } of Object.values(collection.programs))
+    for (const spec of new Set(Object.values(maps))) {
+      const names = users.get(spec);
+      if (names) names.push(name);
+      else users.set(spec, [name]);
+    }
+  return Object.values(collection.maps).map(spec => summarize(spec, users.get(spec) ?? [], budget));
 }
 
-function summarize(spec: MapSpec, usedBy: string[]): MapSummary {
+function summarize(spec: MapSpec, usedBy: string[], budget: TextBudget): MapSummary {
   const summary: MapSummary = {
     name: spec.name,
     type: spec.type,
@@ -194,27 +208,28 @@ function summarize(spec: MapSpec, usedBy: string[]): MapSummary {
   };
   if (spec.btf) {
     const { types, keyId, valueId } = spec.btf;
-    if (keyId) summary.key = typeName(types, keyId);
+    if (keyId) summary.key = typeName(types, keyId, budget);
     const value = typeOf(types, valueId);
     if (value.kind === 'datasec')
       summary.variables = value.vars.map(entry => {
         const variable = typeOf(types, entry.type);
         return {
           name: nameOf(variable),
-          type: variable.kind === 'var' ? typeName(types, variable.type) : typeName(types, entry.type),
+          type: typeName(types, variable.kind === 'var' ? variable.type : entry.type, budget),
           offset: entry.offset,
           size: entry.size,
         };
       });
-    else if (valueId) summary.value = typeName(types, valueId);
+    else if (valueId) summary.value = typeName(types, valueId, budget);
   }
-  if (spec.inner) summary.inner = summarize(spec.inner, []);
+  if (spec.inner) summary.inner = summarize(spec.inner, [], budget);
   if (spec.values) summary.values = spec.values;
   return summary;
 }
 
 /** Definitions of every map of a collection, and of the structures that their keys and values name. */
 export function formatMaps(collection: CollectionSpec): string {
+  const budget = { left: MAX_COLLECTION_STEPS };
   const structures = new Map<string, string>();
   const note = (btf: Btf, id: number, depth: number): void => {
     if (depth > MAX_DEPTH) return;
@@ -228,7 +243,7 @@ export function formatMaps(collection: CollectionSpec): string {
     structures.set(key, '');
     if (type.kind === 'struct' || type.kind === 'union')
       for (const m of type.members) note(btf, m.type, depth + 1);
-    const text = definition(btf, id);
+    const text = definition(btf, id, budget);
     structures.delete(key);
     structures.set(key, text);
   };
@@ -238,12 +253,12 @@ export function formatMaps(collection: CollectionSpec): string {
     const value = spec.btf && typeOf(spec.btf.types, spec.btf.valueId);
     if (spec.btf && value?.kind === 'datasec') {
       const variables = value.vars.map(
-        v => `\t${declaration(spec.btf!.types, v.type, '').trim()}; /* ${v.offset} */\n`,
+        v => `\t${declaration(spec.btf!.types, v.type, '', budget).trim()}; /* ${v.offset} */\n`,
       );
       return `${dataHeading(spec)}\nstruct {\n${variables.join('')}}\n`;
     }
     if (spec.contents) return `${dataHeading(spec)}\n`;
-    return `${formatMap(spec)} ${spec.name} SEC(".maps");\n`;
+    return `${formatMap(spec, budget)} ${spec.name} SEC(".maps");\n`;
   });
   return [...structures.values(), ...maps].join('\n');
 }

@@ -86,7 +86,11 @@ class Definition {
     let valueId = 0;
     let inner: MapSpec | undefined;
     let programs = false;
+    const seen = new Set<string>();
     for (const member of struct.members) {
+      // Also what keeps a definition short: one structure of thousands of members may be the type of thousands of maps.
+      if (seen.has(member.name)) throw this.fail(`has two members "${member.name}"`, 'each member once');
+      seen.add(member.name);
       switch (member.name) {
         case 'key':
           keyId = this.pointee(member);

@@ -110,10 +110,15 @@ function resolveRecord(btf: Btf, record: ExtCore, kind: Kind): bigint {
   }
 }
 
+/** BPF_CORE_SPEC_MAX_LEN of libbpf. */
+const MAX_PATH = 64;
+
 /** Follows an access path: the first index steps over whole objects, the others into members and elements. */
 function walk(btf: Btf, root: number, access: string): Field {
   if (!/^\d{1,9}(:\d{1,9})*$/.test(access)) throw new Error('the access path is malformed');
   const [first, ...path] = access.split(':').map(Number);
+  if (path.length >= MAX_PATH)
+    throw new Error(`the access path has ${path.length + 1} steps, not ${MAX_PATH}`);
   let id = resolveId(btf, root);
   let bitOffset = first === 0 ? 0 : first * sizeOf(btf, id) * 8;
   let bitSize = 0;

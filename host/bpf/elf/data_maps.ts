@@ -71,12 +71,18 @@ function holdsData(object: BpfObject, section: ElfSection): boolean {
  * Gives each DATASEC the size of its section and each variable its offset.
  */
 export function placeVariables(object: BpfObject): void {
+  // Once a section: hostile BTF may name it in thousands of DATASECs.
+  const placesIn = new Map<ElfSection, Map<string, number>>();
   for (const type of object.btf?.types ?? []) {
     if (type.kind !== 'datasec') continue;
     const section = object.section(type.name);
     if (!section) continue;
     if (type.size === 0) type.size = section.size;
-    const offsets = new Map(object.symbolsIn(section).map(s => [s.name, s.value]));
+    let offsets = placesIn.get(section);
+    if (!offsets) {
+      offsets = new Map(object.symbolsIn(section).map(s => [s.name, s.value]));
+      placesIn.set(section, offsets);
+    }
     for (const entry of type.vars) {
       const variable = object.btf?.types[entry.type];
       const offset = variable?.kind === 'var' ? offsets.get(variable.name) : undefined;

@@ -11,6 +11,8 @@ const DEF_BYTES = 20;
 const ELF_MAP_BYTES = 36;
 /** inner_idx of a bpf_elf_map that no outer map holds. */
 const NO_INDEX = 0xffff_ffff;
+/** Entries of all maps of maps together: each of n outer maps may hold the same n inner ones. */
+const MAX_VALUES = 65_536;
 
 /** What iproute2's longer form adds; used to tie maps together once all are read. */
 interface LegacyMap {
@@ -57,7 +59,7 @@ export function readLegacyMaps(object: BpfObject): LegacyMaps {
       places.set(symbol.value, map.spec);
     }
   }
-  tie(found);
+  tie(object, found);
   return {
     at,
     specs: found.map(m => m.spec),
@@ -101,22 +103,36 @@ function readDefinition(
   };
 }
 
+/** Inner maps of one id, as their outer maps hold them. */
+interface Inner {
+  template: MapSpec;
+  values: { key: number; name: string }[];
+}
+
 /** inner_id of an outer map names the id of its inner ones; inner_idx says where each sits. */
-function tie(maps: readonly LegacyMap[]): void {
-  const byId = new Map<number, LegacyMap[]>();
-  for (const map of maps) {
-    const same = byId.get(map.id);
-    if (same) same.push(map);
-    else byId.set(map.id, [map]);
+function tie(object: BpfObject, maps: readonly LegacyMap[]): void {
+  const byId = new Map<number, Inner>();
+  for (const { id, innerIndex, spec } of maps) {
+    if (id === 0 || isOuter(spec)) continue;
+    const inner = byId.get(id) ?? { template: spec, values: [] };
+    byId.set(id, inner);
+    if (innerIndex !== NO_INDEX) inner.values.push({ key: innerIndex, name: spec.name });
   }
+  let total = 0;
   for (const outer of maps) {
-    if (outer.innerId === 0 || !/_of_maps$/.test(outer.spec.type)) continue;
-    const inner = (byId.get(outer.innerId) ?? []).filter(m => m !== outer);
-    if (inner.length === 0) continue;
-    outer.spec.inner = inner[0].spec;
-    const values = inner
-      .filter(m => m.innerIndex !== NO_INDEX)
-      .map(m => ({ key: m.innerIndex, name: m.spec.name }));
-    if (values.length) outer.spec.values = values;
+    const inner = outer.innerId === 0 || !isOuter(outer.spec) ? undefined : byId.get(outer.innerId);
+    if (!inner) continue;
+    outer.spec.inner = inner.template;
+    total += inner.values.length;
+    if (total > MAX_VALUES)
+      throw object.fail(
+        'ERR_ELF_MAP',
+        `map ${outer.spec.name} and those before it hold ${total} inner maps`,
+        0,
+        `at most ${MAX_VALUES} in all`,
+      );
+    if (inner.values.length) outer.spec.values = [...inner.values];
   }
 }
+
+const isOuter = (spec: MapSpec): boolean => /_of_maps$/.test(spec.type);

@@ -117,7 +117,7 @@ class Linker {
     const core = within(ext?.core.get(fn.section.name), fn);
     this.spend(core.length, fn);
     for (const record of core) applyCore(this.object, record, this.out.insns, slotOf(record));
-    const info = within(ext?.funcs.get(fn.section.name), fn).find(f => f.offset === fn.start * INSN_BYTES);
+    const info = recordAt(ext?.funcs.get(fn.section.name), fn.start * INSN_BYTES);
     const type = info && btf?.types[info.typeId];
     this.out.funcs.push({
       insn: at,
@@ -291,17 +291,28 @@ class Linker {
   }
 }
 
-/** The records of one function, out of a section's records in order of offset. */
+/** Index of the first record at or behind `offset`; records are in order of offset. */
+function firstFrom(records: readonly { offset: number }[], offset: number): number {
+  let low = 0;
+  for (let high = records.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (records[middle].offset < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The record of one offset, the first of several. */
+function recordAt<T extends { offset: number }>(
+  records: readonly T[] | undefined,
+  offset: number,
+): T | undefined {
+  const found = records?.[firstFrom(records, offset)];
+  return found?.offset === offset ? found : undefined;
+}
+
+/** The records of one function, out of a section's. */
 function within<T extends { offset: number }>(records: readonly T[] | undefined, fn: ElfFunction): T[] {
   if (!records) return [];
-  const first = (offset: number): number => {
-    let low = 0;
-    for (let high = records.length; low < high; ) {
-      const middle = (low + high) >> 1;
-      if (records[middle].offset < offset) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  };
-  return records.slice(first(fn.start * INSN_BYTES), first(fn.end * INSN_BYTES));
+  return records.slice(firstFrom(records, fn.start * INSN_BYTES), firstFrom(records, fn.end * INSN_BYTES));
 }

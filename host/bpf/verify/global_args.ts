@@ -20,13 +20,23 @@ const CTX_TYPES: Record<ProgramType, string> = {
   unspec: '',
 };
 
-/** `__arg_ctx` and the like: decl tags `arg:…` on parameter `index`. */
+/** `__arg_ctx` and the like: decl tags `arg:…` of every function, found once for a whole file. */
+const tags = new WeakMap<Btf, Map<number, { index: number; tag: string }[]>>();
+
+/** Those on parameter `index`. */
 function tagsOf(btf: Btf, funcId: number, index: number): string[] {
-  return btf.types.flatMap(t =>
-    t.kind === 'decl_tag' && t.type === funcId && t.component === index && t.name.startsWith('arg:')
-      ? [t.name.slice(4)]
-      : [],
-  );
+  let byFunction = tags.get(btf);
+  if (!byFunction) {
+    byFunction = new Map();
+    for (const t of btf.types) {
+      if (t.kind !== 'decl_tag' || !t.name.startsWith('arg:')) continue;
+      const known = byFunction.get(t.type) ?? [];
+      byFunction.set(t.type, known);
+      known.push({ index: t.component, tag: t.name.slice(4) });
+    }
+    tags.set(btf, byFunction);
+  }
+  return (byFunction.get(funcId) ?? []).filter(t => t.index === index).map(t => t.tag);
 }
 
 const isNumber = (t: BtfType): boolean => t.kind === 'int' || t.kind === 'enum';
@@ -42,20 +52,20 @@ export function globalPrototype(v: Walk, sub: Subprog): readonly GlobalArg[] {
   if (proto.params.length > 5) refuse(`${proto.params.length} arguments; 5 is the most`);
   if (!isNumber(resolve(btf, proto.ret))) refuse('a global function returns a number');
   const args = proto.params.map((param, i): GlobalArg => {
-    const tags = tagsOf(btf, funcId, i);
+    const given = tagsOf(btf, funcId, i);
     const type = resolve(btf, param.type);
     if (isNumber(type))
-      return tags.length ? refuse(`tag ${tags[0]} on argument ${i + 1}, a number`) : { kind: 'scalar' };
+      return given.length ? refuse(`tag ${given[0]} on argument ${i + 1}, a number`) : { kind: 'scalar' };
     if (type.kind !== 'ptr') return refuse(`argument ${i + 1} is a ${type.kind}`);
     const to = type.type === 0 ? undefined : resolve(btf, type.type);
-    if (tags.includes('ctx')) return { kind: 'ctx' };
+    if (given.includes('ctx')) return { kind: 'ctx' };
     if (
       to &&
       (to.kind === 'struct' || to.kind === 'union' || to.kind === 'fwd') &&
       to.name === CTX_TYPES[v.type]
     )
       return { kind: 'ctx' };
-    const unknown = tags.find(t => t !== 'nonnull' && t !== 'nullable');
+    const unknown = given.find(t => t !== 'nonnull' && t !== 'nullable');
     if (unknown) return refuse(`tag ${unknown} on argument ${i + 1} is not supported`);
     if (!to) return refuse(`argument ${i + 1} points to memory of unknown size`);
     let size = 0;
@@ -64,7 +74,7 @@ export function globalPrototype(v: Walk, sub: Subprog): readonly GlobalArg[] {
     } catch {
       return refuse(`argument ${i + 1} points to a type without size`);
     }
-    return { kind: 'memory', size, nullable: !tags.includes('nonnull') };
+    return { kind: 'memory', size, nullable: !given.includes('nonnull') };
   });
   cache.set(sub, args);
   return args;
