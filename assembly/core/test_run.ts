@@ -25,8 +25,13 @@ export function test_run_skb(slot: u32, ctx: usize, repeat: u32): u64 {
   const data = skb.data;
   const dataEnd = skb.dataEnd;
   const dataMeta = skb.dataMeta;
+  // The header marks, too: a program that moves them would have them walk off by a step a repeat.
+  const macAt = skb.macAt;
+  const netAt = skb.netAt;
   let r0: u64 = 0;
   for (let i: u32 = 0; i < repeat; i++) {
+    skb.macAt = macAt;
+    skb.netAt = netAt;
     skb.len = len;
     skb.data = data;
     skb.dataEnd = dataEnd;

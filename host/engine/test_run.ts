@@ -102,6 +102,8 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     skb.dataMeta = start + skip;
     skb.dataEnd = start + data.length;
     skb.len = data.length - skip;
+    skb.macAt = skip ? start : 0;
+    skb.netAt = 0;
   };
   const reset = (): void => {
     clear();
@@ -109,7 +111,6 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     skb.wireLen = data.length;
     skb.protocol = data[12] | (data[13] << 8);
     skb.pktType = packetType(data);
-    skb.macAt = skip ? start : 0;
     skb.ifindex = IFINDEX;
     skb.ingressIfindex = IFINDEX;
     skb.hardStart = page;

@@ -237,6 +237,26 @@ test('every way to lose a packet of tc has a reason of its own', async () => {
   }
 });
 
+test('a frame shorter than an Ethernet header passes every tc helper that moves headers', async () => {
+  const tag: [string, (number | 'ctx')[]] = ['skb_vlan_push', ['ctx', 0x0081, 300]];
+  for (const list of [
+    [tag, ['clone_redirect', ['ctx', 2, 0]]],
+    [tag, tag, ['skb_vlan_pop', ['ctx']], ['redirect', [2, 0]]],
+    [
+      ['skb_adjust_room', ['ctx', 1, 0, 0]],
+      ['skb_change_tail', ['ctx', 14, 0]],
+      ['redirect_neigh', [2, 0, 0, 0]],
+    ],
+  ] as [string, (number | 'ctx')[]][][]) {
+    const { e, nics } = await withCalls(calls('tc', list));
+    for (let n = 1; n <= 14; n++) send(e, nics[0], new Uint8Array(n).fill(0xff));
+    e.receive();
+    for (const nic of nics) nic.receive();
+    assert.equal(e.crashes, []);
+    await stop(e);
+  }
+});
+
 test('copies for the receive side that find the lane link full count LANE_FULL', async () => {
   const list: [string, (number | 'ctx')[]][] = Array(70).fill(['clone_redirect', ['ctx', 3, 1]]);
   const { e, nics } = await withCalls(calls('tc', list, 2), { ringSlots: 64 });

@@ -13,7 +13,7 @@ import { AF_INET, AF_INET6, copyMac, neighbourMac, portOf, routeTo } from "./fib
 import { BPF_F_INGRESS, BPF_F_NEIGH, BPF_F_NEXTHOP } from "./redirect";
 import { netAt, skbAt } from "./skb";
 import { ETH_P_IP, ETH_P_IPV6 } from "./skb_shape";
-import { skb_insert_tag } from "./skb_vlan";
+import { skb_insert_tag, TAG_AT as VLAN_TAG_AT } from "./skb_vlan";
 import { ETH_SIZE as ETH_HLEN } from "../../wire/layout.gen";
 
 const RTN_UNICAST: u32 = 1;
@@ -37,7 +37,8 @@ export function clone_redirect(ctx: usize, ifindex: u32, flags: u64): i32 {
   // An out-of-band tag goes into the copy only; the original keeps it.
   const tag: u32 = skb.vlanPresent ? 4 : 0;
   const headroom = skb.data - skb.hardStart;
-  if (headroom < tag) {
+  // A runt has no place for a tag, as in skb_insert_tag.
+  if (headroom < tag || (tag && skb.len < VLAN_TAG_AT)) {
     freeFrame(clone);
     countDrop(DropReason.NO_HEADROOM);
     return -ENOMEM;
@@ -45,10 +46,10 @@ export function clone_redirect(ctx: usize, ifindex: u32, flags: u64): i32 {
   const offset = headroom - tag;
   const to = <u32>packetAt + clone + offset;
   if (tag) {
-    memory.copy(to, skb.data, 12);
-    store<u16>(to, <u16>skb.vlanProto, 12);
-    store<u16>(to, bswap<u16>(<u16>skb.vlanTci), 14);
-    memory.copy(to + 16, skb.data + 12, skb.len - 12);
+    memory.copy(to, skb.data, VLAN_TAG_AT);
+    store<u16>(to, <u16>skb.vlanProto, VLAN_TAG_AT);
+    store<u16>(to, bswap<u16>(<u16>skb.vlanTci), VLAN_TAG_AT + 2);
+    memory.copy(to + VLAN_TAG_AT + tag, skb.data + VLAN_TAG_AT, skb.len - VLAN_TAG_AT);
   } else {
     memory.copy(to, skb.data, skb.len);
   }
@@ -73,6 +74,8 @@ function resolve(skb: SkBuff, port: Port): u32 {
   let family: u32;
   let hop: usize;
   const ip: usize = netAt(skb);
+  // A runt has no link header to write over.
+  if (ip > <usize>skb.dataEnd) return DropReason.REDIRECT_NO_NEIGHBOUR;
   if (redirectFlags & BPF_F_NEXTHOP) {
     const nh = changetype<usize>(self()) + offsetof<LaneState>("nextHop0");
     family = load<u32>(nh);

@@ -11,9 +11,12 @@ const IPV6_HLEN: u32 = 40;
 /** BPF_SKB_MAX_LEN of the kernel is a page order away from any frame here. */
 const MAX_LEN: u32 = 0x4000;
 
-/** Makes `len` zero bytes at `off` by moving what lies before it towards the head (bpf_skb_generic_push). */
+/**
+ * Makes `len` zero bytes at `off` by moving what lies before it towards the head (bpf_skb_generic_push). A packet that ends
+ * before `off` has no such place: the kernel moves what its buffer holds behind it, here the next frame would begin there.
+ */
 export function push(skb: SkBuff, off: u32, len: u32): i32 {
-  if (skb.data < skb.hardStart + len) return -ENOMEM;
+  if (off > skb.len || skb.data < skb.hardStart + len) return -ENOMEM;
   const data = skb.data;
   memory.copy(data - len, data, off);
   memory.fill(data - len + off, 0, len);

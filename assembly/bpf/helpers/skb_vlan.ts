@@ -12,7 +12,7 @@ const ETH_P_802_3: u32 = 0x0100;
 const ETH_P_802_2: u32 = 0x0400;
 const VLAN_ETH_HLEN: u32 = 18;
 /** Both addresses of the link header. */
-const TAG_AT: u32 = 12;
+export const TAG_AT: u32 = 12;
 
 // @ts-ignore: decorator
 @inline function isVlan(protocol: u32): bool {
