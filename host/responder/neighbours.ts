@@ -90,16 +90,17 @@ function* entries(arena: Arena): Generator<{ view: LearnedView; at: number }> {
 /** What was learned, on one port or on all. While lanes run, an entry that is being written is left out. */
 export function learnedNeighbours(arena: Arena, port?: number): LearnedNeighbour[] {
   const found: LearnedNeighbour[] = [];
-  for (const { view, at } of entries(arena)) {
-    const before = Atomics.load(arena.u32, at >> 2);
-    const { ifindex, family, state, router } = view;
-    if (before & 1 || ifindex === 0 || (port !== undefined && port !== ifindex)) continue;
-    const address = arena.u8.slice(
-      at + LearnedLayout.address,
-      at + LearnedLayout.address + (family === AF_INET6 ? 16 : 4),
+  for (const { at } of entries(arena)) {
+    // Word by word, in order: a plain copy may be older or newer than what the sequence word says of it.
+    const words = Uint32Array.from({ length: LearnedLayout.size / 4 }, (_, i) =>
+      Atomics.load(arena.u32, (at >> 2) + i),
     );
-    const mac = arena.u8.slice(at + LearnedLayout.mac, at + LearnedLayout.mac + 6);
-    if (Atomics.load(arena.u32, at >> 2) !== before) continue;
+    const { sequence, ifindex, family, state, router } = new LearnedView(new DataView(words.buffer), 0);
+    if (sequence & 1 || ifindex === 0 || (port !== undefined && port !== ifindex)) continue;
+    if (Atomics.load(arena.u32, at >> 2) !== sequence) continue;
+    const bytes = new Uint8Array(words.buffer);
+    const address = bytes.subarray(LearnedLayout.address).subarray(0, family === AF_INET6 ? 16 : 4);
+    const mac = bytes.subarray(LearnedLayout.mac).subarray(0, 6);
     const known = state !== NeighbourState.INCOMPLETE && state !== NeighbourState.FAILED;
     found.push({
       port: ifindex,

@@ -16,7 +16,8 @@
 //
 // Lookups take no lock: each change becomes visible by one store, so a reader sees the trie before or after it. Only
 // reuse could mislead a reader, so state2 counts what was freed, and a reader during whose walk it changed walks
-// again. Depth grows with every step, so a walk ends whatever it meets. Changes take the map's lock, as in the kernel.
+// again; all that it reads it loads by atomics, since arm64 may do a plain load after the second look at state2.
+// Depth grows with every step, so a walk ends whatever it meets. Changes take the map's lock, as in the kernel.
 // Elements are reused oldest first: a value stays readable for long after its deletion (the kernel waits for RCU).
 import { MapHeader } from "../../layout.gen";
 import { initValue, lockMap, unlockMap } from "./lock";
@@ -49,7 +50,7 @@ const WALKS: u32 = 64;
 // @ts-ignore: decorator
 @inline function nodeBytes(map: usize): u32 { return (<u32>NODE_PATH + dataBytes(map) + 63) & ~63; }
 // @ts-ignore: decorator
-@inline function lengthOf(e: usize): u32 { return load<u32>(e, ELEM_KEY); }
+@inline function lengthOf(e: usize): u32 { return atomic.load<u32>(e, ELEM_KEY); }
 // @ts-ignore: decorator
 @inline function shadowOf(e: usize): usize { return atomic.load<u32>(e); }
 // @ts-ignore: decorator
@@ -63,7 +64,7 @@ const WALKS: u32 = 64;
 // @ts-ignore: decorator
 @inline function setBest(slot: usize, e: usize): void { atomic.store<u32>(slot, <u32>e, 4); }
 // @ts-ignore: decorator
-@inline function depthOf(node: usize): u32 { return load<u32>(node, NODE_DEPTH); }
+@inline function depthOf(node: usize): u32 { return atomic.load<u32>(node, NODE_DEPTH); }
 
 // ── lookup ───────────────────────────────────────────────────────────────────────────────────────────────────
 
