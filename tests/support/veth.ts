@@ -58,10 +58,10 @@ export class Veth {
     return veth;
   }
 
-  /** Makes the pair; again after `remove`. */
-  async connect(): Promise<void> {
+  /** Makes the pair, with so many queues; again after `remove`. */
+  async connect(count = this.options.queues ?? 1): Promise<void> {
     const { near, far, nearLink, farLink, options, net } = this;
-    const queues = ['numrxqueues', `${options.queues ?? 1}`, 'numtxqueues', `${options.queues ?? 1}`];
+    const queues = ['numrxqueues', `${count}`, 'numtxqueues', `${count}`];
     const left = [nearLink, 'netns', near.name, ...queues];
     ip('link', 'add', ...left, 'type', 'veth', 'peer', 'name', farLink, 'netns', far.name, ...queues);
     if (options.mtu)

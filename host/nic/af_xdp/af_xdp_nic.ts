@@ -14,6 +14,7 @@ import {
   ETH_OVERHEAD,
   FRAME_HEADROOM,
   FRAME_SIZE,
+  MAX_QUEUES,
   PortFlag,
   PortLayout,
   PortView,
@@ -172,10 +173,11 @@ export class AfXdpNic implements Nic {
         `${name} with an MTU of ${device.mtu}: its packets fit no frame of ${FRAME_SIZE} bytes`,
         { expected: `at most ${MAX_MTU}: ip link set ${options.interface} mtu 1500` },
       );
-    const queues = options.queues ?? device.queues;
-    if (!Number.isInteger(queues) || queues < 1 || queues > device.queues)
+    const most = Math.min(device.queues, MAX_QUEUES);
+    const queues = options.queues ?? this.#port?.queueCount ?? most;
+    if (!Number.isInteger(queues) || queues < 1 || queues > most)
       throw new EtherloomError('ERR_NIC_OPTIONS', `${queues} queues on ${name}`, {
-        expected: `1 … ${device.queues}, as many as the interface has`,
+        expected: `1 … ${most}, as many as the interface has`,
       });
     return queues;
   }

@@ -149,6 +149,26 @@ for (const lanes of [1, 2])
   );
 
 test(
+  'an interface that comes back with fewer queues is refused in words, and taken when it has them again',
+  () =>
+    onVeth({ veth: { queues: 2 } }, async ({ veth, nic }) => {
+      const until = async (what: () => boolean) => {
+        for (const from = performance.now(); !what() && performance.now() - from < 2000; ) await sleep(5);
+        assert.ok(what(), JSON.stringify(nic.status));
+      };
+      veth.remove();
+      await until(() => !nic.status.attached);
+      await veth.connect(1);
+      await until(() => /2 queues.*1 … 1/.test(nic.status.trouble ?? ''));
+      veth.remove();
+      await veth.connect();
+      await until(() => nic.status.attached);
+      assert.is((await veth.udp({ count: 100, sockets: 8 })).same, 100);
+    }).then(() => {}),
+  { missing },
+);
+
+test(
   'a lane that is killed under traffic is replaced, and no frame is lost track of',
   async () => {
     const report = await onVeth({ veth: { queues: 2 }, engine: { lanes: 2 } }, async ({ veth, engine }) => {
