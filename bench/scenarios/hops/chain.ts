@@ -26,6 +26,9 @@ export interface Chain {
 
 export const SERVER_PORT = 8000;
 
+/** Source ports of a forwarder, from 16384 on. */
+const FLOWS = 45_056;
+
 /** Port on which forwarder j of n listens, counted from the client: 8000 − n … 7999, as in the report. */
 export const portOf = (j: number, n: number): number => SERVER_PORT - n + j;
 
@@ -101,6 +104,9 @@ export class ForwarderChain implements Chain {
       address: entry.address,
       // A chain begins with the first source port again, whose last connection the server may remember for a minute.
       source: extraSource(this.path, forwarders),
+      // As many as connections in the server's minute of memory: a port used earlier meets its predecessor there, and
+      // every second one is refused at first, as Linux begins timestamps elsewhere for each tuple of a client.
+      flows: FLOWS,
       services: [{ ports, backends: [`${server.address}:${SERVER_PORT}@${server.mac}`], protocols: ['tcp'] }],
     };
     const script = fileURLToPath(new URL('forwarder.ts', import.meta.url));
