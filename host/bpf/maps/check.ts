@@ -3,8 +3,8 @@
  * with the same errno and a sentence on what would have been accepted. Creation asks here, and so does the verifier:
  * no program is verified against a map that cannot be made.
  */
-import type { BtfType } from '../btf/btf.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
+import { specialFields } from '../verify/maps.js';
 import { type ErrnoName, MapError } from './errors.js';
 import { MapFlag as F } from './flags.js';
 
@@ -227,40 +227,24 @@ function checkInner(spec: MapSpec, refuse: Refuse): void {
 }
 
 /**
- * Byte offset of the `struct bpf_spin_lock` among the members of the value's type, if BTF tells of one.
+ * Byte offset of the `struct bpf_spin_lock` in the value, in a structure or array inside it too, if BTF tells of one. Found
+ * as the verifier finds it: a lock that programs may take but updates write over could be left taken by nobody, for ever.
  * @throws MapError EOPNOTSUPP for types whose values cannot hold one, EINVAL when it is twice there or unaligned.
  */
 export function spinLockOffset(spec: MapSpec): number | undefined {
-  const types = spec.btf?.types.types;
-  if (!spec.btf || !types) return undefined;
-  const value = strip(types, spec.btf.valueId);
-  if (value?.kind !== 'struct') return undefined;
-  let at: number | undefined;
-  for (const m of value.members) {
-    const t = strip(types, m.type);
-    if (t?.kind !== 'struct' || t.name !== 'bpf_spin_lock') continue;
-    const off = m.bitOffset / 8;
-    if (at !== undefined || off % 4 !== 0 || off + 4 > spec.valueSize)
-      throw new MapError('EINVAL', `map "${spec.name}": bpf_spin_lock at byte ${off} of the value`, {
-        expected: 'one lock, 4-byte aligned, inside the value',
-      });
-    at = off;
-  }
-  if (at !== undefined && !['hash', 'array', 'lru_hash'].includes(spec.type))
+  if (!spec.btf?.valueId) return undefined;
+  const locks = specialFields(spec.btf.types, spec.btf.valueId).filter(f => f.name === 'bpf_spin_lock');
+  if (locks.length === 0) return undefined;
+  const { off } = locks[locks.length - 1];
+  if (locks.length > 1 || off % 4 !== 0 || off + 4 > spec.valueSize)
+    throw new MapError('EINVAL', `map "${spec.name}": bpf_spin_lock at byte ${off} of the value`, {
+      expected: 'one lock, 4-byte aligned, inside the value',
+    });
+  if (!['hash', 'array', 'lru_hash'].includes(spec.type))
     throw new MapError('EOPNOTSUPP', `map "${spec.name}" (${spec.type}): a bpf_spin_lock in the value`, {
       expected: 'hash, array or lru_hash',
     });
-  return at;
-}
-
-/** Follows typedefs and qualifiers. */
-export function strip(types: readonly BtfType[], id: number): BtfType | undefined {
-  let t = types[id];
-  for (let i = 0; i < 64 && t; i++) {
-    if (!['typedef', 'const', 'volatile', 'restrict', 'type_tag'].includes(t.kind)) return t;
-    t = types[(t as { type: number }).type];
-  }
-  return undefined;
+  return off;
 }
 
 /** bpf_map_meta_equal: whether a map may be put into a map of maps made with template `inner`. */
