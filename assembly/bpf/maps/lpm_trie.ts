@@ -1,15 +1,9 @@
 // BPF_MAP_TYPE_LPM_TRIE. Key: {u32 prefixlen, data in network order}.
 //
 // The kernel walks a binary trie, a bit a step. Here a root table takes the first 8 … 16 bits at once, then nodes
-// take 4 bits each; runs of bits without branch are skipped, and a subtree of one prefix is no node but a leaf.
+// take 4 bits each; runs of bits without branch are skipped, and a subtree of one prefix is no node but a leaf
+// (lpm_nodes.ts has the picture).
 //
-//   aux0 ─▶ root: 2^aux1 slots                       slot: │ child u32 │ best u32 │
-//   aux2 ─▶ nodes: │ 16 slots │ depth │ things │ path │
-//   dataAt ─▶ elements: │ shadow │ free link │ key {prefixlen, data} │ value at aux3 │
-//
-//   child  0, a node, a node | SKIP (bits were left out: compare its path), or an element | LEAF (compare its bits)
-//   best   longest prefix that ends within this node and covers the slot
-//   shadow of an element: the next shorter prefix within the same node that covers it
 // A node at depth d holds the prefixes of d+1 … d+4 bits, spread over the slots they cover. Lookup: remember the
 // last `best` on the way down. Every node but the root holds at least two things (prefixes, children), so there
 // are never more nodes than prefixes.
@@ -23,48 +17,15 @@ import { MapHeader } from "../../layout.gen";
 import { initValue, lockMap, unlockMap } from "./lock";
 import { BPF_EXIST, BPF_NOEXIST, Errno, begin, copyBytes, done, fail, head } from "./map";
 import { bitsAt, commonBits, sameBits } from "./lpm_bits";
-
-const LEAF: u32 = 1;
-const SKIP: u32 = 2;
-const STRIDE: u32 = 4;
-const SLOTS: u32 = 16;
-
-const NODE_DEPTH: usize = 128;
-/** While the node is free: address of the next free one. */
-const NODE_THINGS: usize = 132;
-const NODE_PATH: usize = 136;
-
-/** Next in the free list, 0 at its end; LIVE while the element is in the trie, or about to be. */
-const ELEM_FREE: usize = 4;
-const LIVE: u32 = 1;
-const ELEM_KEY: usize = 8;
-const ELEM_DATA: usize = 12;
+import {
+  ELEM_DATA, ELEM_FREE, ELEM_KEY, LEAF, LIVE, NODE_PATH, NODE_THINGS, SKIP, SLOTS, STRIDE, addThings, bestOf,
+  bitsMax, childOf, countFreed, dataBytes, depthOf, firstSlot, freeElement, freeNode, freeNodes, lengthOf,
+  setBest, setChild, setShadow, shadowOf, spanOf, takeElement, takeNode,
+} from "./lpm_nodes";
+import { firstPrefix, prefixAfter } from "./lpm_order";
 
 /** Walks again at most so often before a reader takes the lock. */
 const WALKS: u32 = 64;
-
-// @ts-ignore: decorator
-@inline function dataBytes(map: usize): u32 { return head(map).keySize - 4; }
-// @ts-ignore: decorator
-@inline function bitsMax(map: usize): u32 { return dataBytes(map) << 3; }
-// @ts-ignore: decorator
-@inline function nodeBytes(map: usize): u32 { return (<u32>NODE_PATH + dataBytes(map) + 63) & ~63; }
-// @ts-ignore: decorator
-@inline function lengthOf(e: usize): u32 { return atomic.load<u32>(e, ELEM_KEY); }
-// @ts-ignore: decorator
-@inline function shadowOf(e: usize): usize { return atomic.load<u32>(e); }
-// @ts-ignore: decorator
-@inline function setShadow(e: usize, to: usize): void { atomic.store<u32>(e, <u32>to); }
-// @ts-ignore: decorator
-@inline function childOf(slot: usize): u32 { return atomic.load<u32>(slot); }
-// @ts-ignore: decorator
-@inline function setChild(slot: usize, c: u32): void { atomic.store<u32>(slot, c); }
-// @ts-ignore: decorator
-@inline function bestOf(slot: usize): usize { return atomic.load<u32>(slot, 4); }
-// @ts-ignore: decorator
-@inline function setBest(slot: usize, e: usize): void { atomic.store<u32>(slot, <u32>e, 4); }
-// @ts-ignore: decorator
-@inline function depthOf(node: usize): u32 { return atomic.load<u32>(node, NODE_DEPTH); }
 
 // ── lookup ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,16 +128,6 @@ function locate(map: usize, data: usize, length: u32): usize {
   }
 }
 
-/** Slots of a node of `stride` bits at `depth` that a prefix of `length` bits covers: how many. */
-// @ts-ignore: decorator
-@inline function spanOf(d: u32, s: u32, length: u32): u32 { return <u32>1 << (d + s - length); }
-
-/** First slot that the prefix of `e` covers. */
-// @ts-ignore: decorator
-@inline function firstSlot(at: usize, d: u32, s: u32, e: usize): usize {
-  return at + ((bitsAt(e + ELEM_DATA, d, s) & ~(spanOf(d, s, lengthOf(e)) - 1)) << 3);
-}
-
 /** Spreads a new prefix over its slots of a node, below longer ones and above shorter ones. */
 function spread(at: usize, d: u32, s: u32, e: usize): void {
   const length = lengthOf(e);
@@ -212,111 +163,6 @@ function exchange(at: usize, d: u32, s: u32, old: usize, to: usize): void {
     while (y && shadowOf(y) != old) y = shadowOf(y);
     if (y) setShadow(y, heir);
   }
-}
-
-// ── storage ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Readers that walk now walk again. After what was freed is unlinked, before it is reused. */
-// @ts-ignore: decorator
-@inline function countFreed(map: usize): void {
-  atomic.add<u32>(map + offsetof<MapHeader>("state2"), 1);
-}
-
-/** One more element than entries stands ready, so that a full map can still replace. */
-function takeElement(map: usize): usize {
-  const h = head(map);
-  const e: usize = h.free;
-  h.free = load<u32>(e, ELEM_FREE);
-  if (!h.free) h.state0 = 0;
-  return e;
-}
-
-/** Appends to the free list: the oldest is reused first. state0 = last of the list. */
-function freeElement(map: usize, e: usize): void {
-  const h = head(map);
-  countFreed(map);
-  store<u32>(e, 0, ELEM_FREE);
-  if (h.state0) store<u32>(h.state0, <u32>e, ELEM_FREE);
-  else h.free = <u32>e;
-  h.state0 = <u32>e;
-}
-
-/** An empty node at depth `d` on the way to `data`; 0 when none is left. */
-function takeNode(map: usize, d: u32, data: usize): usize {
-  const h = head(map);
-  const n: usize = h.state1;
-  if (!n) return 0;
-  h.state1 = load<u32>(n, NODE_THINGS);
-  for (let i: usize = 0; i < NODE_DEPTH; i += 8) store<u64>(n + i, 0);
-  store<u32>(n, d, NODE_DEPTH);
-  store<u32>(n, 0, NODE_THINGS);
-  copyBytes(n + NODE_PATH, data, dataBytes(map));
-  return n;
-}
-
-function freeNode(map: usize, n: usize): void {
-  countFreed(map);
-  store<u32>(n, head(map).state1, NODE_THINGS);
-  head(map).state1 = <u32>n;
-}
-
-// @ts-ignore: decorator
-@inline function addThings(n: usize, by: i32): void {
-  store<u32>(n, load<u32>(n, NODE_THINGS) + by, NODE_THINGS);
-}
-
-/**
- * Builds the trie anew from its elements, after a lane died while it changed it: what it had in hand is free again.
- * Called by the host while no lane runs. Returns elements that were in no list.
- */
-export function rebuildTrie(map: usize): u32 {
-  const h = head(map);
-  lockMap(map);
-  let free: u32 = 0;
-  for (let e: usize = h.free; e; e = load<u32>(e, ELEM_FREE)) free++;
-  for (let slot = h.aux0, end = h.aux0 + (8 << h.aux1); slot < end; slot += 8) store<u64>(slot, 0);
-  h.free = 0;
-  h.state0 = 0;
-  h.count = 0;
-  freeNodes(map);
-  countFreed(map);
-  for (let i: u32 = 0; i <= h.maxEntries; i++) {
-    const e: usize = h.dataAt + i * h.stride;
-    // Old and new element of a prefix that was being replaced: one of them stays.
-    const kept = load<u32>(e, ELEM_FREE) == LIVE && !locate(map, e + ELEM_DATA, lengthOf(e));
-    setShadow(e, 0);
-    if (kept && insert(map, e)) h.count++;
-    else freeElement(map, e);
-  }
-  const now = h.maxEntries + 1 - h.count;
-  unlockMap(map);
-  return now - free;
-}
-
-/** Puts every node in the free list; state3 = number of nodes. */
-function freeNodes(map: usize): void {
-  const h = head(map);
-  h.state1 = 0;
-  for (let i = h.state3; i-- > 0; ) {
-    const n = h.aux2 + i * nodeBytes(map);
-    store<u32>(n, h.state1, NODE_THINGS);
-    h.state1 = n;
-  }
-}
-
-/** Builds the free lists. Called once by the host. */
-export function lpm_trie_init(map: usize): void {
-  const h = head(map);
-  let last: u32 = 0;
-  h.free = h.dataAt;
-  for (let i: u32 = 0; i <= h.maxEntries; i++) {
-    const e = h.dataAt + i * h.stride;
-    if (last) store<u32>(last, e, ELEM_FREE);
-    last = e;
-  }
-  store<u32>(last, 0, ELEM_FREE);
-  h.state0 = last;
-  freeNodes(map);
 }
 
 // ── update and delete ────────────────────────────────────────────────────────────────────────────────────────
@@ -451,60 +297,57 @@ function remove(map: usize, key: usize): i64 {
   return 0;
 }
 
-// ── order ────────────────────────────────────────────────────────────────────────────────────────────────────
-// get_next_key goes through the prefixes as the kernel does: longer before shorter, then by their bits. Within a node
-// that is: slot by slot, first what lies below the slot, then the prefixes whose last slot it is, longest first.
-
-// @ts-ignore: decorator
-@inline function lastSlot(at: usize, d: u32, s: u32, e: usize): usize {
-  return firstSlot(at, d, s, e) + ((spanOf(d, s, lengthOf(e)) - 1) << 3);
-}
-
-/** First prefix at or after `slot` of a node and below. */
-function firstFrom(at: usize, d: u32, s: u32, slot: usize): usize {
-  const end = at + ((<usize>1 << s) << 3);
-  for (; slot < end; slot += 8) {
-    const c = childOf(slot);
-    if (c & LEAF) return c & ~LEAF;
-    if (c) {
-      const n: usize = c & ~SKIP;
-      return firstFrom(n, depthOf(n), STRIDE, n);
-    }
-    const e = bestOf(slot);
-    if (e && lastSlot(at, d, s, e) == slot) return e;
-  }
-  return 0;
-}
-
-/** The prefix after one that is in the trie, within a node and below; 0 when it is the last there. */
-function after(at: usize, d: u32, s: u32, data: usize, length: u32): usize {
-  let slot = at + (bitsAt(data, d, s) << 3);
-  let e: usize;
-  if (length <= d + s) {
-    e = bestOf(slot);
-    while (lengthOf(e) > length) e = shadowOf(e);
-    slot = lastSlot(at, d, s, e);
-    e = shadowOf(e);
-  } else {
-    const c = childOf(slot);
-    if (!(c & LEAF)) {
-      const n: usize = c & ~SKIP;
-      const below = after(n, depthOf(n), STRIDE, data, length);
-      if (below) return below;
-    }
-    e = bestOf(slot);
-  }
-  if (e && lastSlot(at, d, s, e) == slot) return e;
-  return firstFrom(at, d, s, slot + 8);
-}
-
 export function lpm_trie_get_next_key(map: usize, key: usize, next: usize): i64 {
-  const h = head(map);
   const length = key ? load<u32>(key) : 0;
   lockMap(map);
   const known = key && length <= bitsMax(map) && locate(map, key + 4, length);
-  const e = known ? after(h.aux0, 0, h.aux1, key + 4, length) : firstFrom(h.aux0, 0, h.aux1, h.aux0);
-  if (e) copyBytes(next, e + ELEM_KEY, h.keySize);
+  const e = known ? prefixAfter(map, key + 4, length) : firstPrefix(map);
+  if (e) copyBytes(next, e + ELEM_KEY, head(map).keySize);
   unlockMap(map);
   return e ? 0 : fail(Errno.ENOENT);
+}
+
+// ── making and mending ───────────────────────────────────────────────────────────────────────────────────────
+
+/** Builds the free lists. Called once by the host. */
+export function lpm_trie_init(map: usize): void {
+  const h = head(map);
+  let last: u32 = 0;
+  h.free = h.dataAt;
+  for (let i: u32 = 0; i <= h.maxEntries; i++) {
+    const e = h.dataAt + i * h.stride;
+    if (last) store<u32>(last, e, ELEM_FREE);
+    last = e;
+  }
+  store<u32>(last, 0, ELEM_FREE);
+  h.state0 = last;
+  freeNodes(map);
+}
+
+/**
+ * Builds the trie anew from its elements, after a lane died while it changed it: what it had in hand is free again.
+ * Called by the host while no lane runs. Returns elements that were in no list.
+ */
+export function rebuildTrie(map: usize): u32 {
+  const h = head(map);
+  lockMap(map);
+  let free: u32 = 0;
+  for (let e: usize = h.free; e; e = load<u32>(e, ELEM_FREE)) free++;
+  for (let slot = h.aux0, end = h.aux0 + (8 << h.aux1); slot < end; slot += 8) store<u64>(slot, 0);
+  h.free = 0;
+  h.state0 = 0;
+  h.count = 0;
+  freeNodes(map);
+  countFreed(map);
+  for (let i: u32 = 0; i <= h.maxEntries; i++) {
+    const e: usize = h.dataAt + i * h.stride;
+    // Old and new element of a prefix that was being replaced: one of them stays.
+    const kept = load<u32>(e, ELEM_FREE) == LIVE && !locate(map, e + ELEM_DATA, lengthOf(e));
+    setShadow(e, 0);
+    if (kept && insert(map, e)) h.count++;
+    else freeElement(map, e);
+  }
+  const now = h.maxEntries + 1 - h.count;
+  unlockMap(map);
+  return now - free;
 }
