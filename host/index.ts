@@ -61,6 +61,23 @@ export type { EngineReport } from './engine/report.js';
 export { type CollectionRunOptions, testRun } from './engine/test_collection.js';
 export type { TestRunResult } from './engine/test_run.js';
 export { EtherloomError } from './errors.js';
+export {
+  Forwarder,
+  type ForwarderCounters,
+  type ForwarderOptions,
+  type ForwarderReport,
+} from './forward/chain.js';
+export {
+  type Ages,
+  type Backend,
+  type ForwardConfig,
+  type ForwardInput,
+  forwardConfig,
+  readForwardConfig,
+  type Service,
+} from './forward/config.js';
+export type { Flow, HopCounters } from './forward/counters.js';
+export { KernelForwarder, type KernelForwarderOptions } from './forward/kernel_chain.js';
 export { XdpAction } from './layout/layout.gen.js';
 export type { Arena, ArenaOptions } from './mem/arena.js';
 export type { Core } from './mem/core.js';
@@ -75,6 +92,9 @@ export {
   faults,
   HostNic,
   type HostNicOptions,
+  type JointEnd,
+  type JointOptions,
+  joint,
   type LinkSettings,
   type LinkStats,
   MAX_PACKET,

@@ -8,10 +8,13 @@
  * program of their own, or `ethtool -K IFACE gro on`.
  */
 import { configureKernelMaps } from '../bpf/config.js';
+import { errnoName } from '../bpf/kernel/attr.js';
 import { KernelCollection } from '../bpf/kernel/collection.js';
 import { KernelLink, type XdpMode } from '../bpf/kernel/link.js';
 import { possibleCpus } from '../bpf/kernel/map.js';
+import { lookupBatch } from '../bpf/kernel/map_batch.js';
 import { u32 } from '../bpf/kernel/program.js';
+import { EtherloomError } from '../errors.js';
 import type { Backend, ForwardConfig } from './config.js';
 import {
   addCounts,
@@ -126,8 +129,8 @@ export class KernelForwarder {
     return this.#hops.length;
   }
 
-  /** Counters of all hops. `flows` looks at every slot, a system call each: leave it out for a quick look. */
-  counters(options: { flows?: boolean } = {}): { hops: HopCounters[] } {
+  /** Counters of all hops. @throws EtherloomError ERR_KERNEL_<ERRNO> */
+  counters(): { hops: HopCounters[] } {
     return {
       hops: this.#hops.map(({ kernel }, hop) => {
         const counts = Object.fromEntries(
@@ -137,24 +140,23 @@ export class KernelForwarder {
             return [reason, addCounts(view, 0, possibleCpus(), 16)];
           }),
         ) as Record<(typeof REASONS)[number], Count>;
-        const flows = options.flows === false ? 0 : this.flows(hop).length;
-        return { hop, flows, limit: this.config.flows, counts };
+        return { hop, flows: this.flows(hop).length, limit: this.config.flows, counts };
       }),
     };
   }
 
-  /** The flows of a hop that are alive now. */
+  /** The flows of a hop that are alive now. @throws EtherloomError ERR_KERNEL_<ERRNO> */
   flows(hop: number): Flow[] {
-    const { flows } = this.#hops[hop].kernel.maps;
     const now = process.hrtime.bigint();
-    const found: Flow[] = [];
-    for (let slot = 0; slot < this.config.flows; slot++) {
-      const bytes = flows.lookup(u32(slot));
-      if (!bytes) continue;
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      if (isAlive(view, 0, now)) found.push(readFlow(view, 0, this.config.firstPort + slot, now));
-    }
-    return found;
+    const entries = lookupBatch(this.#hops[hop].kernel.maps.flows);
+    if (typeof entries === 'number')
+      throw new EtherloomError(`ERR_KERNEL_${errnoName(-entries)}`, `the flows of hop ${hop} cannot be read`);
+    return entries.flatMap(([key, value]) => {
+      const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+      if (!isAlive(view, 0, now)) return [];
+      const slot = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
+      return [readFlow(view, 0, this.config.firstPort + slot, now)];
+    });
   }
 
   /** Detaches everything and removes the pairs. */

@@ -51,6 +51,7 @@ const LINES: Record<string, { object?: string; rest: string[] }> = {
   jit: { object: OBJ, rest: [] },
   maps: { object: OBJ, rest: [] },
   demo: { rest: [] },
+  forward: { rest: ['--in', `pcap:${CAPTURE}`] },
 };
 const line = (command: string, object = LINES[command].object): string[] => [
   command,
