@@ -67,13 +67,18 @@ export interface ForwarderReport extends ForwarderCounters {
 const mapBytes = (config: ForwardConfig): number =>
   config.services[0].ports.length * (config.flows * 400 + (4 << 20)) + (8 << 20);
 
+interface LoadedHop {
+  hop: Hop;
+  collection: Collection<LoadedProgram>;
+}
+
 export class Forwarder {
-  readonly #hops: readonly { hop: Hop; collection: Collection<LoadedProgram> }[];
+  readonly #hops: readonly LoadedHop[];
 
   private constructor(
     readonly engine: Engine,
     readonly config: ForwardConfig,
-    hops: { hop: Hop; collection: Collection<LoadedProgram> }[],
+    hops: readonly LoadedHop[],
   ) {
     this.#hops = hops;
   }
@@ -99,33 +104,13 @@ export class Forwarder {
       ...options.engine,
       nics: [options.in, ...joints.flatMap(j => [j.a, j.b]), ...(options.out ? [options.out] : [])],
     });
-    const first = engine.ports[0];
-    const last = options.out ? engine.ports[engine.ports.length - 1] : first;
-    // The ports of hop i: those that the joints before and after it end in.
-    const inAt = (i: number) => (i === 0 ? first : engine.ports[2 * i]);
-    const outAt = (i: number) => (i === count - 1 ? last : engine.ports[2 * i + 1]);
-    const hopMacs = Array.from(
-      { length: count },
-      (_, i) => [formatMac(inAt(i).mac), formatMac(outAt(i).mac)] as const,
-    );
-    const macs = { hops: hopMacs, backend: (b: Backend) => resolved.get(b)! };
-    const plan = planHops(config, macs, options.firstSlot);
-    const hops: { hop: Hop; collection: Collection<LoadedProgram> }[] = [];
-    for (const [i, hop] of plan.entries()) {
-      const contents = hopConfig(hop);
-      const collection = await Collection.load(hopObject(hop, contents), engine, {
-        programs: [FORWARD_PROGRAM],
-      });
-      configureMaps(collection.maps, contents, collection.spec);
-      const ports = collection.map<DevMap>(PORTS_MAP);
-      ports.set(PORT_IN, { ifindex: inAt(i).ifindex });
-      ports.set(PORT_OUT, { ifindex: outAt(i).ifindex });
-      const { placed } = collection.program(FORWARD_PROGRAM);
-      for (const port of new Set([inAt(i), outAt(i)])) engine.attach(placed, port);
-      hops.push({ hop, collection });
+    try {
+      return new Forwarder(engine, config, await loadHops(engine, options, resolved));
+    } catch (error) {
+      // NICs are open: what the kernel lent goes back.
+      await engine.stop().catch(() => {});
+      throw error;
     }
-    respond(engine, options, first, last);
-    return new Forwarder(engine, config, hops);
   }
 
   /** @throws EtherloomError ERR_ENGINE_STATE, ERR_LANE_START */
@@ -183,6 +168,42 @@ export class Forwarder {
     const engine = await this.engine.stop();
     return { ...this.counters(), engine };
   }
+}
+
+/** Loads and attaches every hop, and has ports answer that are to. */
+async function loadHops(
+  engine: Engine,
+  options: ForwarderOptions,
+  resolved: ReadonlyMap<Backend, string>,
+): Promise<LoadedHop[]> {
+  const { config } = options;
+  const count = config.services[0].ports.length;
+  const first = engine.ports[0];
+  const last = options.out ? engine.ports[engine.ports.length - 1] : first;
+  // The ports of hop i: those that the joints before and after it end in.
+  const ends = Array.from({ length: count }, (_, i): [Port, Port] => [
+    i === 0 ? first : engine.ports[2 * i],
+    i === count - 1 ? last : engine.ports[2 * i + 1],
+  ]);
+  const macs = {
+    hops: ends.map(([a, b]) => [formatMac(a.mac), formatMac(b.mac)] as const),
+    backend: (b: Backend) => resolved.get(b)!,
+  };
+  const loaded: LoadedHop[] = [];
+  for (const [i, hop] of planHops(config, macs, options.firstSlot).entries()) {
+    const contents = hopConfig(hop);
+    const programs = [FORWARD_PROGRAM];
+    const collection = await Collection.load(hopObject(hop, contents), engine, { programs });
+    configureMaps(collection.maps, contents, collection.spec);
+    const ports = collection.map<DevMap>(PORTS_MAP);
+    ports.set(PORT_IN, { ifindex: ends[i][0].ifindex });
+    ports.set(PORT_OUT, { ifindex: ends[i][1].ifindex });
+    const { placed } = collection.program(FORWARD_PROGRAM);
+    for (const port of new Set(ends[i])) engine.attach(placed, port);
+    loaded.push({ hop, collection });
+  }
+  respond(engine, options, first, last);
+  return loaded;
 }
 
 /** Each address by itself: routes are none of a forwarder's business. */
