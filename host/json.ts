@@ -138,12 +138,21 @@ export class JsonReader {
 
   show(value: unknown): string {
     if (value === undefined) return 'nothing';
-    const text = JSON.stringify(value) ?? String(value);
+    const text = written(value);
     return text.length > SHOWN ? `${text.slice(0, SHOWN - 3)}…` : text;
   }
 
   fail(path: string, found: string, expected: string, code = this.codes.value): EtherloomError {
     const where = path || 'the document';
     return new EtherloomError(code, `${where}: ${found}`, { file: this.file, path, expected });
+  }
+}
+
+/** JSON.parse takes any depth, JSON.stringify only what the stack holds. */
+function written(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return Array.isArray(value) ? 'a list, deeply nested' : 'an object, deeply nested';
   }
 }

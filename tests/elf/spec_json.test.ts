@@ -115,6 +115,21 @@ test('errors name the path, what was found and what was expected', () => {
   }
 });
 
+test('a document nested more deeply than the stack is refused by path as any other', () => {
+  const depth = 200_000;
+  const list = '['.repeat(depth) + ']'.repeat(depth);
+  const object = `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+  for (const text of [`{"type":${list},"insns":"95"}`, `{"type":${object},"insns":"95"}`]) {
+    let error: EtherloomError | undefined;
+    try {
+      parseSpecJson(text, 'deep.json');
+    } catch (thrown) {
+      error = thrown as EtherloomError;
+    }
+    assert.equal([error?.code, error?.file, error?.path], ['ERR_SPEC_VALUE', 'deep.json', 'type']);
+  }
+});
+
 test('an unknown member is refused wherever it stands, by path, with those that are known', () => {
   const map = (more: object) => ({ type: 'xdp', insns: LOOKUP, maps: { 3: { ...HASH, ...more } } });
   const cases: [object, string, RegExp][] = [
