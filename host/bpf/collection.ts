@@ -160,10 +160,16 @@ export class Collection<P extends Placed = Placed> {
   /** A map by name, as the class that its type has. @throws EtherloomError ERR_COLLECTION_MAP */
   map<M extends BpfMap = BpfMap>(name: string): M {
     if (!Object.hasOwn(this.maps, name))
-      throw new EtherloomError('ERR_COLLECTION_MAP', `no map "${name}"`, {
-        file: this.spec.file,
-        expected: `one of ${Object.keys(this.maps).join(', ')}`,
-      });
+      throw new EtherloomError(
+        'ERR_COLLECTION_MAP',
+        Object.hasOwn(this.spec.maps, name)
+          ? `map "${name}" is used by no program loaded`
+          : `no map "${name}"`,
+        {
+          file: this.spec.file,
+          expected: `one of ${Object.keys(this.maps).join(', ')}`,
+        },
+      );
     return this.maps[name] as M;
   }
 

@@ -1,4 +1,4 @@
-/** The progress bar of long commands: on a terminal only, on stderr, never in the way of piped output. */
+/** The progress of long commands, on stderr: a bar on a terminal, else a line now and then. */
 import { Presets, SingleBar } from 'cli-progress';
 
 export interface Progress {
@@ -14,7 +14,6 @@ export function progressBar(quiet: boolean | undefined, label: string): Progress
       format: '{label} [{bar}] {percentage} %',
       stream: process.stderr,
       clearOnComplete: true,
-      // Piped output gets a line now and then instead of a bar.
       noTTYOutput: true,
       notTTYSchedule: 2000,
       hideCursor: true,

@@ -112,6 +112,18 @@ test(
   { timeoutMs: 2 * MINUTE },
 );
 
+test('run reads a capture from a pipe, as often as it is asked to play it', () => {
+  const args = ['run', obj('pass'), '--in', '/dev/stdin', '--repeat', '2', '--json'];
+  // Through a shell: what spawn gives as stdin is a socket, which cannot be opened by name.
+  const out = execFileSync(
+    'sh',
+    ['-c', 'capture=$1; shift; cat "$capture" | "$@"', 'sh', CAPTURE, process.execPath, MAIN, ...args],
+    { cwd: ROOT, encoding: 'utf8', timeout: MINUTE },
+  );
+  const packets = [...readCapture(join(ROOT, CAPTURE))].length;
+  assert.equal(JSON.parse(out).verdicts, { pass: 2 * packets });
+});
+
 test('verify: accepted programs exit with 0 and say how much work it was', () => {
   const r = etherloom(['verify', obj('parse_drop'), '--json']);
   assert.is(r.code, 0, r.err);

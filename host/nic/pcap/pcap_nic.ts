@@ -6,6 +6,7 @@
  *
  * A packet that leaves keeps the time at which it was captured.
  */
+import { statSync } from 'node:fs';
 import { EtherloomError } from '../../errors.js';
 import { HostNic, type HostNicOptions } from '../host_nic.js';
 import type { NicEnv, NicKind } from '../nic.js';
@@ -46,6 +47,13 @@ const FEED_BATCH = 1024;
 /** What pcap's 32 bits of seconds hold. */
 const MAX_TIME_NS = (1n << 32n) * 1_000_000_000n;
 
+/** All packets of a source that is no regular file, copied; undefined for what can be read again. */
+function readPipe(source: PcapNicOptions['in']): CapturedPacket[] | undefined {
+  if (typeof source !== 'string' || (statSync(source, { throwIfNoEntry: false })?.isFile() ?? true))
+    return undefined;
+  return Array.from(new CaptureReader(source), p => ({ ...p, data: p.data.slice() }));
+}
+
 export class PcapNic extends HostNic {
   override readonly kind: NicKind = 'pcap';
   readonly #writer: PcapWriter | undefined;
@@ -61,6 +69,8 @@ export class PcapNic extends HostNic {
   #times: FrameTimes | undefined;
   #rounds: number;
   #source: Iterator<CapturedPacket> | undefined;
+  /** What a pipe gave: it can be read but once. */
+  readonly #piped: readonly CapturedPacket[] | undefined;
   /** Read, and waiting for room or for its time. */
   #waiting: CapturedPacket | undefined;
   #roundStartNs = 0n;
@@ -77,6 +87,7 @@ export class PcapNic extends HostNic {
       throw new EtherloomError('ERR_PCAP_OPTIONS', `${rounds} rounds`, { expected: 'a whole number' });
     if (!(speed >= 0 && Number.isFinite(speed)))
       throw new EtherloomError('ERR_PCAP_OPTIONS', `speed ${speed}`, { expected: 'a factor of at least 0' });
+    this.#piped = readPipe(capture.in);
     for (const p of this.#packets()) this.#survey(p);
     this.#rounds = this.stats.packets ? rounds : 0;
     this.#ownWriter = typeof capture.out === 'string';
@@ -132,7 +143,7 @@ export class PcapNic extends HostNic {
   }
 
   #packets(): Iterable<CapturedPacket> {
-    const { in: source = [] } = this.capture;
+    const source = this.#piped ?? this.capture.in ?? [];
     return typeof source === 'string' ? new CaptureReader(source) : source;
   }
 
