@@ -86,6 +86,16 @@ class Scene {
     this.engine.killLane(this.next() % QUEUES);
   }
 
+  /** Kills, and waits until it has been noticed: until then a lane may answer still. Resolves to when it happened. */
+  async deaths(count: number, kill: () => void): Promise<number> {
+    const before = this.engine.crashes.length;
+    const from = nowMs();
+    kill();
+    if (!(await comes(() => this.engine.crashes.length >= before + count)))
+      throw new Error('a lane that was killed is not missed');
+    return from;
+  }
+
   async connect(): Promise<void> {
     await this.veth.connect();
     this.knowNeighbour();
@@ -104,8 +114,11 @@ class Scene {
   }
 }
 
-/** What happens to it. Resolves when the last of it is undone: from then on the second counts. */
-export const BLOWS: Record<string, (scene: Scene) => Promise<void>> = {
+/**
+ * What happens to it. Resolves when the last of it is undone: from then on the time counts, or from the moment that it
+ * resolves to.
+ */
+export const BLOWS: Record<string, (scene: Scene) => Promise<unknown>> = {
   'far end down and up': async scene => {
     const { far, farLink } = scene.veth;
     far.ip('link', 'set', farLink, 'down');
@@ -129,10 +142,11 @@ export const BLOWS: Record<string, (scene: Scene) => Promise<void>> = {
     scene.veth.remove();
     await scene.connect();
   },
-  'a lane killed': async scene => scene.killLane(),
-  'both lanes killed': async ({ engine }) => {
-    for (let i = 0; i < QUEUES; i++) engine.killLane(i);
-  },
+  'a lane killed': scene => scene.deaths(1, () => scene.killLane()),
+  'both lanes killed': scene =>
+    scene.deaths(QUEUES, () => {
+      for (let i = 0; i < QUEUES; i++) scene.engine.killLane(i);
+    }),
   'a lane killed while the interface is gone': async scene => {
     scene.veth.remove();
     scene.killLane();
@@ -163,10 +177,12 @@ export interface Life {
 }
 
 async function strike(scene: Scene, name: string, resumesMs: number, faults: string[]): Promise<Blow> {
-  await BLOWS[name](scene);
-  const restored = nowMs();
-  const came = await comes(() => scene.traffic.total.lastAnswer >= restored);
-  const resumedMs = came ? scene.traffic.total.lastAnswer - restored : undefined;
+  const from = await BLOWS[name](scene);
+  const over = nowMs();
+  const came = await comes(() => scene.traffic.total.lastAnswer >= over);
+  const resumedMs = came
+    ? scene.traffic.total.lastAnswer - (typeof from === 'number' ? from : over)
+    : undefined;
   if (resumedMs === undefined) faults.push(`${name}: no answer for ${PATIENCE_MS} ms`);
   else if (resumedMs > resumesMs) faults.push(`${name}: first answer after ${resumedMs.toFixed(0)} ms`);
   await scene.engine.settled();
