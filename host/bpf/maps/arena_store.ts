@@ -49,6 +49,8 @@ class ArenaStore implements MapStore {
     let at = this.address();
     for (let i = 0; at && i < READ_TRIES; i++) {
       const bytes = this.copyOut(at);
+      // Orders the copy's plain loads before the second look, where the machine would not (arm64). The word is ours.
+      Atomics.add(this.place.arena.u32, this.place.storage.keyBuf >>> 2, 0);
       const again = this.address();
       if (again === at) return bytes;
       at = again;
