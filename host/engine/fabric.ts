@@ -149,6 +149,11 @@ export class Fabric {
     });
   }
 
+  /** Whether lanes move packets between the port's rings and descriptors themselves. */
+  #driven(port: Port): boolean {
+    return this.nics[this.ports.indexOf(port)].plan?.()?.kind === 'tap';
+  }
+
   /** Producer views of rings that lane `i` fills from sources of its own: replay of its queues, links that it pumps. */
   #feeds(i: number): number[] {
     const feeds = new Set<number>();
@@ -177,7 +182,8 @@ export class Fabric {
     for (const port of ports) {
       if (i < port.txCount) {
         producers.push(port.tx(i));
-        if (new RingView(arena.dv, port.tx(i)).consumerView !== 0) consumers.push(port.txOut(i));
+        const emptied = new RingView(arena.dv, port.tx(i)).consumerView !== 0;
+        if (emptied || (i < port.queueCount && this.#driven(port))) consumers.push(port.txOut(i));
       }
       for (let q = 0; q < port.queueCount; q++) {
         const queue = port.queue(q);

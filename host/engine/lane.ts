@@ -38,7 +38,7 @@ export class Lane {
     this.arena = Arena.attach(memory);
     this.core = instantiateCore(this.arena, index, module);
     this.words = new LaneWords(this.arena, index);
-    this.drivers = makeDrivers(this.arena, index, plans);
+    this.drivers = makeDrivers(this.arena, this.core, plans);
     this.#poll = PollSleep.of(this.arena, index, this.drivers);
     for (const p of programs) instantiateProgram(p.program, this.core, this.arena, p.slots);
     this.words.set('acked', generation);

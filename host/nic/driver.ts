@@ -5,15 +5,19 @@
  *   pull ─▶ loop_run (Wasm: bursts, verdicts, rings) ─▶ push          sleep: poll(2) on `fds` and the lane's eventfd
  */
 import type { Arena } from '../mem/arena.js';
+import type { Core } from '../mem/core.js';
 import { type Native, native } from '../native/load.js';
 import { AfXdpDriver } from './af_xdp/driver.js';
+import { TapDriver, type TapPlan } from './tap/driver.js';
 
-/** What a lane's thread makes its driver from. */
-export interface DriverPlan {
+export interface AfXdpPlan {
   kind: 'af_xdp';
   /** Address of the Port. */
   portAt: number;
 }
+
+/** What a lane's thread makes its driver from. */
+export type DriverPlan = AfXdpPlan | TapPlan;
 
 export interface LaneDriver {
   /**
@@ -28,13 +32,14 @@ export interface LaneDriver {
 }
 
 /** Drivers of one lane: of the ports whose plan it is and that it owns a queue of. */
-export function makeDrivers(arena: Arena, lane: number, plans: readonly DriverPlan[]): LaneDriver[] {
+export function makeDrivers(arena: Arena, core: Core, plans: readonly DriverPlan[]): LaneDriver[] {
   const loaded = native();
   // A plan is made by a NIC that is open: there was an addon.
   if (!loaded.ok) return [];
-  return plans.flatMap(plan => makeDriver(loaded.native, arena, lane, plan) ?? []);
+  return plans.flatMap(plan => makeDriver(loaded.native, arena, core, plan) ?? []);
 }
 
-function makeDriver(native: Native, arena: Arena, lane: number, plan: DriverPlan): LaneDriver | undefined {
-  return AfXdpDriver.create(native, arena, lane, plan.portAt);
+function makeDriver(native: Native, arena: Arena, core: Core, plan: DriverPlan): LaneDriver | undefined {
+  if (plan.kind === 'tap') return TapDriver.create(native, arena, core, core.lane, plan);
+  return AfXdpDriver.create(native, arena, core.lane, plan.portAt);
 }

@@ -51,8 +51,8 @@ export interface Nic {
   holders?(): { name: string; frames(): Iterable<number> }[];
   /** The port's rings are the kernel's, too: `holders` lists their frames, each once. */
   readonly lends?: boolean;
-  /** What the threads of lanes make their part of the NIC from. */
-  plan?(): DriverPlan;
+  /** What the threads of lanes make their part of the NIC from; undefined when the host does it all. */
+  plan?(): DriverPlan | undefined;
   /** Lets go of files and sockets. The rings stay readable. */
   close(): void | Promise<void>;
 }

@@ -11,30 +11,19 @@ import { FRAME_HEADROOM, FRAME_SIZE, NO_FRAME } from '../../layout/layout.gen.js
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import type { Device } from './device.js';
-import { EBADFD, errno } from './request.js';
+import { EBADFD } from './request.js';
+import { Count, type TapCounts } from './stats.js';
 
 const ETHERNET = 14;
 /** Room of a frame behind its headroom. A read that fills it may have been cut. */
 export const ROOM = FRAME_SIZE - FRAME_HEADROOM;
 const TYPE: Record<number, number> = { 4: 0x0800, 6: 0x86dd };
 
-export interface TapStats {
-  /** Packets read, and their bytes without a made header. */
-  received: number;
-  sent: number;
-  /** Packets longer than a frame holds: dropped. */
-  tooLong: number;
-  /** TUN: frames to send, or packets read, that are not IP. */
-  notIp: number;
-  /** Packets that the kernel did not take, by errno: EIO while the interface is down. */
-  refused: Record<string, number>;
-}
-
 export interface Pump {
   arena: Arena;
   core: Core;
   device: Device;
-  stats: TapStats;
+  stats: TapCounts;
   /** TUN: the header that packets get, 12 bytes of addresses; undefined for TAP. */
   header: Uint8Array | undefined;
 }
@@ -64,12 +53,11 @@ export function pull(p: Pump, feeds: readonly number[], portAt: number, max: num
     if (n <= 0) {
       x.frame_free(frame);
       if (n === GONE) status = GONE;
-      else if (n < 0) count(stats.refused, errno(n));
+      else if (n < 0) stats.refuse(n);
       break;
     }
     if (n === ROOM - offset || (p.header && !wrap(p, at))) {
-      if (n === ROOM - offset) stats.tooLong++;
-      else stats.notIp++;
+      stats.add(n === ROOM - offset ? Count.TOO_LONG : Count.NOT_IP);
       x.frame_free(frame);
       continue;
     }
@@ -78,8 +66,10 @@ export function pull(p: Pump, feeds: readonly number[], portAt: number, max: num
     x.ring_push(feed, frame + FRAME_HEADROOM, length, 0);
     taken++;
   }
-  stats.received += taken;
-  if (taken) for (const feed of feeds) x.ring_submit(feed);
+  if (taken) {
+    stats.add(Count.RECEIVED, taken);
+    for (const feed of feeds) x.ring_submit(feed);
+  }
   return taken || status;
 }
 
@@ -109,24 +99,24 @@ export function push(p: Pump, out: number, max: number): number {
     if (p.header) {
       const type = length > ETHERNET ? (arena.u8[at + 12] << 8) | arena.u8[at + 13] : 0;
       if (type !== TYPE[4] && type !== TYPE[6]) {
-        stats.notIp++;
+        stats.add(Count.NOT_IP);
         continue;
       }
       rc = device.write(arena.u8, at + ETHERNET, length - ETHERNET);
     } else rc = device.write(arena.u8, at, length);
     if (rc === 0) break;
-    if (rc > 0) stats.sent++;
+    if (rc > 0) stats.add(Count.SENT);
     else if (rc === GONE) {
       status = GONE;
       break;
-    } else count(stats.refused, errno(rc));
+    } else stats.refuse(rc);
   }
   if (done) x.ring_discard(out, done);
   return done || status;
 }
 
-function count(by: Record<string, number>, name: string): void {
-  by[name] = (by[name] ?? 0) + 1;
+/** Drops what waits for an interface that is not there. */
+export function discard(p: Pump, out: number): void {
+  const dropped = p.core.exports.ring_discard(out, 0x7fffffff);
+  if (dropped) p.stats.refuse(GONE, dropped);
 }
-
-export const noStats = (): TapStats => ({ received: 0, sent: 0, tooLong: 0, notIp: 0, refused: {} });

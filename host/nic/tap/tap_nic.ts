@@ -1,7 +1,7 @@
 /**
  * The TUN/TAP NIC: a virtual interface whose other end is the kernel of this machine.
  *
- *   kernel: tap0 ══ descriptor per queue ══ host or lane ══ receive and transmit rings ══ lanes
+ *   kernel: tap0 ══ descriptor per queue ══ lane (driver.ts), or the host ══ receive and transmit rings ══ lanes
  *
  * What the kernel sends by `tap0` arrives at the port; what the port transmits, `tap0` receives.
  */
@@ -13,9 +13,11 @@ import { parseMac } from '../../wire/address.js';
 import type { Nic, NicEnv } from '../nic.js';
 import { Port } from '../port.js';
 import { deviceOf } from './device.js';
+import type { TapPlan } from './driver.js';
 import { exists, join, type OpenInterface, openByName, openInherited, type TapKind } from './open.js';
-import { GONE, noStats, type Pump, pull, push, ROOM, type TapStats } from './pump.js';
+import { discard, GONE, type Pump, pull, push, ROOM } from './pump.js';
 import { bringUp } from './request.js';
+import { sumStats, TapCounts, type TapStats } from './stats.js';
 
 /** Largest MTU of an interface: a frame with header and one tag leaves a byte of its room free (pump.ts). */
 export const MAX_MTU = ROOM - 1 - ETH_OVERHEAD;
@@ -42,7 +44,6 @@ export interface TapOptions {
 
 export class TapNic implements Nic {
   #name: string;
-  readonly stats: TapStats = noStats();
   #env: NicEnv | undefined;
   #port: Port | undefined;
   #interface: OpenInterface | undefined;
@@ -51,6 +52,12 @@ export class TapNic implements Nic {
   #feeds: number[][] = [];
   /** When to look for a deleted interface next, ms; undefined while there is one. */
   #rejoinMs: number | undefined;
+  /** Addresses of the header that packets of a TUN interface get. */
+  #header: Uint8Array | undefined;
+  /** First of the blocks that lanes and host count in. */
+  #countsAt = 0;
+  /** Lanes were given the plan: they move what their queues hold. */
+  #driven = false;
 
   constructor(
     readonly kind: TapKind,
@@ -98,8 +105,13 @@ export class TapNic implements Nic {
       const peer = randomMac();
       const header = this.kind === 'tun' ? Uint8Array.from([...mac, ...peer]) : undefined;
       if (header) this.#port.setPeer(peer);
-      const { arena, core } = env;
-      this.#pumps = devices.map(device => ({ arena, core, device, stats: this.stats, header }));
+      const { arena, core, lanes } = env;
+      this.#header = header;
+      this.#countsAt = TapCounts.alloc(arena, lanes + 1);
+      const stats = TapCounts.of(arena, this.#countsAt, lanes);
+      this.#pumps = devices.map(device => ({ arena, core, device, stats, header }));
+      for (const [i, { fd }] of devices.entries())
+        if (i < this.#port.queueCount) this.#port.queue(i).fd = fd + 1;
       const feeds = Array.from({ length: this.#port.queueCount }, (_, i) => this.#port!.queue(i).rxFeedAt);
       // Else one descriptor serves all queues, chosen by RSS.
       const own = feeds.length === devices.length;
@@ -134,6 +146,20 @@ export class TapNic implements Nic {
     return openByName(this.kind, { name: name!, queues: queues ?? lanes, mtu }, addon.native);
   }
 
+  /** Lanes read and write the descriptors themselves when there is one for each queue, and the addon to wait for it. */
+  plan(): TapPlan | undefined {
+    if (!this.addon.ok || this.#pumps.length !== this.port.queueCount) return undefined;
+    this.#driven = true;
+    const { at: portAt, txOutAt } = this.port;
+    return { kind: 'tap', portAt, txOutAt, countsAt: this.#countsAt, header: this.#header };
+  }
+
+  /** What all threads counted. */
+  get stats(): TapStats {
+    if (!this.#env) return { received: 0, sent: 0, tooLong: 0, notIp: 0, refused: {} };
+    return sumStats(this.#env.arena, this.#countsAt, this.#env.lanes + 1);
+  }
+
   get port(): Port {
     if (!this.#port) throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} belongs to no engine yet`);
     return this.#port;
@@ -151,9 +177,11 @@ export class TapNic implements Nic {
 
   poll(): number {
     if (!this.#env || !this.#pumps.length) return 0;
+    if (this.#driven && this.present && this.#lost()) this.#lose();
     if (this.#rejoinMs !== undefined && !this.#rejoin()) return 0;
-    const sent = this.#send();
+    const sent = this.#send(this.#firstOwn);
     let moved = sent === GONE ? 0 : sent;
+    if (this.#driven) return moved;
     for (let i = 0; i < this.#pumps.length && this.present; i++) {
       const got = pull(this.#pumps[i], this.#feeds[i], this.port.at, BATCH);
       if (got === GONE) this.#lose();
@@ -162,11 +190,21 @@ export class TapNic implements Nic {
     return moved;
   }
 
-  /** Writes what the port transmitted, at most a batch of each ring. Returns packets written, or GONE. */
-  #send(): number {
+  /** First transmit ring that the host empties: those before it are of lanes that own a queue. */
+  get #firstOwn(): number {
+    return this.#driven ? Math.min(this.#pumps.length, this.#env!.lanes) : 0;
+  }
+
+  /** A lane found the interface of a queue deleted. */
+  #lost(): boolean {
+    return this.#pumps.some((_, i) => this.port.queue(i).fd === 0);
+  }
+
+  /** Writes what the port transmitted, at most a batch of each ring from `first` on. Returns packets written, or GONE. */
+  #send(first: number): number {
     const { core, lanes } = this.#env!;
     let moved = 0;
-    for (let i = 0; i < this.port.txCount; i++) {
+    for (let i = first; i < this.port.txCount; i++) {
       const put = push(this.#pumps[i % this.#pumps.length], this.port.txOut(i), BATCH);
       if (put === GONE) {
         this.#lose();
@@ -183,11 +221,12 @@ export class TapNic implements Nic {
   #lose(): void {
     this.#rejoinMs = performance.now() + REJOIN_MS;
     this.port.setFlag(PortFlag.UP, false);
+    for (const i of this.#pumps.keys()) if (i < this.port.queueCount) this.port.queue(i).fd = 0;
   }
 
   /** Joins the interface again if it is there, or makes it if this NIC had made it. */
   #rejoin(): boolean {
-    for (let i = 0; i < this.port.txCount; i++) this.#drop(this.port.txOut(i));
+    for (let i = this.#firstOwn; i < this.port.txCount; i++) discard(this.#pumps[0], this.port.txOut(i));
     if (performance.now() < this.#rejoinMs!) return false;
     this.#rejoinMs = performance.now() + REJOIN_MS;
     const { addon, name, kind } = this;
@@ -196,13 +235,10 @@ export class TapNic implements Nic {
     for (const { device } of this.#pumps) if (join(addon.native, device.fd, kind, name, many)) return false;
     if (this.#interface.made) bringUp(addon.native, name);
     this.#rejoinMs = undefined;
+    for (const [i, { device }] of this.#pumps.entries())
+      if (i < this.port.queueCount) this.port.queue(i).fd = device.fd + 1;
     this.port.setFlag(PortFlag.UP, true);
     return true;
-  }
-
-  #drop(out: number): void {
-    const dropped = this.#env!.core.exports.ring_discard(out, 0x7fffffff);
-    if (dropped) this.stats.refused.EBADFD = (this.stats.refused.EBADFD ?? 0) + dropped;
   }
 
   get busy(): boolean {
@@ -212,7 +248,7 @@ export class TapNic implements Nic {
   /** Sends what is left and closes the descriptors: an interface that was made here goes with them. */
   close(): void {
     if (!this.#pumps.length) return;
-    while (this.present && this.#send() > 0);
+    while (this.present && this.#send(0) > 0);
     for (const { device } of this.#pumps.splice(0)) device.close();
   }
 }

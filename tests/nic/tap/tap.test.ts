@@ -259,6 +259,24 @@ test(
 );
 
 test(
+  'a lane that dies under traffic is replaced and reads on; no frame is lost',
+  () =>
+    wired('tap', { lanes: 2 }, async ({ left, engine }) => {
+      const flood = left.ping('10.77.0.2', '-c', '60', '-i', '0.02', '-s', '800');
+      for (let lane = 0; lane < 2; lane++) {
+        await new Promise(r => setTimeout(r, 250));
+        engine.killLane(lane);
+        await engine.settled();
+      }
+      const { received, out } = await flood;
+      assert.is(engine.crashes.length, 2);
+      assert.ok(received >= 20, out);
+      assert.is((await left.ping('10.77.0.2', '-c', '3')).received, 3);
+    }),
+  { missing },
+);
+
+test(
   'descriptors are closed when another NIC of the engine cannot be opened',
   async () => {
     const held = (): number =>
