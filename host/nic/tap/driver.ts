@@ -35,6 +35,8 @@ interface DrivenQueue {
 }
 
 export class TapDriver implements LaneDriver {
+  readonly #fds: number[];
+
   private constructor(
     readonly native: Native,
     readonly arena: Arena,
@@ -42,7 +44,9 @@ export class TapDriver implements LaneDriver {
     readonly queues: readonly DrivenQueue[],
     /** Consumer view of the lane's transmit ring. */
     readonly out: number,
-  ) {}
+  ) {
+    this.#fds = queues.map(() => -1);
+  }
 
   /** Undefined when the lane owns no queue of the port. */
   static create(
@@ -69,7 +73,9 @@ export class TapDriver implements LaneDriver {
   }
 
   get fds(): readonly number[] {
-    return this.queues.map(q => Atomics.load(this.arena.u32, q.word) - 1).filter(fd => fd >= 0);
+    for (let i = 0; i < this.queues.length; i++)
+      this.#fds[i] = Atomics.load(this.arena.u32, this.queues[i].word) - 1;
+    return this.#fds;
   }
 
   pull(): void {
