@@ -3,7 +3,7 @@ import { EtherloomError } from '../../errors.js';
 import { Forwarder } from '../../forward/chain.js';
 import { type Ages, type ForwardConfig, forwardConfig, readForwardConfig } from '../../forward/config.js';
 import { DROPPED, type HopCounters, PASSED, type Reason } from '../../forward/counters.js';
-import { addressesOf, resolveMac } from '../../forward/interfaces.js';
+import { addressesOf, interfaceOf, resolveMac } from '../../forward/interfaces.js';
 import { KernelForwarder } from '../../forward/kernel_chain.js';
 import { type Rates, ratesOf } from '../../forward/rates.js';
 import { frontRules, rearRules } from '../../forward/rules.js';
@@ -52,6 +52,18 @@ const interfaceIn = (spec: NicSpec): string | undefined =>
 const ownsInterface = (spec: NicSpec): boolean =>
   spec.kind === 'tap' || spec.kind === 'tun' || (spec.kind === 'af_xdp' && spec.own === true);
 
+/** Addresses of the kernel's interface, where none are given. */
+function ownAddresses(spec: NicSpec, option: string): string[] {
+  const name = interfaceIn(spec);
+  const found = name === undefined ? [] : addressesOf(interfaceOf(name).name);
+  if (found.length) return found;
+  throw new EtherloomError(
+    'ERR_USAGE_FORWARD',
+    name === undefined ? `${spec.text} has no addresses of its own` : `${name} has no address`,
+    { expected: `${option} LIST` },
+  );
+}
+
 function configOf(options: ForwardOptions, front: NicSpec, rear: NicSpec): ForwardConfig {
   if (options.config !== undefined) {
     const twice = IN_FILE.find(name => options[name] !== undefined);
@@ -65,14 +77,14 @@ function configOf(options: ForwardOptions, front: NicSpec, rear: NicSpec): Forwa
     throw new EtherloomError('ERR_USAGE_MISSING', 'no ports or no backend', {
       expected: '--ports and --backend, or --config FILE',
     });
-  const own = (spec: NicSpec): string[] => addressesOf(interfaceIn(spec) ?? '');
-  const address = options.address ?? own(front);
+  const address = options.address ?? ownAddresses(front, '--address');
   const families = (a: string): boolean => address.some(b => a.includes(':') === b.includes(':'));
-  const source = options.source ?? own(rear).filter(families);
+  const source =
+    options.source ?? (options.out === undefined ? address : ownAddresses(rear, '--source').filter(families));
   try {
     return forwardConfig({
       address,
-      ...(source.length ? { source } : {}),
+      source,
       services: [
         {
           ports: options.ports,
