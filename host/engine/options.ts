@@ -70,6 +70,18 @@ const RANGES: Record<NumberOption, Range> = {
 
 /** @throws EtherloomError ERR_ENGINE_OPTIONS that names option, value, and what was expected. */
 export function checkOptions(options: EngineOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new EtherloomError(
+      'ERR_ENGINE_OPTIONS',
+      `options that are ${options === null ? 'null' : typeof options}`,
+      {
+        expected: 'an object with at least { nics }',
+      },
+    );
+  if (!Array.isArray(options.nics)) refuse('nics', options.nics, 'an array of NICs');
+  for (const [i, nic] of options.nics.entries())
+    if (typeof nic?.open !== 'function')
+      refuse(`nics[${i}]`, nic, 'a NIC: a HostNic, afXdp(…), one end of a modelLink …');
   for (const [name, range] of Object.entries(RANGES) as [NumberOption, Range][]) {
     const value: unknown = options[name];
     if (value === undefined) continue;

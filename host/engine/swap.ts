@@ -172,6 +172,10 @@ export class Programs {
 
   attach(given: Attachable, port: Port, at?: HookName): Attachment {
     this.#assertOpen('attach');
+    if (typeof given !== 'object' || given === null)
+      throw new EtherloomError('ERR_STAGE_FORGED', `attach of ${given === null ? 'null' : typeof given}`, {
+        expected: 'what load() returned, or a program of a collection',
+      });
     const program = 'placed' in given ? given.placed : given;
     const { type, attach } = requireLoaded(program);
     if (!this.#loaded.has(program)) throw unloaded(program);
@@ -193,6 +197,7 @@ export class Programs {
   }
 
   async detach(attachment: Attachment): Promise<void> {
+    assertAttachment(attachment, 'detach');
     const key = `${attachment.port.ifindex}/${attachment.hook}`;
     if (this.#attached.get(key) !== attachment) return;
     this.#attached.delete(key);
@@ -202,6 +207,7 @@ export class Programs {
 
   async swap(old: Attachment, next: CompiledProgram | LoadedProgram): Promise<Swapped> {
     this.#assertOpen('swap');
+    assertAttachment(old, 'swap');
     this.#assertCurrent(old);
     const given = residenceOf(next) !== undefined;
     const loaded = given ? (next as LoadedProgram) : await this.load(next as CompiledProgram);
@@ -236,6 +242,14 @@ export class Programs {
         expected: 'an engine that was not stopped',
       });
   }
+}
+
+/** What attach() and swap() return is an object with a port. @throws EtherloomError ERR_ATTACH_STALE */
+function assertAttachment(given: Attachment, verb: string): void {
+  if (typeof given !== 'object' || given === null || typeof given.port !== 'object')
+    throw new EtherloomError('ERR_ATTACH_STALE', `${verb} of what is no attachment`, {
+      expected: 'what attach() or swap() returned',
+    });
 }
 
 const unloaded = (program: LoadedProgram): EtherloomError =>

@@ -33,6 +33,23 @@ test('every number is checked, and the error names option, value and what was ex
     }
 });
 
+test('what is no options and what is no NIC is told by its place', async () => {
+  const codes: unknown[] = [];
+  for (const options of [
+    null,
+    undefined,
+    5,
+    {},
+    { nics: 5 },
+    { nics: [{}] },
+    { nics: [new HostNic(), null] },
+  ])
+    await Engine.create(options as unknown as EngineOptions).catch(e => codes.push(`${e.code} ${e.message}`));
+  assert.is(codes.length, 7);
+  for (const code of codes) assert.match(String(code), /^ERR_ENGINE_OPTIONS/);
+  assert.match(String(codes[6]), /nics\[1\]/);
+});
+
 test('the least of every number is enough for an engine', async () => {
   const engine = await Engine.create({
     nics: [new HostNic()],

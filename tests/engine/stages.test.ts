@@ -47,6 +47,12 @@ test('only what compileProgram() returned is loaded, and only what load() return
   const loaded = await engine.load(compiled);
   assert.is(await codeOf(() => engine.attach({ ...loaded, run: 7 }, 'a')), 'ERR_STAGE_FORGED');
   assert.is(await codeOf(() => engine.unload({ ...loaded })), 'ERR_STAGE_FORGED');
+  for (const none of [null, undefined, {}, 'a', 7])
+    assert.is(await codeOf(() => engine.attach(none as never, 'a')), 'ERR_STAGE_FORGED', String(none));
+  for (const none of [null, undefined, {}, 7]) {
+    assert.is(await codeOf(() => engine.detach(none as never)), 'ERR_ATTACH_STALE', String(none));
+    assert.is(await codeOf(() => engine.swap(none as never, loaded)), 'ERR_ATTACH_STALE', String(none));
+  }
   const other = await make();
   await other.load(verdict(2));
   assert.is(await codeOf(() => other.attach(loaded, 'a')), 'ERR_PROGRAM_UNLOADED');

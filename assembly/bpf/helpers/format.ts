@@ -113,11 +113,13 @@ export function format(to: usize, room: u32, fmt: usize, fmtLen: u32, args: usiz
   let p = fmt;
   while (p < fmtEnd && load<u8>(p)) p++;
   if (p == fmtEnd) return -EINVAL;
+  // Another lane may write to the format meanwhile: where its end was found it ends.
+  const nul = p;
   at = to;
   end = room ? to + room - 1 : to;
   made = 0;
   let used: u32 = 0;
-  for (p = fmt; ; p++) {
+  for (p = fmt; p < nul; p++) {
     let c: u32 = load<u8>(p);
     if (!c) break;
     if ((c < 32 && !isSpace(c)) || c >= 127) return -EINVAL;
@@ -132,14 +134,14 @@ export function format(to: usize, room: u32, fmt: usize, fmtLen: u32, args: usiz
     }
     if (used >= count) return -EINVAL;
     plain();
-    for (;; c = load<u8>(++p)) {
+    for (; p < nul; c = load<u8>(++p)) {
       if (c == 48) zero = true;
       else if (c == 43) plus = true;
       else if (c == 45) left = true;
       else if (c == 32) blank = true;
       else break;
     }
-    if (c - 49 < 9) for (; isDigit(c); c = load<u8>(++p)) width = min<i32>(width * 10 + <i32>(c - 48), 4096);
+    if (c - 49 < 9) for (; p < nul && isDigit(c); c = load<u8>(++p)) width = min<i32>(width * 10 + <i32>(c - 48), 4096);
     const value = load<u64>(args + (used++ << 3));
     if (c == 112) {
       p = pointer(p, value);
