@@ -79,8 +79,9 @@ function configOf(options: ForwardOptions, front: NicSpec, rear: NicSpec): Forwa
     });
   const address = options.address ?? ownAddresses(front, '--address');
   const families = (a: string): boolean => address.some(b => a.includes(':') === b.includes(':'));
-  const source =
-    options.source ?? (options.out === undefined ? address : ownAddresses(rear, '--source').filter(families));
+  // A single NIC, or one without addresses of its own: backends see what clients call.
+  const shared = options.out === undefined || interfaceIn(rear) === undefined;
+  const source = options.source ?? (shared ? address : ownAddresses(rear, '--source').filter(families));
   try {
     return forwardConfig({
       address,
