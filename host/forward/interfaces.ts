@@ -6,7 +6,6 @@ import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { EtherloomError } from '../errors.js';
 import { isMac } from '../wire/address.js';
 import type { Backend } from './config.js';
@@ -36,17 +35,6 @@ export function interfaceOf(name: string): Interface {
   }
 }
 
-/** Addresses of an interface: the first of each family, link-local ones left out. */
-export function addressesOf(name: string): string[] {
-  const all = networkInterfaces()[name] ?? [];
-  const first = (family: string): string[] =>
-    all
-      .filter(a => a.family === family && !/^fe80:/i.test(a.address))
-      .slice(0, 1)
-      .map(a => a.address);
-  return [...first('IPv4'), ...first('IPv6')];
-}
-
 /** @throws EtherloomError ERR_FORWARD_IP with what `ip` said */
 function ip(...args: string[]): string {
   const ran = spawnSync('ip', args, { encoding: 'utf8' });
@@ -56,6 +44,23 @@ function ip(...args: string[]): string {
       `ip ${args.join(' ')}: ${ran.error?.message ?? ran.stderr.trim()}`,
     );
   return ran.stdout;
+}
+
+/**
+ * Addresses of an interface: the first of each family, link-local ones left out. Not by os.networkInterfaces, which is
+ * silent about an interface for as long as its carrier is new.
+ * @throws EtherloomError ERR_FORWARD_IP
+ */
+export function addressesOf(name: string): string[] {
+  const [found] = JSON.parse(ip('-j', 'address', 'show', 'dev', name)) as {
+    addr_info: { family: string; local: string; scope: string }[];
+  }[];
+  return ['inet', 'inet6'].flatMap(family =>
+    found.addr_info
+      .filter(a => a.family === family && a.scope !== 'link')
+      .slice(0, 1)
+      .map(a => a.local),
+  );
 }
 
 /** A veth pair, up, without addresses of its own. */

@@ -107,7 +107,7 @@ test(
       assert.match(peers.middle.ip('link', 'show', 'in'), /prog\/xdp/);
       await forward.stop('SIGKILL');
       // Links go when their descriptors do, which the kernel does a moment after the process.
-      for (let i = 0; i < 100 && /prog\/xdp/.test(peers.middle.ip('link', 'show')); i++)
+      for (let i = 0; i < 500 && /prog\/xdp/.test(peers.middle.ip('link', 'show')); i++)
         await new Promise(done => setTimeout(done, 20));
       assert.not.match(peers.middle.ip('link', 'show'), /prog\/xdp/);
     } finally {
