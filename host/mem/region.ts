@@ -22,10 +22,10 @@ export class Region {
   }
 
   /**
-   * Reserves `bytes` bytes aligned to `align` (a power of two).
+   * Reserves `bytes` bytes aligned to `align` (a power of two) for `what`, which an error names.
    * @throws EtherloomError ERR_ARENA_FULL when no free span is large enough.
    */
-  alloc(bytes: number, align = 64): number {
+  alloc(bytes: number, align = 64, what?: string): number {
     const need = Math.max(8, Math.ceil(bytes / 8) * 8);
     for (let i = 0; i < this.#free.length; i++) {
       const span = this.#free[i];
@@ -42,7 +42,7 @@ export class Region {
     }
     throw new EtherloomError(
       'ERR_ARENA_FULL',
-      `no ${bytes} bytes left in the ${this.name} region of ${this.bytes} bytes`,
+      `no ${bytes} bytes left${what ? ` for ${what}` : ''} in the ${this.name} region of ${this.bytes} bytes`,
       {
         expected: `a larger ${this.name} region when the engine is created`,
       },

@@ -242,7 +242,7 @@ export function allocate(arena: Arena, spec: MapSpec, id: number, options: MapOp
   const keyBuf = plan.take(spec.keySize);
   const nextBuf = plan.take(spec.keySize);
   const valueBuf = plan.take(roundUp8(Math.max(8, spec.valueSize)) * (isPerCpu(spec.type) ? copies : 1));
-  const addr = arena.maps.alloc(plan.bytes, 64);
+  const addr = arena.maps.alloc(plan.bytes, 64, `map ${spec.name} of ${spec.maxEntries} entries`);
   arena.u8.fill(0, addr, addr + plan.bytes);
   const header = new MapHeaderView(arena.dv, addr);
   Object.assign(header, {

@@ -58,3 +58,13 @@ test('percpu_array gives each lane a value of its own', () => {
   assert.equal(m.get(0), [new Uint8Array(12), new Uint8Array(12), new Uint8Array(12)]);
   assert.is(m.get(2), undefined);
 });
+
+test('a map that the arena has no room for is named, with its entries', () => {
+  const b = bench();
+  assert.throws(
+    () => make(b, 'array', 4, 1 << 20, 5000, { name: 'flows' }),
+    (e: { code: string; message: string }) =>
+      e.code === 'ERR_ARENA_FULL' && e.message.includes('map flows of 5000 entries'),
+  );
+  assert.is(make(b, 'array', 4, 8, 16).size, 16);
+});
