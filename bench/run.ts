@@ -29,7 +29,8 @@ if (unknown.length) {
 // Exit ends children and removes namespaces, wherever the run stands.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
-console.log(conditions());
+const at = conditions();
+console.log(at);
 const bench = new Bench(values.quick, row => process.stderr.write(`  ${row.group}: ${row.name}\n`));
 for (const name of positionals.length ? positionals : names) {
   const file = (await import(pathToFileURL(join(HERE, `${name}.bench.ts`)).href)) as { default: BenchFile };
@@ -39,7 +40,7 @@ console.log(`\n${printTable(bench.rows)}`);
 const day = started.slice(0, 10);
 const json = values.json ?? join(HERE, 'results', `${day}.json`);
 const svg = values.svg ?? json.replace(/\.json$/, '.svg');
-writeJson(json, bench.rows, started);
+writeJson(json, bench.rows, started, at);
 await writeChart(svg, bench.rows);
 console.log(`\n${json}\n${svg}`);
 const missed = bench.rows.filter(r => r.met === false);

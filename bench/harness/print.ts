@@ -38,9 +38,10 @@ export function printTable(rows: readonly Row[]): string {
   return out.join('\n\n');
 }
 
-export function writeJson(path: string, rows: readonly Row[], started: string): void {
+/** @param at what conditions() said when the run began */
+export function writeJson(path: string, rows: readonly Row[], started: string, at: string): void {
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, `${JSON.stringify({ started, conditions: conditions(), rows }, null, 2)}\n`);
+  writeFileSync(path, `${JSON.stringify({ started, conditions: at, rows }, null, 2)}\n`);
 }
 
 /** Bars of ours beside the peer's, one chart a file; rows without a peer show one bar. */

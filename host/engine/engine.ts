@@ -10,7 +10,6 @@ import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import type { HookName } from '../bpf/program_types.js';
-import { warmUpPipeline } from '../bpf/warm_up.js';
 import { EtherloomError } from '../errors.js';
 import type { LaneStateView } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
@@ -311,10 +310,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     });
     this.#supervisor.on('crash', c => this.emit('crash', c));
     this.#supervisor.on('failed', e => this.emit('failed', e));
-    const started = this.#supervisor.start();
-    // The threads come up meanwhile. Not when a program has been through the pipeline already.
-    if (o.warmMs !== 0 && this.#programs.placed.size === 0) await warmUpPipeline(started);
-    await started;
+    await this.#supervisor.start();
   }
 
   /** Says which lanes refused descriptors since the last look. */
