@@ -180,7 +180,7 @@ export async function parse(argv: readonly string[]): Promise<number> {
         .default('etherloom'),
     )
     .option('--lanes <n>', 'worker threads', wholeNumber(1, 64), 1)
-    .option('--frames <n>', 'frames of 2 KiB', wholeNumber(128, 1 << 20), 8192)
+    .option('--frames <n>', 'frames of 2 KiB', wholeNumber(128, 1 << 20), 16384)
     .option('--spin <us>', 'how long an idle lane spins before it sleeps', wholeNumber(0, 1e9), 50)
     .option('--interval <s>', 'between two lines of live counters', wholeNumber(1, 86400), 1)
     .option('--duration <s>', 'end after so long', wholeNumber(1, 1e6))

@@ -120,7 +120,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       core: this.core,
       lanes,
       ringSlots,
-      nics: this.nics.length,
+      // Those that only pass frames on hold none.
+      lenders: Math.max(1, this.nics.filter(nic => nic.lends).length),
       now: () => this.now(),
       paused: (work: () => void) => this.#paused(work),
     };

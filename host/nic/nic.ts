@@ -16,8 +16,8 @@ export interface NicEnv {
   readonly core: Core;
   /** Lanes of the engine; lane number `lanes` is the host. */
   readonly lanes: number;
-  /** NICs of the engine: they share its frames. */
-  readonly nics: number;
+  /** NICs of the engine that lend frames to the kernel: they share half of all. */
+  readonly lenders: number;
   /** Number that the port gets. */
   readonly ifindex: number;
   /** Entries of each ring, a power of two. */

@@ -2,11 +2,14 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { kernelAvailable } from '../../host/bpf/kernel/available.js';
+import { Forwarder } from '../../host/forward/chain.js';
+import { forwardConfig } from '../../host/forward/config.js';
+import { afXdp } from '../../host/nic/af_xdp/index.js';
 import { missingNamespaces } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
 import { bodyHash } from './body.js';
 import { Peers, SERVER_PORT } from './peers.js';
-import { BACKEND, BACKEND6, FRONT, FRONT6 } from './rig.js';
+import { BACKEND, BACKEND6, FRONT, FRONT6, input } from './rig.js';
 
 const test = suite('forward: real peers');
 const kernel = kernelAvailable();
@@ -73,6 +76,32 @@ async function everything(peers: Peers, hops: number, ...engine: string[]): Prom
   assert.ok(final.hops[0].counts.completed.packets > 0, 'veth leaves checksums to a card that is none');
   if (!engine.includes('kernel')) assert.ok(final.frames! > 0, 'frames were counted');
 }
+
+test(
+  'inner hops take nothing from the rings of the interfaces: 2,048 entries, whether 1 hop or 16',
+  async () => {
+    const peers = new Peers();
+    try {
+      for (const hops of [1, 16]) {
+        const [front, rear] = ['in', 'out'].map(name =>
+          afXdp({ interface: name, namespace: peers.middle.name, own: true }),
+        );
+        const forwarder = await Forwarder.create({
+          config: forwardConfig(input(hops)),
+          in: front,
+          out: rear,
+          engine: { inline: true },
+        });
+        assert.equal([front.status.ringSlots, rear.status.ringSlots], [2048, 2048], `${hops} hops`);
+        await forwarder.start();
+        await forwarder.stop();
+      }
+    } finally {
+      peers.close();
+    }
+  },
+  { missing, timeoutMs: 60_000 },
+);
 
 for (const hops of [1, 4])
   for (const engine of ['kernel', 'etherloom'])

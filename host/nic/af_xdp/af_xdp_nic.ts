@@ -195,14 +195,14 @@ export class AfXdpNic implements Nic {
     });
   }
 
-  /** Fill rings may hold half of all frames, shared by the NICs, so that lanes have some to work with. */
+  /** Fill rings may hold half of all frames, shared by the NICs that lend, so that lanes have some to work with. */
   #slots(env: NicEnv, queues: number): number {
     let slots = this.options.ringSlots ?? env.ringSlots;
     if (!Number.isInteger(slots) || slots < 2 || slots > 1 << 20 || slots & (slots - 1))
       throw new EtherloomError('ERR_NIC_OPTIONS', `rings of ${slots} entries on ${this.name}`, {
         expected: 'a power of two from 2 to 1,048,576',
       });
-    const share = env.arena.header.frameCount / (2 * queues * env.nics);
+    const share = env.arena.header.frameCount / (2 * queues * env.lenders);
     while (slots > 2 && slots > share) slots /= 2;
     return slots;
   }
