@@ -57,8 +57,8 @@ export interface Hop {
   /** Spreads clients over backends. Default: random. */
   secret?: number;
   /**
-   * Where the search for source ports begins, of `flows`. Default: random, since a backend still remembers the
-   * connections that whoever was here before had from the first ones.
+   * Where the search for source ports begins, of `flows`, when the one that a client's own leads to is taken. Default:
+   * random, since a backend still remembers the connections that whoever was here before had from the first ones.
    */
   firstSlot?: number;
 }

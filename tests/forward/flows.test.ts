@@ -11,6 +11,7 @@ import {
   FIRST_PORT,
   input,
   one,
+  PORT,
   REAR,
   RST,
   reply,
@@ -207,6 +208,70 @@ test('a table that is always full stays right: 2,000 connections through 50 port
     assert.is(refused, 0);
     assert.ok(b.counters().hops[0].flows <= 50);
   }, few(50)));
+
+for (const protocol of ['tcp', 'udp'] as const)
+  test(`${protocol}: a client’s port that is one of the hop’s own is kept, at every hop`, () =>
+    bench(b => {
+      for (const i of [17, 0, 1023, 500]) {
+        const sport = FIRST_PORT + i;
+        const there = one(b.forth(request({ protocol, sport, flags: SYN })));
+        assert.is(there.sport, sport);
+        assert.is(b.forwarder.flows(1).find(f => f.sourcePort === sport)?.port, PORT + 1);
+        assert.is(one(b.back(reply(there, { flags: SYN_ACK }))).dport, sport);
+      }
+    }, input(3)));
+
+test('another port leads to the same one after a restart, and 1,024 that Linux connects from to as many', async () => {
+  const lives: number[][] = [];
+  for (const order of [1, -1]) {
+    const given: number[] = [];
+    await bench(b => {
+      for (let i = 0; i < 1024; i++) {
+        const at = order > 0 ? i : 1023 - i;
+        given[at] = one(b.forth(request({ sport: 32768 + 2 * at, flags: SYN }))).sport;
+      }
+    });
+    assert.is(new Set(given).size, 1024);
+    lives.push(given);
+  }
+  assert.equal(lives[0], lives[1]);
+});
+
+test('UDP keeps the parity of its port', () =>
+  bench(b => {
+    for (let sport = 5000; sport < 5100; sport++)
+      assert.is(one(b.forth(request({ protocol: 'udp', sport }))).sport & 1, sport & 1);
+  }));
+
+test('a port that another client has, or had until just now, is not taken while others are free', () =>
+  bench(b => {
+    const sport = FIRST_PORT + 9;
+    const first = handshake(b, sport);
+    const given = [one(b.forth(request({ src: '10.0.0.7', sport, flags: SYN }))).sport];
+    finish(b, first, sport);
+    given.push(one(b.forth(request({ src: '10.0.0.8', sport, flags: SYN }))).sport);
+    assert.is(new Set([sport, ...given]).size, 3);
+    assert.is(b.counts().evicted, undefined);
+    b.advance(61);
+    assert.is(one(b.forth(request({ src: '10.0.0.9', sport, flags: SYN }))).sport, sport, 'free again');
+  }));
+
+test('where the preferred port is taken: first what was never used, then what has been free longest', () =>
+  bench(b => {
+    const udp = (i: number) => one(b.forth(request({ protocol: 'udp', sport: FIRST_PORT + i })));
+    const other = (host: number) =>
+      one(b.forth(request({ src: `10.0.0.${host}`, protocol: 'udp', sport: FIRST_PORT + 3 }))).sport;
+    handshake(b, FIRST_PORT + 3);
+    udp(2);
+    b.advance(10);
+    udp(0);
+    b.advance(25);
+    assert.is(other(50), FIRST_PORT + 1, 'never used, though 2 is free');
+    b.advance(10);
+    assert.is(other(51), FIRST_PORT + 2, 'free for 15 s, 0 for 5');
+    assert.is(other(52), FIRST_PORT);
+    assert.equal(b.forth(request({ src: '10.0.0.53', protocol: 'udp' })), []);
+  }, few(4)));
 
 test('an answer to a port that is not given is dropped', () =>
   bench(b => {

@@ -10,7 +10,7 @@ const SERVER = fileURLToPath(new URL('server.ts', import.meta.url));
 const TSX = ['--import', 'tsx'];
 export const SERVER_PORT = 8000;
 
-/** Kernel counters of a namespace by name, those of TCP and UDP. */
+/** Kernel counters of a namespace by group and name, as snmp and netstat of /proc/net have them. */
 export type Snmp = Record<string, number>;
 
 export class Peers {
@@ -87,7 +87,7 @@ export class Peers {
   async snmp(): Promise<Snmp> {
     const sum: Snmp = {};
     for (const ns of [this.client, this.server]) {
-      const { out } = await ns.run('cat', '/proc/net/snmp');
+      const { out } = await ns.run('cat', '/proc/net/snmp', '/proc/net/netstat');
       const lines = out.split('\n');
       for (let i = 0; i + 1 < lines.length; i += 2) {
         const [group, ...names] = lines[i].split(' ');

@@ -18,7 +18,8 @@ export const BACKEND = '10.1.0.1';
 export const BACKEND6 = 'fd01::1';
 export const CLIENT_MAC = '02:00:00:00:00:01';
 export const BACKEND_MAC = '02:00:00:00:01:01';
-export const FIRST_PORT = 20000;
+/** Also the port that `request` comes from: its flow keeps it. */
+export const FIRST_PORT = 40000;
 /** The service of `input(1)`; with n hops the ports go on from here. */
 export const PORT = 7996;
 export const BACKEND_PORT = 8000;

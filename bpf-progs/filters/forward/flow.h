@@ -6,7 +6,7 @@
  *   answer  ─▶ destination port − first port ───────────────┴▶ flows[slot] ─▶ addresses, ports, MACs, differences
  *
  * A slot is free when its time is past: nothing sweeps, whoever opens a flow takes an aged slot over (compare-and-swap
- * on the time, since two lanes or CPUs may want it).
+ * on the time, since two lanes or CPUs may want it): that of the client's own port, else the one longest at rest.
  */
 #pragma once
 #include "bpf.h"
@@ -14,8 +14,14 @@
 #include "hash.h"
 #include "net.h"
 
-/* Slots looked at, from the cursor on, before a flow is refused. */
+/* Slots looked at for one that has rested; and how often, should all be taken or other lanes be faster. */
 #define PORT_TRIES 64
+#define CLAIM_TRIES 4
+/* From one slot to the next that is looked at: clients' ports lie side by side, so their flows do. A prime above any
+ * number of slots: all of them come before one comes again. */
+#define PORT_STEP 2654435761ULL
+/* A slot aged so long ago is as good as any: no backend remembers its last connection (Linux: TCP_TIMEWAIT_LEN). */
+#define REST_NS 60000000000ULL
 #define BACKEND_TRIES 8
 /* Until a slot that is being filled may be used again, should its writer die. */
 #define SETUP_NS 1000000000ULL
@@ -182,7 +188,7 @@ struct {
 	__type(value, __u32);
 } ports SEC(".maps");
 
-/* Where the next free slot is looked for, and the next fragment number: shared by all lanes. */
+/* Where a slot is looked for when the preferred one is taken, and the next fragment number: shared by all lanes. */
 __u32 cursor = 0;
 __u32 fragment_id = 0;
 
@@ -372,47 +378,87 @@ static inline int claim(struct mapping *f, __u64 seen, __u64 now)
 	return 1;
 }
 
-/*
- * Claims the first aged slot from the cursor on; else the closed one among those seen that would be free first. Returns
- * it, or -1. Global functions are verified once, by themselves, and not for each way that leads to them.
- */
-noinline int claim_any(__u64 now)
+/* Claims a slot that is aged, or at least closed where `closed` says so. Returns it, or -1. */
+static inline int claim_slot(__u32 slot, __u64 now, const int closed)
 {
-	__u32 start = __sync_fetch_and_add(&cursor, 1), best = 0, slots = hop.slots, slot, i;
+	struct mapping *f = bpf_map_lookup_elem(&flows, &slot);
+	__u64 seen;
+
+	if (!f)
+		return -1;
+	seen = f->expires_ns;
+	if (seen >= now && !(closed && f->state == TCP_CLOSED))
+		return -1;
+	if (!claim(f, seen, now))
+		return -1;
+	if (closed && seen >= now)
+		count(COUNT_EVICTED, 0);
+	return slot;
+}
+
+/*
+ * Looks, from the cursor on and all over the table, for a slot that was never used or has rested; else for the one
+ * among those seen that has been free longest, or will be free first of those closed. Returns it, or -1. Global
+ * functions are verified once, by themselves, and not for each way that leads to them.
+ */
+noinline int look_for_slot(__u64 now)
+{
+	/* As far as anybody looks, so that no two lanes look at the same slots. */
+	__u32 start = __sync_fetch_and_add(&cursor, PORT_TRIES), best = 0, slots = hop.slots, slot, i;
 	__s64 best_ns = NEVER_NS, seen, earlier;
 	struct mapping *f;
 
 	if (!slots)
 		return -1;
 	for (i = 0; i < PORT_TRIES; i++) {
-		slot = (start + i) % slots;
+		slot = (start + i) * PORT_STEP % slots;
 		f = bpf_map_lookup_elem(&flows, &slot);
 		if (!f)
 			return -1;
 		seen = f->expires_ns;
-		if ((__u64)seen < now) {
-			if (!claim(f, seen, now))
-				continue;
-			/* What was passed over is not looked at again before the cursor comes round. */
-			if (i)
-				__sync_fetch_and_add(&cursor, i);
+		if (!seen || (__u64)seen + REST_NS < now)
 			return slot;
-		}
-		if (f->state == TCP_CLOSED) {
+		if ((__u64)seen < now || f->state == TCP_CLOSED) {
 			/* Chosen by masks: bounds that shrink by one a round would make each round another to a verifier. */
 			earlier = (seen - best_ns) >> 63;
 			best_ns += (seen - best_ns) & earlier;
 			best += (slot - best) & (__u32)earlier;
 		}
 	}
-	__sync_fetch_and_add(&cursor, PORT_TRIES - 1);
-	if (best_ns == NEVER_NS)
-		return -1;
-	f = bpf_map_lookup_elem(&flows, &best);
-	if (!f || !claim(f, best_ns, now))
-		return -1;
-	count(COUNT_EVICTED, 0);
-	return best;
+	return best_ns == NEVER_NS ? -1 : best;
+}
+
+/* Claims what look_for_slot finds; if that is nothing, or another lane is faster, it looks on. The slot, or -1. */
+noinline int claim_any(__u64 now)
+{
+	int slot, claimed, i;
+
+	for (i = 0; i < CLAIM_TRIES; i++) {
+		slot = look_for_slot(now);
+		if (slot < 0)
+			continue;
+		claimed = claim_slot(slot, now, 1);
+		if (claimed >= 0)
+			return claimed;
+	}
+	return -1;
+}
+
+/*
+ * The slot that a client's own port leads to: of the same port, where that is one of ours (RFC 4787 REQ-3). It is the
+ * same after a restart, when nobody here knows which ports a backend still holds in TIME_WAIT: that lets a SYN in if
+ * its sequence number or timestamp is later, and those of one client's port are, those of two are as chance has it.
+ * Linux connects from even ports, which halved are 14,116 slots of their own; UDP keeps its parity (REQ-4).
+ */
+static inline __u32 preferred_slot(const struct request *r)
+{
+	__u32 port = ntohs(r->client_port), slot = port - hop.first_port;
+
+	if (slot < hop.slots)
+		return slot;
+	if (r->protocol == IPPROTO_TCP)
+		port = port >> 1 | (port & 1) << 15;
+	return hop.slots ? port % hop.slots : 0;
 }
 
 static inline struct backend *choose_backend(const struct request *r)
@@ -465,7 +511,9 @@ noinline int open_flow(struct request *r)
 			return -COUNT_NO_PORT;
 		stale = 1;
 	} else {
-		slot = claim_any(r->now);
+		slot = claim_slot(preferred_slot(r), r->now, 0);
+		if (slot < 0)
+			slot = claim_any(r->now);
 		if (slot < 0)
 			return -COUNT_NO_PORT;
 		r->slot = slot;
