@@ -215,9 +215,12 @@ export async function live(seed: number, resumesMs: number): Promise<Life> {
       scene.traffic.end();
       answers = scene.answers.same;
       if (scene.answers.wrong) faults.push(`${scene.answers.wrong} answers with other bytes`);
-      // Throws when a frame is in no known place, or in two.
+      // Throws when a frame is in no known place, or in two. What came in the last moment may stand in a ring of the engine.
       const { ledger } = await engine.stop();
-      if (ledger.free !== FRAMES) faults.push(`${ledger.free} of ${FRAMES} frames free at the end`);
+      const held = Object.entries(ledger.inFlight);
+      const sum = held.reduce((n, [, frames]) => n + frames, ledger.free);
+      if (sum !== FRAMES || ledger.strayed || held.some(([place]) => /kernel|fill|completion/.test(place)))
+        faults.push(`frames at the end: ${JSON.stringify(ledger)}`);
     }
   } finally {
     veth.close();
