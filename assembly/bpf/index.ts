@@ -1,2 +1,3 @@
 export * from "./helpers/index";
+export * from "./kfuncs/index";
 export * from "./maps/index";

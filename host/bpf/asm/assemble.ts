@@ -6,6 +6,7 @@
  */
 import { helperByName } from '../helpers.js';
 import { CallKind, decodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
+import { kfuncByName } from '../kfuncs.js';
 import type { FuncInfo, LineInfo, MapSpec } from '../spec.js';
 import type { Reference } from './cursor.js';
 import { DATA, DIRECTIVE, IGNORED, parseMap, rawSlot } from './directives.js';
@@ -316,7 +317,7 @@ class Assembler {
         if (label !== undefined) this.functions.add(ref.name);
         return;
       case 'kfunc':
-        this.kfunc(insn, ref);
+        this.kfunc(insn, ref, place);
         return;
       case 'call':
         this.call(fixup, insn, label, distance);
@@ -345,7 +346,7 @@ class Assembler {
     else insn.off = distance;
   }
 
-  /** A label of this text, else a helper by name. */
+  /** A label of this text, else a helper or a kfunc of ours by name. */
   private call(
     { ref, place, slot, addend }: Fixup,
     insn: Insn,
@@ -371,23 +372,40 @@ class Assembler {
         `${ref.name}#${helper.id}`,
         'ERR_ASM_NAME',
       );
+    if (!helper && ref.number === undefined && kfuncByName(ref.name)) {
+      insn.src = CallKind.KFUNC;
+      this.kfunc(insn, ref, place);
+      return;
+    }
     const id = ref.number ?? helper?.id;
     if (id === undefined)
       throw syntaxError(
         place,
         ref.column,
-        `${ref.name} is no helper and no label`,
-        'bpf_NAME, NAME#NUMBER, a number, or a label of this text',
+        `${ref.name} is no helper, no kfunc and no label`,
+        'bpf_NAME, NAME#NUMBER, a number, a kfunc of this engine, or a label of this text',
         'ERR_ASM_NAME',
       );
     [insn.src, insn.imm] = [CallKind.HELPER, id];
   }
 
-  private kfunc(insn: Insn, ref: Reference): void {
-    const id = ref.number ?? this.kfuncIds.get(ref.name) ?? this.kfuncIds.size + 1;
-    this.kfuncIds.set(ref.name, id);
+  /** By name, with a number of its own where none is given. */
+  private kfunc(insn: Insn, ref: Reference, place: LinePlace): void {
+    const { kfuncs } = this.out;
+    let id = ref.number ?? this.kfuncIds.get(ref.name);
+    if (id === undefined) for (id = this.kfuncIds.size + 1; Object.hasOwn(kfuncs, id); ) id++;
     insn.imm = id;
-    if (ref.name) this.out.kfuncs[id] = ref.name;
+    if (!ref.name) return;
+    if (Object.hasOwn(kfuncs, id) && kfuncs[id] !== ref.name)
+      throw syntaxError(
+        place,
+        ref.column,
+        `${ref.name}#${id}`,
+        `${kfuncs[id]}#${id}, as before`,
+        'ERR_ASM_NAME',
+      );
+    this.kfuncIds.set(ref.name, id);
+    kfuncs[id] = ref.name;
   }
 
   private findFunctions(): void {

@@ -4,6 +4,8 @@
  * calls, addresses, func_info and line_info moved along. Jumps never leave a function, so they need no change.
  */
 import { CallKind, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
+import { prototypeMismatch } from '../kfuncs/btf.js';
+import { kfuncByName } from '../kfuncs.js';
 import type { FuncInfo, LineInfo, MapSpec } from '../spec.js';
 import { applyCore } from './core_relo.js';
 import { type CodeSection, type ElfFunction, type Functions, INSN_BYTES } from './functions.js';
@@ -41,7 +43,7 @@ export interface LinkBudget {
 
 export const linkBudget = (): LinkBudget => ({ left: MAX_TOTAL });
 
-/** @throws EtherloomError ERR_ELF_RELOC, ERR_ELF_CALL, ERR_ELF_EXTERN, ERR_ELF_CORE, ERR_ELF_SIZE */
+/** @throws EtherloomError ERR_ELF_RELOC, ERR_ELF_CALL, ERR_ELF_EXTERN, ERR_ELF_KFUNC, ERR_ELF_CORE, ERR_ELF_SIZE */
 export function link(
   object: BpfObject,
   functions: Functions,
@@ -173,8 +175,9 @@ class Linker {
     if (symbol.section === SHN_UNDEF) {
       const found = this.maps.extern(symbol.name);
       if (found) this.variable(insn, next, found.key, found.spec, found.offset);
-      // bpf_ksym_exists(): the address of a weak symbol that is not there is 0.
-      else if (symbol.bind === Stb.WEAK) [insn.src, insn.imm, next.imm] = [Pseudo.IMM64, 0, 0];
+      // bpf_ksym_exists(): the address of a weak symbol is 0 when it is not there; nobody uses what it is otherwise.
+      else if (symbol.bind === Stb.WEAK)
+        [insn.src, insn.imm, next.imm] = [Pseudo.IMM64, kfuncByName(symbol.name) ? 1 : 0, 0];
       else {
         // As libbpf leaves it to the kernel, we leave it to the verifier to refuse: other programs of the file still load.
         const id = this.maps.kernelVariable(symbol.name);
@@ -239,6 +242,7 @@ class Linker {
     if (symbol.section === SHN_UNDEF) {
       const id = this.maps.kfunc(symbol.name);
       if (id === undefined) throw this.unresolved(from, reloc);
+      this.checkPrototype(from, reloc, id);
       insn.src = CallKind.KFUNC;
       insn.imm = id || UNLISTED_KFUNC + symbol.index;
       this.out.kfuncs[insn.imm] = symbol.name;
@@ -248,6 +252,15 @@ class Linker {
     // Global callee: imm is −1. Static one: the symbol is its section, imm counts instructions from there, less one.
     const start = symbol.value / INSN_BYTES + (reloc.addend ?? insn.imm) + 1;
     return this.target(from, slot, insn, symbol.section, start, reloc);
+  }
+
+  /** The file was compiled with the prototype that the engine has. What it does not have, the verifier refuses if it is called. */
+  private checkPrototype(from: Placed, reloc: ElfReloc, id: number): void {
+    const kfunc = kfuncByName(reloc.symbol.name);
+    const { btf } = this.object;
+    const problem = kfunc && btf && id ? prototypeMismatch(kfunc, btf, id) : undefined;
+    if (problem)
+      throw this.fail('ERR_ELF_KFUNC', `${from.fn.name} calls ${problem}`, reloc, `${kfunc!.prototype}`);
   }
 
   /** Points call or LDDW at a function; both count from the slot after their first. */

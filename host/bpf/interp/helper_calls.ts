@@ -5,7 +5,14 @@
 import { MapHeaderView, type MapType, MapType as Type } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
-import { type ArgType, type Helper, helperById, helperExport, helperName } from '../helpers.js';
+import {
+  type ArgType,
+  type Helper,
+  type HelperWasm,
+  helperById,
+  helperExport,
+  helperName,
+} from '../helpers.js';
 import type { ProgramType } from '../spec.js';
 import { FRAME_BYTES, FUNC_TAG, type HelperResult, type Machine } from './machine.js';
 import { InterpFault, Regions } from './regions.js';
@@ -78,13 +85,14 @@ export function callHelper(host: HelperHost, machine: Machine, id: number, pc: n
   } finally {
     for (const slot of slots) host.core.table.set(slot, null);
   }
-  const r0 = widen(helper, raw);
+  const r0 = widen(helper.wasm.result, raw);
   noteResult(host, helper, regs, map, r0);
   return r0;
 }
 
-function widen(helper: Helper, raw: unknown): bigint {
-  switch (helper.wasm.result) {
+/** What an export gave as r0 holds it. */
+export function widen(letter: HelperWasm['result'], raw: unknown): bigint {
+  switch (letter) {
     case 'v':
       return 0n;
     case 'd':

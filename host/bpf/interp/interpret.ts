@@ -12,6 +12,7 @@ import type { ProgramSpec, ProgramType } from '../spec.js';
 import { checkWellformed } from '../wellformed.js';
 import { byteSwap } from './alu.js';
 import { callHelper, type HelperHost } from './helper_calls.js';
+import { callKfunc } from './kfunc_calls.js';
 import { type Budget, type Environment, Machine, type Trace } from './machine.js';
 import { InterpFault, type MemRegion, Regions } from './regions.js';
 
@@ -84,6 +85,7 @@ class ArenaEnvironment implements Environment, HelperHost {
   readonly #budget: Budget;
   readonly #options: InterpretOptions;
   #maps: MapBinding;
+  #kfuncs: ProgramSpec['kfuncs'];
 
   constructor(spec: ProgramSpec, options: InterpretOptions, budget: Budget) {
     const { arena, core, ctx } = options;
@@ -118,12 +120,14 @@ class ArenaEnvironment implements Environment, HelperHost {
   /** Runs the program at the frame pointer `fp`. */
   run(spec: ProgramSpec, maps: MapBinding, fp: number): bigint {
     checkWellformed(spec.insns, spec.name);
-    const outer = this.#maps;
+    const outer = { maps: this.#maps, kfuncs: this.#kfuncs };
     this.#maps = maps;
+    this.#kfuncs = spec.kfuncs;
     const machine = new Machine(spec.insns, this, this.#budget, this.#stack, undefined, this.#options.trace);
     machine.regs[1] = BigInt(this.ctx);
     const r0 = machine.call(0, fp);
-    this.#maps = outer;
+    this.#maps = outer.maps;
+    this.#kfuncs = outer.kfuncs;
     return r0;
   }
 
@@ -135,8 +139,8 @@ class ArenaEnvironment implements Environment, HelperHost {
     return callHelper(this, machine, id, pc);
   }
 
-  kfunc(_machine: Machine, id: number, pc: number): bigint {
-    throw new InterpFault('helper', pc, `kfunc ${id} is not provided`);
+  kfunc(machine: Machine, id: number, pc: number): bigint {
+    return callKfunc(this, machine, this.#kfuncs?.[id], id, pc);
   }
 
   mapAddress(key: number, value: boolean, offset: number, pc: number): bigint {

@@ -94,7 +94,7 @@ export class Analyser {
   #model(slotOf: (pc: number) => number): UseModel {
     const { program } = this;
     return {
-      helperUses: pc => helperUses(program, program.insns[pc].imm),
+      helperUses: pc => helperUses(program, program.insns[pc]),
       localUses: entry => this.localUses(entry),
       clobbers: program.mode === 'verified',
       slot: pc => (slotOf(pc) < 0 ? 0 : 1 << slotOf(pc)),

@@ -1,6 +1,8 @@
 /** How a helper call is made: inlined, through an export of the core, or by the engine itself. */
-import { type Helper, helperById, helperExport, helperName } from '../helpers.js';
-import type { Insn } from '../insn.js';
+import { calleeOf } from '../callee.js';
+import { type Helper, type HelperWasm, helperById, helperExport, helperName } from '../helpers.js';
+import { CallKind, type Insn } from '../insn.js';
+import { type Kfunc, kfuncById } from '../kfuncs.js';
 import type { MapTypeName } from '../spec.js';
 import type { BoundMap, HashTableShape } from './compiled.js';
 import { canInline } from './emit_table.js';
@@ -18,6 +20,8 @@ export type CallPlan =
   | { kind: 'loop'; callback: number | undefined }
   /** With `table`, the walk stands in the program and the export is for what it does not follow. */
   | { kind: 'export'; helper: Helper; name: string; callback: boolean; table?: HashTableShape }
+  /** A kernel function. */
+  | { kind: 'kfunc'; kfunc: Kfunc; name: string }
   /** Guarded mode: five i64 arguments. */
   | { kind: 'guarded'; name: string };
 
@@ -55,9 +59,15 @@ export function typedExports(helper: Helper): string[] {
 /** `value(reg)` is what is known of r1–r5. */
 export function planCall(program: Program, insn: Insn, pc: number, value: (reg: number) => Value): CallPlan {
   if (program.mode === 'guarded') {
+    if (insn.src === CallKind.KFUNC) throw refuse(program, pc, 'guarded programs have no kfuncs');
     const name = program.guardedHelpers.get(insn.imm);
     if (name === undefined) throw refuse(program, pc, `helper ${insn.imm} does not exist`, 'ERR_JIT_HELPER');
     return { kind: 'guarded', name };
+  }
+  if (insn.src === CallKind.KFUNC) {
+    const kfunc = kfuncById(insn.imm);
+    if (!kfunc) throw refuse(program, pc, `kfunc ${insn.imm} is not provided`, 'ERR_JIT_HELPER');
+    return { kind: 'kfunc', kfunc, name: kfunc.wasm.name };
   }
   const helper = helperById.get(insn.imm);
   if (!helper) throw refuse(program, pc, `bpf_${helperName(insn.imm)} is not provided`, 'ERR_JIT_HELPER');
@@ -105,21 +115,27 @@ export function callResult(plan: CallPlan): Value {
     case 'tail':
       return ZERO;
     case 'export':
-      switch (plan.helper.wasm.result) {
-        case 'p':
-        case 'w':
-          return ANY32;
-        case 'v':
-          return ZERO;
-        default:
-          return ANY;
-      }
+      return exportResult(plan.helper.wasm.result);
+    case 'kfunc':
+      return exportResult(plan.kfunc.wasm.result);
+  }
+}
+
+function exportResult(letter: HelperWasm['result']): Value {
+  switch (letter) {
+    case 'p':
+    case 'w':
+      return ANY32;
+    case 'v':
+      return ZERO;
+    default:
+      return ANY;
   }
 }
 
 /** Registers that the call reads, as a mask: all five in guarded mode. */
-export function helperUses(program: Program, id: number): number {
-  const n = program.mode === 'guarded' ? 5 : (helperById.get(id)?.args.length ?? 5);
+export function helperUses(program: Program, insn: Insn): number {
+  const n = program.mode === 'guarded' ? 5 : (calleeOf(insn)?.args.length ?? 5);
   return ((1 << n) - 1) << 1;
 }
 
@@ -134,6 +150,7 @@ export function pointedBytes(
   value: (reg: number) => Value,
 ): number | undefined {
   if (plan.kind === 'array_lookup') return i < 2 ? 0 : undefined;
+  if (plan.kind === 'kfunc') return kfuncBytes(plan.kfunc, i, value);
   if (plan.kind !== 'export') return undefined;
   const arg = plan.helper.args[i];
   if (!arg) return 0;
@@ -160,4 +177,13 @@ export function pointedBytes(
     default:
       return undefined;
   }
+}
+
+/** The same of a kfunc's argument: `bytes` of its prototype, or what the size behind it is. */
+function kfuncBytes(kfunc: Kfunc, i: number, value: (reg: number) => Value): number | undefined {
+  const arg = kfunc.args[i];
+  if (arg?.kind !== 'memory') return undefined;
+  if (arg.bytes !== undefined) return arg.bytes;
+  const size = value(i + 2);
+  return size.k === 'const' ? Number(BigInt.asUintN(32, size.v)) : undefined;
 }

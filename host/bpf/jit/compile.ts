@@ -6,6 +6,7 @@ import { EtherloomError } from '../../errors.js';
 import { LaneStateLayout } from '../../layout/layout.gen.js';
 import { helperExports, helpers } from '../helpers.js';
 import { CallKind, Mode, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
+import { kfuncByExport } from '../kfuncs.js';
 import { programTypes } from '../program_types.js';
 import type { ProgramSpec } from '../spec.js';
 import { requireVerified, trustAsCompiled } from '../stages.js';
@@ -104,7 +105,8 @@ function findNeeds(program: Program, all: readonly FunctionAnalysis[]): Needs {
     needs.imports.add(name);
   for (const fn of all) {
     for (const plan of fn.transfer.plans.values())
-      if (plan.kind === 'export') {
+      if (plan.kind === 'kfunc') needs.imports.add(plan.name);
+      else if (plan.kind === 'export') {
         needs.imports.add(plan.name);
         if (plan.callback) needs.handsFp.add(fn.entry);
       } else if (plan.kind === 'tail') needs.tailCalls.add(fn.entry);
@@ -170,10 +172,9 @@ class Compiler {
 
   #importHelpers(names: ReadonlySet<string>): Map<string, number> {
     const letters: Record<string, ValueType> = { p: I32, w: I32, i: I32, d: I64 };
-    const signatures = helperSignatures();
     const imports = new Map<string, number>();
     for (const name of names) {
-      const wasm = this.program.mode === 'guarded' ? { args: 'ddddd', result: 'd' } : signatures.get(name)!;
+      const wasm = this.program.mode === 'guarded' ? { args: 'ddddd', result: 'd' } : exportSignature(name)!;
       imports.set(
         name,
         this.#module.importFunction(
@@ -305,6 +306,10 @@ class Compiler {
     wrap('enter', [I64, I64], (f, reg) => (reg <= 2 ? f.get(reg - 1) : f.i64(0n)));
   }
 }
+
+/** Wasm signature of an export that a helper or kfunc is called through; undefined when none is. */
+export const exportSignature = (name: string): { args: string; result: string } | undefined =>
+  helperSignatures().get(name) ?? kfuncByExport(name)?.wasm;
 
 let signatures: Map<string, { args: string; result: string }> | undefined;
 

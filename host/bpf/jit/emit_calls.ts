@@ -93,17 +93,20 @@ function emitHelper(e: FunctionEmitter, pc: number, plan: CallPlan, result: Valu
           emitExport(e, pc, plan, result);
         });
       else emitExport(e, pc, plan, result);
+      return;
+    case 'kfunc':
+      emitExport(e, pc, plan, result);
   }
 }
 
 function emitExport(
   e: FunctionEmitter,
   pc: number,
-  plan: CallPlan & { kind: 'export' },
+  plan: CallPlan & { kind: 'export' | 'kfunc' },
   result: Value,
 ): void {
   const { f } = e;
-  const { wasm } = plan.helper;
+  const { wasm } = plan.kind === 'kfunc' ? plan.kfunc : plan.helper;
   const call = (): void => {
     [...wasm.args].forEach((letter, i) => {
       if (letter === 'd') e.push(e.view(pc, i + 1), i + 1);
@@ -111,7 +114,7 @@ function emitExport(
     });
     f.op1(Op.call, e.unit.imports.get(plan.name)!);
   };
-  if (plan.table && e.lives(pc, 0)) emitTableLookup(e, pc, plan.table, call);
+  if (plan.kind === 'export' && plan.table && e.lives(pc, 0)) emitTableLookup(e, pc, plan.table, call);
   else call();
   if (wasm.result === 'v') return;
   if (!e.lives(pc, 0)) {

@@ -96,7 +96,7 @@ function stackUseOfJump(
   }
   const args = [1, 2, 3, 4, 5].filter(r => pass.table.use[pc] & (1 << r) && isFp(r));
   if (!args.length) return;
-  if (insn.op & SRC_X || insn.src !== CallKind.HELPER || program.mode === 'guarded') {
+  if (insn.op & SRC_X || insn.src === CallKind.LOCAL || program.mode === 'guarded') {
     use.escapes = true;
     return;
   }

@@ -218,7 +218,6 @@ export class Transfer {
       );
       return ANY;
     }
-    if (insn.src === CallKind.KFUNC) throw refuse(this.program, pc, `kfunc ${insn.imm} is not provided`);
     const plan = this.plan(state, pc);
     this.plans.set(pc, plan);
     if (plan.kind === 'array_lookup') return this.arrayResult(state, pc, plan);

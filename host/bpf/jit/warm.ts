@@ -9,7 +9,7 @@
 import { FRAME_HEADROOM, FRAME_SIZE, LaneStateView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import { contextView } from '../program_types.js';
-import { helperSignatures } from './compile.js';
+import { exportSignature } from './compile.js';
 import type { CompiledProgram } from './compiled.js';
 import { ModuleBuilder } from './wasm/encoder.js';
 import { I32, I64, type ValueType } from './wasm/opcodes.js';
@@ -39,9 +39,8 @@ function memoryLike(arena: Arena): WebAssembly.Memory {
 function stubs(names: readonly string[]): WebAssembly.ModuleImports {
   const letters: Record<string, ValueType> = { p: I32, w: I32, i: I32, d: I64 };
   const m = new ModuleBuilder('stubs');
-  const signatures = helperSignatures();
   for (const name of names) {
-    const { args, result } = signatures.get(name)!;
+    const { args, result } = exportSignature(name)!;
     const results = result === 'v' ? [] : [letters[result]];
     const f = m.addFunction(
       name,

@@ -2,13 +2,13 @@
  * A program in the real kernel: the oracle of our verifier and engines, and what `--engine kernel` runs.
  *   ProgramSpec ──load──▶ accepted: KernelProgram (testRun, jitedBytes, close) │ rejected: cause, decisive line, log
  */
-import { EtherloomError } from '../../errors.js';
-import { encodeInsns, type Insn, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
+import { encodeInsns, type Insn, OP_LDDW, Pseudo } from '../insn.js';
 import { programTypes } from '../program_types.js';
 import { attachType, type MapSpec, type ProgramSpec } from '../spec.js';
 import { addon, bpf, bpfOrThrow, Cmd, errnoName, INFO_BY_FD, PROG_LOAD, PROG_TEST_RUN } from './attr.js';
 import { loadBtf } from './btf.js';
 import { type ProgramInfo, programInfo } from './info.js';
+import { withKernelFunctions } from './kfuncs.js';
 import { causeOf, type LogSummary, type RejectCause, summarize } from './log.js';
 import { KernelMap } from './map.js';
 
@@ -116,7 +116,8 @@ export class KernelProgram {
   /**
    * Creates what maps are missing and loads the program. A rejection is a result, not an error; everything made
    * for it is closed again.
-   * @throws EtherloomError ERR_KERNEL_NO_ADDON, or ERR_KERNEL_<ERRNO> when a map or the BTF is refused
+   * @throws EtherloomError ERR_KERNEL_NO_ADDON, ERR_KERNEL_<ERRNO> when a map or the BTF is refused, ERR_KERNEL_KFUNC for a
+   * kfunc that this kernel does not have
    */
   static load(spec: ProgramSpec, options: KernelLoadOptions = {}): KernelLoad {
     const owned: KernelMap[] = [];
@@ -127,7 +128,13 @@ export class KernelProgram {
       const maps = createMaps(spec, options.maps, owned);
       info = programInfo(spec);
       if (info) btfFd = loadBtf(info.btf);
-      const { rc, log } = loadInsns(spec, withDescriptors(spec, maps), info, btfFd, options);
+      const { rc, log } = loadInsns(
+        spec,
+        withKernelFunctions(spec, withDescriptors(spec, maps)),
+        info,
+        btfFd,
+        options,
+      );
       const summary = summarize(log);
       if (rc >= 0) {
         program = new KernelProgram(spec, rc, maps, owned);
@@ -201,11 +208,6 @@ function loadInsns(
   btfFd: number | undefined,
   options: KernelLoadOptions,
 ): { rc: number; log: string } {
-  if (insns.some(insn => insn.op === OP_CALL && insn.src === 2))
-    throw new EtherloomError(
-      'ERR_KERNEL_KFUNC',
-      `${spec.name} calls kernel functions, which only this engine has`,
-    );
   const level = LOG_LEVEL[options.log ?? 'path'];
   const flags = (spec.flags?.frags ? F_XDP_HAS_FRAGS : 0) | (spec.flags?.sleepable ? F_SLEEPABLE : 0);
   for (let size = LOG_BYTES.first; ; size *= 8) {

@@ -76,6 +76,7 @@ const OFFSET_KINDS: ReadonlySet<number> = new Set([
   Kind.PACKET_META,
   Kind.MEM,
   Kind.FUNC,
+  Kind.OBJECT,
 ]);
 
 /** Offsets stay small enough that no sum of them can wrap. */

@@ -8,6 +8,8 @@ import { helperById, helperName } from '../helpers.js';
 import { CallKind, type Insn } from '../insn.js';
 import { applyFills, type CallMeta, checkArg } from './helper_args.js';
 import { mapRegs } from './jumps.js';
+import { walkKfunc } from './kfunc_calls.js';
+import { isGpl } from './licence.js';
 import { markPrecise } from './precision.js';
 import {
   constVar,
@@ -33,15 +35,6 @@ const WRITES_MAP: ReadonlySet<string> = new Set([
   'map_push_elem',
   'map_pop_elem',
 ]);
-const GPL: ReadonlySet<string> = new Set([
-  'GPL',
-  'GPL v2',
-  'GPL and additional rights',
-  'Dual BSD/GPL',
-  'Dual MIT/GPL',
-  'Dual MPL/GPL',
-]);
-
 /** Pointers into the packet are no more: it may have moved. */
 export function forgetPackets(state: State): void {
   mapRegs(state, r => (isPacketAny(r) ? UNKNOWN_REG : r));
@@ -58,16 +51,15 @@ export function checkNothingHeld(v: Walk, where: string, refs: boolean): void {
     v.fail('reference-leak', `the reference taken at ${ref.insn} is not released before ${where}`);
   }
   if (v.cur.lock) v.fail('spin-lock', `the spin lock taken at ${v.cur.lock.insn} is held at ${where}`);
+  if (v.cur.rcu >= 0)
+    v.fail('rcu', `the RCU read section opened at ${v.cur.rcu} is not left before ${where}`);
 }
 
 export function walkCall(v: Walk, insn: Insn): void {
   if (v.cur.lock && insn.src === CallKind.HELPER && helperById.get(insn.imm)?.name !== 'spin_unlock')
     v.fail('spin-lock', `${helperName(insn.imm)} is called while a spin lock is held`);
   if (insn.src === CallKind.LOCAL) return walkLocalCall(v, insn);
-  if (insn.src === CallKind.KFUNC) {
-    const name = v.spec.kfuncs?.[insn.imm] ?? `number ${insn.imm}`;
-    return v.fail('kfunc', `kernel function ${name} is not available in this engine`);
-  }
+  if (insn.src === CallKind.KFUNC) return walkKfunc(v, insn);
   walkHelper(v, insn);
 }
 
@@ -76,7 +68,7 @@ function walkHelper(v: Walk, insn: Insn): void {
   if (!helper) return v.fail('helper', `helper ${helperName(insn.imm)} (${insn.imm}) is not available`);
   if (!helper.types.includes(v.type))
     v.fail('helper-program-type', `helper ${helper.name} is not for ${v.type} programs`);
-  if (helper.gpl && !GPL.has(v.spec.license))
+  if (helper.gpl && !isGpl(v.spec.license))
     v.fail(
       'helper-licence',
       `helper ${helper.name} is for GPL-compatible programs; the licence is ${JSON.stringify(v.spec.license)}`,
@@ -130,7 +122,7 @@ function checkMap(v: Walk, meta: CallMeta): void {
     v.fail('map-access', `${helper.name}: the map ${map.name} is read-only to programs`);
 }
 
-function release(v: Walk, ref: number): void {
+export function release(v: Walk, ref: number): void {
   v.cur.refs = v.cur.refs.filter(r => r.id !== ref);
   mapRegs(v.cur, r => (r.ref === ref ? UNKNOWN_REG : r));
 }

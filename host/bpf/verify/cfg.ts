@@ -2,6 +2,7 @@
  * The program before any path is walked: instructions well formed, subprograms split, every slot reachable,
  * jumps inside their subprogram (kernel: check_subprogs, check_cfg). Marks where walks may be pruned.
  */
+import { calleeOf } from '../callee.js';
 import { helperById } from '../helpers.js';
 import {
   CallKind,
@@ -120,9 +121,9 @@ function checkBounds(insns: readonly Insn[], sub: Subprog, points: Uint8Array, f
     if (points[at] & Point.SECOND) continue;
     last = at;
     const insn = insns[at];
-    if (insn.op === OP_CALL && insn.src === CallKind.HELPER) {
-      if (insn.imm === TAIL_CALL) sub.hasTailCall = true;
-      if (helperById.get(insn.imm)?.changesPacket) sub.changesPacket = true;
+    if (insn.op === OP_CALL) {
+      if (insn.src === CallKind.HELPER && insn.imm === TAIL_CALL) sub.hasTailCall = true;
+      if (calleeOf(insn)?.changesPacket) sub.changesPacket = true;
     }
     if (classOf(insn.op) === Class.LD && insn.op !== OP_LDDW) sub.hasLegacyLoad = true;
     if (!isConditional(insn) && insn.op !== OP_JA && insn.op !== OP_JA32) continue;

@@ -7,7 +7,7 @@ export function disassembleInsn(spec: ProgramSpec, at: number): string {
   if (at < 0 || at >= spec.insns.length) return '(no instruction)';
   if (at > 0 && spec.insns[at].op === 0 && spec.insns[at - 1].op === OP_LDDW) at--;
   try {
-    return printInsn(spec.insns, at, 'kernel');
+    return printInsn(spec.insns, at, 'kernel', { kfunc: id => spec.kfuncs?.[id] });
   } catch {
     // Not well formed: that is what is being reported.
     const { op, dst, src, off, imm } = spec.insns[at];

@@ -51,6 +51,9 @@ export type Rule =
   | 'helper-map'
   | 'helper-packet'
   | 'kfunc'
+  | 'kfunc-program-type'
+  | 'kfunc-licence'
+  | 'kfunc-argument'
   | 'call-depth'
   | 'stack-depth'
   | 'callback'
@@ -61,6 +64,7 @@ export type Rule =
   | 'reference'
   | 'reference-leak'
   | 'spin-lock'
+  | 'rcu'
   // Budgets
   | 'infinite-loop'
   | 'instruction-limit'

@@ -26,6 +26,7 @@ const KINDS: readonly FactKind[] = [
   'scalar',
   'mem',
   'mem',
+  'mem',
 ];
 
 const NONE: Fact = { kind: 'none' };

@@ -41,7 +41,8 @@ export interface CallMeta {
   fills: { reg: Reg; min: number; size: number }[];
 }
 
-const MEMORY: ReadonlySet<number> = new Set([
+/** What helpers may be given as memory. */
+export const MEMORY: ReadonlySet<number> = new Set([
   Kind.STACK,
   Kind.PACKET,
   Kind.PACKET_META,

@@ -2,11 +2,10 @@
  * Which registers may still be read before they are written, by instruction: found once per program by a backward
  * fixpoint inside each function (kernel: compute_live_registers). Dead registers are not compared when pruning.
  */
-import { helperById } from '../helpers.js';
+import { calleeOf } from '../callee.js';
 import {
   Alu,
   Atomic,
-  CallKind,
   Class,
   classOf,
   type Insn,
@@ -63,12 +62,11 @@ export function usesOf(insn: Insn): number {
 }
 
 function callArgs(insn: Insn): number {
-  const helper = insn.src === CallKind.HELPER ? helperById.get(insn.imm) : undefined;
-  if (!helper) return ARGS;
+  const callee = calleeOf(insn);
+  if (!callee) return ARGS;
   let reads = 0;
-  helper.args.forEach((arg, i) => {
-    if (arg.type !== 'dontcare') reads |= 2 << i;
-  });
+  for (const [i, arg] of callee.args.entries())
+    if (!('type' in arg ? arg.type === 'dontcare' : arg.kind === 'ignored')) reads |= 2 << i;
   return reads;
 }
 

@@ -1,4 +1,5 @@
 /** How states and registers are written: in error messages, and in the walk's log. */
+import { objectTypes } from '../kfuncs.js';
 import {
   AT_PACKET_END,
   BEYOND_PACKET_END,
@@ -51,6 +52,7 @@ export function describePlace(r: Reg): string {
   let name = kindNames[r.kind];
   if (r.kind === Kind.STACK && r.size > 0) name = `fp[${r.size}]`;
   if (r.kind === Kind.FUNC) name = `function ${r.size}`;
+  if (r.kind === Kind.OBJECT) name = `struct ${objectTypes[r.size].name}`;
   if (r.map) name += ` ${r.map.name}`;
   if (r.kind === Kind.PACKET_END || r.kind === Kind.FUNC || r.kind === Kind.MAP_PTR) return name;
   name += r.off < 0 ? `${r.off}` : `+${r.off}`;
@@ -98,6 +100,7 @@ export function printState(state: State): string {
       });
       if (depth === 0) for (const ref of state.refs) items.push(`held: reference of ${ref.insn}`);
       if (depth === 0 && state.lock) items.push('held: spin lock');
+      if (depth === 0 && state.rcu >= 0) items.push('in an RCU read section');
       return `${state.frames.length > 1 ? `frame ${depth}: ` : ''}${items.join('; ')}`;
     })
     .filter(line => line !== '')

@@ -2,6 +2,7 @@
  * Loads, stores and atomics: what a pointer may be used for (kernel: check_mem_access and what it calls).
  */
 import { Atomic, Class, classOf, type Insn, Mode, Pseudo, sizeBytes } from '../insn.js';
+import { objectTypes } from '../kfuncs.js';
 import { programTypes } from '../program_types.js';
 import { MAX_OFF } from './alu.js';
 import { ctxAccess, sockAccess } from './ctx_access.js';
@@ -163,7 +164,7 @@ const notAccessible = (v: Walk, a: Access, r: Reg): never =>
 
 /** The same instruction may not meet a context on one path and other memory on another. */
 function checkMix(v: Walk, r: Reg): void {
-  const kind = r.kind === Kind.CTX ? 1 : r.kind === Kind.SOCK_COMMON ? 2 : 3;
+  const kind = r.kind === Kind.CTX ? 1 : r.kind === Kind.SOCK_COMMON ? 2 : r.kind === Kind.OBJECT ? 4 : 3;
   const before = v.accessKind[v.pc];
   if (before && before !== kind)
     v.fail('pointer-mix', 'the same instruction is used with different kinds of pointers');
@@ -210,6 +211,11 @@ export function access(v: Walk, a: Access): void {
       checkUnmodified(v, a.n, r);
       if (!sockAccess(off, size))
         v.fail('memory-access', `${size} bytes at offset ${off} of struct bpf_sock are no field`);
+      break;
+    case Kind.OBJECT:
+      if (write)
+        v.fail('read-only', `r${a.n} is a struct ${objectTypes[r.size].name}: it may not be written`);
+      checkRegion(v, a.n, r, off, size, objectTypes[r.size].bytes, 'mem-bounds');
       break;
     default:
       notAccessible(v, a, r);

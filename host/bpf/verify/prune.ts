@@ -127,6 +127,7 @@ function statesEqual(v: Walk, old: State, cur: State, match: number): boolean {
   ids.reset();
   v.spend(old.frames.length * 16);
   if ((old.lock === undefined) !== (cur.lock === undefined)) return false;
+  if (old.rcu < 0 !== cur.rcu < 0) return false;
   if (old.lock && cur.lock && (old.lock.map !== cur.lock.map || !ids.check(old.lock.id, cur.lock.id)))
     return false;
   for (let i = 0; i < old.refs.length; i++) if (!ids.check(old.refs[i].id, cur.refs[i].id)) return false;

@@ -21,6 +21,8 @@ export const Kind = {
   FUNC: 10,
   MAP_KEY: 11,
   SOCK_COMMON: 12,
+  /** A structure of the engine that a kfunc gave: `size` is its place in objectTypes. */
+  OBJECT: 13,
 } as const;
 
 export const kindNames: readonly string[] = [
@@ -37,6 +39,7 @@ export const kindNames: readonly string[] = [
   'func',
   'map_key',
   'sock_common',
+  'object',
 ];
 
 export const describeKind = (kind: number): string => kindNames[kind];
@@ -65,7 +68,7 @@ export class Reg {
     /** Scalars: equal values have equal ids. Nullable pointers: checked together. Packets: same variable offset. 0 = none. */
     readonly id: number,
     readonly flags: number,
-    /** PACKET, PACKET_META: bytes proven from the base on. MEM: size. STACK: frame. FUNC: subprogram. */
+    /** PACKET, PACKET_META: bytes proven from the base on. MEM: size. STACK: frame. FUNC: subprogram. OBJECT: type. */
     readonly size: number,
     readonly map: MapInfo | undefined,
     /** Reference that it belongs to, 0 = none. */

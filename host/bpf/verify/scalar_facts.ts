@@ -3,11 +3,10 @@
  * It joins over all edges and knows nothing of paths, so pruning cannot make it wrong; edges that the walk found
  * impossible are left out (their decision rested on values that pruning compares).
  */
-import { helperById } from '../helpers.js';
+import { calleeOf } from '../callee.js';
 import {
   Alu,
   Atomic,
-  CallKind,
   Class,
   classOf,
   type Insn,
@@ -139,8 +138,8 @@ function step(insn: Insn, at: number, regs: Value[], facts: FactTable): void {
 }
 
 function resultOf(insn: Insn): Value {
-  const helper = insn.src === CallKind.HELPER ? helperById.get(insn.imm) : undefined;
-  return helper && (helper.wasm.result === 'w' || helper.wasm.result === 'p') ? below(32) : ANY;
+  const result = calleeOf(insn)?.wasm.result;
+  return result === 'w' || result === 'p' ? below(32) : ANY;
 }
 
 function clobber(regs: Value[], r0: Value): void {

@@ -145,6 +145,8 @@ export class State {
   hist: Step | undefined = undefined;
   refs: readonly Ref[] = [];
   lock: Lock | undefined = undefined;
+  /** Instruction that opened the RCU read section which this state is in, −1: none. */
+  rcu = -1;
   callbackUnroll = 0;
   mayGoto = 0;
   /** Use of a checkpoint for pruning. */
@@ -171,6 +173,7 @@ export class State {
     s.hist = this.hist;
     s.refs = this.refs;
     s.lock = this.lock;
+    s.rcu = this.rcu;
     s.callbackUnroll = this.callbackUnroll;
     s.mayGoto = this.mayGoto;
     return s;

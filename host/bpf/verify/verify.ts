@@ -6,6 +6,7 @@
  *   walk: alu · jumps · memory · calls          prune.ts decides where a path needs no further walk
  */
 import { Class, classOf, type Insn, OP_CALL, OP_EXIT, OP_JA, OP_JA32, OP_LDDW, Pseudo } from '../insn.js';
+import { bindKfuncs } from '../kfuncs.js';
 import { checkSpec } from '../maps/check.js';
 import { isRunnable } from '../program_types.js';
 import type { LineInfo, MapSpec, ProgramSpec } from '../spec.js';
@@ -63,9 +64,11 @@ function lineTable(spec: ProgramSpec): (LineInfo | undefined)[] {
   return table;
 }
 
-/** A copy that nobody can change: what is compiled later is what was walked. */
+/** A copy that nobody can change: what is compiled later is what was walked. Kfuncs have the table's numbers in it. */
 function frozenCopy(spec: ProgramSpec): ProgramSpec {
-  const insns = spec.insns.map(({ op, dst, src, off, imm }) => Object.freeze({ op, dst, src, off, imm }));
+  const insns = spec.insns.map(({ op, dst, src, off, imm }) => ({ op, dst, src, off, imm }));
+  const kfuncs = Object.freeze(bindKfuncs(insns, spec.kfuncs));
+  insns.forEach(Object.freeze);
   const copyMap = (m: MapSpec): MapSpec =>
     Object.freeze({
       ...m,
@@ -73,7 +76,12 @@ function frozenCopy(spec: ProgramSpec): ProgramSpec {
       ...(m.inner ? { inner: copyMap(m.inner) } : {}),
     });
   const maps = Object.fromEntries(Object.entries(spec.maps).map(([key, m]) => [key, copyMap(m)]));
-  return Object.freeze({ ...spec, insns: Object.freeze(insns) as Insn[], maps: Object.freeze(maps) });
+  return Object.freeze({
+    ...spec,
+    insns: Object.freeze(insns) as Insn[],
+    maps: Object.freeze(maps),
+    ...(spec.kfuncs ? { kfuncs } : {}),
+  });
 }
 
 /**

@@ -29,7 +29,13 @@ test('every rule has programs on both sides', () => {
 test('no two programs of the same type are the same', () => {
   const seen = new Map<string, string>();
   for (const e of entries) {
-    const key = JSON.stringify([e.spec.type, e.spec.license, e.spec.insns, Object.values(e.spec.maps)]);
+    const key = JSON.stringify([
+      e.spec.type,
+      e.spec.license,
+      e.spec.insns,
+      e.spec.kfuncs,
+      Object.values(e.spec.maps),
+    ]);
     const name = `${e.rule}:${e.line} ${e.claim}`;
     assert.is(seen.get(key), undefined, `${name} is ${seen.get(key)}`);
     seen.set(key, name);

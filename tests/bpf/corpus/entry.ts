@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { assemble } from '../../../host/bpf/asm/assemble.js';
 import { encodeInsns } from '../../../host/bpf/insn.js';
 import type { ProgramSpec, ProgramType } from '../../../host/bpf/spec.js';
+import '../../support/kernel_kfuncs.js';
 import { mapsOf } from './maps.js';
 import { objectPrograms } from './objects.js';
 
@@ -87,6 +88,7 @@ export function readEntries(rule: string, text: string): Entry[] {
       insns: made.insns,
       maps,
       funcs: made.funcs,
+      ...(Object.keys(made.kfuncs).length ? { kfuncs: made.kfuncs } : {}),
     };
     return { rule, claim, spec, recorded: verdict ? readVerdict(verdict) : undefined, line };
   });

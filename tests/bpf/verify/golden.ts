@@ -6,6 +6,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import '../../support/kernel_kfuncs.js';
+import '../../support/test_kfuncs.js';
 import { assembleSpec } from '../../../host/bpf/asm/spec.js';
 import { VerifierError, verify } from '../../../host/bpf/verify/verify.js';
 

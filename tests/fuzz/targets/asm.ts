@@ -22,6 +22,7 @@ r0 = *(u16 *)skb[r6 + 12]
 may_goto pc+1
 gotol +1
 call kfunc bpf_x#9
+call bpf_xdp_pull_data
 f: call f
 .8byte 0x95
 exit
@@ -57,5 +58,6 @@ export const target: FuzzTarget = {
     'exit\n',
     '.section ',
     '.8byte ',
+    'call kfunc ',
   ],
 };

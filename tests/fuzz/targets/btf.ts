@@ -26,7 +26,7 @@ export const target: FuzzTarget = {
   // Wall time: one stall of a busy machine is no hang.
   maxMs: 10_000,
   seeds: () =>
-    ['maps', 'globals', 'calls', 'core', 'externs'].flatMap(name => {
+    ['maps', 'globals', 'calls', 'core', 'externs', 'kfuncs'].flatMap(name => {
       const path = join(FIXTURES, `${name}.bpf.o`);
       return readElf(readFileSync(path), name)
         .sections.filter(s => s.name === '.BTF')

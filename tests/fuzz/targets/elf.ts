@@ -20,5 +20,17 @@ export const target: FuzzTarget = {
     formatMaps(collection);
     for (const program of Object.values(collection.programs).slice(0, 3)) disassembleProgram(program);
   },
-  dictionary: ['.maps', 'maps', '.rodata', '.bss', '.BTF', '.BTF.ext', 'license', 'xdp', '.text', '\x7fELF'],
+  dictionary: [
+    '.maps',
+    'maps',
+    '.rodata',
+    '.bss',
+    '.ksyms',
+    '.BTF',
+    '.BTF.ext',
+    'license',
+    'xdp',
+    '.text',
+    '\x7fELF',
+  ],
 };

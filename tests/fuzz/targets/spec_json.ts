@@ -15,7 +15,7 @@ export const target: FuzzTarget = {
       '{"type":"xdp","insns":"b7000000 02000000 95000000 00000000"}',
       '{"type":"socket_filter","insns":"1811000003000000 0000000000000000 9500000000000000","maps":{"3":{"type":"hash","key":8,"value":48,"max":1,"flags":0}}}',
     ];
-    for (const name of ['legacy', 'externs'])
+    for (const name of ['legacy', 'externs', 'kfuncs'])
       for (const program of Object.values(
         loadElf(readFileSync(join(FIXTURES, `${name}.bpf.o`)), name).programs,
       ))
@@ -35,6 +35,7 @@ export const target: FuzzTarget = {
     '-1',
     '1e9',
     '"lru_hash"',
+    '"kfuncs":{"1":"bpf_rcu_read_lock"}',
     '__proto__',
     '[]',
   ],

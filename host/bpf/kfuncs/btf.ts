@@ -1,0 +1,71 @@
+/**
+ * Does the prototype that an object file was compiled with fit ours? Structures go by name, and by size where the file
+ * has them whole; numbers by width, a result's by sign as well (libbpf: bpf_core_types_are_compat, which is laxer).
+ */
+import type { Btf, BtfType } from '../btf/btf.js';
+import { declaration } from '../btf/print.js';
+import { prototypeOf, resolve, sizeOf } from '../btf/types.js';
+import type { Kfunc } from './kfunc.js';
+import type { CInt, CType, Pointee } from './prototype.js';
+
+/** One is void: memory of any type, or of none. */
+const isAny = (to: Pointee, theirs: BtfType): boolean => to.kind === 'void' || theirs.kind === 'void';
+
+function fitsInt(btf: Btf, ours: CInt, id: number, signed: boolean): boolean {
+  const theirs = resolve(btf, id);
+  if (theirs.kind !== 'int' && theirs.kind !== 'enum') return false;
+  return (
+    theirs.size * 8 === ours.bits && (!signed || theirs.kind === 'enum' || theirs.signed === ours.signed)
+  );
+}
+
+function fitsPointee(btf: Btf, to: Pointee, id: number, bytes: number | undefined): string | undefined {
+  const theirs = resolve(btf, id);
+  if (isAny(to, theirs)) return undefined;
+  if (to.kind === 'int') return fitsInt(btf, to, id, false) ? undefined : 'points to another type';
+  if (to.kind !== 'struct' || (theirs.kind !== 'struct' && theirs.kind !== 'fwd') || theirs.name !== to.name)
+    return 'points to another type';
+  if (theirs.kind === 'struct' && bytes !== undefined && sizeOf(btf, id) !== bytes)
+    return `points to a struct ${to.name} of ${sizeOf(btf, id)} bytes, the engine’s has ${bytes}`;
+  return undefined;
+}
+
+function fits(
+  btf: Btf,
+  ours: CType,
+  id: number,
+  result: boolean,
+  bytes: number | undefined,
+): string | undefined {
+  const theirs = resolve(btf, id);
+  if (ours.kind === 'void') return theirs.kind === 'void' ? undefined : 'is no void';
+  if (ours.kind === 'int')
+    return fitsInt(btf, ours, id, result)
+      ? undefined
+      : `is no ${!result ? '' : ours.signed ? 'signed ' : 'unsigned '}number of ${ours.bits} bits`;
+  if (theirs.kind !== 'ptr') return 'is no pointer';
+  return fitsPointee(btf, ours.to, theirs.type, bytes);
+}
+
+/**
+ * Compares with FUNC `funcId` of an object's BTF: undefined when it fits, else why not, both prototypes named.
+ * @throws EtherloomError ERR_BTF_TYPE for types that do not exist
+ */
+export function prototypeMismatch(kfunc: Kfunc, btf: Btf, funcId: number): string | undefined {
+  const theirs = prototypeOf(btf, funcId);
+  if (!theirs) return undefined;
+  const differ = (what: string): string =>
+    `${kfunc.name}: ${what}; this file declares "${declaration(btf, funcId, '').trim()}", the engine has "${kfunc.prototype}"`;
+  const { ret, params } = kfunc.signature;
+  if (params.length !== theirs.params.length)
+    return differ(`${theirs.params.length} arguments instead of ${params.length}`);
+  const wrong = fits(btf, ret, theirs.ret, true, undefined);
+  if (wrong) return differ(`the result ${wrong}`);
+  for (const [i, param] of params.entries()) {
+    const arg = kfunc.args[i];
+    const bytes = arg.kind === 'memory' ? arg.bytes : undefined;
+    const problem = fits(btf, param.type, theirs.params[i].type, false, bytes);
+    if (problem) return differ(`argument ${i + 1} ${problem}`);
+  }
+  return undefined;
+}
