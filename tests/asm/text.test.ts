@@ -97,7 +97,7 @@ test('errors name line, column, offset and what was expected', () => {
     ['r1 = be16 r2', 'ERR_ASM_SYNTAX', 'line 1, column 11', /expected r1/],
     ['goto nowhere', 'ERR_ASM_LABEL', 'line 1, column 6', /label nowhere is nowhere/],
     ['a: exit\na: exit', 'ERR_ASM_LABEL', 'line 2, column 1', /stands twice/],
-    ['call bpf_nonsense', 'ERR_ASM_NAME', 'line 1, column 6', /no helper and no label/],
+    ['call bpf_nonsense', 'ERR_ASM_NAME', 'line 1, column 6', /no helper, no kfunc and no label/],
     ['call bpf_map_lookup_elem#2', 'ERR_ASM_NAME', 'line 1, column 6', /bpf_map_lookup_elem#1/],
     ['r1 = map[flows]\nexit', 'ERR_ASM_NAME', 'map flows is not defined', /\.map flows TYPE/],
     ['.map m hsah key=1', 'ERR_ASM_SYNTAX', 'line 1, column 1', /\.map NAME TYPE/],

@@ -38,7 +38,7 @@ test('a prototype that differs is refused when the file is read, both named', ()
     assert.is(error.code, 'ERR_ELF_KFUNC');
     assert.match(
       error.message,
-      /pulls calls bpf_xdp_pull_data: argument 2 is no number of 32 bits; this file declares "int bpf_xdp_pull_data\(struct xdp_md \*x, u64 len\)", the engine has "int bpf_xdp_pull_data\(struct xdp_md \*x, __u32 len\)"/,
+      /pulls calls bpf_xdp_pull_data: argument 2 is no number of 32 bits; this file declares "int bpf_xdp_pull_data\(struct xdp_md \*, u64\)", the engine has "int bpf_xdp_pull_data\(struct xdp_md \*x, __u32 len\)"/,
     );
     assert.is(error.file, 'kfunc_prototype.bpf.o');
   }

@@ -98,7 +98,7 @@ test('NULL with any size where the prototype allows it', () => {
      r5 = 0
      call kfunc test_sum
      exit`,
-    0x01020304n,
+    0x0406n,
   );
 });
 
@@ -202,7 +202,7 @@ test('the interpreter faults where a program that nobody verified breaks the pro
   fault('r1 = 4096\nr2 = 0\ncall kfunc test_query', /test_query: r1 is no map/);
   fault('r1 = 64\nr2 = 8\nr3 = 10\nr4 = r10\nr4 += -8\ncall kfunc test_number', /read of 8 bytes at 0x40/);
   fault('call kfunc no_such', /kfunc no_such is not provided/);
-  fault('call kfunc #3', /kfunc 3 is not provided/);
+  fault('call kfunc#3', /kfunc 3 is not provided/);
 });
 
 test('guarded programs have no kfuncs', () => {
