@@ -2165,6 +2165,7 @@ export const QUEUE_LINK_AT: u32 = 32;
 export const QUEUE_SOCKET_AT: u32 = 36;
 export const QUEUE_COUNTERS_AT: u32 = 40;
 export const QUEUE_FD: u32 = 44;
+export const QUEUE_UNFILLED: u32 = 48;
 /** One receive queue of a port; owned by one lane. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Queue {
@@ -2192,6 +2193,8 @@ export class Queue {
   countersAt: u32;
   /** 1 + file descriptor behind this queue, 0 = none (atomic) */
   fd: u32;
+  /** Packets taken since its fill and completion rings were looked after */
+  unfilled: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -2204,10 +2207,6 @@ export class Queue {
   private __pad9: u8;
   private __pad10: u8;
   private __pad11: u8;
-  private __pad12: u8;
-  private __pad13: u8;
-  private __pad14: u8;
-  private __pad15: u8;
 }
 
 export const COUNTER_BLOCK_SIZE: u32 = 320;

@@ -90,6 +90,12 @@ export function wakeLane(index: u32): void {
   return have < n ? have : n;
 }
 
+/** Whether there is anything to read; for a look that takes nothing. */
+// @ts-ignore: decorator
+@inline export function unread(r: Ring): bool {
+  return r.slots != 0 && atomic.load<u32>(r.producerAt as usize) != r.cachedConsumer;
+}
+
 /** Address of the k-th readable descriptor. */
 // @ts-ignore: decorator
 @inline export function entry(r: Ring, k: u32): usize {

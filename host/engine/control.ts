@@ -3,7 +3,7 @@
  * said by LaneState.generation, which the loop looks at between rounds: a lane that never yields gets no events.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { LaneStateLayout } from '../layout/layout.gen.js';
+import { LaneCommand, LaneStateLayout } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { DriverPlan } from '../nic/driver.js';
 import type { PlacedProgram } from './program.js';
@@ -48,60 +48,71 @@ export interface LaneExit {
   sleeps: number;
 }
 
+const WORDS = ['epoch', 'phase', 'sleeping', 'acked', 'command', 'generation', 'wake'] as const;
+type Word = (typeof WORDS)[number];
+
 /** The control words of one lane, as the host uses them. */
 export class LaneWords {
   readonly #i32: Int32Array;
-  readonly #at: number;
+  /** Where they are, in words of the arena: a lane looks at some in every step. */
+  readonly #at: Readonly<Record<Word, number>>;
 
   constructor(
     readonly arena: Arena,
     readonly lane: number,
   ) {
     this.#i32 = arena.i32;
-    this.#at = arena.header.lanesAt + lane * LaneStateLayout.size;
+    const at = arena.header.lanesAt + lane * LaneStateLayout.size;
+    this.#at = Object.fromEntries(WORDS.map(word => [word, (at + LaneStateLayout[word]) >> 2])) as Record<
+      Word,
+      number
+    >;
   }
 
-  #index(field: 'epoch' | 'phase' | 'sleeping' | 'acked' | 'command' | 'generation' | 'wake'): number {
-    return (this.#at + LaneStateLayout[field]) >> 2;
+  get(field: Word): number {
+    return Atomics.load(this.#i32, this.#at[field]);
   }
 
-  get(field: 'epoch' | 'phase' | 'sleeping' | 'acked' | 'command' | 'generation' | 'wake'): number {
-    return Atomics.load(this.#i32, this.#index(field));
+  set(field: Word, value: number): void {
+    Atomics.store(this.#i32, this.#at[field], value);
   }
 
-  set(
-    field: 'epoch' | 'phase' | 'sleeping' | 'acked' | 'command' | 'generation' | 'wake',
-    value: number,
-  ): void {
-    Atomics.store(this.#i32, this.#index(field), value);
+  /**
+   * Whether the host wants something of the lane. Plain loads, which the lane repeats after every step: an atomic one is
+   * a call in V8.
+   */
+  get called(): boolean {
+    const { command, generation, acked } = this.#at;
+    const i32 = this.#i32;
+    return i32[command] !== LaneCommand.RUN || i32[generation] !== i32[acked];
   }
 
   /** Raises `generation`: a message waits. */
   raise(): number {
-    return Atomics.add(this.#i32, this.#index('generation'), 1) + 1;
+    return Atomics.add(this.#i32, this.#at.generation, 1) + 1;
   }
 
   /** Sets the command and wakes the lane, whether it sleeps or is paused. */
   command(command: number): void {
     this.set('command', command);
-    Atomics.notify(this.#i32, this.#index('command'));
+    Atomics.notify(this.#i32, this.#at.command);
     this.wake();
   }
 
   /** Ends the lane's sleep, if it sleeps. */
   wake(): void {
-    Atomics.add(this.#i32, this.#index('wake'), 1);
-    Atomics.notify(this.#i32, this.#index('wake'));
+    Atomics.add(this.#i32, this.#at.wake, 1);
+    Atomics.notify(this.#i32, this.#at.wake);
     if (this.get('sleeping') === Sleep.IN_POLL) raiseEvent(this.arena, this.lane);
   }
 
   /** For the lane: counts a heartbeat outside the loop. */
   beat(): void {
-    Atomics.add(this.#i32, this.#index('epoch'), 1);
+    Atomics.add(this.#i32, this.#at.epoch, 1);
   }
 
   /** For the lane: waits until `field` is no longer `value`. Blocks the thread. */
   wait(field: 'command' | 'wake', value: number, timeoutMs: number): void {
-    Atomics.wait(this.#i32, this.#index(field), value, timeoutMs);
+    Atomics.wait(this.#i32, this.#at[field], value, timeoutMs);
   }
 }

@@ -41,6 +41,8 @@ export type { Attachable, Attachment, Swapped } from './swap.js';
 
 /** EngineOptions.hangMs, when it is not given. */
 const HANG_MS = 5000;
+/** Longest time between two looks of the host at what workers did, ms. */
+const MOST_POLL_MS = 10;
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 
@@ -86,6 +88,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   #starting: Promise<void> | undefined;
   #startedMs = 0;
   #pump: NodeJS.Timeout | undefined;
+  #pollMs = 1;
   #stopping: Promise<EngineReport> | undefined;
 
   private constructor(options: EngineOptions) {
@@ -290,6 +293,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     await this.#starting;
     if (this.state !== 'starting') return;
     this.#state = 'running';
+    this.#pollMs = Math.min(MOST_POLL_MS, ...this.nics.map(nic => nic.pollMs ?? 1));
     if (!this.inline) this.#schedulePoll();
   }
 
@@ -338,7 +342,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     for (const nic of this.nics) moved += nic.poll();
     this.#lookForBadDescriptors();
     this.#responders.poll(this.now());
-    this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : 1);
+    this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : this.#pollMs);
   }
 
   /**

@@ -23,6 +23,8 @@ export class Lane {
   /** Its part of NICs that need system calls. */
   readonly drivers: readonly LaneDriver[];
   readonly #poll: PollSleep | undefined;
+  /** What came must be fetched by a system call: it cannot be seen in memory. */
+  readonly #fetches: boolean;
   /** Times it slept for want of work. */
   sleeps = 0;
 
@@ -39,16 +41,20 @@ export class Lane {
     this.core = instantiateCore(this.arena, index, module);
     this.words = new LaneWords(this.arena, index);
     this.drivers = makeDrivers(this.arena, this.core, plans);
+    this.#fetches = this.drivers.some(driver => driver.fetches);
     this.#poll = PollSleep.of(this.arena, index, this.drivers);
     for (const p of programs) instantiateProgram(p.program, this.core, this.arena, p.slots);
     this.words.set('acked', generation);
   }
 
-  /** Up to `rounds` rounds of the loop at time `nowNs`. Returns packets taken. @throws what a program traps with. */
-  step(rounds: number, nowNs: bigint): number {
+  /**
+   * Up to `rounds` rounds of the loop at time `nowNs`, after as many as `looks` looks for work. Returns packets taken.
+   * @throws what a program traps with
+   */
+  step(rounds: number, nowNs: bigint, looks = 0): number {
     this.core.exports.clock_set(nowNs);
     for (const driver of this.drivers) driver.pull();
-    const taken = this.core.exports.loop_run(rounds);
+    const taken = this.core.exports.loop_run(rounds, this.#fetches ? 0 : looks);
     for (const driver of this.drivers) driver.push();
     payWakes(this.arena, this.index);
     return taken;
@@ -112,9 +118,6 @@ export class Lane {
 
   /** Whether the host wants something. */
   get called(): boolean {
-    return (
-      this.words.get('command') !== LaneCommand.RUN ||
-      this.words.get('generation') !== this.words.get('acked')
-    );
+    return this.words.called;
   }
 }

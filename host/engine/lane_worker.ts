@@ -7,6 +7,11 @@ import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import type { ControlMessage, LaneExit, LaneTask } from './control.js';
 import { Lane } from './lane.js';
 
+/** Looks for work of an idle lane between two looks at the clock: 1 to 2 µs. */
+const LOOKS = 200;
+
+const clock = process.hrtime.bigint;
+
 /** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
 export default function run(task: LaneTask): LaneExit {
   const lane = new Lane(task.memory, task.core, task.lane, task.programs, task.generation, task.plans);
@@ -16,8 +21,8 @@ export default function run(task: LaneTask): LaneExit {
   let idleSince = 0n;
   try {
     for (;;) {
-      const now = process.hrtime.bigint();
-      const taken = lane.step(task.rounds, now);
+      const now = clock();
+      const taken = lane.step(task.rounds, now, LOOKS);
       if (lane.called) {
         takeMessages(lane, task);
         const command = words.get('command');

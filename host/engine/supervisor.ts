@@ -90,6 +90,8 @@ export class Supervisor extends EventEmitter {
       atomics: 'disabled',
       // A lane's only garbage is its clock readings: collect them early instead of letting the heap grow to 32 MiB.
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
+      // What loads the application's sources (tsx, ts-node) has no business in a lane: it slows its start and its code.
+      ...(EXTENSION === 'js' ? { execArgv: [] } : {}),
     });
     const launches = Array.from({ length: n }, (_, i) => this.#launch(i, 0));
     // A lane that is being started cannot be told to pause: the first recovery comes after.

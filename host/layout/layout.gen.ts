@@ -1940,6 +1940,7 @@ export const QueueLayout = {
   socketAt: 36,
   countersAt: 40,
   fd: 44,
+  unfilled: 48,
 } as const;
 /** One receive queue of a port; owned by one lane. */
 export class QueueView {
@@ -2030,6 +2031,13 @@ export class QueueView {
   }
   set fd(v: number) {
     this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Packets taken since its fill and completion rings were looked after */
+  get unfilled(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set unfilled(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
   }
 }
 

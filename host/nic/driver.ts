@@ -25,6 +25,8 @@ export interface LaneDriver {
    * -1 stands for none.
    */
   readonly fds: readonly number[];
+  /** What came is known only to `pull`: no ring shows it. */
+  readonly fetches: boolean;
   /** Moves what came into receive rings. */
   pull(): void;
   /** Sends what the step has published. */

@@ -71,6 +71,8 @@ export class JointEnd implements Nic {
     }
   }
 
+  readonly pollMs = Number.POSITIVE_INFINITY;
+
   poll(): number {
     return 0;
   }

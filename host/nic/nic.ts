@@ -43,6 +43,11 @@ export interface Nic {
    * Never blocks. Returns packets moved; 0 when there was nothing to do.
    */
   poll(): number;
+  /**
+   * How long lanes in workers may go on without a `poll`, ms. Default 1: packets wait for it. More where it only looks
+   * after the interface: each call takes CPU time from a lane that shares the core.
+   */
+  readonly pollMs?: number;
   /** Whether packets are still to come without anybody sending: a source not exhausted, packets under way. */
   readonly busy: boolean;
   /** When something falls due next, ns of the engine's clock; undefined when nothing does. */

@@ -94,7 +94,10 @@ export class ForwarderChain implements Chain {
   ) {
     this.namespaces = [path.namespace];
     // veth takes redirected packets only where the other end polls, which it does with GRO; NICs have it on.
-    for (const end of [path.client, path.server]) receiveOffload(end);
+    for (const end of [path.client, path.server]) offload(end, 'gro', 'on');
+    // What an AF_XDP socket sends is put together by the other end's GRO only where this one has no segmentation offload
+    // (veth_skb_is_eligible_for_gro); what is redirected in the kernel always is.
+    for (const end of [path.in, path.out]) offload(end, 'tso', 'off');
   }
 
   async start(forwarders: number): Promise<Target> {
@@ -113,7 +116,7 @@ export class ForwarderChain implements Chain {
     const args = ['--import', 'tsx', script, this.name, JSON.stringify(config)];
     this.running = namespace.spawn(process.execPath, ...args);
     const line = await ready(this.running, this.name);
-    this.conditions = `${line.replace(/^ready: /, '')}; GRO at client and server`;
+    this.conditions = `${line.replace(/^ready: /, '')}; GRO at client and server, no TSO at the forwarder`;
     return { host: entry.address, port: ports[0] };
   }
 
@@ -123,10 +126,11 @@ export class ForwarderChain implements Chain {
   }
 }
 
-function receiveOffload({ namespace, dev }: End): void {
-  const args = ['netns', 'exec', namespace.name, 'ethtool', '-K', dev, 'gro', 'on'];
+function offload({ namespace, dev }: End, feature: string, state: 'on' | 'off'): void {
+  const args = ['netns', 'exec', namespace.name, 'ethtool', '-K', dev, feature, state];
   const ran = spawnSync('ip', args, { encoding: 'utf8' });
-  if (ran.status !== 0) throw new Error(`ethtool -K ${dev} gro on: ${ran.stderr || ran.error?.message}`);
+  if (ran.status !== 0)
+    throw new Error(`ethtool -K ${dev} ${feature} ${state}: ${ran.stderr || ran.error?.message}`);
 }
 
 /** Why there is no ethtool; undefined when there is. */

@@ -87,6 +87,7 @@ export const portStructs: StructSchema[] = [
       f('socketAt', 'u32', 'Ring, producer side: application socket bound to this queue (xskmap), or 0'),
       f('countersAt', 'u32', 'CounterBlock of this queue and its owner'),
       f('fd', 'u32', '1 + file descriptor behind this queue, 0 = none (atomic)'),
+      f('unfilled', 'u32', 'Packets taken since its fill and completion rings were looked after'),
     ],
   },
   {

@@ -251,6 +251,8 @@ export class AfXdpNic implements Nic {
     this.#boundTo = 0;
   }
 
+  readonly pollMs = LOOK_MS;
+
   poll(): number {
     const now = performance.now();
     if (!this.#port || this.#closed || this.#changing || now < this.#lookMs) return 0;

@@ -2,7 +2,14 @@
  * The lane's side of an AF_XDP port. All that is left to do outside Wasm is the system call that makes the kernel send,
  * and in zero-copy mode the one that makes it look for empty frames. Rings are read here, never moved.
  */
-import { PortView, QueueLayout, QueueView, RingLayout, RingView } from '../../layout/layout.gen.js';
+import {
+  LaneStateLayout,
+  PortView,
+  QueueLayout,
+  QueueView,
+  RingLayout,
+  RingView,
+} from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Native } from '../../native/load.js';
 import type { LaneDriver } from '../driver.js';
@@ -24,6 +31,11 @@ interface QueueWords {
 }
 
 export class AfXdpDriver implements LaneDriver {
+  readonly fetches = false;
+  /** Index of LaneState.owedKicks. */
+  readonly #owed: number;
+  /** Something stayed on a ring that the kernel was to take it from. */
+  #left = false;
   readonly #fds: number[] = [];
   readonly #pollfd = new Uint8Array(8);
   readonly #pollView = new DataView(this.#pollfd.buffer);
@@ -31,8 +43,11 @@ export class AfXdpDriver implements LaneDriver {
   private constructor(
     readonly native: Native,
     readonly arena: Arena,
+    lane: number,
     readonly queues: readonly QueueWords[],
-  ) {}
+  ) {
+    this.#owed = (arena.header.lanesAt + lane * LaneStateLayout.size + LaneStateLayout.owedKicks) >> 2;
+  }
 
   /** Undefined when the lane owns no queue of the port. */
   static create(native: Native, arena: Arena, lane: number, portAt: number): AfXdpDriver | undefined {
@@ -47,7 +62,7 @@ export class AfXdpDriver implements LaneDriver {
       const fill = new RingView(arena.dv, queue.fillAt);
       queues.push({ fd: (at + QueueLayout.fd) >> 2, fill, tx });
     }
-    return queues.length ? new AfXdpDriver(native, arena, queues) : undefined;
+    return queues.length ? new AfXdpDriver(native, arena, lane, queues) : undefined;
   }
 
   get fds(): readonly number[] {
@@ -60,30 +75,38 @@ export class AfXdpDriver implements LaneDriver {
 
   push(): void {
     const { u32 } = this.arena;
+    if (u32[this.#owed] === 0 && !this.#left) return;
+    this.#left = false;
     for (const q of this.queues) {
-      const fd = Atomics.load(u32, q.fd) - 1;
+      const fd = u32[q.fd] - 1;
       if (fd < 0) continue;
-      if (q.tx) this.#transmit(fd, q.tx);
+      if (q.tx && this.#transmit(fd, q.tx)) this.#left = true;
       if (q.fill && u32[q.fill.flagsAt >> 2] & NEED_WAKEUP) this.#wakeDriver(fd);
     }
   }
 
-  /** Kicks until the ring is empty, or the kernel takes no more: what stays is tried again after the next step. */
-  #transmit(fd: number, tx: RingView): void {
+  /**
+   * Kicks until the ring is empty, or the kernel takes no more. Whether something stays: that is tried again after the
+   * next step.
+   */
+  #transmit(fd: number, tx: RingView): boolean {
     const { u32 } = this.arena;
     const producer = tx.producerAt >> 2;
     const consumer = tx.consumerAt >> 2;
     const flags = tx.flagsAt >> 2;
-    let at = Atomics.load(u32, consumer);
+    // Plain loads: what an old value would hide is seen after the next step, and an atomic one is a call in V8.
+    let at = u32[consumer];
     for (let kicks = 0; kicks < MOST_KICKS; kicks++) {
-      if (Atomics.load(u32, producer) === at || !(u32[flags] & NEED_WAKEUP)) return;
+      if (u32[producer] === at) return false;
+      if (!(u32[flags] & NEED_WAKEUP)) return true;
       const rc = this.native.kick(fd);
       // EAGAIN: more than a call sends, or no room. EBUSY: the device dropped one, and took the frame.
-      if (rc < 0 && rc !== EAGAIN && rc !== EBUSY) return;
-      const now = Atomics.load(u32, consumer);
-      if (now === at) return;
+      if (rc < 0 && rc !== EAGAIN && rc !== EBUSY) return true;
+      const now = u32[consumer];
+      if (now === at) return true;
       at = now;
     }
+    return true;
   }
 
   /** A zero-copy driver that ran out of frames and sleeps: poll(2) wakes it. */

@@ -35,6 +35,7 @@ interface DrivenQueue {
 }
 
 export class TapDriver implements LaneDriver {
+  readonly fetches = true;
   readonly #fds: number[];
 
   private constructor(
