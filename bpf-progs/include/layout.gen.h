@@ -301,6 +301,7 @@ struct etherloom_queue {
 	__u32 socket_at; /* Ring, producer side: application socket bound to this queue (xskmap), or 0 */
 	__u32 counters_at; /* CounterBlock of this queue and its owner */
 	__u32 fd; /* 1 + file descriptor behind this queue, 0 = none (atomic) */
+	__u32 unfilled; /* Packets taken since its fill and completion rings were looked after */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_queue) == 64, "Queue");
 
