@@ -15,7 +15,31 @@ const LETTERS: [flag: number, letter: string][] = [
   [TcpFlag.CWR, 'W'],
 ];
 
-function optionText(s: Span, kind: number, at: number, bytes: number): string {
+/** An option where it stands: `at` is the offset of its kind in the header, `bytes` counts kind and length. */
+export interface TcpOptionAt {
+  kind: number;
+  at: number;
+  bytes: number;
+}
+
+/** The options of a header of `header` bytes, paddings and END included, up to the first that is damaged. */
+export function tcpOptions(s: Span, header: number): { options: TcpOptionAt[]; problem?: Problem } {
+  const options: TcpOptionAt[] = [];
+  for (let at: number = Tcp.size; at < header; ) {
+    const kind = s.u8(at);
+    const single = kind === TcpOption.END || kind === TcpOption.NOP;
+    const bytes = single ? 1 : at + 2 > header ? 0 : s.u8(at + 1);
+    if (!single && (bytes < 2 || at + bytes > header)) return { options, problem: 'BAD_OPTION' };
+    options.push({ kind, at, bytes });
+    if (kind === TcpOption.END) break;
+    at += bytes;
+  }
+  return { options };
+}
+
+function optionText(s: Span, { kind, at, bytes }: TcpOptionAt): string {
+  if (kind === TcpOption.END) return 'eol';
+  if (kind === TcpOption.NOP) return 'nop';
   if (kind === TcpOption.MSS && bytes === 4) return `mss ${s.u16(at + 2)}`;
   if (kind === TcpOption.WSCALE && bytes === 3) return `wscale ${s.u8(at + 2)}`;
   if (kind === TcpOption.SACK_PERMITTED && bytes === 2) return 'sackOK';
@@ -29,27 +53,6 @@ function optionText(s: Span, kind: number, at: number, bytes: number): string {
   }
   if (kind === TcpOption.MPTCP) return `mptcp ${bytes} bytes`;
   return `option ${kind} ${bytes} bytes`;
-}
-
-function options(s: Span, header: number): { words: string[]; problem?: Problem } {
-  const words: string[] = [];
-  for (let at: number = Tcp.size; at < header; ) {
-    const kind = s.u8(at);
-    if (kind === TcpOption.END) {
-      words.push('eol');
-      break;
-    }
-    if (kind === TcpOption.NOP) {
-      words.push('nop');
-      at++;
-      continue;
-    }
-    const bytes = at + 2 > header ? 0 : s.u8(at + 1);
-    if (bytes < 2 || at + bytes > header) return { words, problem: 'BAD_OPTION' };
-    words.push(optionText(s, kind, at, bytes));
-    at += bytes;
-  }
-  return { words };
 }
 
 /** `pseudo` is undefined for a fragment: then the checksum cannot be told. */
@@ -69,7 +72,7 @@ export function dissectTcp(s: Span, pseudo: number | undefined): Dissected {
   };
   if (header < Tcp.size) return broken('tcp', s, 'BAD_HEADER_LENGTH', fields);
   if (header > s.length) return broken('tcp', s, 'TRUNCATED', fields);
-  const opts = options(s, header);
+  const opts = tcpOptions(s, header);
   if (opts.problem) return broken('tcp', s, opts.problem, fields);
   const ok = pseudo === undefined || checksumOk(s, pseudo);
   const letters = LETTERS.map(([flag, letter]) => (flags & flag ? letter : '')).join('') || 'none';
@@ -81,7 +84,7 @@ export function dissectTcp(s: Span, pseudo: number | undefined): Dissected {
     ...(flags & TcpFlag.ACK ? [`ack ${fields.ack}`] : []),
     `win ${fields.window}`,
     ...(flags & TcpFlag.URG ? [`urg ${s.u16(Tcp.urgent)}`] : []),
-    ...(opts.words.length ? [`options [${opts.words.join(',')}]`] : []),
+    ...(opts.options.length ? [`options [${opts.options.map(o => optionText(s, o)).join(',')}]`] : []),
     `length ${length}`,
     ...(ok ? [] : ['bad checksum']),
   ].join(', ');
