@@ -1,0 +1,157 @@
+/*
+ * SYN cookies (RFC 4987 §3.6): when a listener has all the handshakes under way that it may have, its SYN-ACK carries
+ * what a flow would have remembered. In the sequence number: time, MSS, and a keyed hash; in the timestamp, if there is
+ * one: window scale, SACK, ECN. The ACK that brings both back makes the flow.
+ *
+ *   seq − hash(tuple, peer's seq, minute) = minute & 31 │ mss index          tsval: ms, low 6 bits: ecn sack wscale
+ */
+#pragma once
+#include "handshake.h"
+
+#define COOKIE_MINUTES 2
+#define COOKIE_NS 64000000000ULL
+#define COOKIE_TS_BITS 6
+
+static inline __u32 cookie_mss(__u32 index)
+{
+	static const __u16 mss[8] = { 216, 536, 966, 1220, 1300, 1440, 1452, 1460 };
+
+	return mss[index & 7];
+}
+
+static inline __u32 cookie_index(__u32 mss)
+{
+	__u32 i, at = 0;
+
+	for (i = 1; i < 8; i++)
+		if (mss >= cookie_mss(i))
+			at = i;
+	return at;
+}
+
+/* Keyed hash of the connection and a minute: 24 bits of it make a cookie hard to guess. */
+static inline __u32 cookie_hash(const struct tcp_segment *s, __u32 seq, __u32 minute)
+{
+	struct {
+		__be32 src[4];
+		__be32 dst[4];
+		__be16 sport;
+		__be16 dport;
+		__u32 seq;
+		__u32 minute;
+		__u32 use;
+	} key;
+
+	memcpy(key.src, s->src, sizeof(key.src));
+	memcpy(key.dst, s->dst, sizeof(key.dst));
+	key.sport = s->sport;
+	key.dport = s->dport;
+	key.seq = seq;
+	key.minute = minute;
+	key.use = 2;
+	return el_siphash(&key, sizeof(key));
+}
+
+/* Answers a SYN by a cookie. */
+noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL)
+{
+	__u32 minute = s->now / COOKIE_NS, index = cookie_index(s->mss ? s->mss : 536), slot = l->slot;
+	__u32 window_bytes = TCP_DEFAULT(l->opt.rcv_bytes, 262144), opt = l->opt.flags, words = 0;
+	struct tcp_backlog *b = bpf_map_lookup_elem(&tcp_backlogs, &slot);
+	struct tcp_reply r = {};
+
+	if (b)
+		b->cookie_s = s->now / NS_PER_S;
+	r.seq = cookie_hash(s, s->seq, minute) + ((minute & 31) << 3 | index);
+	r.ack = s->seq + 1;
+	r.flags = TCP_SYN | TCP_ACK;
+	r.window = least(window_bytes, INITIAL_WINDOW);
+	r.option[0] = htonl(OPT_MSS << 24 | 4 << 16 | (s->family == AF_INET ? 1460 : 1440));
+	words = 1;
+	if (s->timestamps && !(opt & TCP_OPT_NO_TIMESTAMPS)) {
+		__u32 keep = s->wscale == 0xff || opt & TCP_OPT_NO_WSCALE ? 15 : least(s->wscale, 14), scale = 0, i;
+
+		if (s->sack_ok && !(opt & TCP_OPT_NO_SACK))
+			keep |= 16;
+		if (asks_ecn(s) && !(opt & TCP_OPT_NO_ECN)) {
+			keep |= 32;
+			r.flags |= TCP_ECE;
+		}
+		r.option[1] = option_ts();
+		r.option[2] = htonl((MS(s->now) & ~((1u << COOKIE_TS_BITS) - 1)) | keep);
+		r.option[3] = htonl(s->tsval);
+		words = 4;
+		if (keep & 16)
+			r.option[words++ & 7] = htonl(OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | 2);
+		if ((keep & 15) != 15) {
+			for (i = 0; i < 14; i++) {
+				if (window_bytes >> (scale & 15) <= 65535)
+					break;
+				scale++;
+			}
+			r.option[words++ & 7] = htonl(OPT_NOP << 24 | OPT_WSCALE << 16 | 3 << 8 | scale);
+		}
+	}
+	r.words = words;
+	count(SyncookiesSent);
+	return tcp_turn(ctx, s, &r);
+}
+
+/* An ACK of nothing that we know: does it bring a cookie back? Returns the flow's number, or less than 0. */
+noinline int tcp_cookie_check(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL)
+{
+	__u32 minute = s->now / COOKIE_NS, slot = l->slot, cookie = s->ack - 1, rest = 0, i, valid = 0, keep;
+	struct tcp_backlog *w = bpf_map_lookup_elem(&tcp_backlogs, &slot);
+	struct tcp_board *b;
+	struct tcp_flow *f;
+	int id;
+
+	/* Only while, and shortly after, cookies were sent. */
+	if (!w || !w->cookie_s || (__u32)(s->now / NS_PER_S) - w->cookie_s > COOKIE_MINUTES * 64)
+		return -1;
+	for (i = 0; i < COOKIE_MINUTES; i++) {
+		rest = cookie - cookie_hash(s, s->seq - 1, minute - i);
+		if (rest < 256 && rest >> 3 == ((minute - i) & 31)) {
+			valid = 1;
+			break;
+		}
+	}
+	if (!valid) {
+		count(SyncookiesFailed);
+		return -1;
+	}
+	id = tcp_open(ctx, s, l, s->seq - 1);
+	if (id < 0)
+		return id;
+	f = flow_of(id);
+	b = board_of(id);
+	if (!f || !b)
+		return -1;
+	f->iss = cookie;
+	f->snd_una = cookie;
+	f->snd_nxt = cookie + 1;
+	f->snd_up = f->iss;
+	f->peer_mss = cookie_mss(rest);
+	f->sent_ns = s->now;
+	f->flags |= FLOW_RETRANSMITTED; /* nobody knows when the SYN-ACK was sent */
+	f->listener = l->slot + 1;
+	if (s->timestamps && !(l->opt.flags & TCP_OPT_NO_TIMESTAMPS)) {
+		keep = s->tsecr & ((1u << COOKIE_TS_BITS) - 1);
+		f->flags |= FLOW_TIMESTAMPS;
+		f->ts_offset = 0; /* as the SYN-ACK had it */
+		f->ts_recent = s->tsval;
+		f->ts_recent_s = s->now / NS_PER_S;
+		if (keep & 16)
+			f->flags |= FLOW_SACK;
+		if (keep & 32)
+			f->flags |= FLOW_ECN;
+		if ((keep & 15) != 15) {
+			f->flags |= FLOW_WSCALE;
+			f->snd_wscale = keep & 15;
+		}
+	}
+	if (!(f->flags & FLOW_WSCALE))
+		f->rcv_wscale = 0;
+	count(SyncookiesRecv);
+	return id;
+}

@@ -1,0 +1,388 @@
+/*
+ * What a lane knows about one connection, and the maps. A flow is the value of `tcp_flows` under the number of its
+ * stream; the lane that opened the stream is the only one to write it. Sequence numbers and times in host order.
+ *
+ *   send:     snd_una ──in flight── snd_nxt ──may go── snd_una + snd_wnd          stream position = seq − iss − 1
+ *   receive:  rcv_wup ──not acked── rcv_nxt ──may come── rcv_adv                  stream position = seq − irs − 1
+ */
+#pragma once
+#include "count.h"
+#include "net.h"
+#include "options.h"
+#include "prims.h"
+#include "seq.h"
+
+/* As Linux numbers them (include/net/tcp_states.h), so that tools mean the same. */
+enum tcp_state {
+	TCP_FREE = 0, /* no connection */
+	TCP_ESTABLISHED,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT1,
+	TCP_FIN_WAIT2,
+	TCP_TIME_WAIT, /* never in a flow: `tcp_timewait` */
+	TCP_CLOSE,     /* over, but the application has not let go */
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,    /* never in a flow: `tcp_listeners` */
+	TCP_CLOSING,
+};
+
+#define IN_STATE(f, states) (1u << (f)->state & (states))
+#define S(name) (1u << TCP_##name)
+/* The peer may still send data; we may still send data. */
+#define RECEIVING (S(ESTABLISHED) | S(FIN_WAIT1) | S(FIN_WAIT2))
+#define SENDING (S(ESTABLISHED) | S(CLOSE_WAIT) | S(FIN_WAIT1) | S(CLOSING) | S(LAST_ACK))
+
+/* Congestion state: how losses are being dealt with (names of Linux's icsk_ca_state). */
+enum tcp_ca { TCP_CA_OPEN, TCP_CA_DISORDER, TCP_CA_CWR, TCP_CA_RECOVERY, TCP_CA_LOSS };
+
+enum tcp_flow_flag {
+	FLOW_TIMESTAMPS = 1 << 0,
+	FLOW_SACK = 1 << 1,
+	FLOW_WSCALE = 1 << 2,
+	FLOW_ECN = 1 << 3,        /* negotiated */
+	FLOW_ECE = 1 << 4,        /* CE was seen: our ACKs say ECE */
+	FLOW_CWR = 1 << 5,        /* the next data segment says CWR */
+	FLOW_CE_LAST = 1 << 6,    /* RFC 8257 §3.2: DCTCP.CE */
+	FLOW_PASSIVE = 1 << 7,
+	FLOW_FIN_QUEUED = 1 << 8, /* nothing follows the end of the send ring: FIN does */
+	FLOW_FIN_SENT = 1 << 9,
+	FLOW_FIN_SEEN = 1 << 10,  /* the peer's FIN, at fin_seq; it may stand behind a hole */
+	FLOW_ORPHAN = 1 << 11,    /* the application is done with it */
+	FLOW_RETRANSMITTED = 1 << 12, /* the SYN was: its time is no RTT (Karn), and cwnd starts at 1 (RFC 6298) */
+	FLOW_FRTO = 1 << 13,
+	FLOW_TLP = 1 << 14,       /* a tail loss probe is under way: tlp_seq */
+	FLOW_TLP_RETRANS = 1 << 15,
+	FLOW_REORDERING = 1 << 16, /* RACK.reordering_seen */
+	FLOW_PINGPONG = 1 << 17,  /* data goes both ways: ACKs ride on it */
+	FLOW_CWND_LIMITED = 1 << 18,
+	FLOW_URGENT_OUT = 1 << 19, /* snd_up is ahead */
+	FLOW_URGENT_IN = 1 << 20, /* rcv_up is valid */
+	FLOW_ACCEPTED = 1 << 21,  /* the application was told */
+	FLOW_ROUTED = 1 << 23,
+	FLOW_MTU_PROBE = 1 << 24, /* a probe of the path MTU is under way: probe_seq */
+};
+
+/* What GEN owes. */
+enum tcp_todo {
+	TODO_SYN = 1,       /* SYN or SYN-ACK, by the state */
+	TODO_ACK = 2,
+	TODO_RST = 4,
+	TODO_PROBE = 8,     /* window probe or keepalive: an old sequence number that asks for an ACK */
+	TODO_TLP = 16,
+	TODO_FORCE = 32,    /* one retransmission whatever the window says */
+	TODO_FREE = 64,     /* after the RST */
+};
+
+/* Deadlines of a flow; one bpf_timer serves them all. */
+enum tcp_timer { TIMER_XMIT, TIMER_DELACK, TIMER_LIFE, TIMER_PACE, TCP_TIMERS };
+/* What TIMER_XMIT is for: never two of them at a time. */
+enum tcp_xmit { XMIT_NONE, XMIT_RTO, XMIT_TLP, XMIT_REO, XMIT_PERSIST };
+
+#define TCP_ACK_MARKS 4
+
+struct tcp_flow {
+	/* who */
+	__u32 id;
+	__u8 state;   /* enum tcp_state */
+	__u8 family;  /* AF_INET, AF_INET6 */
+	__u8 lane;
+	__u8 ca;      /* enum tcp_ca */
+	__be32 local[4];
+	__be32 remote[4];
+	__be16 lport;
+	__be16 rport;
+	__u32 ifindex;
+	__u32 app;
+	__u32 listener; /* 1 + its slot in `tcp_backlogs`; 0: connected actively */
+	__u16 dmac[3];  /* next hop */
+	__u16 smac[3];
+	__u32 flags;    /* FLOW_* */
+	__u32 todo;     /* TODO_* */
+	__u64 route_ns; /* the route is asked for again after this */
+	__s32 error;    /* errno that ended it */
+	__u32 mtu;      /* of the path: link, or ICMP, or probing */
+
+	/* send */
+	__u32 iss;
+	__u32 snd_una;
+	__u32 snd_nxt;
+	__u32 snd_wnd;
+	__u32 snd_wl1;
+	__u32 max_wnd;   /* the largest that the peer ever offered */
+	__u32 snd_sml;   /* end of the last small segment: Minshall's Nagle */
+	__u32 snd_up;
+	__u32 mss;       /* payload of a segment with all options but SACK */
+	__u32 peer_mss;  /* what the peer's SYN said */
+	__u32 ts_offset; /* our timestamps: ms + this */
+	__u8 snd_wscale;
+	__u8 rcv_wscale;
+	__u8 retries;    /* of TIMER_XMIT since something was acked */
+	__u8 backoff;
+	__u64 sent_ns;   /* last segment with data */
+	__u64 stuck_ns;  /* since when nothing was acked: user timeout */
+
+	/* receive */
+	__u32 irs;
+	__u32 rcv_nxt;
+	__u32 rcv_wup;   /* Last.ACK.sent */
+	__u32 rcv_adv;   /* right edge of the window that was offered */
+	__u32 rcv_up;
+	__u32 rcv_size;  /* of the receive ring */
+	__u32 rcv_mss;   /* size of the peer's segments, for delayed ACKs */
+	__u32 fin_seq;   /* of the peer's FIN */
+	__u32 ts_recent;
+	__u32 ts_recent_s; /* when, in s: outdated after 24 days (RFC 7323 §5.5) */
+	__u32 unacked;   /* bytes received and not acked */
+	__u32 dsack_from; /* duplicate to be reported; equal: none */
+	__u32 dsack_to;
+	__u32 oow_ms;    /* last ACK for a segment out of window */
+	__u32 ip_id;
+	__u8 quick;      /* ACKs to be sent at once */
+	__u8 marks;      /* entries of `mark` */
+	__u8 probes;     /* sent since the peer said anything */
+	__u8 repeats;    /* without SACK: ACKs owed beyond the first, one for each segment that came out of order */
+	struct {
+		__u32 ack;
+		__u32 ece;
+	} mark[TCP_ACK_MARKS]; /* DCTCP: ACKs that tell where CE began or ended, before those of now */
+	__u64 rcv_ns;    /* last segment: keepalive */
+
+	/* recovery; the pieces in flight are in `tcp_spans` */
+	__u32 high_seq;  /* recovery is over when this is acked */
+	__u32 undo_marker;
+	__u32 undo_retrans;
+	__u32 retrans_ts; /* our timestamp of the first retransmission: Eifel */
+	__u32 prr_delivered;
+	__u32 prr_out;
+	__u32 recover_fs;
+	__u32 prr_cwnd;
+	__u32 dupacks;   /* without SACK */
+	__u32 rack_us;   /* of the latest delivered transmission: when it was sent, */
+	__u32 rack_end;  /* its end, */
+	__u32 rack_rtt;  /* and its round trip */
+	__u32 fack;
+	__u32 reo_round; /* snd_nxt when a DSACK widened the reordering window */
+	__u8 reo_mult;
+	__u8 reo_persist;
+	__u8 pad;
+	__u8 xmit;       /* enum tcp_xmit */
+	__u32 tlp_seq;
+	__u32 delivered; /* bytes, modulo 2^32: delivery rate */
+	__u32 delivered_us;
+	__u32 first_us;
+	__u32 app_limited; /* `delivered` up to which samples are limited by the application; 0: not */
+
+	/* path MTU probing (RFC 4821) */
+	__u32 probe_seq;
+	__u16 probe_mtu;
+	__u16 search_high;
+	__u16 search_low;
+	__u16 urgents;   /* tcp_control.urgent as last seen */
+
+	/* timers */
+	__u64 due_ns[TCP_TIMERS]; /* 0: off */
+	__u64 armed_ns;           /* when the bpf_timer goes off; 0: it does not */
+	__u64 pace_ns;            /* the next packet's time */
+	__u64 packet_ns;          /* when the packet that GEN made is to leave; 0: at once */
+
+	/* what it has done: getsockopt(TCP_INFO) */
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 segs_in;
+	__u32 segs_out;
+	__u32 retransmits;
+	__u32 lost;
+
+	struct tcp_options opt;
+	struct el_rtt rtt;
+	struct el_cc cc;
+	struct el_intervals ooo; /* received beyond rcv_nxt */
+};
+_Static_assert(sizeof(struct tcp_flow) <= 1024 + 128, "a flow and its stream are less than 4 KiB");
+
+/* Pieces of what is in flight, in order of sequence, each sent at one time: the scoreboard. See spans.h. */
+#define TCP_SPANS 64
+
+struct tcp_span {
+	__u32 end;     /* it starts where the one before ends, the first at tcp_board.una */
+	__u32 sent_us; /* last transmission */
+	__u32 delivered; /* tcp_flow.delivered, …_us and first_us at that time */
+	__u32 delivered_us;
+	__u32 first_us;
+	__u32 flags;   /* SPAN_* */
+};
+
+struct tcp_board {
+	__u32 una;
+	__u32 head;   /* index of the first span */
+	__u32 count;
+	__u32 sacked; /* bytes */
+	__u32 lost;   /* bytes, not counting what was sent again */
+	__u32 resent; /* bytes under way a second time */
+	struct tcp_span span[TCP_SPANS];
+};
+
+/* Keys of the connection tables: as the addresses and ports of an arriving segment lie. */
+struct tcp_key4 {
+	__be32 remote;
+	__be32 local;
+	__be16 rport;
+	__be16 lport;
+};
+
+struct tcp_key6 {
+	__be32 remote[4];
+	__be32 local[4];
+	__be16 rport;
+	__be16 lport;
+};
+
+struct tcp_listener_key {
+	__be32 address[4]; /* 0: any; IPv4 in word 0 */
+	__be16 port;
+	__u16 family;
+};
+
+struct tcp_listener {
+	__u32 app;
+	__u32 slot;    /* of `tcp_backlogs` */
+	__u32 backlog; /* connections that may wait for accept, and handshakes under way */
+	__u32 pad;
+	struct tcp_options opt;
+};
+
+/* Lanes add to the first three (atomically), the control plane writes the last. */
+struct tcp_backlog {
+	__u32 opening;     /* handshakes under way */
+	__u32 established; /* connections handed over, ever */
+	__u32 cookie_s;    /* when a cookie was sent last, s */
+	__u32 accepted;    /* connections taken by the application, ever */
+};
+
+/* One connection as the control plane wants it. Written by the control plane only, read at EL_REQ_CONNECT and _OPTIONS. */
+struct tcp_control {
+	__be32 local[4];
+	__be32 remote[4];
+	__be16 lport;
+	__be16 rport;
+	__u16 family;
+	__u16 pad;
+	__u32 ifindex;
+	__u32 app;
+	__u32 urgent; /* counts: the byte before the end of the send ring is urgent */
+	__u32 pad2;
+	struct tcp_options opt;
+};
+
+/* A connection in TIME_WAIT: no stream and no flow, only what answers its late segments. */
+struct tcp_timewait {
+	__u64 until_ns;
+	__u32 rcv_nxt;
+	__u32 snd_nxt;
+	__u32 rcv_wnd; /* as it goes on the wire */
+	__u32 ts_recent;
+	__u32 ts_offset;
+	__u32 flags;   /* FLOW_TIMESTAMPS */
+	__u32 oow_ms;
+	__u32 pad;
+};
+
+/* The loader sets max_entries of these four to the number of streams. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct tcp_flow);
+} tcp_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct tcp_board);
+} tcp_boards SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct tcp_control);
+} tcp_control SEC(".maps");
+
+struct tcp_clock {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct tcp_clock);
+} tcp_clocks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct tcp_key4);
+	__type(value, __u32);
+} tcp4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct tcp_key6);
+	__type(value, __u32);
+} tcp6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct tcp_listener_key);
+	__type(value, struct tcp_listener);
+} tcp_listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, struct tcp_backlog);
+} tcp_backlogs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct tcp_key6); /* IPv4: address in word 0 */
+	__type(value, struct tcp_timewait);
+} tcp_timewaits SEC(".maps");
+
+#define NONNULL __attribute__((btf_decl_tag("arg:nonnull")))
+
+static inline struct tcp_flow *flow_of(__u32 id)
+{
+	return bpf_map_lookup_elem(&tcp_flows, &id);
+}
+
+static inline struct tcp_board *board_of(__u32 id)
+{
+	return bpf_map_lookup_elem(&tcp_boards, &id);
+}
+
+#define US(ns) ((__u32)((ns) / 1000))
+#define MS(ns) ((__u32)((ns) / 1000000))
+#define NS_PER_US 1000ULL
+#define NS_PER_MS 1000000ULL
+#define NS_PER_S 1000000000ULL
+
+/* Ends of what the application has given us to send. */
+static inline __u32 write_seq(const struct tcp_flow *f)
+{
+	return f->iss + 1 + el_stream_snd_end(f->id);
+}
+
+static inline void owe(struct tcp_flow *f, __u32 todo)
+{
+	f->todo |= todo;
+	el_ready(f->id);
+}

@@ -1,0 +1,290 @@
+/*
+ * How connections begin (RFC 9293 §3.5): listeners, SYN_RECV, SYN_SENT, simultaneous open, what options are agreed on.
+ * A flow is made by the SYN; with too many of those under way, by the ACK that brings a cookie back (cookie.h).
+ */
+#pragma once
+#include "reply.h"
+
+#define TCP_TRANSPORT 6
+#define INITIAL_WINDOW 65535
+
+/* Initial sequence number (RFC 6528): a clock of 4 µs, and a secret function of the connection. */
+static inline __u32 initial_seq(struct tcp_flow *f, __u64 now)
+{
+	struct {
+		__be32 local[4];
+		__be32 remote[4];
+		__be16 lport;
+		__be16 rport;
+		__u32 use;
+	} key;
+
+	memcpy(key.local, f->local, sizeof(key.local));
+	memcpy(key.remote, f->remote, sizeof(key.remote));
+	key.lport = f->lport;
+	key.rport = f->rport;
+	/* Timestamps: one offset for a pair of addresses, so that TIME_WAIT's PAWS works (RFC 7323 §7.1). */
+	key.use = 1;
+	key.lport = key.rport = 0;
+	f->ts_offset = el_siphash(&key, sizeof(key));
+	key.use = 0;
+	key.lport = f->lport;
+	key.rport = f->rport;
+	return (__u32)(now / 4096) + (__u32)el_siphash(&key, sizeof(key));
+}
+
+/* An empty flow; its board, too. */
+noinline int tcp_clear(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL)
+{
+	word64 *w = (word64 *)f;
+	__u32 i;
+
+	for (i = 0; i < sizeof(*f) / 8; i++) {
+		w[i] = 0;
+		barrier_var(w);
+	}
+	b->una = b->head = b->count = b->sacked = b->lost = b->resent = 0;
+	return 0;
+}
+
+/* What TypeScript would call the constructor: everything that does not depend on the peer. */
+noinline int tcp_prepare(struct tcp_flow *f NONNULL, __u32 id, const struct tcp_options *opt NONNULL, __u64 now)
+{
+	__u32 size;
+
+	f->id = id;
+	f->opt = *opt;
+	f->lane = bpf_get_smp_processor_id();
+	f->iss = initial_seq(f, now);
+	f->snd_una = f->iss;
+	f->snd_nxt = f->iss;
+	f->snd_up = f->iss;
+	f->snd_sml = f->iss;
+	f->high_seq = f->iss;
+	f->fack = f->iss;
+	f->peer_mss = 536;
+	f->mss = 536;
+	f->quick = QUICK_ACKS;
+	f->stuck_ns = now;
+	f->rcv_ns = now;
+	f->ip_id = f->iss;
+	clock_init(id);
+	size = el_stream_rcv_limit(id);
+	f->rcv_size = size;
+	f->rcv_wscale = 0;
+	for (id = 0; id < 14; id++) {
+		if (size >> f->rcv_wscale <= 65535)
+			break;
+		f->rcv_wscale++;
+	}
+	return 0;
+}
+
+/* What both sides' SYNs allow. */
+static inline void agree(struct tcp_flow *f, const struct tcp_segment *s)
+{
+	__u32 opt = f->opt.flags;
+
+	if (s->timestamps && !(opt & TCP_OPT_NO_TIMESTAMPS)) {
+		f->flags |= FLOW_TIMESTAMPS;
+		f->ts_recent = s->tsval;
+		f->ts_recent_s = s->now / NS_PER_S;
+	}
+	if (s->sack_ok && !(opt & TCP_OPT_NO_SACK))
+		f->flags |= FLOW_SACK;
+	if (s->wscale != 0xff && !(opt & TCP_OPT_NO_WSCALE)) {
+		f->flags |= FLOW_WSCALE;
+		f->snd_wscale = s->wscale;
+	} else {
+		f->rcv_wscale = 0;
+	}
+	f->peer_mss = s->mss ? most(s->mss, 64) : f->family == AF_INET ? 536 : 1220;
+}
+
+/* The payload of a segment, by the path's MTU and what the peer takes. */
+static inline void mss_sync(struct tcp_flow *f)
+{
+	__u32 headers = (f->family == AF_INET ? 40 : 60), mss = f->peer_mss;
+
+	if (f->mtu > headers + 64)
+		mss = least(mss, f->mtu - headers);
+	if (f->opt.mss)
+		mss = least(mss, f->opt.mss);
+	if (f->flags & FLOW_TIMESTAMPS)
+		mss -= 12;
+	f->mss = most(mss, 48);
+}
+
+/* The handshake is through. */
+noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, const struct tcp_segment *s NONNULL)
+{
+	__u32 slot = f->listener - 1;
+	struct tcp_backlog *l;
+
+	f->state = f->flags & FLOW_FIN_QUEUED ? TCP_FIN_WAIT1 : TCP_ESTABLISHED;
+	f->snd_una = s->ack;
+	b->una = s->ack;
+	f->high_seq = f->iss;
+	f->fack = s->ack;
+	f->snd_sml = s->ack;
+	f->snd_wl1 = s->seq;
+	f->snd_wnd = s->flags & TCP_SYN ? s->window : (__u32)s->window << (f->snd_wscale & 15);
+	f->max_wnd = f->snd_wnd;
+	f->rcv_mss = least(f->mss, 536);
+	f->delivered_us = US(s->now);
+	f->first_us = f->delivered_us;
+	f->todo &= ~TODO_SYN;
+	f->xmit = XMIT_NONE;
+	never(f, TIMER_XMIT);
+	f->retries = 0;
+	f->backoff = 0;
+	f->stuck_ns = s->now;
+	mss_sync(f);
+	if (f->opt.flags & TCP_OPT_PACE)
+		f->cc.flags |= EL_CC_PACED;
+	el_cc_init(&f->cc, f->opt.algorithm, f->mss);
+	if (!(f->flags & FLOW_RETRANSMITTED))
+		el_rtt_sample(&f->rtt, most(US(s->now - f->sent_ns), 1));
+	else
+		f->cc.cwnd = f->mss; /* RFC 5681 §3.1: after a lost SYN the window is one segment */
+	if (f->opt.flags & TCP_OPT_KEEPALIVE)
+		due(f, TIMER_LIFE, s->now + TCP_DEFAULT(f->opt.keep_idle_ms, 7200000) * NS_PER_MS);
+	if (f->listener) {
+		opened(f);
+		l = bpf_map_lookup_elem(&tcp_backlogs, &slot);
+		if (l)
+			__sync_fetch_and_add(&l->established, 1);
+		el_stream_event(f->id, EL_EV_ACCEPT);
+	} else {
+		el_stream_event(f->id, EL_EV_CONNECTED);
+	}
+	f->flags |= FLOW_ACCEPTED;
+	el_ready(f->id);
+	return 0;
+}
+
+/* The listener for a segment's destination, by address or for any. */
+static inline struct tcp_listener *listener_of(const struct tcp_segment *s)
+{
+	struct tcp_listener_key k = {};
+	struct tcp_listener *l;
+
+	memcpy(k.address, s->dst, sizeof(k.address));
+	k.port = s->dport;
+	k.family = s->family;
+	l = bpf_map_lookup_elem(&tcp_listeners, &k);
+	if (l)
+		return l;
+	memset(k.address, 0, sizeof(k.address));
+	return bpf_map_lookup_elem(&tcp_listeners, &k);
+}
+
+/* Where answers go if no route says better: back where the SYN came from. */
+static inline void reverse_macs(struct xdp_md *ctx, struct tcp_flow *f)
+{
+	void *data = data_of(ctx), *end = data_end_of(ctx);
+	__u16 *mac = data;
+	__u32 i;
+
+	if (data + sizeof(struct ethhdr) > end)
+		return;
+	for (i = 0; i < 3; i++) {
+		f->smac[i] = mac[i];
+		f->dmac[i] = mac[i + 3];
+	}
+}
+
+/*
+ * Makes the flow of a SYN, or of an ACK with a cookie: stream, addresses, entry in the table. Returns its number, or
+ * less than 0 when there is no room.
+ */
+noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL, __u32 irs)
+{
+	struct tcp_board *b;
+	struct tcp_flow *f;
+	int id;
+
+	id = el_stream_open(l->app, TCP_DEFAULT(l->opt.snd_bytes, 262144), TCP_DEFAULT(l->opt.rcv_bytes, 262144));
+	if (id < 0) {
+		count(NoStream);
+		return id;
+	}
+	f = flow_of(id);
+	b = board_of(id);
+	if (!f || !b)
+		goto refuse;
+	tcp_clear(f, b);
+	f->family = s->family;
+	memcpy(f->local, s->dst, sizeof(f->local));
+	memcpy(f->remote, s->src, sizeof(f->remote));
+	f->lport = s->dport;
+	f->rport = s->sport;
+	f->app = l->app;
+	f->listener = l->slot + 1;
+	f->ifindex = s->ifindex;
+	f->flags = FLOW_PASSIVE;
+	tcp_prepare(f, id, &l->opt, s->now);
+	reverse_macs(ctx, f);
+	f->irs = irs;
+	f->rcv_nxt = irs + 1;
+	f->rcv_wup = irs + 1;
+	f->rcv_adv = irs + 1 + least(f->rcv_size, INITIAL_WINDOW);
+	f->state = TCP_SYN_RECV;
+	if (tcp_enlist(f)) {
+		f->state = TCP_CLOSE;
+		goto refuse;
+	}
+	el_stream_route(id, f->ifindex, TCP_TRANSPORT);
+	count(PassiveOpens);
+	return id;
+refuse:
+	el_stream_free(id);
+	count(NoStream);
+	return -1;
+}
+
+/* RFC 3168 §6.1.1: asked by ECE and CWR on the SYN, agreed to by ECE on the SYN-ACK. */
+static inline int asks_ecn(const struct tcp_segment *s)
+{
+	return (s->flags & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR);
+}
+
+/* SYN_SENT (RFC 9293 §3.10.7.3). Returns the verdict. */
+noinline int tcp_syn_sent(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp_segment *s NONNULL)
+{
+	struct tcp_board *b = board_of(f->id);
+
+	if (!b)
+		return XDP_ABORTED;
+	if (s->flags & TCP_ACK && s->ack != f->iss + 1)
+		return reply_reset(ctx, s);
+	if (s->flags & TCP_RST) {
+		if (s->flags & TCP_ACK)
+			tcp_reset(f);
+		return XDP_DROP;
+	}
+	if (!(s->flags & TCP_SYN))
+		return XDP_DROP;
+	/* An echoed timestamp that we did not send since is of another connection. */
+	if (s->flags & TCP_ACK && s->timestamps && s->tsecr && after(s->tsecr, ts_now(f, s->now)))
+		return reply_reset(ctx, s);
+	agree(f, s);
+	f->irs = s->seq;
+	f->rcv_nxt = s->seq + 1;
+	f->rcv_wup = f->rcv_nxt;
+	f->rcv_adv = f->rcv_nxt + least(f->rcv_size, INITIAL_WINDOW);
+	if (s->flags & TCP_ACK) {
+		if (f->opt.flags & TCP_OPT_ECN && (s->flags & (TCP_ECE | TCP_CWR)) == TCP_ECE)
+			f->flags |= FLOW_ECN;
+		tcp_established(f, b, s);
+		ack_now(f);
+	} else {
+		/* Both called at once: our SYN goes again, with an ACK. */
+		if (asks_ecn(s) && !(f->opt.flags & TCP_OPT_NO_ECN))
+			f->flags |= FLOW_ECN;
+		f->state = TCP_SYN_RECV;
+		f->snd_wnd = s->window;
+		owe(f, TODO_SYN);
+	}
+	return XDP_DROP;
+}

@@ -1,0 +1,94 @@
+/* Round trips and what follows from them: RTO with back-off (RFC 6298), the time of a tail loss probe (RFC 8985 §7.2). */
+#pragma once
+#include "due.h"
+#include "segment.h"
+#include "spans.h"
+
+#define RTO_INITIAL_US 1000000
+#define RTO_MAX_US 120000000
+#define DELACK_MAX_US 200000
+
+static inline __u32 rto_us(const struct tcp_flow *f)
+{
+	__u32 least_us = TCP_DEFAULT(f->opt.min_rto_us, 200000), rto;
+
+	if (!f->rtt.srtt)
+		return RTO_INITIAL_US;
+	rto = f->rtt.srtt + most(4 * f->rtt.rttvar, least_us);
+	return least(rto, RTO_MAX_US);
+}
+
+/* With back-off, ns. */
+static inline __u64 rto_ns(const struct tcp_flow *f)
+{
+	__u64 us = (__u64)rto_us(f) << (f->backoff & 15);
+
+	return (us < RTO_MAX_US ? us : RTO_MAX_US) * NS_PER_US;
+}
+
+/* Probe timeout, ns: two round trips, and the peer's delayed ACK where one segment waits for it. */
+static inline __u64 pto_ns(const struct tcp_flow *f)
+{
+	__u64 us = f->rtt.srtt ? 2 * (__u64)f->rtt.srtt : RTO_INITIAL_US;
+
+	us += f->snd_nxt - f->snd_una <= f->mss ? DELACK_MAX_US : 2000;
+	return us * NS_PER_US;
+}
+
+/* There is something to send that the peer's window does not let go. */
+static inline int window_shut(const struct tcp_flow *f)
+{
+	__u32 end = write_seq(f) + (f->flags & FLOW_FIN_QUEUED && !(f->flags & FLOW_FIN_SENT));
+
+	return after(end, f->snd_nxt) && !after(f->snd_una + f->snd_wnd, f->snd_nxt);
+}
+
+/*
+ * Sets the transmission timer anew: after an ACK that moved, after a transmission when none was running. `b` may hold
+ * nothing in flight: then the timer is that of window probes, or off.
+ */
+noinline int tcp_rearm(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, __u64 now)
+{
+	__u64 rto = rto_ns(f), pto;
+
+	if (f->snd_nxt == f->snd_una) {
+		if (IN_STATE(f, SENDING) && window_shut(f)) {
+			if (f->xmit != XMIT_PERSIST)
+				xmit_due(f, XMIT_PERSIST, now + rto);
+		} else {
+			f->xmit = XMIT_NONE;
+			never(f, TIMER_XMIT);
+		}
+		return 0;
+	}
+	if (f->ca == TCP_CA_OPEN && f->flags & FLOW_SACK && !(f->flags & FLOW_TLP) && !b->sacked && !f->backoff &&
+	    !(f->opt.flags & TCP_OPT_NO_TLP) && IN_STATE(f, SENDING)) {
+		pto = pto_ns(f);
+		if (pto < rto) {
+			xmit_due(f, XMIT_TLP, now + pto);
+			return 0;
+		}
+	}
+	xmit_due(f, XMIT_RTO, now + rto);
+	return 0;
+}
+
+/* Our timestamp clock: ms, from a place of each connection's own (RFC 7323 §5.4, and §7.1 for why). */
+static inline __u32 ts_now(const struct tcp_flow *f, __u64 now)
+{
+	return MS(now) + f->ts_offset;
+}
+
+/* Takes an ACK's round trip: of the piece in flight, else by the echoed timestamp. */
+static inline void tcp_rtt(struct tcp_flow *f, struct tcp_news *n, const struct tcp_segment *s)
+{
+	__u32 us = n->una_moved && n->seq_rtt_us ? n->seq_rtt_us : n->rtt_us, ms;
+
+	if (!us && n->una_moved && f->flags & FLOW_TIMESTAMPS && s->timestamps && s->tsecr) {
+		ms = ts_now(f, s->now) - s->tsecr;
+		if (ms < 600000)
+			us = most(ms * 1000, 1);
+	}
+	if (us)
+		el_rtt_sample(&f->rtt, us);
+}

@@ -1,0 +1,397 @@
+/*
+ * The scoreboard: what is in flight, as pieces that were sent at one time and shared one fate. A burst has one time, so
+ * a window of thousands of segments is a few spans; when more than TCP_SPANS are needed, neighbours are joined in pairs
+ * and keep the later time (RACK then finds a loss later, never too early).
+ *
+ *   una ─[ sacked ]─[ lost ]─[ resent ]─[ plain ]─▶ snd_nxt       a ring of spans; bytes by fate are counted beside it
+ */
+#pragma once
+#include "flow.h"
+
+enum tcp_span_flag {
+	SPAN_SACKED = 1,
+	SPAN_LOST = 2,   /* to be sent again */
+	SPAN_RESENT = 4, /* sent again, and under way */
+	SPAN_EVER = 8,   /* sent more than once: no RTT of it (Karn) */
+};
+
+/* What one ACK told. */
+struct tcp_news {
+	__u32 delivered;   /* bytes, by sequence or by SACK */
+	__u32 sacked;      /* of these by SACK */
+	__u32 lost;        /* bytes found lost */
+	__u32 rtt_us;      /* of the piece sent last that was sent once; 0: none */
+	__u32 seq_rtt_us;  /* of the piece sent first */
+	__u32 original;    /* something that was never sent again was delivered (F-RTO) */
+	__u32 resent;      /* something that was sent again was delivered */
+	__u32 reordered;
+	__u32 dsack;
+	__u32 reneged;
+	__u32 prior_flight;
+	__u32 una_moved;
+	/* of the delivered piece that was sent last: delivery rate */
+	__u32 prior_delivered;
+	__u32 prior_us;
+	__u32 first_us;
+	__u32 sent_us;
+	__u32 sampled;
+	__u32 hole_us;     /* until RACK will know more; 0: nothing to wait for */
+	struct el_cc_event cc;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcp_news);
+} tcp_newses SEC(".maps");
+
+static inline struct tcp_span *span_at(struct tcp_board *b, __u32 i)
+{
+	return &b->span[(b->head + i) & (TCP_SPANS - 1)];
+}
+
+/* Bytes in flight: what was sent, less what arrived, less what is taken for lost (RFC 6675 "pipe"). */
+static inline __u32 pipe_of(const struct tcp_flow *f, const struct tcp_board *b)
+{
+	__u32 out = f->snd_nxt - f->snd_una, gone = b->sacked + b->lost;
+
+	/* Without SACK each duplicate ACK says that some segment arrived. */
+	if (!(f->flags & FLOW_SACK))
+		gone += f->dupacks * f->mss;
+	return out > gone ? out - gone : 0;
+}
+
+static inline void board_enter(struct tcp_board *b, __u32 flags, __u32 len)
+{
+	if (flags & SPAN_SACKED)
+		b->sacked += len;
+	if (flags & SPAN_LOST)
+		b->lost += len;
+	if (flags & SPAN_RESENT)
+		b->resent += len;
+}
+
+static inline void board_leave(struct tcp_board *b, __u32 flags, __u32 len)
+{
+	board_enter(b, flags, -len);
+}
+
+/* Joins neighbours of one fate in pairs. Returns how many spans are left. */
+noinline int board_join(struct tcp_board *b NONNULL)
+{
+	__u32 kept = 0, joined = 1, i;
+
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *from = span_at(b, i), *to = span_at(b, kept - 1);
+
+		if (i >= b->count)
+			break;
+		if (!joined && to->flags == from->flags) {
+			to->end = from->end;
+			to->sent_us = later_of(to->sent_us, from->sent_us);
+			joined = 1;
+			continue;
+		}
+		*span_at(b, kept) = *from;
+		kept++;
+		joined = 0;
+	}
+	b->count = kept;
+	return kept;
+}
+
+/* Makes `seq` an edge between spans. -1: there is no room for one more. */
+noinline int board_split(struct tcp_board *b NONNULL, __u32 seq)
+{
+	__u32 i, j, at = TCP_SPANS;
+
+	if (!after(seq, b->una))
+		return 0;
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *s = span_at(b, i);
+
+		if (i >= b->count)
+			return 0;
+		if (!after(seq, s->end)) {
+			if (seq == s->end)
+				return 0;
+			at = i;
+			break;
+		}
+	}
+	if (at >= b->count || b->count >= TCP_SPANS)
+		return -1;
+	for (j = 0; j < TCP_SPANS; j++) {
+		__u32 to = b->count - j;
+
+		if (to <= at)
+			break;
+		*span_at(b, to) = *span_at(b, to - 1);
+	}
+	span_at(b, at)->end = seq;
+	b->count++;
+	return 0;
+}
+
+/* As above, making room if it must. */
+static inline int board_edge(struct tcp_board *b, __u32 seq)
+{
+	if (b->count >= TCP_SPANS - 1)
+		board_join(b);
+	return board_split(b, seq);
+}
+
+/* Notes that what lies behind the last span, up to `to`, was sent. -1: the board is full of pieces. */
+noinline int board_sent(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, __u32 to, __u32 now_us)
+{
+	struct tcp_span *last = span_at(b, b->count - 1);
+
+	if (b->count && !last->flags && last->sent_us == now_us) {
+		last->end = to;
+		return 0;
+	}
+	if (b->count >= TCP_SPANS && board_join(b) >= TCP_SPANS)
+		return -1;
+	if (!b->count || pipe_of(f, b) == 0) {
+		f->first_us = now_us;
+		f->delivered_us = now_us;
+	}
+	last = span_at(b, b->count);
+	last->end = to;
+	last->sent_us = now_us;
+	last->delivered = f->delivered;
+	last->delivered_us = f->delivered_us;
+	last->first_us = f->first_us;
+	last->flags = 0;
+	b->count++;
+	return 0;
+}
+
+/* What a delivered span of `len` bytes tells. */
+static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const struct tcp_span *s, __u32 len, __u32 now_us)
+{
+	__u32 rtt = now_us - s->sent_us;
+
+	n->delivered += len;
+	f->delivered += len;
+	if (!(s->flags & SPAN_EVER)) {
+		n->original = 1;
+		if (!n->rtt_us)
+			n->seq_rtt_us = most(rtt, 1);
+		n->rtt_us = most(rtt, 1);
+		/* Below what was delivered before, and sent but once: the network reordered (RFC 8985 §6.2 step 3). */
+		if (before(s->end, f->fack))
+			n->reordered = 1;
+	} else {
+		n->resent = 1;
+	}
+	f->fack = later_of(f->fack, s->end);
+	/* Delivery rate: the packet that was sent last counts. */
+	if (!n->sampled || after(s->sent_us, n->sent_us)) {
+		n->sampled = 1;
+		n->prior_delivered = s->delivered;
+		n->prior_us = s->delivered_us;
+		n->first_us = s->first_us;
+		n->sent_us = s->sent_us;
+		f->first_us = s->sent_us;
+	}
+	/* RACK: the transmission that was sent last and arrived; a copy that "arrived" within the least RTT did not. */
+	if (s->flags & SPAN_EVER && rtt < f->rtt.min_rtt)
+		return;
+	if (after(s->sent_us, f->rack_us) || (s->sent_us == f->rack_us && after(s->end, f->rack_end)) || !f->rack_rtt) {
+		f->rack_us = s->sent_us;
+		f->rack_end = s->end;
+		f->rack_rtt = most(rtt, 1);
+	}
+}
+
+/* Takes off what lies before `una`. */
+noinline int board_ack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL, __u32 una,
+		       __u32 now_us)
+{
+	__u32 i;
+
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *s = span_at(b, 0);
+		__u32 len;
+
+		if (!b->count || !after(una, b->una))
+			break;
+		len = later_of(una, s->end) == una ? s->end - b->una : una - b->una;
+		board_leave(b, s->flags, len);
+		if (!(s->flags & SPAN_SACKED))
+			board_learn(f, n, s, len, now_us);
+		b->una += len;
+		if (before(b->una, s->end))
+			break;
+		b->head++;
+		b->count--;
+	}
+	b->una = una;
+	return 0;
+}
+
+/* Notes that from … to arrived. Returns 1 when something was news. */
+noinline int board_sack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL,
+			const struct el_range *r NONNULL, __u32 now_us)
+{
+	__u32 start = b->una, i, had = n->sacked;
+
+	if (board_edge(b, r->from) || board_edge(b, r->to)) {
+		count(ScoreboardFull);
+		return 0;
+	}
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *s = span_at(b, i);
+		__u32 len = s->end - start;
+
+		if (i >= b->count || !before(start, r->to))
+			break;
+		if (!before(start, r->from) && !(s->flags & SPAN_SACKED)) {
+			board_leave(b, s->flags, len);
+			board_learn(f, n, s, len, now_us);
+			s->flags = (s->flags & SPAN_EVER) | SPAN_SACKED;
+			board_enter(b, s->flags, len);
+			n->sacked += len;
+		}
+		start = s->end;
+	}
+	return n->sacked != had;
+}
+
+/*
+ * RACK (RFC 8985 §6.2 step 5): what was sent before the latest delivered transmission, longer ago than the reordering
+ * window, is lost. `n->hole_us` is when the next piece will be, if it does not arrive.
+ */
+noinline int board_rack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL,
+			__u32 reo_us, __u32 now_us)
+{
+	__u32 start = b->una, i;
+
+	n->hole_us = 0;
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *s = span_at(b, i);
+		__u32 len = s->end - start;
+		__s32 left;
+
+		if (i >= b->count)
+			break;
+		start = s->end;
+		if (s->flags & (SPAN_SACKED | SPAN_LOST))
+			continue;
+		if (!(before(s->sent_us, f->rack_us) || (s->sent_us == f->rack_us && before(s->end, f->rack_end))))
+			continue;
+		left = s->sent_us + f->rack_rtt + reo_us - now_us;
+		if (left > 0) {
+			n->hole_us = most(n->hole_us, left);
+			continue;
+		}
+		if (s->flags & SPAN_RESENT)
+			count(TCPLostRetransmit);
+		board_leave(b, s->flags, len);
+		s->flags = (s->flags & SPAN_EVER) | SPAN_LOST;
+		board_enter(b, s->flags, len);
+		n->lost += len;
+	}
+	return 0;
+}
+
+/* Takes everything before `upto` that did not arrive for lost. `forget`: what the peer had SACKed, too (it reneged). */
+noinline int board_lose(struct tcp_board *b NONNULL, struct tcp_news *n NONNULL, __u32 upto, __u32 forget)
+{
+	__u32 start = b->una, i;
+
+	if (board_edge(b, upto))
+		return 0;
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *s = span_at(b, i);
+		__u32 len = s->end - start;
+
+		if (i >= b->count || !before(start, upto))
+			break;
+		start = s->end;
+		if (s->flags & SPAN_LOST || (s->flags & SPAN_SACKED && !forget))
+			continue;
+		board_leave(b, s->flags, len);
+		s->flags = (s->flags & SPAN_EVER) | SPAN_LOST;
+		board_enter(b, s->flags, len);
+		n->lost += len;
+	}
+	return 0;
+}
+
+/* What was taken for lost and not sent again was not: a recovery was spurious. */
+noinline int board_unlose(struct tcp_board *b NONNULL)
+{
+	__u32 i;
+
+	for (i = 0; i < TCP_SPANS; i++) {
+		if (i >= b->count)
+			break;
+		span_at(b, i)->flags &= ~SPAN_LOST;
+	}
+	b->lost = 0;
+	return 0;
+}
+
+/* The first lost piece. 0: there is none. */
+noinline int board_next(struct tcp_board *b NONNULL, struct el_range *r NONNULL)
+{
+	__u32 start = b->una, i;
+
+	if (!b->lost)
+		return 0;
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *s = span_at(b, i);
+
+		if (i >= b->count)
+			break;
+		if (s->flags & SPAN_LOST) {
+			r->from = start;
+			r->to = s->end;
+			return 1;
+		}
+		start = s->end;
+	}
+	return 0;
+}
+
+/* Notes that from … to was sent again. -1: there is no room to note it, so it must not be. */
+noinline int board_resend(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, __u32 from, __u32 to, __u32 now_us)
+{
+	__u32 start = b->una, twin = TCP_SPANS, i;
+
+	if (board_edge(b, from) || board_edge(b, to))
+		return -1;
+	for (i = 0; i < TCP_SPANS; i++) {
+		struct tcp_span *s = span_at(b, i), *left = span_at(b, i - 1);
+		__u32 len = s->end - start;
+
+		if (i >= b->count || !before(start, to))
+			break;
+		if (!before(start, from)) {
+			board_leave(b, s->flags, len);
+			s->flags = SPAN_RESENT | SPAN_EVER;
+			board_enter(b, s->flags, len);
+			s->sent_us = now_us;
+			s->delivered = f->delivered;
+			s->delivered_us = f->delivered_us;
+			s->first_us = f->first_us;
+			if (i && left->flags == s->flags && left->sent_us == now_us)
+				twin = i;
+		}
+		start = s->end;
+	}
+	/* Segments of one burst are one span again. */
+	if (!twin || twin >= b->count)
+		return 0;
+	span_at(b, twin - 1)->end = span_at(b, twin)->end;
+	b->count--;
+	for (i = 0; i < TCP_SPANS; i++) {
+		if (twin + i >= b->count)
+			break;
+		*span_at(b, twin + i) = *span_at(b, twin + i + 1);
+	}
+	return 0;
+}
