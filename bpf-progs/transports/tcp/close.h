@@ -118,7 +118,7 @@ noinline int tcp_time_wait(struct tcp_flow *f NONNULL, __u64 now)
 }
 
 /* The peer's FIN is next in order. */
-noinline int tcp_fin(struct tcp_flow *f NONNULL, __u64 now)
+noinline int tcp_fin(struct tcp_flow *f NONNULL)
 {
 	if (!IN_STATE(f, RECEIVING))
 		return 0;

@@ -221,6 +221,9 @@ struct tcp_board {
 	__u32 sacked; /* bytes */
 	__u32 lost;   /* bytes, not counting what was sent again */
 	__u32 resent; /* bytes under way a second time */
+	__u32 i;      /* indices of loops: see `hidden` in spans.h */
+	__u32 at;
+	__u32 twin;
 	struct tcp_span span[TCP_SPANS];
 };
 

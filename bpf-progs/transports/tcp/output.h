@@ -126,10 +126,10 @@ static inline __u32 plain_options(struct tcp_flow *f, const struct tcp_plan *p, 
 noinline int tcp_build(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp_plan *p NONNULL, __u64 now)
 {
 	__u32 v6 = f->family != AF_INET, l3 = sizeof(struct ethhdr), l4 = l3 + (v6 ? 40 : 20), words, off, l4_len, i;
-	void *data = data_of(ctx), *end = data_end_of(ctx);
+	void *data, *end;
 	__be32 option[16] = {};
 	struct tcphdr *tcp;
-	__u32 tos, window, whole = end - data;
+	__u32 tos, window;
 	__be32 *out;
 	__u16 *mac;
 	__u64 sum;
@@ -177,7 +177,7 @@ noinline int tcp_build(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tc
 	for (i = 0; i < 10; i++)
 		if (i < words)
 			out[i] = option[i];
-	if (bpf_xdp_adjust_tail(ctx, (__s32)(off + p->len) - (__s32)whole))
+	if (bpf_xdp_adjust_tail(ctx, (__s32)(off + p->len) - (__s32)(p->frame + sizeof(struct ethhdr))))
 		return -1;
 	count(OutSegs);
 	f->segs_out++;

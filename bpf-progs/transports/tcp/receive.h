@@ -124,7 +124,7 @@ static inline void tcp_payload(struct xdp_md *ctx, struct tcp_flow *f, struct tc
 	}
 	urgent_input(f, s);
 	if (tcp_data(ctx, f, s))
-		tcp_fin(f, s->now);
+		tcp_fin(f);
 }
 
 /* A segment of flow `f`. Returns the verdict: XDP_DROP, as all that is answered GEN answers. */

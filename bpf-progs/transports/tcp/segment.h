@@ -5,6 +5,7 @@
 #pragma once
 #include "csum.h"
 #include "flow.h"
+#include "loop.h"
 #include "parse.h"
 
 #define TCP_ECE 0x40
@@ -83,7 +84,7 @@ noinline int tcp_options_of(struct tcp_segment *s NONNULL)
 {
 	__u32 at = 0, i, kind, len;
 
-	for (i = 0; i < 40; i++) {
+	while (can_loop) {
 		if (at >= s->options_len)
 			break;
 		kind = s->options[at & 63];
@@ -261,7 +262,8 @@ noinline int tcp_parse(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 			return SEGMENT_OK;
 		}
 	}
-	if (optional > 40 || bpf_xdp_load_bytes(ctx, s->l4 + sizeof(*tcp), s->options, optional))
+	barrier_var(optional);
+	if (!optional || optional > 40 || bpf_xdp_load_bytes(ctx, s->l4 + sizeof(*tcp), s->options, optional))
 		return SEGMENT_BAD;
 	tcp_options_of(s);
 	return SEGMENT_OK;

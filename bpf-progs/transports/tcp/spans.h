@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "flow.h"
+#include "loop.h"
 
 enum tcp_span_flag {
 	SPAN_SACKED = 1,
@@ -46,6 +47,15 @@ struct {
 	__type(value, struct tcp_news);
 } tcp_newses SEC(".maps");
 
+/*
+ * What lies in a map is any number to the verifier, however often it was counted up: as an index it is walked once. In a
+ * register it would be known, and relied on, and each of its values walked.
+ */
+static inline __u32 hidden(const __u32 *p)
+{
+	return *(const volatile __u32 *)p;
+}
+
 static inline struct tcp_span *span_at(struct tcp_board *b, __u32 i)
 {
 	return &b->span[(b->head + i) & (TCP_SPANS - 1)];
@@ -80,35 +90,51 @@ static inline void board_leave(struct tcp_board *b, __u32 flags, __u32 len)
 /* Joins neighbours of one fate in pairs. Returns how many spans are left. */
 noinline int board_join(struct tcp_board *b NONNULL)
 {
-	__u32 kept = 0, joined = 1, i;
-
-	for (i = 0; i < TCP_SPANS; i++) {
-		struct tcp_span *from = span_at(b, i), *to = span_at(b, kept - 1);
+	b->at = 0;
+	b->twin = 1;
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
+		struct tcp_span *from = span_at(b, i), *to = span_at(b, hidden(&b->at) - 1);
 
 		if (i >= b->count)
 			break;
-		if (!joined && to->flags == from->flags) {
+		if (!b->twin && to->flags == from->flags) {
 			to->end = from->end;
 			to->sent_us = later_of(to->sent_us, from->sent_us);
-			joined = 1;
+			b->twin = 1;
 			continue;
 		}
-		*span_at(b, kept) = *from;
-		kept++;
-		joined = 0;
+		*span_at(b, hidden(&b->at)) = *from;
+		b->at = hidden(&b->at) + 1;
+		b->twin = 0;
 	}
-	b->count = kept;
-	return kept;
+	b->count = b->at;
+	return b->count;
+}
+
+/* Moves the spans from index b->at on by one place: up, or down upon it. */
+noinline int board_shift(struct tcp_board *b NONNULL, __u32 up)
+{
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
+		__u32 at = hidden(&b->at), to = up ? b->count - i : at + i;
+
+		if (up ? to <= at : to + 1 >= b->count)
+			break;
+		*span_at(b, to) = *span_at(b, up ? to - 1 : to + 1);
+	}
+	b->count += up ? 1 : -1;
+	return 0;
 }
 
 /* Makes `seq` an edge between spans. -1: there is no room for one more. */
 noinline int board_split(struct tcp_board *b NONNULL, __u32 seq)
 {
-	__u32 i, j, at = TCP_SPANS;
-
 	if (!after(seq, b->una))
 		return 0;
-	for (i = 0; i < TCP_SPANS; i++) {
+	b->at = TCP_SPANS;
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
 		struct tcp_span *s = span_at(b, i);
 
 		if (i >= b->count)
@@ -116,21 +142,14 @@ noinline int board_split(struct tcp_board *b NONNULL, __u32 seq)
 		if (!after(seq, s->end)) {
 			if (seq == s->end)
 				return 0;
-			at = i;
+			b->at = i;
 			break;
 		}
 	}
-	if (at >= b->count || b->count >= TCP_SPANS)
+	if (b->at >= b->count || b->count >= TCP_SPANS)
 		return -1;
-	for (j = 0; j < TCP_SPANS; j++) {
-		__u32 to = b->count - j;
-
-		if (to <= at)
-			break;
-		*span_at(b, to) = *span_at(b, to - 1);
-	}
-	span_at(b, at)->end = seq;
-	b->count++;
+	board_shift(b, 1);
+	span_at(b, b->at)->end = seq;
 	return 0;
 }
 
@@ -210,9 +229,7 @@ static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const str
 noinline int board_ack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL, __u32 una,
 		       __u32 now_us)
 {
-	__u32 i;
-
-	for (i = 0; i < TCP_SPANS; i++) {
+	while (can_loop) {
 		struct tcp_span *s = span_at(b, 0);
 		__u32 len;
 
@@ -236,13 +253,14 @@ noinline int board_ack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, 
 noinline int board_sack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL,
 			const struct el_range *r NONNULL, __u32 now_us)
 {
-	__u32 start = b->una, i, had = n->sacked;
+	__u32 start = b->una, had = n->sacked;
 
 	if (board_edge(b, r->from) || board_edge(b, r->to)) {
 		count(ScoreboardFull);
 		return 0;
 	}
-	for (i = 0; i < TCP_SPANS; i++) {
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
 		struct tcp_span *s = span_at(b, i);
 		__u32 len = s->end - start;
 
@@ -267,10 +285,11 @@ noinline int board_sack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 noinline int board_rack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL,
 			__u32 reo_us, __u32 now_us)
 {
-	__u32 start = b->una, i;
+	__u32 start = b->una;
 
 	n->hole_us = 0;
-	for (i = 0; i < TCP_SPANS; i++) {
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
 		struct tcp_span *s = span_at(b, i);
 		__u32 len = s->end - start;
 		__s32 left;
@@ -300,11 +319,12 @@ noinline int board_rack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 /* Takes everything before `upto` that did not arrive for lost. `forget`: what the peer had SACKed, too (it reneged). */
 noinline int board_lose(struct tcp_board *b NONNULL, struct tcp_news *n NONNULL, __u32 upto, __u32 forget)
 {
-	__u32 start = b->una, i;
+	__u32 start = b->una;
 
 	if (board_edge(b, upto))
 		return 0;
-	for (i = 0; i < TCP_SPANS; i++) {
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
 		struct tcp_span *s = span_at(b, i);
 		__u32 len = s->end - start;
 
@@ -324,9 +344,8 @@ noinline int board_lose(struct tcp_board *b NONNULL, struct tcp_news *n NONNULL,
 /* What was taken for lost and not sent again was not: a recovery was spurious. */
 noinline int board_unlose(struct tcp_board *b NONNULL)
 {
-	__u32 i;
-
-	for (i = 0; i < TCP_SPANS; i++) {
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
 		if (i >= b->count)
 			break;
 		span_at(b, i)->flags &= ~SPAN_LOST;
@@ -338,11 +357,12 @@ noinline int board_unlose(struct tcp_board *b NONNULL)
 /* The first lost piece. 0: there is none. */
 noinline int board_next(struct tcp_board *b NONNULL, struct el_range *r NONNULL)
 {
-	__u32 start = b->una, i;
+	__u32 start = b->una;
 
 	if (!b->lost)
 		return 0;
-	for (i = 0; i < TCP_SPANS; i++) {
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
 		struct tcp_span *s = span_at(b, i);
 
 		if (i >= b->count)
@@ -360,11 +380,13 @@ noinline int board_next(struct tcp_board *b NONNULL, struct el_range *r NONNULL)
 /* Notes that from … to was sent again. -1: there is no room to note it, so it must not be. */
 noinline int board_resend(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, __u32 from, __u32 to, __u32 now_us)
 {
-	__u32 start = b->una, twin = TCP_SPANS, i;
+	__u32 start = b->una;
 
 	if (board_edge(b, from) || board_edge(b, to))
 		return -1;
-	for (i = 0; i < TCP_SPANS; i++) {
+	b->at = 0;
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
 		struct tcp_span *s = span_at(b, i), *left = span_at(b, i - 1);
 		__u32 len = s->end - start;
 
@@ -379,19 +401,13 @@ noinline int board_resend(struct tcp_board *b NONNULL, struct tcp_flow *f NONNUL
 			s->delivered_us = f->delivered_us;
 			s->first_us = f->first_us;
 			if (i && left->flags == s->flags && left->sent_us == now_us)
-				twin = i;
+				b->at = i;
 		}
 		start = s->end;
 	}
 	/* Segments of one burst are one span again. */
-	if (!twin || twin >= b->count)
+	if (!b->at || b->at >= b->count)
 		return 0;
-	span_at(b, twin - 1)->end = span_at(b, twin)->end;
-	b->count--;
-	for (i = 0; i < TCP_SPANS; i++) {
-		if (twin + i >= b->count)
-			break;
-		*span_at(b, twin + i) = *span_at(b, twin + i + 1);
-	}
-	return 0;
+	span_at(b, b->at - 1)->end = span_at(b, b->at)->end;
+	return board_shift(b, 0);
 }
