@@ -21,6 +21,7 @@ import type { Port } from '../nic/port.js';
 import type { LearnedNeighbour, Responder, ResponderOptions } from '../responder/index.js';
 import { Responders } from '../responder/responders.js';
 import { EngineClock } from './clock.js';
+import type { LaneExit } from './control.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric } from './fabric.js';
 import { HostEnd, type HostSocket, type TakePacket } from './host_end.js';
@@ -129,12 +130,18 @@ export class Engine extends EventEmitter<EngineEvents> {
       paused: (work: () => void) => this.#paused(work),
     };
     this.ports = openNics(this.nics, env);
-    this.fabric = new Fabric(this.arena, this.ports, this.nics, {
-      ringSlots,
-      burst,
-      lossless: options.lossless ?? false,
-      passSink: options.pass === 'count',
-    });
+    try {
+      this.fabric = new Fabric(this.arena, this.ports, this.nics, {
+        ringSlots,
+        burst,
+        lossless: options.lossless ?? false,
+        passSink: options.pass === 'count',
+      });
+    } catch (error) {
+      // Attached to an interface they would take its packets to nobody.
+      for (const nic of this.nics) void nic.close();
+      throw error;
+    }
     this.#laneStates = Array.from({ length: lanes }, (_, i) => this.arena.lane(i));
     this.#badSeen = this.#laneStates.map(() => 0);
     this.#host = new HostEnd(this.arena, this.core, this.fabric);
@@ -469,9 +476,13 @@ export class Engine extends EventEmitter<EngineEvents> {
     clearTimeout(this.#pump);
     // Why it failed is said by start().
     await this.#starting?.catch(() => {});
-    const exits = (await this.#supervisor?.stop()) ?? this.#lanes?.exits() ?? [];
-    this.#lookForBadDescriptors();
-    for (const nic of this.nics) await nic.close();
+    let exits: LaneExit[] = [];
+    try {
+      exits = (await this.#supervisor?.stop()) ?? this.#lanes?.exits() ?? [];
+      this.#lookForBadDescriptors();
+    } finally {
+      await this.#closeNics();
+    }
     const ledger = this.ledger();
     const report: EngineReport = {
       ms: this.#startedMs ? performance.now() - this.#startedMs : 0,
@@ -483,6 +494,13 @@ export class Engine extends EventEmitter<EngineEvents> {
     };
     checkLedger(ledger);
     return report;
+  }
+
+  /** Closes every NIC, then throws what the first threw. */
+  async #closeNics(): Promise<void> {
+    const closed = await Promise.allSettled(this.nics.map(async nic => nic.close()));
+    const failed = closed.find(c => c.status === 'rejected');
+    if (failed) throw failed.reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

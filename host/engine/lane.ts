@@ -104,8 +104,9 @@ export class Lane {
       const due = this.nextDueNs();
       const now = process.hrtime.bigint();
       const ms = due === undefined ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Number(due - now) / 1e6);
-      // A lossless lane whose output is full has work, and nobody to tell it of room when that is another process.
-      const blocked = this.core.exports.loop_blocked() !== 0;
+      // A lossless lane whose output is full has work, and nobody to tell it of room when that is another process; so has
+      // one that sends to a kernel without room.
+      const blocked = this.core.exports.loop_blocked() !== 0 || this.drivers.some(driver => driver.pending);
       if (ms > 0.05) {
         this.sleeps++;
         const most = blocked ? Math.min(ms, 1) : ms;

@@ -173,6 +173,11 @@ static napi_value control(napi_env env, napi_callback_info info) {
   return rc;
 }
 
+static long anonymous(struct bytes target) {
+  void *at = mmap(target.at, target.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  return at == MAP_FAILED ? -1 : 0;
+}
+
 /* mapFixed(fd, offset, target): maps the file over the bytes of `target`, which begin and end at a page. */
 static napi_value map_fixed(napi_env env, napi_callback_info info) {
   napi_value argv[MAX_ARGS];
@@ -186,7 +191,12 @@ static napi_value map_fixed(napi_env env, napi_callback_info info) {
   if (target.length == 0 || target.length % page || (uintptr_t)target.at % page)
     return fail(env, "mapFixed: the target does not begin and end at a page");
   void *at = mmap(target.at, target.length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE | MAP_FIXED, fd, offset);
-  return result(env, at == MAP_FAILED ? -1 : 0);
+  if (at != MAP_FAILED) return result(env, 0);
+  int error = errno;
+  /* What was there is unmapped already when the file refuses. */
+  anonymous(target);
+  errno = error;
+  return result(env, -1);
 }
 
 /* unmapFixed(target): puts zeroed anonymous memory back. A hole would end the process at its next access from JS. */
@@ -198,8 +208,7 @@ static napi_value unmap_fixed(napi_env env, napi_callback_info info) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
   if (target.length == 0 || target.length % page || (uintptr_t)target.at % page)
     return fail(env, "unmapFixed: the target does not begin and end at a page");
-  void *at = mmap(target.at, target.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-  return result(env, at == MAP_FAILED ? -1 : 0);
+  return result(env, anonymous(target));
 }
 
 /* kick(fd): sendto(2) of nothing, never waiting: an AF_XDP socket transmits what its ring holds. */

@@ -27,6 +27,8 @@ export interface LaneDriver {
   readonly fds: readonly number[];
   /** What came is known only to `pull`: no ring shows it. */
   readonly fetches: boolean;
+  /** The kernel did not take all that was to be sent, and nothing wakes the lane when it has room. */
+  readonly pending: boolean;
   /** Moves what came into receive rings. */
   pull(): void;
   /** Sends what the step has published. */

@@ -62,7 +62,6 @@ export class Port {
     readonly queueCount: number,
     readonly txCount: number,
     readonly rss: RssTable,
-    readonly mac: Uint8Array,
     /** Consumer side of the transmit rings: Ring[txCount]. */
     readonly txOutAt: number,
   ) {
@@ -107,7 +106,7 @@ export class Port {
       rssAt: rss.at,
     });
     arena.u8.set(mac, at + PortLayout.mac);
-    const port = new Port(arena, name, at, queues, txCount, rss, mac, txOutAt);
+    const port = new Port(arena, name, at, queues, txCount, rss, txOutAt);
     for (let i = 0; i < txCount; i++) {
       const view = new RingView(arena.dv, port.tx(i));
       view.countersAt = port.countersAt(i % queues, Math.min(i, arena.header.laneCount));
@@ -151,6 +150,12 @@ export class Port {
     const at = (this.at + PortLayout.flags) >> 2;
     if (on) Atomics.or(this.arena.u32, at, flag);
     else Atomics.and(this.arena.u32, at, ~flag);
+  }
+
+  /** Hardware address, 6 B: that of an interface which was made again may be another. */
+  get mac(): Uint8Array {
+    const at = this.at + PortLayout.mac;
+    return this.arena.u8.slice(at, at + 6);
   }
 
   /** A line with one other end: `mac` stands for everybody there, and no neighbour is asked for. */

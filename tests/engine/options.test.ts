@@ -90,3 +90,53 @@ test('a host NIC refuses what is no packet, queues it has not, and everything on
   assert.is((await engine.stop()).ledger.free, 64);
   assert.is(code(udpFrame()), 'ERR_NIC_CLOSED');
 });
+
+/** Notes that it was closed; `fails`: and throws. */
+class ClosingNic extends HostNic {
+  closed = 0;
+
+  constructor(
+    name: string,
+    readonly fails = false,
+  ) {
+    super({ name });
+  }
+
+  override async close(): Promise<void> {
+    this.closed++;
+    if (this.fails) throw new Error(`${this.name} does not close`);
+    super.close();
+  }
+}
+
+test('an engine that cannot be made closes the NICs that it opened', async () => {
+  // Somewhere there is enough for the ports' own rings, and not for those between lanes and host.
+  let closed = 0;
+  for (let kib = 16; kib < 4096; kib += 16) {
+    const nics = [new ClosingNic('a'), new ClosingNic('b')];
+    const engine = await Engine.create({ nics, lanes: 8, ringBytes: kib * 1024 }).catch(error => {
+      assert.is(error.code, 'ERR_ARENA_FULL');
+      // When the second one does not open, only the first was.
+      assert.ok(nics[0].closed === 1 || nics[1].closed === 0);
+      closed = nics[0].closed + nics[1].closed;
+    });
+    if (engine) {
+      await engine.stop();
+      break;
+    }
+  }
+  assert.is(closed, 2, 'at the last try both were open');
+});
+
+test('a NIC that does not close leaves none of the others open, and the first of them is said', async () => {
+  const nics = [new ClosingNic('a', true), new ClosingNic('b', true), new ClosingNic('c')];
+  const engine = await Engine.create({ nics });
+  await engine.start();
+  let said = '';
+  await engine.stop().catch(error => (said = error.message));
+  assert.is(said, 'a does not close');
+  assert.equal(
+    nics.map(nic => nic.closed),
+    [1, 1, 1],
+  );
+});

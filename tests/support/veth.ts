@@ -32,6 +32,8 @@ export interface UdpOptions {
 
 export interface VethOptions {
   queues?: number;
+  /** Transmit queues of the near end. Default: as `queues`. */
+  txQueues?: number;
   mtu?: number;
   /** The far end leaves checksums to hardware, as veth does by default. */
   offload?: boolean;
@@ -62,7 +64,8 @@ export class Veth {
   async connect(count = this.options.queues ?? 1): Promise<void> {
     const { near, far, nearLink, farLink, options, net } = this;
     const queues = ['numrxqueues', `${count}`, 'numtxqueues', `${count}`];
-    const left = [nearLink, 'netns', near.name, ...queues];
+    const sending = ['numrxqueues', `${count}`, 'numtxqueues', `${options.txQueues ?? count}`];
+    const left = [nearLink, 'netns', near.name, ...sending];
     ip('link', 'add', ...left, 'type', 'veth', 'peer', 'name', farLink, 'netns', far.name, ...queues);
     if (options.mtu)
       for (const [ns, link] of [

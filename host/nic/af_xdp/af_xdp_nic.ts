@@ -143,6 +143,7 @@ export class AfXdpNic implements Nic {
         name: this.name,
         namespace: this.options.namespace,
         slots: this.#slots(env, queues),
+        txQueues: this.#device.txQueues,
       });
       this.#attachPatiently();
       this.#follow(port);
@@ -178,6 +179,11 @@ export class AfXdpNic implements Nic {
     if (!Number.isInteger(queues) || queues < 1 || queues > most)
       throw new EtherloomError('ERR_NIC_OPTIONS', `${queues} queues on ${name}`, {
         expected: `1 … ${most}, as many as the interface has`,
+      });
+    const sending = this.#queues?.txQueues ?? 1;
+    if (device.txQueues < sending)
+      throw new EtherloomError('ERR_NIC_OPTIONS', `${device.txQueues} transmit queues on ${name}`, {
+        expected: `${sending}, as many as before`,
       });
     return queues;
   }
@@ -337,10 +343,17 @@ export class AfXdpNic implements Nic {
     return [...places].map(([name, frames]) => ({ name, frames: () => frames }));
   }
 
-  /** Changes what the engine takes, while packets flow. @throws EtherloomError ERR_NIC_RULE, ERR_ADDRESS, ERR_NIC_CLOSED */
+  /**
+   * Changes what the engine takes, while packets flow.
+   * @throws EtherloomError ERR_NIC_RULE, ERR_ADDRESS, ERR_NIC_CLOSED; ERR_NIC_OPTIONS when it owns the interface
+   */
   setRules(rules: readonly RedirectRule[]): void {
     if (!this.#program || this.#closed)
       throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} is not open`);
+    if (this.options.own)
+      throw new EtherloomError('ERR_NIC_OPTIONS', `rules for ${this.name}, which takes everything (own)`, {
+        expected: 'a NIC that was made with rules',
+      });
     this.#program.setRules(rules, this.options.own ?? false);
     this.#rules = rules;
   }
@@ -400,6 +413,11 @@ export class AfXdpNic implements Nic {
       );
     if (device.mtu > MAX_MTU)
       warnings.push(`the MTU is ${device.mtu} now: packets that need more than ${MAX_MTU} are dropped`);
+    const handing = this.#queues?.handingOver ?? 0;
+    if (handing)
+      warnings.push(
+        `the interface sends on ${device.txQueues} of its queues: ${handing} lanes hand over what they transmit`,
+      );
     const queues = device.queues;
     if (queues > this.#port!.queueCount)
       warnings.push(

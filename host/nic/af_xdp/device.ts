@@ -27,8 +27,8 @@ const IFF_UP = 1;
 const Ethtool = { DRIVER: 0x3, TX_CHECKSUM: 0x16, CHANNELS: 0x3c } as const;
 /** struct ethtool_drvinfo. */
 const DRVINFO = { bytes: 196, driver: 4, driverBytes: 32 } as const;
-/** struct ethtool_channels: queues for receiving only, and those for both. */
-const CHANNELS = { bytes: 36, rx: 20, combined: 32 } as const;
+/** struct ethtool_channels: queues for receiving only, for sending only, and those for both. */
+const CHANNELS = { bytes: 36, rx: 20, tx: 24, combined: 32 } as const;
 
 const AF_NETLINK = 16;
 const RTM_NEWLINK = 16;
@@ -99,6 +99,12 @@ export class Device {
   get queues(): number {
     const c = this.#ethtool(this.name, Ethtool.CHANNELS, CHANNELS.bytes);
     return Math.max(1, c ? c.getUint32(CHANNELS.rx, true) + c.getUint32(CHANNELS.combined, true) : 1);
+  }
+
+  /** Transmit queues; 1 when the driver does not tell. */
+  get txQueues(): number {
+    const c = this.#ethtool(this.name, Ethtool.CHANNELS, CHANNELS.bytes);
+    return Math.max(1, c ? c.getUint32(CHANNELS.tx, true) + c.getUint32(CHANNELS.combined, true) : 1);
   }
 
   /** The other end of a veth pair; undefined for any other interface. */

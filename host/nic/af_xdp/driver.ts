@@ -71,6 +71,10 @@ export class AfXdpDriver implements LaneDriver {
     return this.#fds;
   }
 
+  get pending(): boolean {
+    return this.#left;
+  }
+
   pull(): void {}
 
   push(): void {

@@ -16,7 +16,7 @@ const LAST_KICKS = 4096;
 interface Queue {
   index: number;
   lane: number;
-  /** Whether its lane transmits here: the lane's first queue. */
+  /** Whether its lane transmits here: the lane's first queue, if the interface sends on it. */
   transmits: boolean;
   rings: Map<RingKind, KernelRing>;
 }
@@ -26,6 +26,8 @@ export interface QueuesOptions {
   name: string;
   namespace: string | undefined;
   slots: number;
+  /** Transmit queues of the interface: a socket on a queue above them sends nothing, and the kernel says nothing. */
+  txQueues: number;
 }
 
 export class Queues {
@@ -50,13 +52,24 @@ export class Queues {
       this.#queues.push({
         index: i,
         lane: view.lane,
-        transmits: !lanes.has(view.lane),
+        transmits: !lanes.has(view.lane) && i < options.txQueues,
         rings: new Map(),
       });
       lanes.add(view.lane);
     }
     // Lanes without a queue here hand over what they transmit.
     new PortView(arena.dv, port.at).txLane = port.queue(0).lane;
+  }
+
+  /** Transmit queues that the interface must have. */
+  get txQueues(): number {
+    return Math.max(...this.#queues.map(q => (q.transmits ? q.index + 1 : 0)));
+  }
+
+  /** Lanes with a queue of their own that hand over what they transmit, as the interface sends on fewer. */
+  get handingOver(): number {
+    const lanes = new Set(this.#queues.map(q => q.lane));
+    return lanes.size - this.#queues.filter(q => q.transmits).length;
   }
 
   /**

@@ -65,11 +65,10 @@ export class KernelRing {
     return rc;
   }
 
-  /** Puts anonymous memory back: an empty ring of our own. */
-  unmap(native: Native): void {
-    if (!this.#mapped) return;
-    native.unmapFixed(this.#pages());
-    this.#mapped = false;
+  /** Puts anonymous memory back: an empty ring of our own. False when the kernel refuses: the ring is still mapped. */
+  unmap(native: Native): boolean {
+    if (this.#mapped) this.#mapped = native.unmapFixed(this.#pages()) < 0;
+    return !this.#mapped;
   }
 
   #pages(): Uint8Array {

@@ -219,6 +219,7 @@ export class XskSocket {
   /** Puts anonymous memory back where the rings were mapped, then closes: no hole, at no moment. */
   close(): void {
     if (this.#fd < 0) return;
+    // A mapping holds the socket open by itself; without its descriptor nothing could be made of it any more.
     for (const ring of this.rings.values()) ring.unmap(this.options.native);
     this.options.native.close(this.#fd);
     this.#fd = -1;

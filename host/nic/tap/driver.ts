@@ -2,7 +2,7 @@
  * The lane's side of a TUN/TAP port: reads what the kernel sent into receive rings before a step, writes what the step
  * transmitted after it. The lane sleeps in poll(2) on its descriptors. The host opens, watches and joins again.
  */
-import { PortView, QueueLayout, QueueView, RingLayout } from '../../layout/layout.gen.js';
+import { PortView, QueueLayout, QueueView, RingLayout, RingView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import type { Native } from '../../native/load.js';
@@ -77,6 +77,11 @@ export class TapDriver implements LaneDriver {
     for (let i = 0; i < this.queues.length; i++)
       this.#fds[i] = Atomics.load(this.arena.u32, this.queues[i].word) - 1;
     return this.#fds;
+  }
+
+  get pending(): boolean {
+    const { producerAt, consumerAt } = new RingView(this.arena.dv, this.out);
+    return Atomics.load(this.arena.u32, producerAt >> 2) !== Atomics.load(this.arena.u32, consumerAt >> 2);
   }
 
   pull(): void {

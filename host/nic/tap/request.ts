@@ -1,6 +1,6 @@
 /**
  * What TUN/TAP interfaces are asked with: ioctl numbers and struct ifreq (linux/if_tun.h, linux/if.h, linux/sockios.h).
- * Every call goes through the addon; what can be known without it (host/nic/tap/interface.ts) is read from /proc and /sys.
+ * Every call goes through the addon; what can be known without it (open.ts) is read from /proc and /sys.
  */
 import { constants } from 'node:os';
 import type { Native } from '../../native/load.js';

@@ -53,6 +53,28 @@ test(
 );
 
 test(
+  'a lane whose queue the interface cannot send on hands its packets over, and that is told',
+  async () => {
+    const report = await onVeth(
+      { veth: { queues: 2, txQueues: 1 }, engine: { lanes: 2 } },
+      async ({ veth, nic, engine }) => {
+        assert.match(nic.status.warnings.join(), /sends on 1 of its queues: 1 lanes hand over/);
+        const r = await veth.udp({ count: 400, sockets: 32, window: 2 });
+        assert.equal([r.same, r.lost], [400, 0]);
+        const { blocks } = engine.counters()[0];
+        for (const lane of [0, 1])
+          assert.ok(
+            blocks.some(b => b.lane === lane && b.rxPackets > 0),
+            `lane ${lane} received`,
+          );
+      },
+    );
+    assert.is(report.ledger.free, 4096);
+  },
+  { missing },
+);
+
+test(
   'two queues on two lanes share one packet area, and both carry traffic',
   async () => {
     const report = await onVeth(
