@@ -4,4 +4,5 @@ export * from "./mem/index";
 export * from "./nic/index";
 export * from "./wire/index";
 export * from "./responder/index";
+export * from "./stream/index";
 export * from "./bpf/index";

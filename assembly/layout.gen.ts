@@ -117,6 +117,9 @@ export const enum DropReason {
   REDIRECT_NO_NEIGHBOUR = 18,
   NO_HEADROOM = 19,
   BAD_PACKET = 20,
+  XDP_EGRESS_DROP = 21,
+  XDP_EGRESS_ABORTED = 22,
+  XDP_EGRESS_INVALID = 23,
 }
 
 /** Bits of Port.flags. */
@@ -225,6 +228,19 @@ export const enum MapType {
   ARENA = 33,
 }
 
+/** Bits of Stream.flags. */
+export const enum StreamFlag {
+  OPEN = 1,
+  SUSPECT = 2,
+}
+
+/** Where a stream stands towards the ready list of its lane: Stream.ready. */
+export const enum ReadyState {
+  IDLE = 0,
+  QUEUED = 1,
+  VISITED = 2,
+}
+
 export const ARENA_HEADER_SIZE: u32 = 128;
 export const ARENA_HEADER_MAGIC: u32 = 0;
 export const ARENA_HEADER_VERSION: u32 = 4;
@@ -248,6 +264,8 @@ export const ARENA_HEADER_POOL_AT: u32 = 72;
 export const ARENA_HEADER_FIB_AT: u32 = 76;
 export const ARENA_HEADER_LENT_AT: u32 = 80;
 export const ARENA_HEADER_LEARNED_AT: u32 = 84;
+export const ARENA_HEADER_STREAMS_AT: u32 = 88;
+export const ARENA_HEADER_STREAM_COUNT: u32 = 92;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -295,6 +313,10 @@ export class ArenaHeader {
   lentAt: u32;
   /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
   learnedAt: u32;
+  /** Stream[streamCount] */
+  streamsAt: u32;
+  /** Streams that there can be; numbers are less */
+  streamCount: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -327,14 +349,6 @@ export class ArenaHeader {
   private __pad29: u8;
   private __pad30: u8;
   private __pad31: u8;
-  private __pad32: u8;
-  private __pad33: u8;
-  private __pad34: u8;
-  private __pad35: u8;
-  private __pad36: u8;
-  private __pad37: u8;
-  private __pad38: u8;
-  private __pad39: u8;
 }
 
 export const LANE_STATE_SIZE: u32 = 512;
@@ -368,14 +382,18 @@ export const LANE_STATE_OUTPUT_COUNT: u32 = 212;
 export const LANE_STATE_HAND_RING: u32 = 216;
 export const LANE_STATE_HAND_END: u32 = 220;
 export const LANE_STATE_HAND_MAP: u32 = 224;
-export const LANE_STATE_BAD_DESCRIPTORS: u32 = 228;
-export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 232;
-export const LANE_STATE_BAD_ADDR: u32 = 236;
-export const LANE_STATE_BAD_LEN: u32 = 240;
-export const LANE_STATE_OWED_KICKS: u32 = 244;
-export const LANE_STATE_OWED_WAKES: u32 = 248;
-export const LANE_STATE_LOADED: u32 = 256;
-export const LANE_STATE_PREVIOUS: u32 = 260;
+export const LANE_STATE_READY_HEAD: u32 = 228;
+export const LANE_STATE_READY_TAIL: u32 = 232;
+export const LANE_STATE_READY_COUNT: u32 = 236;
+export const LANE_STATE_HAND_STREAM: u32 = 240;
+export const LANE_STATE_BAD_DESCRIPTORS: u32 = 244;
+export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 248;
+export const LANE_STATE_BAD_ADDR: u32 = 252;
+export const LANE_STATE_BAD_LEN: u32 = 256;
+export const LANE_STATE_OWED_KICKS: u32 = 260;
+export const LANE_STATE_OWED_WAKES: u32 = 264;
+export const LANE_STATE_LOADED: u32 = 272;
+export const LANE_STATE_PREVIOUS: u32 = 276;
 export const LANE_STATE_EPOCH: u32 = 320;
 export const LANE_STATE_PHASE: u32 = 324;
 export const LANE_STATE_SLEEPING: u32 = 328;
@@ -471,6 +489,14 @@ export class LaneState {
   handEnd: u32;
   /** Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
   handMap: u32;
+  /** 1 + number of the first stream of the ready list, 0 = none */
+  readyHead: u32;
+  /** 1 + number of the last one */
+  readyTail: u32;
+  /** Streams in it */
+  readyCount: u32;
+  /** 1 + number of the stream that is visited, 0 = none. For the recovery of a crash */
+  handStream: u32;
   /** Descriptors refused: they left their frame or the packet area */
   badDescriptors: u32;
   /** Those outside the packet area: which frame they stood for is not known */
@@ -528,6 +554,20 @@ export class LaneState {
   private __pad45: u8;
   private __pad46: u8;
   private __pad47: u8;
+  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
+  epoch: u32;
+  /** LanePhase, written by the lane */
+  phase: u32;
+  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
+  sleeping: u32;
+  /** Last generation taken in */
+  acked: u32;
+  /** Packets taken from rings */
+  packets: u64;
+  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
+  lives: u32;
+  /** 1 from when the host ends its thread until the lane is recovered */
+  ended: u32;
   private __pad48: u8;
   private __pad49: u8;
   private __pad50: u8;
@@ -544,20 +584,6 @@ export class LaneState {
   private __pad61: u8;
   private __pad62: u8;
   private __pad63: u8;
-  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
-  epoch: u32;
-  /** LanePhase, written by the lane */
-  phase: u32;
-  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
-  sleeping: u32;
-  /** Last generation taken in */
-  acked: u32;
-  /** Packets taken from rings */
-  packets: u64;
-  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
-  lives: u32;
-  /** 1 from when the host ends its thread until the lane is recovered */
-  ended: u32;
   private __pad64: u8;
   private __pad65: u8;
   private __pad66: u8;
@@ -574,6 +600,10 @@ export class LaneState {
   private __pad77: u8;
   private __pad78: u8;
   private __pad79: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
   private __pad80: u8;
   private __pad81: u8;
   private __pad82: u8;
@@ -590,10 +620,6 @@ export class LaneState {
   private __pad93: u8;
   private __pad94: u8;
   private __pad95: u8;
-  /** LaneCommand, written by the host */
-  command: u32;
-  /** Raised by the host when a control message waits */
-  generation: u32;
   private __pad96: u8;
   private __pad97: u8;
   private __pad98: u8;
@@ -634,6 +660,10 @@ export class LaneState {
   private __pad133: u8;
   private __pad134: u8;
   private __pad135: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
+  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
+  eventFd: u32;
   private __pad136: u8;
   private __pad137: u8;
   private __pad138: u8;
@@ -650,10 +680,6 @@ export class LaneState {
   private __pad149: u8;
   private __pad150: u8;
   private __pad151: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
-  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
-  eventFd: u32;
   private __pad152: u8;
   private __pad153: u8;
   private __pad154: u8;
@@ -694,22 +720,6 @@ export class LaneState {
   private __pad189: u8;
   private __pad190: u8;
   private __pad191: u8;
-  private __pad192: u8;
-  private __pad193: u8;
-  private __pad194: u8;
-  private __pad195: u8;
-  private __pad196: u8;
-  private __pad197: u8;
-  private __pad198: u8;
-  private __pad199: u8;
-  private __pad200: u8;
-  private __pad201: u8;
-  private __pad202: u8;
-  private __pad203: u8;
-  private __pad204: u8;
-  private __pad205: u8;
-  private __pad206: u8;
-  private __pad207: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;
@@ -731,11 +741,11 @@ export class XdpContext {
   dataEnd: u32;
   /** First byte of the metadata; data + 1 when the driver has none */
   dataMeta: u32;
-  /** Port the packet came from */
+  /** Port the packet came from; GEN and EGRESS: transport of the stream */
   ingressIfindex: u32;
-  /** Queue the packet came from */
+  /** Queue the packet came from; GEN and EGRESS: number of the stream */
   rxQueueIndex: u32;
-  /** Port the packet leaves by (devmap programs) */
+  /** Port the packet leaves by (devmap programs, GEN and EGRESS) */
   egressIfindex: u32;
   /** First byte of the frame: adjust_head and adjust_meta stop here */
   hardStart: u32;
@@ -2209,7 +2219,7 @@ export class Queue {
   private __pad11: u8;
 }
 
-export const COUNTER_BLOCK_SIZE: u32 = 320;
+export const COUNTER_BLOCK_SIZE: u32 = 576;
 export const COUNTER_BLOCK_RX_PACKETS: u32 = 0;
 export const COUNTER_BLOCK_RX_BYTES: u32 = 8;
 export const COUNTER_BLOCK_TX_PACKETS: u32 = 16;
@@ -2219,7 +2229,9 @@ export const COUNTER_BLOCK_REDIRECT: u32 = 40;
 export const COUNTER_BLOCK_CLONES: u32 = 48;
 export const COUNTER_BLOCK_ANSWERED: u32 = 56;
 export const COUNTER_BLOCK_VERDICT: u32 = 64;
-export const COUNTER_BLOCK_DROP: u32 = 128;
+export const COUNTER_BLOCK_GEN: u32 = 128;
+export const COUNTER_BLOCK_EGRESS: u32 = 176;
+export const COUNTER_BLOCK_DROP: u32 = 224;
 /** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class CounterBlock {
@@ -2248,6 +2260,20 @@ export class CounterBlock {
   verdict5: u64;
   verdict6: u64;
   verdict7: u64;
+  /** Runs of XDP_GEN by verdict; 5 = any other. TX and PASS made a packet */
+  gen0: u64;
+  gen1: u64;
+  gen2: u64;
+  gen3: u64;
+  gen4: u64;
+  gen5: u64;
+  /** Verdicts of XDP_EGRESS by number; 5 = any other */
+  egress0: u64;
+  egress1: u64;
+  egress2: u64;
+  egress3: u64;
+  egress4: u64;
+  egress5: u64;
   /** Packets dropped, by DropReason */
   drop0: u64;
   drop1: u64;
@@ -2273,6 +2299,54 @@ export class CounterBlock {
   drop21: u64;
   drop22: u64;
   drop23: u64;
+  drop24: u64;
+  drop25: u64;
+  drop26: u64;
+  drop27: u64;
+  drop28: u64;
+  drop29: u64;
+  drop30: u64;
+  drop31: u64;
+  drop32: u64;
+  drop33: u64;
+  drop34: u64;
+  drop35: u64;
+  drop36: u64;
+  drop37: u64;
+  drop38: u64;
+  drop39: u64;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
 }
 
 export const REPLAY_SIZE: u32 = 64;
@@ -2870,4 +2944,68 @@ export class Learned {
   usedNs: u64;
   /** When it was asked last */
   askedNs: u64;
+}
+
+export const STREAM_SIZE: u32 = 64;
+export const STREAM_FLAGS: u32 = 0;
+export const STREAM_LANE: u32 = 4;
+export const STREAM_IFINDEX: u32 = 8;
+export const STREAM_TRANSPORT: u32 = 12;
+export const STREAM_READY: u32 = 16;
+export const STREAM_READY_NEXT: u32 = 20;
+/** One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Stream {
+  /** StreamFlag bits: 0 = a free number. SUSPECT: its lane died in its last visit */
+  flags: u32;
+  /** Lane that owns it: the only one that makes it ready and visits it */
+  lane: u32;
+  /** Port whose XDP_GEN makes its packets */
+  ifindex: u32;
+  /** Number of its transport: ingress_ifindex of the GEN and EGRESS context */
+  transport: u32;
+  /** ReadyState */
+  ready: u32;
+  /** 1 + number of the next stream of the ready list, 0 = the last */
+  readyNext: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
 }

@@ -135,7 +135,8 @@ async function ours(object: CollectionSpec, name: string, config: MapConfig): Pr
   const maps = mapBinding(
     Object.fromEntries(Object.entries(spec.maps).map(([k, m]) => [k, collection.maps[m.name]])),
   );
-  const loop = spec.type === 'xdp' ? core.exports.test_run_xdp : core.exports.test_run_skb;
+  const loop =
+    programTypes[spec.type].context === 'xdp_md' ? core.exports.test_run_xdp : core.exports.test_run_skb;
   core.exports.clock_set(process.hrtime.bigint());
   return {
     arena,
@@ -268,9 +269,8 @@ async function wholePath(
     for (const nic of engine.nics) await nic.close();
   }
   const c = engine.counters()[0];
-  const verdicts = programTypes[object.programs[name].type].countsVerdicts
-    ? c.verdicts
-    : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
+  const { counted } = programTypes[object.programs[name].type];
+  const verdicts = counted ? c[counted] : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
   const said = Object.entries(verdicts)
     .filter(([, n]) => n > c.rxPackets / 100)
     .map(([v, n]) => `${v} ${Math.round((n / c.rxPackets) * 100)} %`);

@@ -38,9 +38,10 @@ function toPort(x: XdpContext, frame: u32, ifindex: u32, slot: u32): bool {
     return false;
   }
   if (slot != 0) {
+    const before = x.egressIfindex;
     x.egressIfindex = ifindex;
     const act = runProgram(slot, changetype<usize>(x));
-    x.egressIfindex = 0;
+    x.egressIfindex = before;
     if (act != XdpAction.PASS) {
       dropFrame(frame, DropReason.EGRESS_PROGRAM);
       return false;
@@ -80,10 +81,10 @@ function cloneTo(x: XdpContext, ifindex: u32, slot: u32): void {
   x.hardStart = start;
 }
 
-/** Every entry of the devmap but the ingress port, if flags say so. As in the kernel, the last gets the original. */
-function broadcast(x: XdpContext, frame: u32): void {
+/** Every entry of the devmap but the packet's own port, if flags say so. As in the kernel, the last gets the original. */
+function broadcast(port: Port, x: XdpContext, frame: u32): void {
   const map = mapAt;
-  const except = flags & BPF_F_EXCLUDE_INGRESS ? x.ingressIfindex : 0;
+  const except = flags & BPF_F_EXCLUDE_INGRESS ? port.ifindex : 0;
   const entries = redirectEntries(map);
   let lastPort: u32 = 0;
   let lastSlot: u32 = 0;
@@ -100,7 +101,7 @@ function broadcast(x: XdpContext, frame: u32): void {
   else if (toPort(x, frame, lastPort, lastSlot)) counters().redirect++;
 }
 
-/** Takes the packet in `x`, of frame `frame`, where the program wanted it. */
+/** Takes the packet in `x`, of frame `frame`, that came in at `port` or is about to leave by it, where the program wanted it. */
 export function forward(port: Port, queue: u32, x: XdpContext, frame: u32): void {
   const addr = x.data - <u32>packetAt;
   const len = x.dataEnd - x.data;
@@ -110,7 +111,7 @@ export function forward(port: Port, queue: u32, x: XdpContext, frame: u32): void
       return;
     }
     case RedirectKind.BROADCAST: {
-      broadcast(x, frame);
+      broadcast(port, x, frame);
       return;
     }
     case RedirectKind.LANE: {

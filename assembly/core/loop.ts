@@ -4,6 +4,7 @@
 //                                                        ├▶ PASS      tc → socket filter → pass ring   (stack.ts)
 //        other lanes ────▶ lane link ─▶ cpumap program ──┤▶ TX        transmit ring of this port       (nic/tx.ts)
 //                                                        └▶ REDIRECT  port, lane, socket, broadcast    (forward.ts)
+//        ready streams ──▶ XDP_GEN ─▶ XDP_EGRESS ─▶ transmit ring, at the end of each round             (generate.ts)
 //
 // Nothing here allocates, locks or calls JavaScript. Everything staged in a round is published at its end: one atomic
 // store per ring, not per packet.
@@ -13,6 +14,7 @@ import {
 } from "../layout.gen";
 import { blockOf, countDrop, countIn, countVerdict, counters } from "./counters";
 import { dropFrame, forward } from "./forward";
+import { generate } from "./generate";
 import { give, take } from "./hand";
 import { runProgram, slotAt } from "./hooks";
 import { header, lane, packetAt, self } from "./lane";
@@ -216,8 +218,9 @@ function roomAhead(ls: LaneState, n: u32): u32 {
   return n;
 }
 
-/** Whether a queue or lane link of this lane has something for it, or the host wants something. */
+/** Whether a queue or lane link of this lane has something for it, a stream is ready, or the host wants something. */
 function awaited(ls: LaneState): bool {
+  if (ls.readyHead != 0) return true;
   const queues = ls.queueCount;
   for (let i: u32 = 0; i < queues; i++) {
     const q = changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize);
@@ -232,15 +235,17 @@ function awaited(ls: LaneState): bool {
 }
 
 /**
- * Runs up to `rounds` rounds: one burst of every queue and lane link that this lane owns, then everything staged is
- * published. Stops early when a round found nothing or the host wants something. Before the first it looks for work, up
- * to `looks` times: a packet that comes to an idle lane need not wait for the way out to the host's clock and back (a
- * look takes some ns; the lane's clock stands still meanwhile). Returns packets taken.
+ * Runs up to `rounds` rounds: one burst of every queue and lane link that this lane owns, then what the ready streams
+ * have to send, then everything staged is published. Stops early when a round found nothing or the host wants something.
+ * Before the first it looks for work, up to `looks` times: a packet that comes to an idle lane need not wait for the way
+ * out to the host's clock and back (a look takes some ns; the lane's clock stands still meanwhile). Returns packets taken
+ * and runs of XDP_GEN.
  */
 export function loop_run(rounds: u32, looks: u32): u32 {
   const ls = self();
   const at = changetype<usize>(ls);
   let done: u32 = 0;
+  let generated: u32 = 0;
   ls.owedKicks = 0;
   while (looks != 0 && !awaited(ls)) looks--;
   for (let round: u32 = 0; round < rounds; round++) {
@@ -254,17 +259,19 @@ export function loop_run(rounds: u32, looks: u32): u32 {
     for (let i: u32 = 0; i <= lanes; i++) {
       taken += inboundBurst(ls, ringAt(ls.inboundAt + i * RING_SIZE));
     }
+    const made = ls.readyHead != 0 ? generate(ls, budget(ls, u32.MAX_VALUE)) : 0;
     flush();
     done += taken;
+    generated += made;
     atomic.store<u32>(at, ls.epoch + 1, offsetof<LaneState>("epoch"));
-    if (taken == 0) break;
+    if ((taken | made) == 0) break;
     // What is published to the kernel moves only by a system call of the host's side.
     if (ls.owedKicks != 0) break;
     if (atomic.load<u32>(at, offsetof<LaneState>("generation")) != ls.acked) break;
     if (atomic.load<u32>(at, offsetof<LaneState>("command")) != 0) break;
   }
   ls.packets += done;
-  return done;
+  return done + generated;
 }
 
 /** Earliest time at which a link that this lane pumps has something due; the largest u64 when there is nothing. */
@@ -280,7 +287,8 @@ export function loop_next_due(): u64 {
   return next;
 }
 
-/** 1 when a lossless lane could not take packets because some ring that they may end in is full. */
+/** 1 when there is work that waits for room in a ring: of a lossless lane any, else that of ready streams. */
 export function loop_blocked(): u32 {
+  if (self().readyHead != 0) return 1;
   return budget(self(), self().burst) == 0 ? 1 : 0;
 }

@@ -53,6 +53,8 @@ struct etherloom_arena_header {
 	__u32 fib_at; /* Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
 	__u32 lent_at; /* u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port */
 	__u32 learned_at; /* LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
+	__u32 streams_at; /* Stream[streamCount] */
+	__u32 stream_count; /* Streams that there can be; numbers are less */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_arena_header) == 128, "ArenaHeader");
 
@@ -88,6 +90,10 @@ struct etherloom_lane_state {
 	__u32 hand_ring; /* Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
 	__u32 hand_end; /* Its consumer cursor after them */
 	__u32 hand_map; /* Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
+	__u32 ready_head; /* 1 + number of the first stream of the ready list, 0 = none */
+	__u32 ready_tail; /* 1 + number of the last one */
+	__u32 ready_count; /* Streams in it */
+	__u32 hand_stream; /* 1 + number of the stream that is visited, 0 = none. For the recovery of a crash */
 	__u32 bad_descriptors; /* Descriptors refused: they left their frame or the packet area */
 	__u32 stray_descriptors; /* Those outside the packet area: which frame they stood for is not known */
 	__u32 bad_addr; /* Address of the last one */
@@ -115,9 +121,9 @@ struct etherloom_xdp_context {
 	__u32 data; /* First byte of the packet (arena address) */
 	__u32 data_end; /* One past the last byte */
 	__u32 data_meta; /* First byte of the metadata; data + 1 when the driver has none */
-	__u32 ingress_ifindex; /* Port the packet came from */
-	__u32 rx_queue_index; /* Queue the packet came from */
-	__u32 egress_ifindex; /* Port the packet leaves by (devmap programs) */
+	__u32 ingress_ifindex; /* Port the packet came from; GEN and EGRESS: transport of the stream */
+	__u32 rx_queue_index; /* Queue the packet came from; GEN and EGRESS: number of the stream */
+	__u32 egress_ifindex; /* Port the packet leaves by (devmap programs, GEN and EGRESS) */
 	__u32 hard_start; /* First byte of the frame: adjust_head and adjust_meta stop here */
 	__u32 frame_end; /* One past the last usable byte of the frame: adjust_tail stops here */
 	__u32 rx_hash; /* Symmetric Toeplitz hash of the flow, 0 when not computed */
@@ -316,9 +322,11 @@ struct etherloom_counter_block {
 	__u64 clones; /* Copies made for broadcasts */
 	__u64 answered; /* Packets that the responder took: answered, or learned from */
 	__u64 verdict[8]; /* XDP verdicts by number; 5 = any other */
-	__u64 drop[24]; /* Packets dropped, by DropReason */
+	__u64 gen[6]; /* Runs of XDP_GEN by verdict; 5 = any other. TX and PASS made a packet */
+	__u64 egress[6]; /* Verdicts of XDP_EGRESS by number; 5 = any other */
+	__u64 drop[40]; /* Packets dropped, by DropReason */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_counter_block) == 320, "CounterBlock");
+_Static_assert(sizeof(struct etherloom_counter_block) == 576, "CounterBlock");
 
 /* A source that plays template frames into a ring at full speed: of a receive queue, or of the sending end of a link. */
 struct etherloom_replay {
@@ -465,3 +473,14 @@ struct etherloom_learned {
 	__u64 asked_ns; /* When it was asked last */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_learned) == 64, "Learned");
+
+/* One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. */
+struct etherloom_stream {
+	__u32 flags; /* StreamFlag bits: 0 = a free number. SUSPECT: its lane died in its last visit */
+	__u32 lane; /* Lane that owns it: the only one that makes it ready and visits it */
+	__u32 ifindex; /* Port whose XDP_GEN makes its packets */
+	__u32 transport; /* Number of its transport: ingress_ifindex of the GEN and EGRESS context */
+	__u32 ready; /* ReadyState */
+	__u32 ready_next; /* 1 + number of the next stream of the ready list, 0 = the last */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_stream) == 64, "Stream");

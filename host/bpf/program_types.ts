@@ -8,16 +8,18 @@ import { Eth } from '../wire/layout.gen.js';
 import type { ProgramType } from './spec.js';
 
 /** Where a program can be attached, by the name of its hook. */
-export type HookName = 'xdp' | 'tc_ingress' | 'socket_filter';
+export type HookName = 'xdp' | 'xdp_egress' | 'xdp_gen' | 'tc_ingress' | 'socket_filter';
 
 export interface ProgramTypeRow {
   readonly type: ProgramType;
-  /** enum bpf_prog_type (include/uapi/linux/bpf.h); the first is what the kernel is given. */
+  /** enum bpf_prog_type (include/uapi/linux/bpf.h); the first is what the kernel is given. None: Linux has no such type. */
   readonly numbers: readonly number[];
   /** Other names: the kernel's, libbpf's. */
   readonly names: readonly string[];
   /** Sections that hold such programs, as libbpf, iproute2 and old samples name them. */
   readonly sections: readonly RegExp[];
+  /** Sections whose programs are entries of a devmap or a cpumap instead of hanging at a port: one group names which. */
+  readonly entrySections: RegExp | undefined;
   /** Structure that r1 points to. */
   readonly context: 'xdp_md' | '__sk_buff' | 'context';
   /** Bytes of it that the program sees. */
@@ -32,8 +34,12 @@ export interface ProgramTypeRow {
   readonly spinLocks: boolean;
   /** Where it hangs on a port; undefined for what is never attached. */
   readonly hook: { readonly name: HookName; readonly slot: Hook } | undefined;
-  /** Lanes count its verdicts one by one; of the others they count what became of the packet. */
-  readonly countsVerdicts: boolean;
+  /** What it runs on: packets that a port receives, or those that the lane makes for a stream. */
+  readonly input: 'received' | 'made';
+  /** Why it is attached to no interface of the kernel; undefined when it can be. */
+  readonly notInKernel: string | undefined;
+  /** Where lanes count its verdicts one by one (Counters); without, they count what became of the packet. */
+  readonly counted: 'verdicts' | 'gen' | 'egress' | undefined;
   /** Name of a return value, "" when it has none. */
   verdict(retval: number): string;
 }
@@ -56,13 +62,33 @@ const TC_UNSPEC = 0xffff_ffff;
 const XDP_MD_BYTES = XdpContextLayout.hardStart;
 const SK_BUFF_BYTES = SkBuffLayout.hardStart;
 
+const xdpVerdict = (retval: number): string => XDP_VERDICTS[retval] ?? '';
+
+/** What the rows of programs on packets that are made for a stream have in common. */
+const MADE = {
+  numbers: [],
+  names: [],
+  entrySections: undefined,
+  context: 'xdp_md',
+  contextBytes: XDP_MD_BYTES,
+  hiddenBytes: 0,
+  packetPointers: true,
+  legacyLoads: false,
+  spinLocks: true,
+  input: 'made',
+  notInKernel: "Linux has no such hook: it is one of the two that eTran's patch adds",
+  verdict: xdpVerdict,
+} as const;
+
 export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
   xdp: {
     type: 'xdp',
     numbers: [6],
     names: [],
     // xdp xdp.frags xdp/devmap xdp.frags/cpumap; before libbpf 1.0 any xdp… was taken (xdp_prog, xdp1, xdp_devmap/x).
-    sections: [/^xdp/],
+    sections: [/^xdp(?!_(egress|gen)(\/|$))/],
+    // As libbpf reads it: xdp/devmap, xdp.frags/cpumap; xdp_devmap/x before libbpf 1.0.
+    entrySections: /^xdp(?:(?:\.frags)?\/(devmap|cpumap)$|_(devmap|cpumap)(?:\/|$))/,
     context: 'xdp_md',
     contextBytes: XDP_MD_BYTES,
     hiddenBytes: 0,
@@ -70,8 +96,25 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     legacyLoads: false,
     spinLocks: true,
     hook: { name: 'xdp', slot: Hook.XDP },
-    countsVerdicts: true,
-    verdict: retval => XDP_VERDICTS[retval] ?? '',
+    input: 'received',
+    notInKernel: undefined,
+    counted: 'verdicts',
+    verdict: xdpVerdict,
+  },
+  // The two hooks that eTran adds to the kernel, with everything of xdp but where they run (core/generate.ts).
+  xdp_egress: {
+    ...MADE,
+    type: 'xdp_egress',
+    sections: [/^xdp_egress(\/|$)/],
+    hook: { name: 'xdp_egress', slot: Hook.XDP_EGRESS },
+    counted: 'egress',
+  },
+  xdp_gen: {
+    ...MADE,
+    type: 'xdp_gen',
+    sections: [/^xdp_gen(\/|$)/],
+    hook: { name: 'xdp_gen', slot: Hook.XDP_GEN },
+    counted: 'gen',
   },
   tc: {
     type: 'tc',
@@ -84,6 +127,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
       // iproute2's __section_tail(ID, KEY): a classifier that sits in the prog_array of that id.
       /^(0x[0-9a-f]+|\d+)\/(0x[0-9a-f]+|\d+)$/,
     ],
+    entrySections: undefined,
     context: '__sk_buff',
     contextBytes: SK_BUFF_BYTES,
     hiddenBytes: 0,
@@ -91,7 +135,9 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     legacyLoads: true,
     spinLocks: true,
     hook: { name: 'tc_ingress', slot: Hook.TC_INGRESS },
-    countsVerdicts: false,
+    input: 'received',
+    notInKernel: 'tc(8) attaches it there',
+    counted: undefined,
     verdict: retval => (retval === TC_UNSPEC ? 'TC_ACT_UNSPEC' : (TC_VERDICTS[retval] ?? '')),
   },
   socket_filter: {
@@ -100,6 +146,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     names: ['socket'],
     // socket socket/x socket_filter; samples number them: socket1.
     sections: [/^socket(_filter)?([/\d_.-].*)?$/],
+    entrySections: undefined,
     context: '__sk_buff',
     contextBytes: SK_BUFF_BYTES,
     hiddenBytes: Eth.size,
@@ -107,7 +154,9 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     legacyLoads: true,
     spinLocks: false,
     hook: { name: 'socket_filter', slot: Hook.SOCKET_FILTER },
-    countsVerdicts: false,
+    input: 'received',
+    notInKernel: 'there it belongs to a socket, not to an interface',
+    counted: undefined,
     // It returns how many bytes to keep.
     verdict: retval => (retval === 0 ? 'drop' : 'keep'),
   },
@@ -117,6 +166,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     numbers: [0],
     names: [],
     sections: [],
+    entrySections: undefined,
     context: 'context',
     contextBytes: 0,
     hiddenBytes: 0,
@@ -124,7 +174,9 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     legacyLoads: false,
     spinLocks: false,
     hook: undefined,
-    countsVerdicts: false,
+    input: 'received',
+    notInKernel: 'this engine does not know what it is',
+    counted: undefined,
     verdict: () => '',
   },
 };

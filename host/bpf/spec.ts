@@ -5,9 +5,10 @@
  */
 import type { Btf } from './btf/btf.js';
 import type { Insn } from './insn.js';
+import { programTypes } from './program_types.js';
 
-/** libbpf's program types that this engine verifies, by the names of the JSON form. */
-export type ProgramType = 'xdp' | 'tc' | 'socket_filter' | 'unspec';
+/** Program types that this engine verifies, by the names of the JSON form: one row each in program_types.ts. */
+export type ProgramType = 'xdp' | 'xdp_egress' | 'xdp_gen' | 'tc' | 'socket_filter' | 'unspec';
 
 /** Map type names: the lower-case of BPF_MAP_TYPE_*. */
 export type MapTypeName =
@@ -150,10 +151,9 @@ export interface ProgramSpec {
 /** Where an XDP program means to run, when not at a port: as an entry of a devmap or cpumap (expected_attach_type). */
 export type AttachType = 'devmap' | 'cpumap' | undefined;
 
-/** As libbpf reads it from the section's name: xdp/devmap, xdp.frags/cpumap; xdp_devmap/x before libbpf 1.0. */
+/** Read from the section's name, as libbpf does. */
 export function attachType(program: Pick<ProgramSpec, 'type' | 'section'>): AttachType {
-  if (program.type !== 'xdp') return undefined;
-  const found = /^xdp(?:(?:\.frags)?\/(devmap|cpumap)$|_(devmap|cpumap)(?:\/|$))/.exec(program.section ?? '');
+  const found = programTypes[program.type].entrySections?.exec(program.section ?? '');
   return (found?.[1] ?? found?.[2]) as AttachType;
 }
 

@@ -35,8 +35,9 @@ export async function attachObject(
 
 /** What a program of that type said, by name; of types whose verdicts are not counted, what became of the packets. */
 export function verdictsOf(type: ProgramType, c: PortCounters): Record<string, number> {
-  const all: Record<string, number> = programTypes[type].countsVerdicts
-    ? { ...c.verdicts }
+  const { counted } = programTypes[type];
+  const all: Record<string, number> = counted
+    ? { ...c[counted] }
     : { pass: c.pass, drop: dropped(c), redirect: c.redirect };
   return Object.fromEntries(Object.entries(all).filter(([, n]) => n > 0));
 }

@@ -11,7 +11,9 @@
  */
 import { configureGlobals, type MapConfig } from '../bpf/config.js';
 import { chooseProgram, openObject } from '../bpf/open.js';
+import { programTypes } from '../bpf/program_types.js';
 import type { ProgramType } from '../bpf/spec.js';
+import { EtherloomError } from '../errors.js';
 import { HostNic, MAX_PACKET, modelLink, ReplayEnd } from '../nic/index.js';
 import { PcapNic, type PcapWriter } from '../nic/pcap/index.js';
 import { readCapture } from '../nic/pcap/reader.js';
@@ -102,6 +104,12 @@ async function outcome(
 ): Promise<CaptureRun> {
   const object = openObject(options.object);
   const spec = chooseProgram(object, options.program);
+  if (programTypes[spec.type].input !== 'received')
+    throw new EtherloomError(
+      'ERR_PROGRAM_TYPE',
+      `${spec.name} is of type ${spec.type}: it runs on packets that are made for a stream, a capture has received ones`,
+      { expected: 'etherloom test-run for one packet, or etherloom attach at a NIC' },
+    );
   if (options.config) configureGlobals(object, options.config);
 
   const source = new PcapNic({

@@ -6,6 +6,8 @@ import type { Port } from '../nic/port.js';
 export type DropName = keyof typeof DropReason;
 export const VERDICTS = ['aborted', 'drop', 'pass', 'tx', 'redirect', 'other'] as const;
 
+export type Verdicts = Record<(typeof VERDICTS)[number], number>;
+
 export interface Counters {
   rxPackets: number;
   rxBytes: number;
@@ -20,7 +22,11 @@ export interface Counters {
   /** Copies made for broadcasts. */
   clones: number;
   /** What XDP programs said. */
-  verdicts: Record<(typeof VERDICTS)[number], number>;
+  verdicts: Verdicts;
+  /** What XDP_GEN programs said; tx and pass made a packet each. */
+  gen: Verdicts;
+  /** What XDP_EGRESS programs said of those. */
+  egress: Verdicts;
   /** Packets dropped, by reason; reasons that never occurred are left out. */
   drops: Partial<Record<DropName, number>>;
 }
@@ -34,6 +40,8 @@ export interface PortCounters extends Counters {
 
 const REASONS = Object.entries(DropReason) as [DropName, number][];
 
+const none = (): Verdicts => ({ aborted: 0, drop: 0, pass: 0, tx: 0, redirect: 0, other: 0 });
+
 function zero(): Counters {
   return {
     rxPackets: 0,
@@ -44,7 +52,9 @@ function zero(): Counters {
     answered: 0,
     redirect: 0,
     clones: 0,
-    verdicts: { aborted: 0, drop: 0, pass: 0, tx: 0, redirect: 0, other: 0 },
+    verdicts: none(),
+    gen: none(),
+    egress: none(),
     drops: {},
   };
 }
@@ -61,7 +71,8 @@ function add(sum: Counters, c: Counters): void {
     'clones',
   ] as const)
     sum[k] += c[k];
-  for (const v of VERDICTS) sum.verdicts[v] += c.verdicts[v];
+  for (const kind of ['verdicts', 'gen', 'egress'] as const)
+    for (const v of VERDICTS) sum[kind][v] += c[kind][v];
   for (const [k, n] of Object.entries(c.drops))
     sum.drops[k as DropName] = (sum.drops[k as DropName] ?? 0) + n;
 }
@@ -80,7 +91,11 @@ function readBlock(arena: Arena, at: number): Counters {
     'clones',
   ] as const)
     c[k] = Number(b[k]);
-  for (const [i, v] of VERDICTS.entries()) c.verdicts[v] = Number(b.verdict(i));
+  for (const [i, v] of VERDICTS.entries()) {
+    c.verdicts[v] = Number(b.verdict(i));
+    c.gen[v] = Number(b.gen(i));
+    c.egress[v] = Number(b.egress(i));
+  }
   for (const [name, i] of REASONS) {
     const n = Number(b.drop(i));
     if (n) c.drops[name] = n;
@@ -95,7 +110,9 @@ export function portCounters(port: Port): PortCounters {
   for (let queue = 0; queue < port.queueCount; queue++)
     for (let lane = 0; lane <= arena.header.laneCount; lane++) {
       const c = readBlock(arena, port.countersAt(queue, lane));
-      if (!c.rxPackets && !c.txPackets && !c.pass && !c.answered && !Object.keys(c.drops).length) continue;
+      const ran = VERDICTS.some(v => c.gen[v]);
+      if (!c.rxPackets && !c.txPackets && !c.pass && !c.answered && !ran && !Object.keys(c.drops).length)
+        continue;
       add(sum, c);
       sum.blocks.push({ queue, lane, ...c });
     }

@@ -388,7 +388,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     return this.#lanes.run(() => this.step(), options);
   }
 
-  /** Whether packets are still on their way to a lane: sources not exhausted, packets in receive rings or links. */
+  /** Whether there is something for a lane to do: sources not exhausted, packets in receive rings or links, ready streams. */
   get busy(): boolean {
     return this.fabric.busy;
   }

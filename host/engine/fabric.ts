@@ -227,10 +227,13 @@ export class Fabric {
     return socket;
   }
 
-  /** Whether packets are still on their way to a lane: sources not exhausted, packets in receive rings or links. */
+  /**
+   * Whether there is something for a lane to do: sources not exhausted, packets in receive rings or links, ready streams.
+   */
   get busy(): boolean {
     if (this.nics.some(n => n.busy)) return true;
     const { arena } = this;
+    for (let i = 0; i < arena.header.laneCount; i++) if (arena.lane(i).readyCount !== 0) return true;
     for (const port of this.ports)
       for (let q = 0; q < port.queueCount; q++) if (pendingIn(arena, port.queue(q).rxAt)) return true;
     return this.laneLinks().some(view => pendingIn(arena, view) !== 0);

@@ -54,6 +54,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 const RANGES: Record<NumberOption, Range> = {
   lanes: { least: 1, most: MAX_LANES },
   frames: { least: 1, most: 2 ** 21 },
+  streams: { least: 0, most: 2 ** 24 },
   mapBytes: BYTES,
   ringBytes: BYTES,
   scratchBytes: BYTES,

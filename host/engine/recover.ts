@@ -7,7 +7,8 @@
  *   3. packets under way on links, if their frames are in no ring,
  *   4. frames that the kernel has, by the table of what was lent to it (assembly/nic/umem.ts).
  * Every other frame is free. So nothing is lost, nothing is doubled, and the packet that killed the lane is gone.
- * Elements and records of maps that it had in hand are of use again (assembly/bpf/maps/reclaim.ts).
+ * Elements and records of maps that it had in hand are of use again (assembly/bpf/maps/reclaim.ts); its streams are all
+ * ready, and say themselves what they owe (ready.ts).
  */
 import { reclaimMaps } from '../bpf/maps/map.js';
 import {
@@ -27,6 +28,7 @@ import { freeFrames, rebuildFramePool } from '../mem/frames.js';
 import type { Port } from '../nic/port.js';
 import { mendNeighbours } from '../responder/neighbours.js';
 import type { Fabric } from './fabric.js';
+import { mendReady } from './ready.js';
 
 /** Bytes of an entry of the kernel's fill and completion rings. */
 const ADDRESS_SIZE = 8;
@@ -81,6 +83,7 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   }
   rebuildFramePool(arena, free);
   mendNeighbours(arena);
+  mendReady(arena, dead);
   countCrash(arena, state.queueCount ? arena.u32[state.queuesAt >> 2] : 0, recovered);
 
   state.handRing = 0;

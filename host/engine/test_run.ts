@@ -63,7 +63,7 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     throw new EtherloomError('ERR_TEST_RUN_DATA', `packet of ${data.length} bytes`, {
       expected: `${Eth.size} to ${TEST_RUN_MAX} bytes`,
     });
-  const { context, hiddenBytes: skip } = programTypes[type];
+  const { context, hiddenBytes: skip, input } = programTypes[type];
   const isXdp = context === 'xdp_md';
   const page = arena.scratch.alloc(PAGE, PAGE);
   const ctxBytes = isXdp ? XdpContextLayout.size : SkBuffLayout.size;
@@ -88,7 +88,9 @@ export function testPacket(arena: Arena, type: ProgramType, data: Uint8Array): T
     const reset = (): void => {
       clear();
       rewind();
-      xdp.ingressIfindex = IFINDEX;
+      // A packet that is made: of stream 0 of transport 0.
+      if (input === 'made') xdp.egressIfindex = IFINDEX;
+      else xdp.ingressIfindex = IFINDEX;
       xdp.hardStart = page;
       xdp.frameEnd = page + PAGE - SHARED_INFO;
     };

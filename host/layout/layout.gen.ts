@@ -121,6 +121,9 @@ export const DropReason = {
   REDIRECT_NO_NEIGHBOUR: 18,
   NO_HEADROOM: 19,
   BAD_PACKET: 20,
+  XDP_EGRESS_DROP: 21,
+  XDP_EGRESS_ABORTED: 22,
+  XDP_EGRESS_INVALID: 23,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 
@@ -239,6 +242,21 @@ export const MapType = {
 } as const;
 export type MapType = (typeof MapType)[keyof typeof MapType];
 
+/** Bits of Stream.flags. */
+export const StreamFlag = {
+  OPEN: 1,
+  SUSPECT: 2,
+} as const;
+export type StreamFlag = (typeof StreamFlag)[keyof typeof StreamFlag];
+
+/** Where a stream stands towards the ready list of its lane: Stream.ready. */
+export const ReadyState = {
+  IDLE: 0,
+  QUEUED: 1,
+  VISITED: 2,
+} as const;
+export type ReadyState = (typeof ReadyState)[keyof typeof ReadyState];
+
 /** Offsets in bytes. First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export const ArenaHeaderLayout = {
   size: 128,
@@ -264,6 +282,8 @@ export const ArenaHeaderLayout = {
   fibAt: 76,
   lentAt: 80,
   learnedAt: 84,
+  streamsAt: 88,
+  streamCount: 92,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -425,6 +445,20 @@ export class ArenaHeaderView {
   set learnedAt(v: number) {
     this.mem.setUint32(this.at + 84, v, true);
   }
+  /** Stream[streamCount] */
+  get streamsAt(): number {
+    return this.mem.getUint32(this.at + 88, true);
+  }
+  set streamsAt(v: number) {
+    this.mem.setUint32(this.at + 88, v, true);
+  }
+  /** Streams that there can be; numbers are less */
+  get streamCount(): number {
+    return this.mem.getUint32(this.at + 92, true);
+  }
+  set streamCount(v: number) {
+    this.mem.setUint32(this.at + 92, v, true);
+  }
 }
 
 /** Offsets in bytes. What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
@@ -460,14 +494,18 @@ export const LaneStateLayout = {
   handRing: 216,
   handEnd: 220,
   handMap: 224,
-  badDescriptors: 228,
-  strayDescriptors: 232,
-  badAddr: 236,
-  badLen: 240,
-  owedKicks: 244,
-  owedWakes: 248,
-  loaded: 256,
-  previous: 260,
+  readyHead: 228,
+  readyTail: 232,
+  readyCount: 236,
+  handStream: 240,
+  badDescriptors: 244,
+  strayDescriptors: 248,
+  badAddr: 252,
+  badLen: 256,
+  owedKicks: 260,
+  owedWakes: 264,
+  loaded: 272,
+  previous: 276,
   epoch: 320,
   phase: 324,
   sleeping: 328,
@@ -687,58 +725,86 @@ export class LaneStateView {
   set handMap(v: number) {
     this.mem.setUint32(this.at + 224, v, true);
   }
-  /** Descriptors refused: they left their frame or the packet area */
-  get badDescriptors(): number {
+  /** 1 + number of the first stream of the ready list, 0 = none */
+  get readyHead(): number {
     return this.mem.getUint32(this.at + 228, true);
   }
-  set badDescriptors(v: number) {
+  set readyHead(v: number) {
     this.mem.setUint32(this.at + 228, v, true);
+  }
+  /** 1 + number of the last one */
+  get readyTail(): number {
+    return this.mem.getUint32(this.at + 232, true);
+  }
+  set readyTail(v: number) {
+    this.mem.setUint32(this.at + 232, v, true);
+  }
+  /** Streams in it */
+  get readyCount(): number {
+    return this.mem.getUint32(this.at + 236, true);
+  }
+  set readyCount(v: number) {
+    this.mem.setUint32(this.at + 236, v, true);
+  }
+  /** 1 + number of the stream that is visited, 0 = none. For the recovery of a crash */
+  get handStream(): number {
+    return this.mem.getUint32(this.at + 240, true);
+  }
+  set handStream(v: number) {
+    this.mem.setUint32(this.at + 240, v, true);
+  }
+  /** Descriptors refused: they left their frame or the packet area */
+  get badDescriptors(): number {
+    return this.mem.getUint32(this.at + 244, true);
+  }
+  set badDescriptors(v: number) {
+    this.mem.setUint32(this.at + 244, v, true);
   }
   /** Those outside the packet area: which frame they stood for is not known */
   get strayDescriptors(): number {
-    return this.mem.getUint32(this.at + 232, true);
+    return this.mem.getUint32(this.at + 248, true);
   }
   set strayDescriptors(v: number) {
-    this.mem.setUint32(this.at + 232, v, true);
+    this.mem.setUint32(this.at + 248, v, true);
   }
   /** Address of the last one */
   get badAddr(): number {
-    return this.mem.getUint32(this.at + 236, true);
+    return this.mem.getUint32(this.at + 252, true);
   }
   set badAddr(v: number) {
-    this.mem.setUint32(this.at + 236, v, true);
+    this.mem.setUint32(this.at + 252, v, true);
   }
   /** Its length, bytes */
   get badLen(): number {
-    return this.mem.getUint32(this.at + 240, true);
+    return this.mem.getUint32(this.at + 256, true);
   }
   set badLen(v: number) {
-    this.mem.setUint32(this.at + 240, v, true);
+    this.mem.setUint32(this.at + 256, v, true);
   }
   /** 1 when something was published to the kernel since the last system call: the loop ends its step early */
   get owedKicks(): number {
-    return this.mem.getUint32(this.at + 244, true);
+    return this.mem.getUint32(this.at + 260, true);
   }
   set owedKicks(v: number) {
-    this.mem.setUint32(this.at + 244, v, true);
+    this.mem.setUint32(this.at + 260, v, true);
   }
   /** Bit per lane that sleeps in poll(2) and has work: eventfds to be written */
   owedWakes(i: number): number {
-    return this.mem.getUint32(this.at + 248 + i * 4, true);
+    return this.mem.getUint32(this.at + 264 + i * 4, true);
   }
   /** Magazine that frames are taken from and put back to */
   get loaded(): number {
-    return this.mem.getUint32(this.at + 256, true);
+    return this.mem.getUint32(this.at + 272, true);
   }
   set loaded(v: number) {
-    this.mem.setUint32(this.at + 256, v, true);
+    this.mem.setUint32(this.at + 272, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 260, true);
+    return this.mem.getUint32(this.at + 276, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 260, v, true);
+    this.mem.setUint32(this.at + 276, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {
@@ -859,21 +925,21 @@ export class XdpContextView {
   set dataMeta(v: number) {
     this.mem.setUint32(this.at + 8, v, true);
   }
-  /** Port the packet came from */
+  /** Port the packet came from; GEN and EGRESS: transport of the stream */
   get ingressIfindex(): number {
     return this.mem.getUint32(this.at + 12, true);
   }
   set ingressIfindex(v: number) {
     this.mem.setUint32(this.at + 12, v, true);
   }
-  /** Queue the packet came from */
+  /** Queue the packet came from; GEN and EGRESS: number of the stream */
   get rxQueueIndex(): number {
     return this.mem.getUint32(this.at + 16, true);
   }
   set rxQueueIndex(v: number) {
     this.mem.setUint32(this.at + 16, v, true);
   }
-  /** Port the packet leaves by (devmap programs) */
+  /** Port the packet leaves by (devmap programs, GEN and EGRESS) */
   get egressIfindex(): number {
     return this.mem.getUint32(this.at + 20, true);
   }
@@ -2043,7 +2109,7 @@ export class QueueView {
 
 /** Offsets in bytes. What one lane counted on one queue of one port. One writer; readers may see a burst half counted. */
 export const CounterBlockLayout = {
-  size: 320,
+  size: 576,
   rxPackets: 0,
   rxBytes: 8,
   txPackets: 16,
@@ -2053,7 +2119,9 @@ export const CounterBlockLayout = {
   clones: 48,
   answered: 56,
   verdict: 64,
-  drop: 128,
+  gen: 128,
+  egress: 176,
+  drop: 224,
 } as const;
 /** What one lane counted on one queue of one port. One writer; readers may see a burst half counted. */
 export class CounterBlockView {
@@ -2121,9 +2189,17 @@ export class CounterBlockView {
   verdict(i: number): bigint {
     return this.mem.getBigUint64(this.at + 64 + i * 8, true);
   }
+  /** Runs of XDP_GEN by verdict; 5 = any other. TX and PASS made a packet */
+  gen(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 128 + i * 8, true);
+  }
+  /** Verdicts of XDP_EGRESS by number; 5 = any other */
+  egress(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 176 + i * 8, true);
+  }
   /** Packets dropped, by DropReason */
   drop(i: number): bigint {
-    return this.mem.getBigUint64(this.at + 128 + i * 8, true);
+    return this.mem.getBigUint64(this.at + 224 + i * 8, true);
   }
 }
 
@@ -2954,5 +3030,65 @@ export class LearnedView {
   }
   set askedNs(v: bigint) {
     this.mem.setBigUint64(this.at + 56, v, true);
+  }
+}
+
+/** Offsets in bytes. One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. */
+export const StreamLayout = {
+  size: 64,
+  flags: 0,
+  lane: 4,
+  ifindex: 8,
+  transport: 12,
+  ready: 16,
+  readyNext: 20,
+} as const;
+/** One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. */
+export class StreamView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** StreamFlag bits: 0 = a free number. SUSPECT: its lane died in its last visit */
+  get flags(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set flags(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Lane that owns it: the only one that makes it ready and visits it */
+  get lane(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set lane(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Port whose XDP_GEN makes its packets */
+  get ifindex(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set ifindex(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Number of its transport: ingress_ifindex of the GEN and EGRESS context */
+  get transport(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set transport(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** ReadyState */
+  get ready(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set ready(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** 1 + number of the next stream of the ready list, 0 = the last */
+  get readyNext(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set readyNext(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
   }
 }

@@ -13,6 +13,7 @@ import { portEnums, portStructs } from './schema/port.js';
 import { responderEnums, responderStructs } from './schema/responder.js';
 import { ringStructs } from './schema/ring.js';
 import { steerStructs } from './schema/steer.js';
+import { streamEnums, streamStructs } from './schema/stream.js';
 import type { EnumSchema, StructSchema } from './schema/types.js';
 
 export { constants } from './schema/constants.js';
@@ -24,6 +25,7 @@ export const enums: EnumSchema[] = [
   ...responderEnums,
   ...laneEnums,
   ...mapEnums,
+  ...streamEnums,
 ];
 
 export const structs: StructSchema[] = [
@@ -37,4 +39,5 @@ export const structs: StructSchema[] = [
   ...linkStructs,
   ...fibStructs,
   ...responderStructs,
+  ...streamStructs,
 ];

@@ -1,6 +1,6 @@
 /**
  * The arena: one fixed-size shared WebAssembly.Memory and its regions (DESIGN D1).
- *   page 0 (zero) │ ArenaHeader │ lanes + stacks │ ports │ counters │ scratch │ maps │ rings │ packet area
+ *   page 0 (zero) │ ArenaHeader │ lanes + stacks │ ports │ streams │ counters │ scratch │ maps │ rings │ packet area
  * The host thread creates it and owns all allocation; lanes attach to the same memory.
  */
 import { EtherloomError } from '../errors.js';
@@ -14,6 +14,7 @@ import {
   LaneStateView,
   MAX_LANES,
   PAGE,
+  StreamLayout,
 } from '../layout/layout.gen.js';
 import { Region } from './region.js';
 
@@ -28,6 +29,8 @@ export interface ArenaOptions {
   lanes?: number;
   /** Frames of FRAME_SIZE bytes. Default 8192. */
   frames?: number;
+  /** Streams that there can be at a time. Default 1024. */
+  streams?: number;
   /** Bytes for maps. Default 64 MiB. */
   mapBytes?: number;
   /** Bytes for rings. Default 4 MiB. */
@@ -86,6 +89,8 @@ export class Arena {
     const lanesAt = take(LaneStateLayout.size * (lanes + 1), 64);
     const stacksAt = take(BPF_STACK_BYTES * (lanes + 1), PAGE);
     const portsAt = take(PORTS_BYTES, PAGE);
+    const streamCount = options.streams ?? 1024;
+    const streamsAt = take(StreamLayout.size * streamCount, PAGE);
     const countersBytes = alignUp(options.counterBytes ?? 1 << 20, PAGE);
     const countersAt = take(countersBytes, PAGE);
     const scratchBytes = alignUp(options.scratchBytes ?? 8 << 20, PAGE);
@@ -133,6 +138,8 @@ export class Arena {
       packetBytes,
       frameCount: frames,
       tableBase: 1,
+      streamsAt,
+      streamCount,
     });
     for (let i = 0; i <= lanes; i++) {
       const lane = new LaneStateView(dv, lanesAt + i * LaneStateLayout.size);

@@ -26,7 +26,8 @@ const ASSEMBLY: Record<string, string> = {
   core: 'layout.gen mem wire',
   nic: 'layout.gen mem wire core',
   responder: 'layout.gen mem wire core nic',
-  bpf: 'layout.gen mem wire core nic responder',
+  stream: 'layout.gen mem wire core nic',
+  bpf: 'layout.gen mem wire core nic responder stream',
   bench: 'index mem nic',
 };
 /** Below every folder: knows errors only. */
@@ -37,6 +38,9 @@ const EXCEPTIONS = [
   'assembly/mem/ring.ts core',
   'assembly/core/forward.ts bpf',
   'assembly/core/forward.ts nic',
+  'assembly/core/egress.ts nic',
+  'assembly/core/generate.ts nic',
+  'assembly/core/generate.ts stream',
   'assembly/core/loop.ts nic',
   'assembly/core/stack.ts bpf',
   'assembly/core/stack.ts nic',

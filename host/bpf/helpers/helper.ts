@@ -104,7 +104,7 @@ export const helperExports = (helper: Helper): readonly string[] =>
   helper.byEngine ? [] : [...new Set([...helper.types.map(t => helperExport(helper, t))])];
 
 export const NET: readonly ProgramType[] = runnableTypes;
-export const XDP: readonly ProgramType[] = ['xdp'];
+export const XDP: readonly ProgramType[] = typesWhere(row => row.context === 'xdp_md');
 export const TC: readonly ProgramType[] = ['tc'];
 export const XDP_TC: readonly ProgramType[] = typesWhere(row => row.packetPointers);
 export const SKB: readonly ProgramType[] = typesWhere(row => row.context === '__sk_buff');

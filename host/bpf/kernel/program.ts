@@ -208,12 +208,15 @@ function loadInsns(
   btfFd: number | undefined,
   options: KernelLoadOptions,
 ): { rc: number; log: string } {
+  const { numbers, notInKernel } = programTypes[spec.type];
+  if (numbers.length === 0)
+    throw new EtherloomError('ERR_KERNEL_TYPE', `${spec.name} is of type ${spec.type}: ${notInKernel}`);
   const level = LOG_LEVEL[options.log ?? 'path'];
   const flags = (spec.flags?.frags ? F_XDP_HAS_FRAGS : 0) | (spec.flags?.sleepable ? F_SLEEPABLE : 0);
   for (let size = LOG_BYTES.first; ; size *= 8) {
     const log = level ? new Uint8Array(size) : undefined;
     const { rc } = bpf(Cmd.PROG_LOAD, PROG_LOAD, {
-      type: programTypes[spec.type].numbers[0],
+      type: numbers[0],
       attachType: ATTACH_TYPE[attachType(spec) ?? 'none'],
       insnCount: insns.length,
       insns: encodeInsns(insns),

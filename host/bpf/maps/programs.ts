@@ -40,7 +40,7 @@ export class MapPrograms {
     if (!program) throw refuse('no loaded program', 'what load() returned; a table slot is none');
     if (program.arena !== this.map.arena || !program.loaded)
       throw refuse(`${program.name} is not loaded in this arena`, 'a program of the same arena');
-    if (this.entry && (program.type !== 'xdp' || program.attach !== this.entry))
+    if (this.entry && program.attach !== this.entry)
       throw refuse(
         `${program.name} is of type ${program.type}, to be attached at ${program.attach ?? program.type}`,
         `a program of section xdp/${this.entry}`,

@@ -31,8 +31,8 @@ const XDP: readonly Field[] = [
   { name: 'rx_queue_index', off: X.rxQueueIndex, size: 4 },
 ];
 
-/** Of programs that run on the way out of a port only: elsewhere there is none yet. */
-const XDP_DEVMAP: readonly Field[] = [...XDP, { name: 'egress_ifindex', off: X.egressIfindex, size: 4 }];
+/** Of programs that run on the way out of a port: elsewhere there is none yet. */
+const XDP_OUT: readonly Field[] = [...XDP, { name: 'egress_ifindex', off: X.egressIfindex, size: 4 }];
 
 const word = (name: string, off: number, more: Partial<Field> = {}): Field => ({
   name,
@@ -78,7 +78,14 @@ const TC: readonly Field[] = [
   { name: 'hwtstamp', off: S.hwtstamp, size: 8 },
 ];
 
-const TABLES: Record<ProgramType, readonly Field[]> = { xdp: XDP, tc: TC, socket_filter: SKB, unspec: [] };
+const TABLES: Record<ProgramType, readonly Field[]> = {
+  xdp: XDP,
+  xdp_egress: XDP_OUT,
+  xdp_gen: XDP_OUT,
+  tc: TC,
+  socket_filter: SKB,
+  unspec: [],
+};
 
 export type CtxVerdict = { value: Reg | undefined } | { problem: string };
 
@@ -91,7 +98,7 @@ export function ctxAccess(
   signed: boolean,
   attach?: AttachType,
 ): CtxVerdict {
-  const table = attach === 'devmap' ? XDP_DEVMAP : TABLES[type];
+  const table = attach === 'devmap' ? XDP_OUT : TABLES[type];
   const field = table.find(f => off >= f.off && off < f.off + f.size);
   const at = `${size} bytes at offset ${off} of ${programTypes[type].context}`;
   if (!field) return { problem: `${at}: ${type} programs have no such field` };

@@ -4,7 +4,7 @@
  */
 import type { Btf, BtfType } from '../btf/btf.js';
 import { prototypeOf, resolve, sizeOf } from '../btf/types.js';
-import type { ProgramType } from '../spec.js';
+import { programTypes } from '../program_types.js';
 import type { Subprog } from './cfg.js';
 import type { Walk } from './walk.js';
 
@@ -12,13 +12,6 @@ export type GlobalArg =
   | { kind: 'scalar' }
   | { kind: 'ctx' }
   | { kind: 'memory'; size: number; nullable: boolean };
-
-const CTX_TYPES: Record<ProgramType, string> = {
-  xdp: 'xdp_md',
-  tc: '__sk_buff',
-  socket_filter: '__sk_buff',
-  unspec: '',
-};
 
 /** `__arg_ctx` and the like: decl tags `arg:…` of every function, found once for a whole file. */
 const tags = new WeakMap<Btf, Map<number, { index: number; tag: string }[]>>();
@@ -62,7 +55,7 @@ export function globalPrototype(v: Walk, sub: Subprog): readonly GlobalArg[] {
     if (
       to &&
       (to.kind === 'struct' || to.kind === 'union' || to.kind === 'fwd') &&
-      to.name === CTX_TYPES[v.type]
+      to.name === programTypes[v.type].context
     )
       return { kind: 'ctx' };
     const unknown = given.find(t => t !== 'nonnull' && t !== 'nullable');

@@ -6,6 +6,7 @@ import { KernelCollection } from '../../bpf/kernel/collection.js';
 import { KernelLink } from '../../bpf/kernel/link.js';
 import { type BpfMap, KeyedMap } from '../../bpf/maps/index.js';
 import { chooseProgram, openObject } from '../../bpf/open.js';
+import { programTypes } from '../../bpf/program_types.js';
 import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
 import { attachObject, verdictsOf } from '../../engine/attach_object.js';
 import { Engine } from '../../engine/engine.js';
@@ -180,10 +181,13 @@ function statistics(name: string): Seen {
 }
 
 async function inKernel({ options, spec, object, program, config }: Job): Promise<Running> {
-  if (program.type !== 'xdp')
-    throw new EtherloomError('ERR_PROGRAM_TYPE', `${program.name} is of type ${program.type}`, {
-      expected: 'xdp with --engine kernel',
-    });
+  const { notInKernel } = programTypes[program.type];
+  if (notInKernel)
+    throw new EtherloomError(
+      'ERR_PROGRAM_TYPE',
+      `${program.name} is of type ${program.type}, which --engine kernel cannot attach: ${notInKernel}`,
+      { expected: 'a program of type xdp, or --engine etherloom' },
+    );
   if (options.address)
     throw new EtherloomError('ERR_USAGE_OPTION', '--address with --engine kernel', {
       expected: 'ip address add: the kernel answers for its own addresses',

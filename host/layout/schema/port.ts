@@ -32,6 +32,9 @@ export const portEnums: EnumSchema[] = [
       REDIRECT_NO_NEIGHBOUR: 18,
       NO_HEADROOM: 19,
       BAD_PACKET: 20,
+      XDP_EGRESS_DROP: 21,
+      XDP_EGRESS_ABORTED: 22,
+      XDP_EGRESS_INVALID: 23,
     },
   },
   {
@@ -104,7 +107,9 @@ export const portStructs: StructSchema[] = [
       f('clones', 'u64', 'Copies made for broadcasts'),
       f('answered', 'u64', 'Packets that the responder took: answered, or learned from'),
       f('verdict', 'u64[8]', 'XDP verdicts by number; 5 = any other'),
-      f('drop', 'u64[24]', 'Packets dropped, by DropReason'),
+      f('gen', 'u64[6]', 'Runs of XDP_GEN by verdict; 5 = any other. TX and PASS made a packet'),
+      f('egress', 'u64[6]', 'Verdicts of XDP_EGRESS by number; 5 = any other'),
+      f('drop', 'u64[40]', 'Packets dropped, by DropReason'),
     ],
   },
 ];

@@ -1,0 +1,1 @@
+export { el_ready } from "./ready";
