@@ -120,6 +120,9 @@ export const enum DropReason {
   XDP_EGRESS_DROP = 21,
   XDP_EGRESS_ABORTED = 22,
   XDP_EGRESS_INVALID = 23,
+  PKT_QUEUE_FULL = 24,
+  PKT_QUEUE_CLOSED = 25,
+  PACKET_DROP = 26,
 }
 
 /** Bits of Port.flags. */
@@ -190,7 +193,7 @@ export const enum LanePhase {
   CRASHED = 4,
 }
 
-/** enum bpf_map_type (include/uapi/linux/bpf.h) */
+/** enum bpf_map_type (include/uapi/linux/bpf.h); from 0x1000 on types that Linux does not have */
 export const enum MapType {
   UNSPEC = 0,
   HASH = 1,
@@ -226,6 +229,7 @@ export const enum MapType {
   USER_RINGBUF = 31,
   CGRP_STORAGE = 32,
   ARENA = 33,
+  PKT_QUEUE = 4096,
 }
 
 /** Bits of Stream.flags. */
@@ -264,8 +268,9 @@ export const ARENA_HEADER_POOL_AT: u32 = 72;
 export const ARENA_HEADER_FIB_AT: u32 = 76;
 export const ARENA_HEADER_LENT_AT: u32 = 80;
 export const ARENA_HEADER_LEARNED_AT: u32 = 84;
-export const ARENA_HEADER_STREAMS_AT: u32 = 88;
-export const ARENA_HEADER_STREAM_COUNT: u32 = 92;
+export const ARENA_HEADER_QUEUED_AT: u32 = 88;
+export const ARENA_HEADER_STREAMS_AT: u32 = 92;
+export const ARENA_HEADER_STREAM_COUNT: u32 = 96;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -313,6 +318,8 @@ export class ArenaHeader {
   lentAt: u32;
   /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
   learnedAt: u32;
+  /** QueuedFrame[frameCount], 0 = no pkt_queue was made yet */
+  queuedAt: u32;
   /** Stream[streamCount] */
   streamsAt: u32;
   /** Streams that there can be; numbers are less */
@@ -345,10 +352,6 @@ export class ArenaHeader {
   private __pad25: u8;
   private __pad26: u8;
   private __pad27: u8;
-  private __pad28: u8;
-  private __pad29: u8;
-  private __pad30: u8;
-  private __pad31: u8;
 }
 
 export const LANE_STATE_SIZE: u32 = 512;
@@ -1416,6 +1419,108 @@ export class RecordRing {
   private __pad137: u8;
   private __pad138: u8;
   private __pad139: u8;
+}
+
+export const PACKET_BUCKET_SIZE: u32 = 12;
+export const PACKET_BUCKET_HEAD: u32 = 0;
+export const PACKET_BUCKET_TAIL: u32 = 4;
+export const PACKET_BUCKET_COUNT: u32 = 8;
+/** One bucket of a pkt_queue, of one lane. The chain from `head` is the truth: after a crash the rest is made anew. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class PacketBucket {
+  /** 1 + number of the frame that waits longest, 0 = none */
+  head: u32;
+  /** 1 + number of the last one, of any meaning only while there is a head */
+  tail: u32;
+  /** Packets in it */
+  count: u32;
+}
+
+export const PACKET_QUEUE_LANE_SIZE: u32 = 64;
+export const PACKET_QUEUE_LANE_QUEUED: u32 = 0;
+export const PACKET_QUEUE_LANE_TAKEN: u32 = 8;
+export const PACKET_QUEUE_LANE_REFUSED: u32 = 16;
+/** What one lane counted on a pkt_queue. Written by that lane only. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class PacketQueueLane {
+  /** Packets put in */
+  queued: u64;
+  /** Packets taken out */
+  taken: u64;
+  /** Times that a bucket was full */
+  refused: u64;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+}
+
+export const QUEUED_FRAME_SIZE: u32 = 32;
+export const QUEUED_FRAME_LEN: u32 = 0;
+export const QUEUED_FRAME_STREAM: u32 = 4;
+export const QUEUED_FRAME_IFINDEX: u32 = 8;
+export const QUEUED_FRAME_TRANSPORT: u32 = 12;
+export const QUEUED_FRAME_NEXT: u32 = 16;
+export const QUEUED_FRAME_ADDR: u32 = 20;
+/** The packet in a frame that waits in a pkt_queue, or that a program took out of one: struct xdp_frame, 16 B of which programs read. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class QueuedFrame {
+  /** Bytes in the packet */
+  len: u32;
+  /** rx_queue_index of the context that it was enqueued from: the stream, on its way out */
+  stream: u32;
+  /** Port that it was about to leave by, or came in at */
+  ifindex: u32;
+  /** ingress_ifindex of that context: the transport, on its way out */
+  transport: u32;
+  /** 1 + number of the next frame of its bucket, 0 = the last */
+  next: u32;
+  /** Its first byte, relative to the packet area */
+  addr: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
 }
 
 export const TRACE_RING_SIZE: u32 = 192;

@@ -5,6 +5,7 @@
 //   BROADCAST  one clone per entry of the devmap, the original to the last
 //   LANE       lane link, with the cpumap program's slot in the options
 //   SOCKET     ring of the application socket bound to this very queue
+//   PKT_QUEUE  a bucket of the map, of this lane
 import {
   DropReason, ETH_OVERHEAD, OPT_META_SHIFT, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, Port,
   Queue, QUEUE_SIZE, RING_SIZE, XdpAction, XdpContext, NO_FRAME,
@@ -13,6 +14,7 @@ import { countDrop, counters } from "./counters";
 import { runProgram } from "./hooks";
 import { header, packetAt, self } from "./lane";
 import { BPF_F_EXCLUDE_INGRESS, egressSlot, flags, kind, mapAt, RedirectKind, target } from "./redirect";
+import { putPacket } from "../bpf/maps/pkt_queue";
 import { redirectEntries, redirectEntry } from "../bpf/maps/redirect_entries";
 import { copyPacket } from "../mem/copy";
 import { allocFrame, frameOf, freeFrame } from "../mem/frames";
@@ -136,6 +138,15 @@ export function forward(port: Port, queue: u32, x: XdpContext, frame: u32): void
       const options = port.ifindex | (queue << OPT_QUEUE_SHIFT) | (meta << OPT_META_SHIFT);
       if (!stage(ringAt(socket), addr, len, options)) dropFrame(frame, DropReason.SOCKET_FULL);
       else counters().redirect++;
+      return;
+    }
+    case RedirectKind.PKT_QUEUE: {
+      putPacket(mapAt as usize, target, x, port.ifindex);
+      counters().redirect++;
+      return;
+    }
+    case RedirectKind.PKT_QUEUE_FULL: {
+      dropFrame(frame, DropReason.PKT_QUEUE_FULL);
       return;
     }
     default:

@@ -16,6 +16,7 @@ import { egress } from "./egress";
 import { runProgram, slotAt } from "./hooks";
 import { lane, packetAt, self } from "./lane";
 import { clearRedirect } from "./redirect";
+import { budget } from "./room";
 import { allocFrame, freeFrame } from "../mem/frames";
 import { reserve, ringAt } from "../mem/ring";
 import { flush, portUp } from "../nic/tx";
@@ -53,11 +54,13 @@ let spare: u32 = NO_FRAME;
 
 /** One visit of stream `id` at `port`: up to `limit` runs. Returns runs made; `more` says whether it is to come again. */
 function visit(port: Port, slot: u32, id: u32, transport: u32, limit: u32): u32 {
-  const x = changetype<XdpContext>(self().xdpAt as usize);
+  const ls = self();
+  const x = changetype<XdpContext>(ls.xdpAt as usize);
   countIn(blockOf(port, 0, lane));
   more = true;
   let runs: u32 = 0;
-  while (runs < limit) {
+  // In a lossless lane the program may have sent others meanwhile, out of a queue.
+  while (runs < limit && budget(ls, 1) != 0) {
     if (spare == NO_FRAME) spare = allocFrame();
     const frame = spare;
     if (frame == NO_FRAME) return runs;

@@ -9,7 +9,7 @@
 // Nothing here allocates, locks or calls JavaScript. Everything staged in a round is published at its end: one atomic
 // store per ring, not per packet.
 import {
-  CounterBlock, DropReason, FRAME_SIZE, Hook, LaneFlag, LaneState, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, OPT_TRANSMIT,
+  CounterBlock, DropReason, FRAME_SIZE, Hook, LaneState, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, OPT_TRANSMIT,
   PORT_SIZE, Port, Queue, RING_SIZE, Ring, XdpAction, XdpContext,
 } from "../layout.gen";
 import { blockOf, countDrop, countIn, countVerdict, counters } from "./counters";
@@ -19,9 +19,10 @@ import { give, take } from "./hand";
 import { runProgram, slotAt } from "./hooks";
 import { header, lane, packetAt, self } from "./lane";
 import { clearRedirect } from "./redirect";
+import { budget } from "./room";
 import { openStack, receive } from "./stack";
 import { frameOf, freeFrame } from "../mem/frames";
-import { descAddr, descLen, descOptions, entry, peek, reserve, ringAt, unread } from "../mem/ring";
+import { descAddr, descLen, descOptions, entry, peek, ringAt, unread } from "../mem/ring";
 import { flush, portUp, transmit } from "../nic/tx";
 import { link_next_due, pump } from "../nic/link";
 import { play } from "../nic/replay";
@@ -203,21 +204,6 @@ function inboundBurst(ls: LaneState, r: Ring): u32 {
   return n;
 }
 
-/** How many of `n` packets may be taken: fewer in a lossless lane where some ring that they may end in is nearly full. */
-// @ts-ignore: decorator
-@inline function budget(ls: LaneState, n: u32): u32 {
-  return n == 0 || (ls.flags & LaneFlag.LOSSLESS) == 0 ? n : roomAhead(ls, n);
-}
-
-function roomAhead(ls: LaneState, n: u32): u32 {
-  const list = ls.outputsAt;
-  const count = ls.outputCount;
-  for (let i: u32 = 0; i < count && n != 0; i++) {
-    n = reserve(ringAt(load<u32>((list + (i << 2)) as usize)), n);
-  }
-  return n;
-}
-
 /** Whether a queue or lane link of this lane has something for it, a stream is ready, or the host wants something. */
 function awaited(ls: LaneState): bool {
   if (ls.readyHead != 0) return true;
@@ -249,6 +235,8 @@ export function loop_run(rounds: u32, looks: u32): u32 {
   ls.owedKicks = 0;
   while (looks != 0 && !awaited(ls)) looks--;
   for (let round: u32 = 0; round < rounds; round++) {
+    // What a program noted and did not use names a map, perhaps, that may be gone after a burst boundary.
+    clearRedirect();
     let taken: u32 = 0;
     const queues = ls.queueCount;
     for (let i: u32 = 0; i < queues; i++) {

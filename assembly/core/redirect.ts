@@ -14,6 +14,10 @@ export const enum RedirectKind {
   SOCKET = 3,
   /** every entry of the devmap at `mapAt`, but the ingress port when flags has BPF_F_EXCLUDE_INGRESS. */
   BROADCAST = 4,
+  /** bucket `target` of the pkt_queue at `mapAt`, which has room. */
+  PKT_QUEUE = 5,
+  /** a bucket that was full. */
+  PKT_QUEUE_FULL = 6,
 }
 
 export let kind: u32 = RedirectKind.NONE;

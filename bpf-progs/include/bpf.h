@@ -44,6 +44,8 @@ enum {
 	BPF_MAP_TYPE_DEVMAP_HASH = 25,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_BLOOM_FILTER = 30,
+	/* eTran's, not Linux's: max_entries buckets of map_extra packets each, every lane its own; kfuncs only. */
+	BPF_MAP_TYPE_PKT_QUEUE = 0x1000,
 };
 
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2, BPF_F_LOCK = 4 };
@@ -56,7 +58,24 @@ enum { BPF_HDR_START_MAC, BPF_HDR_START_NET };
 enum { XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT };
 enum { TC_ACT_UNSPEC = -1, TC_ACT_OK = 0, TC_ACT_SHOT = 2, TC_ACT_PIPE = 3, TC_ACT_REDIRECT = 7 };
 
-/* Context of XDP programs. */
+/*
+ * Context of XDP programs, and of the two hooks that eTran adds, SEC("xdp_gen") and SEC("xdp_egress"):
+ *
+ *                    xdp             xdp_gen, xdp_egress
+ *   ingress_ifindex  port it came in transport of the stream: index of an entrance program's PROG_ARRAY
+ *   rx_queue_index   queue           stream that the packet is made for
+ *   egress_ifindex   (devmap only)   port that it leaves by
+ *
+ * xdp_gen runs for a stream that was made ready (el_ready), once a packet. data … data_end is an empty packet as long
+ * as the port takes; its bytes are what the frame held last. Shorten it with bpf_xdp_adjust_tail.
+ *   XDP_TX     the packet goes out, by way of xdp_egress; run me again (64 times a visit, then the others' turn)
+ *   XDP_PASS   it goes out, and the stream is done
+ *   any other  nothing more: the stream is done, the frame is used again
+ * xdp_egress runs for each packet that xdp_gen made.
+ *   XDP_TX, XDP_PASS  out of the port
+ *   XDP_REDIRECT      where bpf_redirect_map or bpf_pkt_queue_enqueue said
+ *   any other         dropped
+ */
 struct xdp_md {
 	__u32 data;
 	__u32 data_end;
@@ -64,6 +83,15 @@ struct xdp_md {
 	__u32 ingress_ifindex;
 	__u32 rx_queue_index;
 	__u32 egress_ifindex;
+};
+
+/* A packet that bpf_pkt_queue_dequeue took out: read-only, and yours until bpf_packet_send or bpf_packet_drop. */
+struct xdp_frame {
+	__u32 len;
+	/* rx_queue_index, port and ingress_ifindex of the context that it was enqueued from. */
+	__u32 stream;
+	__u32 ifindex;
+	__u32 transport;
 };
 
 /* Context of tc and socket filter programs. */

@@ -53,6 +53,7 @@ struct etherloom_arena_header {
 	__u32 fib_at; /* Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
 	__u32 lent_at; /* u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port */
 	__u32 learned_at; /* LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
+	__u32 queued_at; /* QueuedFrame[frameCount], 0 = no pkt_queue was made yet */
 	__u32 streams_at; /* Stream[streamCount] */
 	__u32 stream_count; /* Streams that there can be; numbers are less */
 } __attribute__((aligned(64)));
@@ -227,6 +228,33 @@ struct etherloom_record_ring {
 	__u64 dropped; /* Records that found no room */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_record_ring) == 192, "RecordRing");
+
+/* One bucket of a pkt_queue, of one lane. The chain from `head` is the truth: after a crash the rest is made anew. */
+struct etherloom_packet_bucket {
+	__u32 head; /* 1 + number of the frame that waits longest, 0 = none */
+	__u32 tail; /* 1 + number of the last one, of any meaning only while there is a head */
+	__u32 count; /* Packets in it */
+};
+_Static_assert(sizeof(struct etherloom_packet_bucket) == 12, "PacketBucket");
+
+/* What one lane counted on a pkt_queue. Written by that lane only. */
+struct etherloom_packet_queue_lane {
+	__u64 queued; /* Packets put in */
+	__u64 taken; /* Packets taken out */
+	__u64 refused; /* Times that a bucket was full */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_packet_queue_lane) == 64, "PacketQueueLane");
+
+/* The packet in a frame that waits in a pkt_queue, or that a program took out of one: struct xdp_frame, 16 B of which programs read. */
+struct etherloom_queued_frame {
+	__u32 len; /* Bytes in the packet */
+	__u32 stream; /* rx_queue_index of the context that it was enqueued from: the stream, on its way out */
+	__u32 ifindex; /* Port that it was about to leave by, or came in at */
+	__u32 transport; /* ingress_ifindex of that context: the transport, on its way out */
+	__u32 next; /* 1 + number of the next frame of its bucket, 0 = the last */
+	__u32 addr; /* Its first byte, relative to the packet area */
+} __attribute__((aligned(32)));
+_Static_assert(sizeof(struct etherloom_queued_frame) == 32, "QueuedFrame");
 
 /* Trace log of one lane: bpf_trace_printk writes, the host reads. Records are {u32 length, u64 ns, text}, padded to 4 B. */
 struct etherloom_trace_ring {

@@ -37,6 +37,7 @@ export type MapTypeName =
   | 'ringbuf'
   | 'bloom_filter'
   | 'struct_ops'
+  | 'pkt_queue'
   // Read and shown, never created by this engine:
   | 'cgroup_storage'
   | 'reuseport_sockarray'
@@ -47,7 +48,7 @@ export type MapTypeName =
   | 'cgrp_storage'
   | 'arena';
 
-/** enum bpf_map_type (include/uapi/linux/bpf.h). */
+/** enum bpf_map_type (include/uapi/linux/bpf.h); pkt_queue, which Linux does not have, has a number outside of it. */
 export const mapTypeNumbers: Readonly<Record<MapTypeName, number>> = {
   hash: 1,
   array: 2,
@@ -74,6 +75,7 @@ export const mapTypeNumbers: Readonly<Record<MapTypeName, number>> = {
   struct_ops: 26,
   ringbuf: 27,
   bloom_filter: 30,
+  pkt_queue: 0x1000,
   cgroup_storage: 19,
   reuseport_sockarray: 20,
   percpu_cgroup_storage: 21,
@@ -94,7 +96,7 @@ export interface MapSpec {
   maxEntries: number;
   /** BPF_F_* as in the kernel: NO_PREALLOC 1, RDONLY 8, WRONLY 16, ZERO_SEED 64, RDONLY_PROG 128, WRONLY_PROG 256, MMAPABLE 1024 … */
   flags: number;
-  /** map_extra of the kernel: bloom filter's hash count. */
+  /** map_extra of the kernel: bloom filter's hash count; pkt_queue: slots of each bucket. */
   extra?: number;
   /** Template of the inner maps (maps of maps). */
   inner?: MapSpec;

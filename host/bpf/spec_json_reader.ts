@@ -68,6 +68,7 @@ const KEY_SIZE: Partial<Record<MapTypeName, number>> = {
   stack: 0,
   bloom_filter: 0,
   ringbuf: 0,
+  pkt_queue: 0,
 };
 const VALUE_SIZE: Partial<Record<MapTypeName, number>> = {
   prog_array: 4,
@@ -79,6 +80,7 @@ const VALUE_SIZE: Partial<Record<MapTypeName, number>> = {
   cpumap: 4,
   xskmap: 4,
   ringbuf: 0,
+  pkt_queue: 0,
 };
 /** Where one entry would be none: bytes of the smallest ring, an entry per lane. */
 const MAX_ENTRIES: Partial<Record<MapTypeName, number>> = { ringbuf: 4096, perf_event_array: 0 };

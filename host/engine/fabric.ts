@@ -6,6 +6,8 @@
  *           ◀───link 1→0─────                     │
  *           ◀──────────────link host→0────────────┘
  */
+import { PktQueueMap } from '../bpf/maps/index.js';
+import { mapsIn } from '../bpf/maps/map.js';
 import { EtherloomError } from '../errors.js';
 import {
   DESC_OPTIONS,
@@ -289,6 +291,10 @@ export class Fabric {
       for (let from = 0; from <= laneCount; from++)
         out.push(ring(`link ${who(from)}→${who(to)}`, this.inbound(to, from)));
     for (const s of this.sockets) out.push(ring(`socket ${s.port.name}/${s.queue}`, s.rings.consumer));
+    for (const map of mapsIn(arena))
+      if (map instanceof PktQueueMap)
+        for (let i = 0; i <= laneCount; i++)
+          out.push({ name: `pkt_queue ${map.name}/${who(i)}`, frames: () => map.frames(i) });
     for (const nic of this.nics) out.push(...(nic.holders?.() ?? []));
     return out;
   }

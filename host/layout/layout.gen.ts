@@ -124,6 +124,9 @@ export const DropReason = {
   XDP_EGRESS_DROP: 21,
   XDP_EGRESS_ABORTED: 22,
   XDP_EGRESS_INVALID: 23,
+  PKT_QUEUE_FULL: 24,
+  PKT_QUEUE_CLOSED: 25,
+  PACKET_DROP: 26,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 
@@ -203,7 +206,7 @@ export const LanePhase = {
 } as const;
 export type LanePhase = (typeof LanePhase)[keyof typeof LanePhase];
 
-/** enum bpf_map_type (include/uapi/linux/bpf.h) */
+/** enum bpf_map_type (include/uapi/linux/bpf.h); from 0x1000 on types that Linux does not have */
 export const MapType = {
   UNSPEC: 0,
   HASH: 1,
@@ -239,6 +242,7 @@ export const MapType = {
   USER_RINGBUF: 31,
   CGRP_STORAGE: 32,
   ARENA: 33,
+  PKT_QUEUE: 4096,
 } as const;
 export type MapType = (typeof MapType)[keyof typeof MapType];
 
@@ -282,8 +286,9 @@ export const ArenaHeaderLayout = {
   fibAt: 76,
   lentAt: 80,
   learnedAt: 84,
-  streamsAt: 88,
-  streamCount: 92,
+  queuedAt: 88,
+  streamsAt: 92,
+  streamCount: 96,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -445,19 +450,26 @@ export class ArenaHeaderView {
   set learnedAt(v: number) {
     this.mem.setUint32(this.at + 84, v, true);
   }
-  /** Stream[streamCount] */
-  get streamsAt(): number {
+  /** QueuedFrame[frameCount], 0 = no pkt_queue was made yet */
+  get queuedAt(): number {
     return this.mem.getUint32(this.at + 88, true);
   }
-  set streamsAt(v: number) {
+  set queuedAt(v: number) {
     this.mem.setUint32(this.at + 88, v, true);
+  }
+  /** Stream[streamCount] */
+  get streamsAt(): number {
+    return this.mem.getUint32(this.at + 92, true);
+  }
+  set streamsAt(v: number) {
+    this.mem.setUint32(this.at + 92, v, true);
   }
   /** Streams that there can be; numbers are less */
   get streamCount(): number {
-    return this.mem.getUint32(this.at + 92, true);
+    return this.mem.getUint32(this.at + 96, true);
   }
   set streamCount(v: number) {
-    this.mem.setUint32(this.at + 92, v, true);
+    this.mem.setUint32(this.at + 96, v, true);
   }
 }
 
@@ -1620,6 +1632,138 @@ export class RecordRingView {
   }
   set dropped(v: bigint) {
     this.mem.setBigUint64(this.at + 144, v, true);
+  }
+}
+
+/** Offsets in bytes. One bucket of a pkt_queue, of one lane. The chain from `head` is the truth: after a crash the rest is made anew. */
+export const PacketBucketLayout = {
+  size: 12,
+  head: 0,
+  tail: 4,
+  count: 8,
+} as const;
+/** One bucket of a pkt_queue, of one lane. The chain from `head` is the truth: after a crash the rest is made anew. */
+export class PacketBucketView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** 1 + number of the frame that waits longest, 0 = none */
+  get head(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set head(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** 1 + number of the last one, of any meaning only while there is a head */
+  get tail(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set tail(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Packets in it */
+  get count(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+}
+
+/** Offsets in bytes. What one lane counted on a pkt_queue. Written by that lane only. */
+export const PacketQueueLaneLayout = {
+  size: 64,
+  queued: 0,
+  taken: 8,
+  refused: 16,
+} as const;
+/** What one lane counted on a pkt_queue. Written by that lane only. */
+export class PacketQueueLaneView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Packets put in */
+  get queued(): bigint {
+    return this.mem.getBigUint64(this.at + 0, true);
+  }
+  set queued(v: bigint) {
+    this.mem.setBigUint64(this.at + 0, v, true);
+  }
+  /** Packets taken out */
+  get taken(): bigint {
+    return this.mem.getBigUint64(this.at + 8, true);
+  }
+  set taken(v: bigint) {
+    this.mem.setBigUint64(this.at + 8, v, true);
+  }
+  /** Times that a bucket was full */
+  get refused(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set refused(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+}
+
+/** Offsets in bytes. The packet in a frame that waits in a pkt_queue, or that a program took out of one: struct xdp_frame, 16 B of which programs read. */
+export const QueuedFrameLayout = {
+  size: 32,
+  len: 0,
+  stream: 4,
+  ifindex: 8,
+  transport: 12,
+  next: 16,
+  addr: 20,
+} as const;
+/** The packet in a frame that waits in a pkt_queue, or that a program took out of one: struct xdp_frame, 16 B of which programs read. */
+export class QueuedFrameView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Bytes in the packet */
+  get len(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set len(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** rx_queue_index of the context that it was enqueued from: the stream, on its way out */
+  get stream(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set stream(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Port that it was about to leave by, or came in at */
+  get ifindex(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set ifindex(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** ingress_ifindex of that context: the transport, on its way out */
+  get transport(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set transport(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** 1 + number of the next frame of its bucket, 0 = the last */
+  get next(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set next(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Its first byte, relative to the packet area */
+  get addr(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set addr(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
   }
 }
 

@@ -38,6 +38,7 @@ export {
 export {
   perf_event_array_delete_elem, perf_event_array_lookup_elem, perf_event_array_output, perf_event_array_update_elem,
 } from "./perf_event_array";
+export { pkt_queue_purge } from "./pkt_queue";
 export * from "./prog_array";
 export {
   queue_delete_elem, queue_lookup_elem, queue_peek_elem, queue_pop_elem, queue_push_elem, queue_update_elem,

@@ -8,6 +8,7 @@ import {
 import { lockBucket, unlockBucket } from "./lock";
 import { rebuildTrie } from "./lpm_trie";
 import { head } from "./map";
+import { mendQueue } from "./pkt_queue";
 import { discardBusy } from "./records";
 
 /** Bit of an element's ref word: it was found in the free list or in a bucket. */
@@ -73,6 +74,7 @@ export function map_reclaim(map: usize): u32 {
       for (let l: u32 = 0; l < h.lanes; l++) n += discardBusy(h.aux0 + l * RECORD_RING_SIZE);
       return n;
     }
+    case MapType.PKT_QUEUE: return mendQueue(map);
     default: return 0;
   }
 }

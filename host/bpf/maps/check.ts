@@ -33,6 +33,7 @@ const FLAGS: Partial<Record<MapTypeName, number>> = {
   devmap_hash: F.NUMA_NODE | F.RDONLY | F.WRONLY,
   cpumap: F.NUMA_NODE,
   xskmap: F.NUMA_NODE | F.RDONLY | F.WRONLY,
+  pkt_queue: F.NUMA_NODE,
 };
 
 /** KMALLOC_MAX_SIZE and PCPU_MIN_UNIT_SIZE of the kernel, bytes. */
@@ -40,6 +41,8 @@ const KMALLOC_MAX = 4 << 20;
 const PERCPU_VALUE_MAX = 32 << 10;
 /** sizeof(struct htab_elem). */
 const HTAB_ELEM = 48;
+/** Slots of a bucket: each is a frame that is nowhere else. */
+const SLOTS_MAX = 1 << 21;
 /** CONFIG_NR_CPUS of common kernels. */
 const CPUS_MAX = 8192;
 
@@ -60,6 +63,7 @@ const INNER_TYPES: ReadonlySet<MapTypeName> = new Set([
   'devmap_hash',
   'cpumap',
   'xskmap',
+  'pkt_queue',
 ]);
 
 export const isPerCpu = (t: MapTypeName): boolean =>
@@ -88,12 +92,7 @@ export function checkSpec(spec: MapSpec): void {
     });
   for (const [what, n] of Object.entries({ keySize, valueSize, maxEntries, flags }))
     refuse(!u32(n), 'EINVAL', `${what} ${n}`, 'an unsigned 32-bit number');
-  refuse(
-    !!spec.extra && (type !== 'bloom_filter' || (spec.extra & ~15) !== 0),
-    'EINVAL',
-    `map_extra ${spec.extra}`,
-    type === 'bloom_filter' ? '0 to 15 hash functions' : '0',
-  );
+  checkExtra(spec, refuse);
   if ((type === 'lru_hash' || type === 'lru_percpu_hash') && flags & F.NO_PREALLOC && !(flags & ~HTAB))
     refuse(true, 'ENOTSUPP', 'BPF_F_NO_PREALLOC', 'a preallocated LRU map');
   refuse(
@@ -176,6 +175,10 @@ export function checkSpec(spec: MapSpec): void {
       key(0);
       someValue();
       break;
+    case 'pkt_queue':
+      key(0);
+      value(0);
+      break;
     case 'ringbuf':
       key(0);
       value(0);
@@ -203,6 +206,14 @@ export function checkSpec(spec: MapSpec): void {
     'an array of at least as many',
   );
   spinLockOffset(spec);
+}
+
+/** map_extra: hash functions of a bloom filter, slots of a bucket. */
+function checkExtra({ type, extra = 0 }: MapSpec, refuse: Refuse): void {
+  const bad = (wrong: boolean, expected: string): void => refuse(wrong, 'EINVAL', `map_extra ${extra}`, expected);
+  if (type === 'bloom_filter') bad((extra & ~15) !== 0, '0 to 15 hash functions');
+  else if (type === 'pkt_queue') bad(!u32(extra) || extra < 1 || extra > SLOTS_MAX, `1 to ${SLOTS_MAX} slots`);
+  else bad(extra !== 0, '0');
 }
 
 type Refuse = (when: boolean, errno: ErrnoName, what: string, expected: string) => void;

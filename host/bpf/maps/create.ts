@@ -9,6 +9,7 @@ import { LpmTrieMap } from './lpm.js';
 import { type BpfMap, type MapPlace, takeId } from './map.js';
 import { PerCpuArrayMap, PerCpuHashMap } from './percpu.js';
 import { PerfEventArrayMap } from './perf.js';
+import { PktQueueMap } from './pkt_queue.js';
 import { BloomFilterMap, QueueMap } from './queue.js';
 import { CpuMap, DevHashMap, DevMap, XskMap } from './redirect.js';
 import { ArrayOfMaps, HashOfMaps, ProgArrayMap } from './references.js';
@@ -35,6 +36,7 @@ const CLASSES = {
   devmap_hash: DevHashMap,
   cpumap: CpuMap,
   xskmap: XskMap,
+  pkt_queue: PktQueueMap,
 } as const;
 
 /** The class that stands for each map type. */

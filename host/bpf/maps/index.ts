@@ -11,6 +11,7 @@ export { type LpmKey, LpmTrieMap } from './lpm.js';
 export { BpfMap, mapAt, mapBinding } from './map.js';
 export { PerCpuArrayMap, PerCpuHashMap } from './percpu.js';
 export { PerfEventArrayMap, type PerfSample } from './perf.js';
+export { type PktQueueCounts, PktQueueMap } from './pkt_queue.js';
 export { BloomFilterMap, QueueMap } from './queue.js';
 export type { ReadOptions } from './records.js';
 export {

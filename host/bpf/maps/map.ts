@@ -30,14 +30,20 @@ function registryOf(arena: Arena): { byAddr: Map<number, BpfMap>; nextId: number
 export const takeId = (arena: Arena): number => registryOf(arena).nextId++;
 export const mapAt = (arena: Arena, addr: number): BpfMap | undefined => registryOf(arena).byAddr.get(addr);
 
-/** A reader waits for the records in order: one that a lane reserved and did not commit stops it. */
-const RECORDS: ReadonlySet<MapTypeName> = new Set(['ringbuf', 'perf_event_array']);
+/** Every map of an arena. */
+export const mapsIn = (arena: Arena): Iterable<BpfMap> => registryOf(arena).byAddr.values();
+
+/**
+ * What is mended whichever map the lane had in hand: a reader waits for records in order, and one that was reserved and
+ * not committed stops it; packets are put into buckets by the loop, after the program.
+ */
+const ALWAYS_MENDED: ReadonlySet<MapTypeName> = new Set(['ringbuf', 'perf_event_array', 'pkt_queue']);
 
 /** After the death of a lane that was changing the map at `inHand` (0: none), while no lane runs. */
 export function reclaimMaps(arena: Arena, inHand: number): number {
   let n = 0;
   for (const map of registryOf(arena).byAddr.values())
-    if (map.addr === inHand || RECORDS.has(map.type)) n += map.reclaim();
+    if (map.addr === inHand || ALWAYS_MENDED.has(map.type)) n += map.reclaim();
   return n;
 }
 

@@ -8,6 +8,9 @@ import {
   MapHeaderLayout,
   MapHeaderView,
   MapType,
+  PacketBucketLayout,
+  PacketQueueLaneLayout,
+  QueuedFrameLayout,
   RecordRingLayout,
   RecordRingView,
 } from '../../layout/layout.gen.js';
@@ -205,6 +208,40 @@ function planRecords(count: number, bytes: number, plan: Plan): Fill {
   };
 }
 
+/**
+ * Buckets of each lane, and what each lane counted. The table of frames that wait is the engine's, made with the first
+ * such map: a frame is in one bucket at most, whatever the map.
+ */
+function planPktQueue(spec: MapSpec, copies: number, plan: Plan): Fill {
+  const laneStride = roundUp(spec.maxEntries * PacketBucketLayout.size, 64);
+  // A bit per bucket, and a bit per word of those.
+  const words = Math.ceil(spec.maxEntries / 64);
+  const bitBytes = roundUp((words + Math.ceil(words / 64)) * 8, 64);
+  const countsAt = plan.take(PacketQueueLaneLayout.size * copies);
+  const bitsAt = plan.take(bitBytes * copies);
+  const dataAt = plan.take(laneStride * copies);
+  return (base, h, arena) => {
+    arena.header.queuedAt ||= queuedFrames(arena);
+    Object.assign(h, {
+      dataAt: base + dataAt,
+      dataBytes: laneStride * copies,
+      stride: PacketBucketLayout.size,
+      laneStride,
+      aux0: spec.extra,
+      aux1: base + countsAt,
+      aux2: base + bitsAt,
+      aux3: bitBytes,
+    });
+  };
+}
+
+function queuedFrames(arena: Arena): number {
+  const bytes = arena.header.frameCount * QueuedFrameLayout.size;
+  const at = arena.maps.alloc(bytes, 64, 'the table of frames in pkt_queues');
+  arena.u8.fill(0, at, at + bytes);
+  return at;
+}
+
 function planSlots(spec: MapSpec, plan: Plan): Fill {
   const dataAt = plan.take(8 * spec.maxEntries);
   return (base, h) => {
@@ -228,6 +265,8 @@ function planParts(spec: MapSpec, copies: number, plan: Plan, options: MapOption
       return planRecords(1, spec.maxEntries, plan);
     case 'perf_event_array':
       return planRecords(copies, options.perfBytes ?? PERF_BYTES, plan);
+    case 'pkt_queue':
+      return planPktQueue(spec, copies, plan);
     default:
       return isHashTable(spec.type) ? planHash(spec, copies, plan) : planSlots(spec, plan);
   }

@@ -4,7 +4,7 @@ import { type EnumSchema, f, type StructSchema } from './types.js';
 export const mapEnums: EnumSchema[] = [
   {
     name: 'MapType',
-    doc: 'enum bpf_map_type (include/uapi/linux/bpf.h)',
+    doc: 'enum bpf_map_type (include/uapi/linux/bpf.h); from 0x1000 on types that Linux does not have',
     members: {
       UNSPEC: 0,
       HASH: 1,
@@ -40,6 +40,7 @@ export const mapEnums: EnumSchema[] = [
       USER_RINGBUF: 31,
       CGRP_STORAGE: 32,
       ARENA: 33,
+      PKT_QUEUE: 0x1000,
     },
   },
 ];
@@ -100,6 +101,38 @@ export const mapStructs: StructSchema[] = [
       f('lock', 'u32', 'Held while a record is reserved'),
       f('wakes', 'u32', 'Wake-ups so far: the word the reader sleeps on'),
       f('dropped', 'u64', 'Records that found no room'),
+    ],
+  },
+  {
+    name: 'PacketBucket',
+    doc: 'One bucket of a pkt_queue, of one lane. The chain from `head` is the truth: after a crash the rest is made anew.',
+    fields: [
+      f('head', 'u32', '1 + number of the frame that waits longest, 0 = none'),
+      f('tail', 'u32', '1 + number of the last one, of any meaning only while there is a head'),
+      f('count', 'u32', 'Packets in it'),
+    ],
+  },
+  {
+    name: 'PacketQueueLane',
+    doc: 'What one lane counted on a pkt_queue. Written by that lane only.',
+    align: 64,
+    fields: [
+      f('queued', 'u64', 'Packets put in'),
+      f('taken', 'u64', 'Packets taken out'),
+      f('refused', 'u64', 'Times that a bucket was full'),
+    ],
+  },
+  {
+    name: 'QueuedFrame',
+    doc: 'The packet in a frame that waits in a pkt_queue, or that a program took out of one: struct xdp_frame, 16 B of which programs read.',
+    align: 32,
+    fields: [
+      f('len', 'u32', 'Bytes in the packet'),
+      f('stream', 'u32', 'rx_queue_index of the context that it was enqueued from: the stream, on its way out'),
+      f('ifindex', 'u32', 'Port that it was about to leave by, or came in at'),
+      f('transport', 'u32', 'ingress_ifindex of that context: the transport, on its way out'),
+      f('next', 'u32', '1 + number of the next frame of its bucket, 0 = the last'),
+      f('addr', 'u32', 'Its first byte, relative to the packet area'),
     ],
   },
   {

@@ -35,6 +35,9 @@ export const portEnums: EnumSchema[] = [
       XDP_EGRESS_DROP: 21,
       XDP_EGRESS_ABORTED: 22,
       XDP_EGRESS_INVALID: 23,
+      PKT_QUEUE_FULL: 24,
+      PKT_QUEUE_CLOSED: 25,
+      PACKET_DROP: 26,
     },
   },
   {

@@ -32,6 +32,12 @@ test('sections of libbpf, iproute2 and old samples have the type that those give
     ['xdp', 'xdp'],
     ['xdp.frags/devmap', 'xdp'],
     ['xdp_prog', 'xdp'],
+    ['xdp_sock', 'xdp'],
+    ['xdp_egress', 'xdp_egress'],
+    ['xdp_egress/choose', 'xdp_egress'],
+    ['xdp_gen', 'xdp_gen'],
+    ['xdp_gen/complete_grant_1', 'xdp_gen'],
+    ['xdp_generic', 'xdp'],
     ['tcx/egress', 'tc'],
     ['classifier/x', 'tc'],
     ['1/0x2', 'tc'],
@@ -43,7 +49,7 @@ test('sections of libbpf, iproute2 and old samples have the type that those give
 });
 
 test('what runs has a hook of its own; what does not has none', () => {
-  assert.equal([...runnableTypes], ['xdp', 'tc', 'socket_filter']);
+  assert.equal([...runnableTypes], ['xdp', 'xdp_egress', 'xdp_gen', 'tc', 'socket_filter']);
   assert.not.ok(isRunnable('unspec'));
   for (const type of runnableTypes) assert.is(hookRow(programTypes[type].hook!.name).type, type);
 });
@@ -58,6 +64,18 @@ test('the first word of the context is read by the types that have one, the byte
   const dv = new DataView(new ArrayBuffer(256));
   assert.ok(contextView('xdp', dv, 0) instanceof XdpContextView);
   assert.not.ok(contextView('tc', dv, 0) instanceof XdpContextView);
+});
+
+test('egress and gen programs read the port that a packet leaves by, ingress programs do not; helpers are those of xdp', () => {
+  const EGRESS_IFINDEX = 20;
+  for (const type of ['xdp_egress', 'xdp_gen'] as const) {
+    assert.not.ok('problem' in ctxAccess(type, EGRESS_IFINDEX, 4, false, false));
+    assert.ok('problem' in ctxAccess(type, EGRESS_IFINDEX, 4, true, false), 'and none writes it');
+    for (const helper of helpers)
+      assert.is(helper.types.includes(type), helper.types.includes('xdp'), `${helper.name}: ${type}`);
+    assert.is(programTypes[type].verdict(4), 'XDP_REDIRECT');
+  }
+  assert.ok('problem' in ctxAccess('xdp', EGRESS_IFINDEX, 4, false, false));
 });
 
 test('every helper is for types that run', () => {
