@@ -287,6 +287,8 @@ export default async function programs(bench: Bench): Promise<void> {
     .filter(d => d.length >= 14 && d.length <= 1514);
   const files = readdirSync(new URL('bpf-progs/obj/', ROOT))
     .filter(f => f.endsWith('.bpf.o'))
+    // Programs of transports are parts of something, and the kernel cannot load them.
+    .filter(f => !existsSync(new URL(`bpf-progs/transports/${f.slice(0, -'.bpf.o'.length)}`, ROOT)))
     .sort();
   for (const file of files) {
     const stem = file.slice(0, -'.bpf.o'.length);

@@ -2,25 +2,25 @@
 #pragma once
 #include "types.h"
 
-/* xdp, tc, socket_filter: Address of the value under a key, or NULL. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Address of the value under a key, or NULL. */
 static void *(*const bpf_map_lookup_elem)(void *, const void *) = (void *)1;
 
-/* xdp, tc, socket_filter: Adds or replaces a value; BPF_NOEXIST and BPF_EXIST choose which. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Adds or replaces a value; BPF_NOEXIST and BPF_EXIST choose which. */
 static long (*const bpf_map_update_elem)(void *, const void *, const void *, __u64) = (void *)2;
 
-/* xdp, tc, socket_filter: Removes a key. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Removes a key. */
 static long (*const bpf_map_delete_elem)(void *, const void *) = (void *)3;
 
-/* xdp, tc, socket_filter: The lane's clock in ns, the same for a whole burst: CLOCK_MONOTONIC or virtual time. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: The lane's clock in ns, the same for a whole burst: CLOCK_MONOTONIC or virtual time. */
 static long (*const bpf_ktime_get_ns)(void) = (void *)5;
 
-/* xdp, tc, socket_filter (GPL): Formats a line with up to three arguments into the lane's trace log (`engine.trace`). */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Formats a line with up to three arguments into the lane's trace log (`engine.trace`). */
 static long (*const bpf_trace_printk)(const char *, __u32, ...) = (void *)6;
 
-/* xdp, tc, socket_filter: Next number of the lane's seeded generator (xoshiro128++): repeatable, not for secrets. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Next number of the lane's seeded generator (xoshiro128++): repeatable, not for secrets. */
 static __u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
 
-/* xdp, tc, socket_filter: Number of the lane. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Number of the lane. */
 static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
 
 /* tc: Copies bytes into the packet; BPF_F_INVALIDATE_HASH forgets the flow hash. */
@@ -32,7 +32,7 @@ static long (*const bpf_l3_csum_replace)(void *, __u32, __u64, __u64, __u64) = (
 /* tc: Mends a TCP, UDP or ICMP checksum; BPF_F_PSEUDO_HDR, BPF_F_MARK_MANGLED_0 and _ENFORCE, BPF_F_IPV6 as in the kernel. */
 static long (*const bpf_l4_csum_replace)(void *, __u32, __u64, __u64, __u64) = (void *)11;
 
-/* xdp, tc, socket_filter: Goes on in another program, at most 33 times a run; falls through when the slot is empty. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Goes on in another program, at most 33 times a run; falls through when the slot is empty. */
 static void (*const bpf_tail_call)(void *, void *, __u32) = (void *)12;
 
 /* tc: Sends a copy of the packet out of another port at once. */
@@ -50,16 +50,16 @@ static long (*const bpf_skb_get_tunnel_key)(void *, void *, __u32, __u64) = (voi
 /* tc: Puts a tunnel key on the packet. No port encapsulates: later programs may read it, the wire shows nothing. */
 static long (*const bpf_skb_set_tunnel_key)(void *, const void *, __u32, __u64) = (void *)21;
 
-/* xdp, tc: Sends the packet out of another port when the program returns the result; tc: BPF_F_INGRESS into it. */
+/* xdp, xdp_egress, xdp_gen, tc: Sends the packet out of another port when the program returns the result; tc: BPF_F_INGRESS into it. */
 static long (*const bpf_redirect)(__u32, __u64) = (void *)23;
 
-/* xdp, tc, socket_filter (GPL): Copies a record, and packet bytes by the flags' upper half, into the lane's ring of a perf event array. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Copies a record, and packet bytes by the flags' upper half, into the lane's ring of a perf event array. */
 static long (*const bpf_perf_event_output)(void *, void *, __u64, const void *, __u64) = (void *)25;
 
 /* tc, socket_filter: Copies bytes out of the packet; the buffer is zeroed when they are not there. */
 static long (*const bpf_skb_load_bytes)(void *, __u32, void *, __u32) = (void *)26;
 
-/* xdp, tc: One's-complement sum of `to` minus `from` plus a seed, for incremental checksums. */
+/* xdp, xdp_egress, xdp_gen, tc: One's-complement sum of `to` minus `from` plus a seed, for incremental checksums. */
 static long (*const bpf_csum_diff)(const void *, __u32, const void *, __u32, __u32) = (void *)28;
 
 /* tc: IPv4 ↔ IPv6: makes or removes the 20 bytes between the two headers; the program writes the header. */
@@ -83,13 +83,13 @@ static long (*const bpf_csum_update)(void *, __u32) = (void *)40;
 /* tc: Forgets the flow hash. */
 static long (*const bpf_set_hash_invalid)(void *) = (void *)41;
 
-/* xdp, tc, socket_filter: Always 0. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Always 0. */
 static __u32 (*const bpf_get_numa_node_id)(void) = (void *)42;
 
 /* tc: Grows the packet at its start by zeroed bytes. */
 static long (*const bpf_skb_change_head)(void *, __u32, __u64) = (void *)43;
 
-/* xdp: Moves the start of the packet; metadata moves along. */
+/* xdp, xdp_egress, xdp_gen: Moves the start of the packet; metadata moves along. */
 static long (*const bpf_xdp_adjust_head)(void *, __u32) = (void *)44;
 
 /* tc, socket_filter: Cookie of the owning socket; packets here have none: 0. */
@@ -104,64 +104,64 @@ static long (*const bpf_set_hash)(void *, __u32) = (void *)48;
 /* tc: Grows or shrinks the room after the link (BPF_ADJ_ROOM_MAC) or network header (BPF_ADJ_ROOM_NET). */
 static long (*const bpf_skb_adjust_room)(void *, __u32, __u32, __u64) = (void *)50;
 
-/* xdp: Redirects to a port (devmap), lane (cpumap) or application socket (xskmap) by key; BPF_F_BROADCAST to a whole devmap. */
+/* xdp, xdp_egress, xdp_gen: Redirects to a port (devmap), lane (cpumap) or application socket (xskmap) by key; BPF_F_BROADCAST to a whole devmap. */
 static long (*const bpf_redirect_map)(void *, __u64, __u64) = (void *)51;
 
-/* xdp: Moves the start of the metadata before the packet: a multiple of 4, at most 255 bytes. */
+/* xdp, xdp_egress, xdp_gen: Moves the start of the metadata before the packet: a multiple of 4, at most 255 bytes. */
 static long (*const bpf_xdp_adjust_meta)(void *, __u32) = (void *)54;
 
-/* xdp: Moves the end of the packet; new bytes are zero. */
+/* xdp, xdp_egress, xdp_gen: Moves the end of the packet; new bytes are zero. */
 static long (*const bpf_xdp_adjust_tail)(void *, __u32) = (void *)65;
 
 /* tc, socket_filter: As skb_load_bytes, from the link (BPF_HDR_START_MAC) or network header (BPF_HDR_START_NET) on. */
 static long (*const bpf_skb_load_bytes_relative)(void *, __u32, void *, __u32, __u32) = (void *)68;
 
-/* xdp, tc (GPL): Next hop by the engine's routes (`engine.routes`): port, gateway, MAC addresses, MTU. */
+/* xdp, xdp_egress, xdp_gen, tc (GPL): Next hop by the engine's routes (`engine.routes`): port, gateway, MAC addresses, MTU. */
 static long (*const bpf_fib_lookup)(void *, void *, __u32, __u32) = (void *)69;
 
-/* xdp, tc, socket_filter: Adds a value to a queue, stack or bloom filter; BPF_EXIST makes room by dropping the oldest. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Adds a value to a queue, stack or bloom filter; BPF_EXIST makes room by dropping the oldest. */
 static long (*const bpf_map_push_elem)(void *, const void *, __u64) = (void *)87;
 
-/* xdp, tc, socket_filter: Takes the next value of a queue or stack. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Takes the next value of a queue or stack. */
 static long (*const bpf_map_pop_elem)(void *, void *) = (void *)88;
 
-/* xdp, tc, socket_filter: Reads the next value without taking it; bloom filter: asks whether the value may be in it. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Reads the next value without taking it; bloom filter: asks whether the value may be in it. */
 static long (*const bpf_map_peek_elem)(void *, void *) = (void *)89;
 
-/* xdp, tc: Takes the lock inside a map value; lanes spin, nothing sleeps. */
+/* xdp, xdp_egress, xdp_gen, tc: Takes the lock inside a map value; lanes spin, nothing sleeps. */
 static void (*const bpf_spin_lock)(void *) = (void *)93;
 
-/* xdp, tc: Releases the lock inside a map value. */
+/* xdp, xdp_egress, xdp_gen, tc: Releases the lock inside a map value. */
 static void (*const bpf_spin_unlock)(void *) = (void *)94;
 
 /* tc: Marks an ECN-capable packet as having met congestion; 1 when it is marked. */
 static long (*const bpf_skb_ecn_set_ce)(void *) = (void *)97;
 
-/* xdp, tc, socket_filter: Reads a signed number; returns the characters used. Base 0 (by prefix), 8, 10 or 16. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Reads a signed number; returns the characters used. Base 0 (by prefix), 8, 10 or 16. */
 static long (*const bpf_strtol)(const void *, __u32, __u64, void *) = (void *)105;
 
-/* xdp, tc, socket_filter: Reads an unsigned number; returns the characters used. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Reads an unsigned number; returns the characters used. */
 static long (*const bpf_strtoul)(const void *, __u32, __u64, void *) = (void *)106;
 
-/* xdp, tc, socket_filter: The clock in ticks of 4 ms (HZ = 250), from the kernel's start value of -300 s on. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: The clock in ticks of 4 ms (HZ = 250), from the kernel's start value of -300 s on. */
 static long (*const bpf_jiffies64)(void) = (void *)118;
 
-/* xdp, tc, socket_filter: As ktime_get_ns: a process does not see suspension. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: As ktime_get_ns: a process does not see suspension. */
 static long (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
 
-/* xdp, tc, socket_filter: Copies a record into a ring buffer. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Copies a record into a ring buffer. */
 static long (*const bpf_ringbuf_output)(void *, const void *, __u64, __u64) = (void *)130;
 
-/* xdp, tc, socket_filter: Room for a record in a ring buffer, or NULL when it is full. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Room for a record in a ring buffer, or NULL when it is full. */
 static void *(*const bpf_ringbuf_reserve)(void *, __u64, __u64) = (void *)131;
 
-/* xdp, tc, socket_filter: Hands a reserved record to the reader. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Hands a reserved record to the reader. */
 static void (*const bpf_ringbuf_submit)(void *, __u64) = (void *)132;
 
-/* xdp, tc, socket_filter: Gives up a reserved record. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Gives up a reserved record. */
 static void (*const bpf_ringbuf_discard)(void *, __u64) = (void *)133;
 
-/* xdp, tc, socket_filter: Unread bytes, size or a position of a ring buffer. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Unread bytes, size or a position of a ring buffer. */
 static long (*const bpf_ringbuf_query)(void *, __u64) = (void *)134;
 
 /* tc: Level of validated checksums; ports validate none: query gives -EACCES, changes do nothing. */
@@ -173,41 +173,41 @@ static long (*const bpf_redirect_neigh)(__u32, const void *, __u32, __u64) = (vo
 /* tc: As redirect, into the receive side of the port at the other end of a link. */
 static long (*const bpf_redirect_peer)(__u32, __u64) = (void *)155;
 
-/* xdp, tc, socket_filter: As ktime_get_ns. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: As ktime_get_ns. */
 static long (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
 
-/* xdp, tc (GPL): Would the packet, grown by len_diff, pass the port's MTU? */
+/* xdp, xdp_egress, xdp_gen, tc (GPL): Would the packet, grown by len_diff, pass the port's MTU? */
 static long (*const bpf_check_mtu)(void *, __u32, void *, __u32, __u64) = (void *)163;
 
-/* xdp, tc, socket_filter: Calls callback(map, key, value, ctx) for each element until it returns 1; returns the number of calls. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Calls callback(map, key, value, ctx) for each element until it returns 1; returns the number of calls. */
 static long (*const bpf_for_each_map_elem)(void *, void *, void *, __u64) = (void *)164;
 
-/* xdp, tc, socket_filter (GPL): Formats into a buffer with arguments from an array; returns the full length plus one. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Formats into a buffer with arguments from an array; returns the full length plus one. */
 static long (*const bpf_snprintf)(void *, __u32, const char *, const void *, __u32) = (void *)165;
 
-/* xdp, tc, socket_filter (GPL): As trace_printk with up to twelve arguments from an array. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): As trace_printk with up to twelve arguments from an array. */
 static long (*const bpf_trace_vprintk)(const void *, __u32, const void *, __u32) = (void *)177;
 
-/* xdp, tc, socket_filter: Calls callback(i, ctx) up to n (≤ 2²³) times until it returns 1; returns the number of calls. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Calls callback(i, ctx) up to n (≤ 2²³) times until it returns 1; returns the number of calls. */
 static long (*const bpf_loop)(__u32, void *, void *, __u64) = (void *)181;
 
-/* xdp, tc, socket_filter: Compares memory with a constant string. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Compares memory with a constant string. */
 static long (*const bpf_strncmp)(const void *, __u32, const char *) = (void *)182;
 
-/* xdp: Length of the packet in bytes. */
+/* xdp, xdp_egress, xdp_gen: Length of the packet in bytes. */
 static __u32 (*const bpf_xdp_get_buff_len)(void *) = (void *)188;
 
-/* xdp: Copies bytes out of the packet. */
+/* xdp, xdp_egress, xdp_gen: Copies bytes out of the packet. */
 static long (*const bpf_xdp_load_bytes)(void *, __u32, void *, __u32) = (void *)189;
 
-/* xdp: Copies bytes into the packet. */
+/* xdp, xdp_egress, xdp_gen: Copies bytes into the packet. */
 static long (*const bpf_xdp_store_bytes)(void *, __u32, const void *, __u32) = (void *)190;
 
 /* tc: Sets the time stamp and its kind. */
 static long (*const bpf_skb_set_tstamp)(void *, __u64, __u32) = (void *)192;
 
-/* xdp, tc, socket_filter: Address of another lane's copy of a per-CPU value; the lane number is the CPU number. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Address of another lane's copy of a per-CPU value; the lane number is the CPU number. */
 static void *(*const bpf_map_lookup_percpu_elem)(void *, const void *, __u32) = (void *)195;
 
-/* xdp, tc, socket_filter: Atomic time in ns since 1970: the clock plus the offset that the host publishes. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Atomic time in ns since 1970: the clock plus the offset that the host publishes. */
 static long (*const bpf_ktime_get_tai_ns)(void) = (void *)208;

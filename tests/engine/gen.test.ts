@@ -233,7 +233,7 @@ test('without a program, without a port, and when it was closed meanwhile, a str
 });
 
 test('a stream whose transmit ring is full waits, and nothing is dropped', async () => {
-  const r = await rig({ ringSlots: 32 });
+  const r = await rig({ ringSlots: 32, burst: 16 });
   r.todo.give(0, 200);
   r.wake(0);
   const got: [number, number][] = [];
@@ -264,7 +264,7 @@ test('a stream for which no frame is free waits for one', async () => {
 
 test('in a lossless lane packets are made only when every ring that they may end in has room', async () => {
   // Egress sends all to port b, which nobody empties for a while.
-  const r = await rig({ ringSlots: 32, lossless: true });
+  const r = await rig({ ringSlots: 32, burst: 16, lossless: true });
   const toB = handMade(
     `(call $redirect_set (i32.const 1) (i32.const 2) (i32.const 0) (i32.const 0) (i64.const 0)) i64.const 4`,
     { type: 'xdp_egress', helpers: { redirect_set: '(param i32 i32 i32 i32 i64)' } },

@@ -44,7 +44,10 @@ export class KernelMap {
    */
   static create(spec: MapSpec): KernelMap {
     if (spec.type === 'pkt_queue')
-      throw new EtherloomError('ERR_KERNEL_TYPE', `map ${spec.name}: Linux has no pkt_queue, eTran's patch adds it`);
+      throw new EtherloomError(
+        'ERR_KERNEL_TYPE',
+        `map ${spec.name}: Linux has no pkt_queue, eTran's patch adds it`,
+      );
     const fds: number[] = [];
     let map: KernelMap | undefined;
     try {

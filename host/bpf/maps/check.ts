@@ -210,9 +210,11 @@ export function checkSpec(spec: MapSpec): void {
 
 /** map_extra: hash functions of a bloom filter, slots of a bucket. */
 function checkExtra({ type, extra = 0 }: MapSpec, refuse: Refuse): void {
-  const bad = (wrong: boolean, expected: string): void => refuse(wrong, 'EINVAL', `map_extra ${extra}`, expected);
+  const bad = (wrong: boolean, expected: string): void =>
+    refuse(wrong, 'EINVAL', `map_extra ${extra}`, expected);
   if (type === 'bloom_filter') bad((extra & ~15) !== 0, '0 to 15 hash functions');
-  else if (type === 'pkt_queue') bad(!u32(extra) || extra < 1 || extra > SLOTS_MAX, `1 to ${SLOTS_MAX} slots`);
+  else if (type === 'pkt_queue')
+    bad(!u32(extra) || extra < 1 || extra > SLOTS_MAX, `1 to ${SLOTS_MAX} slots`);
   else bad(extra !== 0, '0');
 }
 

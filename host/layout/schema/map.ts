@@ -128,7 +128,11 @@ export const mapStructs: StructSchema[] = [
     align: 32,
     fields: [
       f('len', 'u32', 'Bytes in the packet'),
-      f('stream', 'u32', 'rx_queue_index of the context that it was enqueued from: the stream, on its way out'),
+      f(
+        'stream',
+        'u32',
+        'rx_queue_index of the context that it was enqueued from: the stream, on its way out',
+      ),
       f('ifindex', 'u32', 'Port that it was about to leave by, or came in at'),
       f('transport', 'u32', 'ingress_ifindex of that context: the transport, on its way out'),
       f('next', 'u32', '1 + number of the next frame of its bucket, 0 = the last'),
