@@ -4,13 +4,44 @@
 
 #define __ksym __attribute__((section(".ksyms")))
 
+struct xdp_frame;
 struct xdp_md;
 
-/* xdp (GPL): Makes the first `len` bytes of the packet directly readable; here a packet is one piece and they are. -EINVAL beyond its end. */
+/* xdp, xdp_egress, xdp_gen (GPL): Makes the first `len` bytes of the packet directly readable; here a packet is one piece and they are. -EINVAL beyond its end. */
 extern int bpf_xdp_pull_data(struct xdp_md *x, __u32 len) __ksym;
 
-/* xdp, tc, socket_filter (GPL): Opens an RCU read section; costs nothing here. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Opens an RCU read section; costs nothing here. */
 extern void bpf_rcu_read_lock(void) __ksym;
 
-/* xdp, tc, socket_filter (GPL): Leaves it; every path that opened one does before the program ends or tail-calls. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Leaves it; every path that opened one does before the program ends or tail-calls. */
 extern void bpf_rcu_read_unlock(void) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Has XDP_GEN run for a stream of this lane at the end of the round. -ENOENT: not open; -EPERM: another lane's. */
+extern int el_ready(__u32 id) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Puts the packet into a bucket of this lane if the verdict is XDP_REDIRECT. -EINVAL: no such bucket; -ENOSPC: it is full. */
+extern int bpf_pkt_queue_enqueue(struct xdp_md *ctx, void *map__map, __u64 bucket) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter; acquires; may give NULL: Takes the oldest packet out of a bucket of this lane. NULL: none, or no room to send it in a lossless lane. */
+extern struct xdp_frame *bpf_pkt_queue_dequeue(void *map__map, __u64 bucket) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: 1 when no packet waits in the bucket. */
+extern __u64 bpf_pkt_queue_empty(void *map__map, __u64 bucket) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: First bucket from `from` on, around the end, in which a packet waits; max_entries when there is none. */
+extern __u64 el_pkt_queue_next(void *map__map, __u64 from) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter; releases: Sends the packet out of a port, past its xdp_egress. -ENODEV, -EMSGSIZE, -ENOBUFS: it was dropped. */
+extern int bpf_packet_send(struct xdp_frame *frame, __u32 ifindex) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter; releases: Drops the packet. */
+extern void bpf_packet_drop(struct xdp_frame *frame) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Publishes what was sent now rather than at the end of the round. */
+extern void bpf_packet_flush(void) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Copies bytes out of the packet. -EFAULT beyond its end. */
+extern int el_frame_load(const struct xdp_frame *frame, __u32 offset, void *to, __u32 to__sz) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Copies bytes into the packet. -EFAULT beyond its end. */
+extern int el_frame_store(struct xdp_frame *frame, __u32 offset, const void *from, __u32 from__sz) __ksym;

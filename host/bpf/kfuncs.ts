@@ -7,7 +7,9 @@ import { EtherloomError } from '../errors.js';
 import { CallKind, type Insn, OP_CALL } from './insn.js';
 import type { Kfunc } from './kfuncs/kfunc.js';
 import { packetKfuncs } from './kfuncs/packet.js';
+import { pktQueueKfuncs } from './kfuncs/pkt_queue.js';
 import { rcuKfuncs } from './kfuncs/rcu.js';
+import { readyKfuncs } from './kfuncs/ready.js';
 import type { ProgramType } from './spec.js';
 
 export type { Kfunc, KfuncArg, KfuncResult, ObjectType } from './kfuncs/kfunc.js';
@@ -36,7 +38,12 @@ export function registerKfuncs(rows: readonly Omit<Kfunc, 'id'>[]): readonly Kfu
 }
 
 /** The engine's own. */
-export const kfuncs: readonly Kfunc[] = registerKfuncs([...packetKfuncs, ...rcuKfuncs]);
+export const kfuncs: readonly Kfunc[] = registerKfuncs([
+  ...packetKfuncs,
+  ...rcuKfuncs,
+  ...readyKfuncs,
+  ...pktQueueKfuncs,
+]);
 
 export const kfuncById = (id: number): Kfunc | undefined => byId[id - FIRST_ID];
 export const kfuncByName = (name: string): Kfunc | undefined => byName.get(name);

@@ -2,6 +2,7 @@
  * A program in the real kernel: the oracle of our verifier and engines, and what `--engine kernel` runs.
  *   ProgramSpec ──load──▶ accepted: KernelProgram (testRun, jitedBytes, close) │ rejected: cause, decisive line, log
  */
+import { EtherloomError } from '../../errors.js';
 import { encodeInsns, type Insn, OP_LDDW, Pseudo } from '../insn.js';
 import { programTypes } from '../program_types.js';
 import { attachType, type MapSpec, type ProgramSpec } from '../spec.js';
