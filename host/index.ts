@@ -11,6 +11,7 @@ export { configureGlobals, configureMaps, type MapConfig, readMapConfig } from '
 export { loadElf } from './bpf/elf/load.js';
 export { helpers } from './bpf/helpers.js';
 export type { CompiledProgram } from './bpf/jit/compiled.js';
+export { type Kfunc, kfuncs } from './bpf/kfuncs.js';
 export {
   ArrayMap,
   ArrayOfMaps,

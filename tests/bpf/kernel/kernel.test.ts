@@ -107,6 +107,31 @@ test(
 );
 
 test(
+  'kfuncs go to the kernel by name: one that it has runs, one that it lacks is named',
+  () => {
+    const kfunc: Insn = { op: 0x85, dst: 0, src: 2, off: 0, imm: 5 };
+    const length = (bytes: number) => [mov(2, bytes), kfunc, exit];
+    const pull = (bytes: number) => spec(length(bytes), { kfuncs: { 5: 'bpf_xdp_pull_data' } });
+    for (const [bytes, retval] of [
+      [packet.length, 0],
+      [packet.length + 1, -22 >>> 0],
+    ] as const) {
+      const program = accepted(KernelProgram.load(pull(bytes)));
+      assert.is(program.testRun({ data: packet }).retval, retval);
+      program.close();
+    }
+    const before = openFds();
+    for (const kfuncs of [{ 5: 'el_not_in_linux' }, {}, undefined])
+      assert.throws(
+        () => KernelProgram.load(spec(length(1), { kfuncs })),
+        /ERR_KERNEL_KFUNC|calls (el_not_in_linux|kernel function 5), which this kernel does not have/,
+      );
+    assert.is(openFds(), before);
+  },
+  { missing },
+);
+
+test(
   'frozen contents reach the program as constants',
   () => {
     const contents = new Uint8Array(8);

@@ -1,5 +1,8 @@
 /** Kfuncs in programs that run: the interpreter, which checks every argument, and the JIT give the same. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { assembleSpec } from '../../../host/bpf/asm/spec.js';
+import { loadElf } from '../../../host/bpf/elf/load.js';
 import { interpret } from '../../../host/bpf/interp/interpret.js';
 import { compileGuarded, compileProgram } from '../../../host/bpf/jit/compile.js';
 import { instantiateProgram, type ProgramExports } from '../../../host/bpf/jit/instantiate.js';
@@ -12,6 +15,7 @@ import { verify } from '../../../host/bpf/verify/verify.js';
 import { testPacket } from '../../../host/engine/test_run.js';
 import { Arena } from '../../../host/mem/arena.js';
 import { instantiateCore } from '../../../host/mem/core.js';
+import { FIXTURES } from '../../fixtures/elf/build.js';
 import { assert, suite } from '../../support/suite.js';
 import '../../support/test_kfuncs.js';
 
@@ -59,6 +63,12 @@ test('the context, a number, a result with sign: in range and beyond the packet'
   both('r2 = 60\ncall kfunc bpf_xdp_pull_data\nexit', 0n);
   both('r2 = 61\ncall kfunc bpf_xdp_pull_data\nexit', NEGATIVE(22n));
   both('r2 = 0x10000003c ll\ncall kfunc bpf_xdp_pull_data\nexit', 0n);
+});
+
+test('an object file: calls behind the address of a weak kfunc that is there', () => {
+  const file = readFileSync(join(FIXTURES, 'kfuncs.bpf.o'));
+  const { pulls } = loadElf(file, 'kfuncs.bpf.o').programs;
+  assert.equal(run(pulls), { interp: 2n, jit: 2n });
 });
 
 test('an unsigned result fills the upper half with zeros', () => {

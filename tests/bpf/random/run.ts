@@ -3,6 +3,7 @@
  *   tsx tests/bpf/random/run.ts differential [COUNT=200000] [SEED=1] [FROM=0]
  *   tsx tests/bpf/random/run.ts soundness    [COUNT=300000] [SEED=1] [FROM=0]
  *   tsx tests/bpf/random/run.ts agreement    [COUNT=20000]  [SEED=1] [FROM=0]   verdicts beside the kernel's
+ *   tsx tests/bpf/random/run.ts kfuncs       [COUNT=20000]  [SEED=1] [FROM=0]   the same, of programs that call kfuncs
  * A progress line while they run, one line of counts at the end, exit code 1 with a small program at a failure.
  */
 import { spawnSync } from 'node:child_process';
@@ -17,6 +18,7 @@ const COUNTS: Record<string, number> = {
   differential: 200_000,
   soundness: 300_000,
   agreement: 20_000,
+  kfuncs: 20_000,
   part: 0, // of a differential: prints its report as JSON
 };
 /** Programs of one part. */
@@ -26,7 +28,7 @@ const PROGRESS_MS = 500;
 const [what = '', ...numbers] = process.argv.slice(2);
 const [count = COUNTS[what], seed = 1, from = 0] = numbers.map(Number);
 if (!(what in COUNTS) || ![count, seed, from].every(Number.isInteger)) {
-  console.error('usage: run.ts differential|soundness|agreement [COUNT] [SEED] [FROM]');
+  console.error('usage: run.ts differential|soundness|agreement|kfuncs [COUNT] [SEED] [FROM]');
   process.exit(2);
 }
 const kernel = kernelAvailable();
@@ -87,9 +89,9 @@ function runSoundness(): string {
   return `soundness: ${r.programs} programs, ${r.accepted} accepted (${share} %), ${r.executed} instructions run, 0 bad accesses, all ended; ${rules.length} rules rejected the rest: ${rules.map(([rule, n]) => `${rule} ${n}`).join(', ')}; seed ${seed}, ${seconds()}`;
 }
 
-function runAgreement(): string {
+function runAgreement(kfuncs = false): string {
   if (!kernel.ok) throw new Error(kernel.reason);
-  const r = agreement({ count, seed, from, verify: ours, progress });
+  const r = agreement({ count, seed, from, kfuncs, verify: ours, progress });
   const list = (side: string, findings: typeof r.laxer) =>
     [...findings]
       .sort((a, b) => b[1].count - a[1].count)
@@ -106,6 +108,7 @@ const runs: Record<string, () => string> = {
   differential: runDifferential,
   soundness: runSoundness,
   agreement: runAgreement,
+  kfuncs: () => runAgreement(true),
   part: () => JSON.stringify(differential({ count, seed, from, kernel: kernel.ok, verify: verified })),
 };
 try {

@@ -31,6 +31,8 @@ export function agreement(options: {
   count: number;
   seed: number;
   from?: number;
+  /** Programs call kfuncs of the kernel as well. */
+  kfuncs?: boolean;
   verify: (spec: ProgramSpec) => Verdict;
   progress?: (done: number) => void;
 }): AgreementReport {
@@ -44,7 +46,7 @@ export function agreement(options: {
     sameProcessed: 0,
   };
   for (let i = from; i < from + count; i++) {
-    const { spec } = soundnessProgram(seed, i);
+    const { spec } = soundnessProgram(seed, i, undefined, options.kfuncs ? 'kernel' : undefined);
     const ours = verify(spec);
     const theirs = kernel.verdict(spec);
     report.programs++;

@@ -119,6 +119,10 @@ export class Code {
     this.op(OP_CALL, 0, CallKind.HELPER, 0, helper);
   }
 
+  kfunc(id: number): void {
+    this.op(OP_CALL, 0, CallKind.KFUNC, 0, id);
+  }
+
   callLocal(to: Label): void {
     this.op(OP_CALL, 0, CallKind.LOCAL, 0, 0, to);
   }

@@ -8,6 +8,7 @@ import { InterpFault } from '../../../host/bpf/interp/interpret.js';
 import type { ProgramSpec } from '../../../host/bpf/spec.js';
 import { Rng } from '../fuzz.js';
 import { withInsns } from './globals.js';
+import type { KfuncSet } from './kfuncs.js';
 import { Lab, randomPacket } from './lab.js';
 import { mutate } from './mutate.js';
 import { randomProgram } from './program.js';
@@ -39,6 +40,8 @@ export interface SoundnessOptions {
   verify: (spec: ProgramSpec) => Judgement;
   /** Share of programs that are mutated once or more. Default 0.5. */
   mutated?: number;
+  /** Programs call kfuncs of this set as well. */
+  kfuncs?: KfuncSet;
   progress?: (report: SoundnessReport) => void;
 }
 
@@ -58,9 +61,10 @@ export function soundnessProgram(
   seed: number,
   number: number,
   mutated = 0.5,
+  kfuncs?: KfuncSet,
 ): { spec: ProgramSpec; rng: Rng } {
   const rng = new Rng(seed, number);
-  const spec = randomProgram(rng);
+  const spec = randomProgram(rng, kfuncs);
   const changes = rng.chance(mutated) ? rng.pick([1, 1, 2, 3]) : 0;
   return { spec: changes ? withInsns(spec, mutate(rng, spec.insns, changes)) : spec, rng };
 }
@@ -99,7 +103,7 @@ export function soundness(options: SoundnessOptions): SoundnessReport {
   const report: SoundnessReport = { programs: 0, accepted: 0, insns: 0, executed: 0, rules: {}, ms: 0 };
   const started = performance.now();
   for (let i = from; i < from + count; i++) {
-    const { spec, rng } = soundnessProgram(seed, i, options.mutated);
+    const { spec, rng } = soundnessProgram(seed, i, options.mutated, options.kfuncs);
     report.programs++;
     report.insns += spec.insns.length;
     const judgement = verify(spec);
