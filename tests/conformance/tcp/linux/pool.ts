@@ -20,6 +20,24 @@ export interface PoolOutcome extends Outcome {
   plays: number;
 }
 
+/** Does all of it, in order, on at most so many hosts side by side. */
+export async function onHosts(
+  jobs: readonly ((driver: LinuxDriver) => Promise<void>)[],
+  most: number,
+): Promise<void> {
+  const waiting = [...jobs];
+  await Promise.all(
+    Array.from({ length: Math.min(most, waiting.length) }, async () => {
+      const driver = await LinuxDriver.create();
+      try {
+        for (let job = waiting.shift(); job; job = waiting.shift()) await job(driver);
+      } finally {
+        await driver.close();
+      }
+    }),
+  );
+}
+
 /** Plays all of `list`. Each outcome is told once, as soon as it is final. */
 export async function playOnLinux(
   list: readonly Script[],
@@ -28,33 +46,29 @@ export async function playOnLinux(
   const long = list.filter(s => seconds(s) > 0).sort((a, b) => seconds(b) - seconds(a));
   const short = list.filter(s => seconds(s) === 0);
   const again: Script[] = [];
-  const hosts = async (waiting: Script[], most: number): Promise<void> => {
-    await Promise.all(
-      Array.from({ length: Math.min(most, waiting.length) }, async () => {
-        const driver = await LinuxDriver.create();
-        for (let script = waiting.shift(); script; script = waiting.shift()) {
-          const outcome = await play(script, driver);
-          const verdict = oracleVerdict(outcome);
-          if (verdict === undefined) tell({ ...outcome, verdict, plays: 1 });
-          else again.push(script);
-        }
-        await driver.close();
-      }),
-    );
+  const job = (script: Script) => async (driver: LinuxDriver) => {
+    const outcome = await play(script, driver);
+    const verdict = oracleVerdict(outcome);
+    if (verdict === undefined) tell({ ...outcome, verdict, plays: 1 });
+    else again.push(script);
   };
-  await Promise.all([hosts(long, PATIENT_HOSTS), hosts(short, QUICK_HOSTS)]);
+  await Promise.all([onHosts(long.map(job), PATIENT_HOSTS), onHosts(short.map(job), QUICK_HOSTS)]);
   if (again.length === 0) return;
-  const driver = await LinuxDriver.create();
-  for (const script of again) {
-    let plays = 1;
-    for (;;) {
+  await onHosts([driver => replay(again, driver, tell)], 1);
+}
+
+/** One after the other, until it passes or was played often enough. */
+async function replay(
+  list: readonly Script[],
+  driver: LinuxDriver,
+  tell: (outcome: PoolOutcome) => void,
+): Promise<void> {
+  for (const script of list)
+    for (let plays = 2; ; plays++) {
       const outcome = await play(script, driver);
       const verdict = oracleVerdict(outcome);
-      plays++;
       if (verdict !== undefined && plays <= REPLAYS) continue;
       tell({ ...outcome, verdict, plays });
       break;
     }
-  }
-  await driver.close();
 }

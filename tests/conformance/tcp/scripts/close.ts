@@ -31,14 +31,6 @@ async function closeWait(t: Stage): Promise<App> {
   return app;
 }
 
-async function timeWait(t: Stage): Promise<App> {
-  const app = await finWait2(t);
-  t.send('FIN ACK');
-  await t.gets('ACK', { seq: 2, ack: 2 });
-  await app.stateIs('TIME_WAIT');
-  return app;
-}
-
 script(
   'the application closes first: FIN_WAIT_1, FIN_WAIT_2, TIME_WAIT',
   { rfc: '9293 §3.6 case 1' },
@@ -187,45 +179,11 @@ script('a FIN that comes again in CLOSING is acknowledged again', { rfc: '9293 �
   await app.stateIs('CLOSING');
 });
 
-script('a FIN that comes again in TIME_WAIT is acknowledged again', { rfc: '9293 §3.10.7.4' }, async t => {
-  const app = await timeWait(t);
-  t.send('FIN ACK', { seq: 1 });
-  await t.gets('ACK', { seq: 2, ack: 2 });
-  await app.stateIs('TIME_WAIT');
-});
-
 script('data behind the end of the stream is not delivered', { rfc: '9293 §3.10.7.4' }, async t => {
   const app = await closeWait(t);
   t.send('ACK', { seq: 2, len: 100 });
   await t.only('ACK or RST or RST ACK', 50, { len: 0 });
   await app.readsEnd();
-});
-
-script(
-  'a SYN with a higher number opens a connection anew out of TIME_WAIT',
-  { rfc: '9293 §3.6.1; 1122 §4.2.2.13' },
-  async t => {
-    const app = await timeWait(t);
-    const old = t.flow.irs!;
-    t.flow = t.flowTo(7000, { peerPort: t.flow.peerPort, iss: t.flow.iss + 100_000 });
-    t.send('SYN', { mss: 1000 });
-    await t.gets('SYN ACK', { ack: 1, mss: any });
-    if (((t.flow.irs! - old) | 0) <= 2)
-      t.fail(
-        'the new initial number must lie above what the old connection used',
-        [`${old} → ${t.flow.irs}`],
-        undefined,
-      );
-    t.send('ACK');
-    await app.stateIs('ESTABLISHED');
-  },
-);
-
-script('a SYN with an old number does not disturb TIME_WAIT', { rfc: '9293 §3.10.7.4' }, async t => {
-  const app = await timeWait(t);
-  t.send('SYN', { seq: -5000, mss: 1000 });
-  await t.gets('ACK', { seq: 2, ack: 2 });
-  await app.stateIs('TIME_WAIT');
 });
 
 script(

@@ -213,3 +213,17 @@ script('ECE without agreement changes nothing', { rfc: '3168 §6.1.1' }, async t
   const got = await t.only('ACK', 100, { seq: any, len: 1000 });
   if (got.length < 11) t.fail('the window was reduced', [`${got.length} segments`], undefined);
 });
+
+script(
+  'a SYN that asked for ECN in vain is sent again without, in the end',
+  { rfc: '3168 §6.1.1.1', ecn: 'on', seconds: 8 },
+  async t => {
+    await t.connect();
+    await t.gets('SYN ECE CWR', { mss: any });
+    for (let i = 0; i < 3; i++) {
+      const again = await t.gets('SYN or SYN ECE CWR', { seq: 0, mss: any, limitMs: 5000 });
+      if (again.flags === 'SYN') return;
+    }
+    t.fail('ECN is asked for again and again', [], undefined);
+  },
+);

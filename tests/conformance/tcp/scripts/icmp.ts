@@ -185,3 +185,25 @@ script(
     if (len > 1100) t.fail('segments did not become smaller', [`${len} bytes`], undefined);
   },
 );
+
+for (const family of [4, 6] as const)
+  script(
+    `a second connection to the same host knows the path (IPv${family})`,
+    { rfc: family === 4 ? '1191 §5.2' : '8201 §5.2', family },
+    async t => {
+      const mss = family === 4 ? 1460 : 1440;
+      const listener = await t.listen();
+      await t.handshake({ mss });
+      const one = await t.accept(listener);
+      await one.writes(mss);
+      await t.gets('ACK', { seq: 1, len: mss });
+      t.icmp({ error: 'packet too big', mtu: 1300 });
+      await t.only('ACK', 60, { seq: any, len: between(1, mss - 200) });
+      const flow = t.flowTo();
+      await t.handshake({ mss }, flow);
+      const two = await t.accept(listener, flow);
+      await two.writes(mss);
+      await flow.gets('ACK', { seq: 1, len: mss - 200 });
+      await flow.only('ACK', 30, { seq: 1 + mss - 200, len: 200 });
+    },
+  );

@@ -1,7 +1,9 @@
 /** Every topic. */
 import './handshake.js';
 import './connect.js';
+import './half_open.js';
 import './close.js';
+import './time_wait.js';
 import './reset.js';
 import './acceptability.js';
 import './reassembly.js';

@@ -1,9 +1,26 @@
 /** What is damaged or hostile: RFC 9293 §3.1, §3.9.2; nothing of it may count or be answered wrongly. */
+
+import { checksum } from '../../../support/packets.js';
 import { topic } from '../script.js';
-import { encode, flagBits, ipPacket } from '../segment.js';
+import { encode, flagBits, ipPacket, type Segment } from '../segment.js';
+import type { Stage } from '../stage.js';
 import { any } from '../want.js';
 
 const script = topic('malformed');
+
+/** A SYN from the script's port, for packets made by hand. */
+const synTo = (t: Stage, dstPort: number): Segment => ({
+  srcPort: t.flow.peerPort,
+  dstPort,
+  seq: 1,
+  ack: 0,
+  flags: flagBits('SYN'),
+  window: 1000,
+  urgent: 0,
+  options: {},
+  payload: new Uint8Array(0),
+  ecn: 0,
+});
 
 script('a SYN with a wrong checksum is dropped', { rfc: '9293 §3.1 (MUST-3)' }, async t => {
   await t.listen();
@@ -61,21 +78,7 @@ script(
   async t => {
     await t.listen();
     const { address } = t.host;
-    const land = encode(
-      { src: address, dst: address },
-      {
-        srcPort: 7000,
-        dstPort: 7000,
-        seq: 1,
-        ack: 0,
-        flags: flagBits('SYN'),
-        window: 1000,
-        urgent: 0,
-        options: {},
-        payload: new Uint8Array(0),
-        ecn: 0,
-      },
-    );
+    const land = encode({ src: address, dst: address }, { ...synTo(t, 7000), srcPort: 7000 });
     t.raw(land, 'SYN from the host itself');
     await t.silence(200);
     await t.handshake();
@@ -113,22 +116,7 @@ script(
   async t => {
     await t.listen();
     for (const dst of ['10.99.255.255', '255.255.255.255', '224.0.0.1']) {
-      const syn = encode(
-        { src: t.host.peer, dst },
-        {
-          srcPort: t.flow.peerPort,
-          dstPort: 7000,
-          seq: 1,
-          ack: 0,
-          flags: flagBits('SYN'),
-          window: 1000,
-          urgent: 0,
-          options: {},
-          payload: new Uint8Array(0),
-          ecn: 0,
-        },
-      );
-      t.raw(syn, `SYN to ${dst}`);
+      t.raw(encode({ src: t.host.peer, dst }, synTo(t, 7000)), `SYN to ${dst}`);
     }
     await t.silence(100);
   },
@@ -170,5 +158,49 @@ script(
     t.send('ACK', { seq: 1, len: 100 });
     await t.acked(101);
     await app.reads(100);
+  },
+);
+
+script(
+  'a SYN from a broadcast or multicast address is not answered',
+  { rfc: '9293 §3.9.2.3 (MUST-63)' },
+  async t => {
+    await t.listen();
+    for (const src of ['255.255.255.255', '224.0.0.1', '0.0.0.0', '127.0.0.1'])
+      t.raw(encode({ src, dst: t.host.address }, synTo(t, 7000)), `SYN from ${src}`);
+    await t.silence(100);
+  },
+);
+
+script('IPv4 options before a segment are passed over', { rfc: '9293 §3.9.2.1 (MUST-50)' }, async t => {
+  await t.listen();
+  const plain = encode({ src: t.host.peer, dst: t.host.address }, { ...synTo(t, 7000), seq: t.flow.iss });
+  // Three no-operations and the end of the list.
+  const packet = Uint8Array.of(...plain.subarray(0, 20), 1, 1, 1, 0, ...plain.subarray(20));
+  packet[0] = 0x46;
+  packet[3] += 4;
+  packet.set([0, 0], 10);
+  const sum = checksum(packet.subarray(0, 24));
+  packet.set([sum >> 8, sum & 255], 10);
+  t.flow.sentSyn = {};
+  t.flow.next = 1;
+  t.raw(packet, 'SYN behind IPv4 options');
+  await t.gets('SYN ACK', { ack: 1, mss: any });
+});
+
+script(
+  'IPv6 destination options before a segment are passed over',
+  { rfc: '8200 §4.6', family: 6 },
+  async t => {
+    await t.listen();
+    const plain = encode({ src: t.host.peer, dst: t.host.address }, { ...synTo(t, 7000), seq: t.flow.iss });
+    // Next header TCP, no more than eight bytes, PadN of four.
+    const packet = Uint8Array.of(...plain.subarray(0, 40), 6, 0, 1, 4, 0, 0, 0, 0, ...plain.subarray(40));
+    packet[5] += 8;
+    packet[6] = 60;
+    t.flow.sentSyn = {};
+    t.flow.next = 1;
+    t.raw(packet, 'SYN behind IPv6 destination options');
+    await t.gets('SYN ACK', { ack: 1, mss: any });
   },
 );

@@ -102,7 +102,7 @@ script('data is acknowledged within half a second', { rfc: '9293 §3.8.6.3 (MUST
 
 script(
   'at least every second full segment is acknowledged',
-  { rfc: '9293 §3.8.6.3 (MUST-41); 5681 §4.2' },
+  { rfc: '9293 §3.8.6.3 (SHLD-19); 5681 §4.2' },
   async t => {
     const app = await t.accepted({ mss: 1460 });
     let acknowledged = 1;
@@ -155,7 +155,7 @@ script('a delayed ACK comes without anything else happening', { rfc: '9293 §3.8
   await t.silence(100);
 });
 
-script('PSH marks the end of what was written', { rfc: '9293 §3.9.1.2 (SHLD-28)' }, async t => {
+script('PSH marks the end of what was written', { rfc: '9293 §3.9.1.2 (MUST-61)' }, async t => {
   const app = await t.accepted();
   await app.writes(2500);
   await t.gets('ACK', { seq: 1, len: 1000 });

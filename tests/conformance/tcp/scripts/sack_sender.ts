@@ -286,3 +286,62 @@ script(
     if (got.some(s => s.seq < 1 + 5 * 988)) t.fail('acknowledged data was sent again', [], undefined);
   },
 );
+
+script(
+  'duplicate ACKs that report nothing do not count once SACK is agreed on',
+  { rfc: '6675 §2 (duplicate acknowledgment)' },
+  async t => {
+    const app = await t.accepted({ sackOk: true });
+    await flight(t, app, 6);
+    for (let i = 0; i < 5; i++) t.send('ACK', { ack: 1 });
+    await t.silence(150);
+  },
+);
+
+script('the first two reports let a new segment go each', { rfc: '3042 §2; 6675 §5' }, async t => {
+  const app = await t.accepted({ sackOk: true, rttMs: 200 });
+  await app.writes(15_000);
+  for (let i = 0; i < 10; i++) await t.gets('ACK', { seq: 1 + i * 1000, len: 1000 });
+  t.send('ACK', { ack: 1, sack: [[1001, 2001]] });
+  await t.gets('ACK', { seq: 10_001, len: 1000 });
+  t.send('ACK', { ack: 1, sack: [[1001, 3001]] });
+  await t.gets('ACK', { seq: 11_001, len: 1000 });
+});
+
+script(
+  'a retransmission that is lost, too, is seen by what was sent after it',
+  { rfc: '8985 §6.2 (retransmissions)', seconds: 1 },
+  async t => {
+    const app = await t.accepted({ sackOk: true, rttMs: 100 });
+    await app.writes(20_000);
+    for (let i = 0; i < 10; i++) await t.gets('ACK', { seq: 1 + i * 1000, len: 1000 });
+    await t.sleep(100);
+    for (let i = 1; i < 10; i++) t.send('ACK', { ack: 1, sack: [[1001, 1001 + i * 1000]] });
+    const first = await t.only('ACK', 30, { seq: any, len: 1000 });
+    const behind = Math.max(...first.map(s => s.seq));
+    if (!first.some(s => s.seq === 1) || behind < 10_001)
+      t.fail('no retransmission with new data after it', [], undefined);
+    await t.sleep(120);
+    // New data arrived, what was sent again before it did not.
+    t.send('ACK', { ack: 1, sack: [[1001, behind + 1000]] });
+    const second = await t.drain(400);
+    if (!second.some(s => s.seq === 1)) t.fail('the loss was left to the timer', [], undefined);
+  },
+);
+
+script(
+  'a retransmission that was needless, as a duplicate tells, does not slow the sender down',
+  { rfc: '2883 §5; 3708 §2' },
+  async t => {
+    const app = await t.accepted({ sackOk: true });
+    await flight(t, app, 10);
+    t.send('ACK', { ack: 1, sack: [[1001, 5001]] });
+    await t.gets('ACK', { seq: 1, len: 1000 });
+    // The first had only been overtaken; then the second copy of it arrives.
+    t.send('ACK', { ack: 10_001, sack: [[1, 1001]] });
+    await t.silence(30);
+    await app.writes(20_000);
+    const burst = await t.only('ACK', 60, { seq: any, len: 1000 });
+    if (burst.length < 9) t.fail('the window stayed small', [`${burst.length} segments`], undefined);
+  },
+);

@@ -17,11 +17,11 @@ export interface VirtualHost {
   call(call: Call): Omit<Answer, 'at'> | Promise<Omit<Answer, 'at'>>;
   /** Sets the clock, never back, and runs what is due by then. */
   advance(to: number): void | Promise<void>;
-  close(): void;
+  close(): void | Promise<void>;
 }
 
 /** Makes a host for a script. It has the address `address`; the script speaks from `peer`. */
-export type MakeHost = (setup: Setup, address: string, peer: string) => VirtualHost;
+export type MakeHost = (setup: Setup, address: string, peer: string) => VirtualHost | Promise<VirtualHost>;
 
 class SteppedHost implements Host {
   readonly arrived: Arrival[] = [];
@@ -65,7 +65,7 @@ class SteppedHost implements Host {
   }
 
   async close(): Promise<void> {
-    this.host.close();
+    await this.host.close();
   }
 }
 
@@ -77,7 +77,7 @@ export class VirtualDriver implements Driver {
 
   async open(setup: Setup): Promise<Host> {
     const [address, peer] = setup.family === 6 ? ['fd99::1', 'fd99::2'] : ['10.99.0.1', '10.99.0.2'];
-    return new SteppedHost(this.make(setup, address, peer), address, peer);
+    return new SteppedHost(await this.make(setup, address, peer), address, peer);
   }
 
   async close(): Promise<void> {}
