@@ -18,6 +18,7 @@ import type { Arena } from '../mem/arena.js';
 import { coreModule } from '../mem/core.js';
 import { type ControlAck, type ControlMessage, type LaneExit, LaneWords } from './control.js';
 import type { Fabric } from './fabric.js';
+import { laneFile } from './lane_file.js';
 import { Mailbox } from './mailbox.js';
 import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
@@ -39,8 +40,6 @@ export interface SupervisorOptions {
   stopMs?: number;
 }
 
-const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const WORKER = new URL(`./lane_worker.${EXTENSION}`, import.meta.url);
 const STOP_MS = 5000;
 /** A lane that lived so long was well: its next death is the first in a row, ms. */
 const QUIET_MS = 1000;
@@ -79,8 +78,9 @@ export class Supervisor extends EventEmitter {
   async start(): Promise<void> {
     const n = this.arena.header.laneCount;
     if (this.fabric.plans.length) this.#closeEvents = openEvents(this.arena);
+    const filename = laneFile();
     this.#pool = new Piscina({
-      filename: WORKER.href,
+      filename,
       minThreads: n,
       maxThreads: n,
       concurrentTasksPerWorker: 1,
@@ -91,7 +91,7 @@ export class Supervisor extends EventEmitter {
       // A lane's only garbage is its clock readings: collect them early instead of letting the heap grow to 32 MiB.
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
       // What loads the application's sources (tsx, ts-node) has no business in a lane: it slows its start and its code.
-      ...(EXTENSION === 'js' ? { execArgv: [] } : {}),
+      ...(filename.endsWith('.js') ? { execArgv: [] } : {}),
     });
     const launches = Array.from({ length: n }, (_, i) => this.#launch(i, 0));
     // A lane that is being started cannot be told to pause: the first recovery comes after.

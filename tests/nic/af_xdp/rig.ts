@@ -2,8 +2,10 @@
 import { Collection } from '../../../host/bpf/collection.js';
 import { kernelAvailable } from '../../../host/bpf/kernel/available.js';
 import { Engine, type EngineOptions } from '../../../host/engine/engine.js';
+import { laneFile } from '../../../host/engine/lane_file.js';
 import type { EngineReport } from '../../../host/engine/report.js';
 import { type AfXdpNic, type AfXdpOptions, afXdp } from '../../../host/nic/index.js';
+import type { Nic } from '../../../host/nic/nic.js';
 import { missingNamespaces } from '../../support/netns.js';
 import { loadObject } from '../../support/program_rig.js';
 import { missingTool } from '../../support/tools.js';
@@ -18,7 +20,7 @@ export const ECHO = [{ protocol: 'udp', port: 7 }] as const;
 
 /** Puts a program of `reflect` at every port of an engine and starts it. */
 export async function reflecting(
-  nics: AfXdpNic[],
+  nics: Nic[],
   options: Partial<EngineOptions> = {},
   program = 'reflect',
 ): Promise<Engine> {
@@ -33,6 +35,9 @@ export async function reflecting(
     throw error;
   }
 }
+
+/** A lane that dies is back within this; threads that compile their source first, for dist/ is not built, take longer. */
+export const RESUMES_MS = laneFile().includes('/dist/') ? 1000 : 3000;
 
 export interface Rig {
   veth: Veth;

@@ -2,12 +2,9 @@
 import { assert, suite } from '../../support/suite.js';
 import { KernelLog } from './kernel_log.js';
 import { BLOWS, live } from './lives.js';
-import { missing } from './rig.js';
+import { missing, RESUMES_MS } from './rig.js';
 
 const test = suite('nic: af_xdp, soak');
-
-/** The soak's second, and what a machine that runs other tests, and tsx in every new thread, takes longer. */
-const RESUMES_MS = 3000;
 
 test(
   'two lives of every blow: answers come back, frames conserved, no file left, the kernel warns of nothing',
