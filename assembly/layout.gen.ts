@@ -123,6 +123,7 @@ export const enum DropReason {
   PKT_QUEUE_FULL = 24,
   PKT_QUEUE_CLOSED = 25,
   PACKET_DROP = 26,
+  TX_EMPTY = 27,
 }
 
 /** Bits of Port.flags. */

@@ -28,6 +28,12 @@ export let block: usize = 0;
   store<u64>(at, load<u64>(at, COUNTER_BLOCK_DROP) + (n as u64), COUNTER_BLOCK_DROP);
 }
 
+/** The same in another block than that of the packet in hand. */
+export function countDropAt(at: usize, reason: DropReason): void {
+  const c = at + ((<u32>reason) << 3);
+  store<u64>(c, load<u64>(c, COUNTER_BLOCK_DROP) + 1, COUNTER_BLOCK_DROP);
+}
+
 /** Adds to the counter of an XDP verdict. */
 // @ts-ignore: decorator
 @inline export function countVerdict(verdict: u32, n: u32 = 1): void {

@@ -64,8 +64,8 @@ export function flush(): void {
   const list = self().touchedAt;
   for (let i: u32 = 0; i < n; i++) {
     const r = ringAt(load<u32>((list + (i << 2)) as usize));
-    if (r.countersAt != 0) count(r);
     if (r.lender != 0) lend(r);
+    if (r.countersAt != 0) count(r);
     submit(r);
     if (r.consumerView != 0) drain(ringAt(r.consumerView));
   }

@@ -159,7 +159,14 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /** Makes an engine; nothing runs yet. @throws EtherloomError ERR_ENGINE_OPTIONS, ERR_ARENA_*, ERR_NIC_*, ERR_CORE_MISSING */
   static async create(options: EngineOptions): Promise<Engine> {
-    return new Engine(options);
+    const engine = new Engine(options);
+    try {
+      for (const nic of engine.nics) await nic.ready?.();
+      return engine;
+    } catch (error) {
+      for (const nic of engine.nics) await nic.close();
+      throw error;
+    }
   }
 
   /** What programs print with bpf_trace_printk, as an async iterator. Opened at first use: lines before are not kept. */

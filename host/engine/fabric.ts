@@ -281,7 +281,7 @@ export class Fabric {
     const who = (i: number): string => (i === laneCount ? 'host' : `${i}`);
     const out: FrameHolder[] = [];
     const far = this.nics.flatMap(n => (n as { farPort?: Port }).farPort ?? []);
-    const ours = this.ports.filter((_, i) => !this.nics[i].lends);
+    const ours = this.ports.filter(port => !port.outside);
     for (const port of [...ours, ...far]) {
       for (let q = 0; q < port.queueCount; q++) out.push(ring(`rx ${port.name}/${q}`, port.queue(q).rxAt));
       for (let i = 0; i < port.txCount; i++) out.push(ring(`tx ${port.name}/${i}`, port.txOut(i)));

@@ -127,6 +127,7 @@ export const DropReason = {
   PKT_QUEUE_FULL: 24,
   PKT_QUEUE_CLOSED: 25,
   PACKET_DROP: 26,
+  TX_EMPTY: 27,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 

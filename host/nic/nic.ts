@@ -18,6 +18,11 @@ export interface NicEnv {
   readonly lanes: number;
   /** NICs of the engine that lend frames to the kernel: they share half of all. */
   readonly lenders: number;
+  /**
+   * Packets must pass the host, for whoever opens the NIC lays rings of its own before the port's (wrap/wrapper.ts): the
+   * port has ordinary rings, and `poll` moves what lanes would have driven. Default false.
+   */
+  readonly byHost?: boolean;
   /** Number that the port gets. */
   readonly ifindex: number;
   /** Entries of each ring, a power of two. */
@@ -38,6 +43,8 @@ export interface Nic {
   open(env: NicEnv): Port;
   /** Called when every NIC of the engine is open: ends of a link find each other here. */
   connect?(): void;
+  /** Resolves when what `open` could not wait for is there. Before the lanes start. @throws EtherloomError ERR_NIC_* */
+  ready?(): Promise<void>;
   /**
    * The host's part between bursts: moves packets between the rings and whatever lies outside (a file, a peer).
    * Never blocks. Returns packets moved; 0 when there was nothing to do.
@@ -54,7 +61,7 @@ export interface Nic {
   nextDueNs?(): bigint | undefined;
   /** Other places than the port's rings where it keeps frames. */
   holders?(): { name: string; frames(): Iterable<number> }[];
-  /** The port's rings are the kernel's, too: `holders` lists their frames, each once. */
+  /** It lends frames to the kernel. */
   readonly lends?: boolean;
   /** What the threads of lanes make their part of the NIC from; undefined when the host does it all. */
   plan?(): DriverPlan | undefined;

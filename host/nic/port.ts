@@ -47,7 +47,7 @@ export interface PortOptions {
   mac?: Uint8Array;
   /** Packets sent are freed by the lane that sent them, and only counted. */
   sink?: boolean;
-  /** Views only: the rings are somebody else's, who binds them. */
+  /** Views only: the rings are the NIC's affair, who binds them and lists their frames (`Nic.holders`). */
   outside?: boolean;
 }
 
@@ -64,6 +64,8 @@ export class Port {
     readonly rss: RssTable,
     /** Consumer side of the transmit rings: Ring[txCount]. */
     readonly txOutAt: number,
+    /** Its rings are its NIC's affair. */
+    readonly outside: boolean,
   ) {
     this.#view = new PortView(arena.dv, at);
   }
@@ -106,7 +108,7 @@ export class Port {
       rssAt: rss.at,
     });
     arena.u8.set(mac, at + PortLayout.mac);
-    const port = new Port(arena, name, at, queues, txCount, rss, txOutAt);
+    const port = new Port(arena, name, at, queues, txCount, rss, txOutAt, options.outside ?? false);
     for (let i = 0; i < txCount; i++) {
       const view = new RingView(arena.dv, port.tx(i));
       view.countersAt = port.countersAt(i % queues, Math.min(i, arena.header.laneCount));

@@ -38,6 +38,7 @@ export const portEnums: EnumSchema[] = [
       PKT_QUEUE_FULL: 24,
       PKT_QUEUE_CLOSED: 25,
       PACKET_DROP: 26,
+      TX_EMPTY: 27,
     },
   },
   {

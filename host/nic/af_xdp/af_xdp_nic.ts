@@ -6,7 +6,7 @@
  *
  * Queue i has socket i and belongs to lane i mod L; the first socket registers the packet area, the others share it.
  * The host opens, watches and reopens: an interface that is deleted gives its frames back, and is taken again when it is
- * back. Packets never pass here.
+ * back. Packets pass here only where a wrapper asks for them (relay.ts).
  */
 import type { XdpMode } from '../../bpf/kernel/link.js';
 import { EtherloomError } from '../../errors.js';
@@ -29,6 +29,7 @@ import { isBusy } from './errors.js';
 import { lentFrames, lentTable, reclaim } from './lent.js';
 import { RedirectProgram, type Seen } from './program.js';
 import { Queues } from './queues.js';
+import { kernelPort, Relay } from './relay.js';
 import { encodeRule, type RedirectRule } from './rules.js';
 import type { CopyMode, SocketStats } from './socket.js';
 
@@ -79,13 +80,14 @@ export interface AfXdpStatus {
   reopened: number;
   /** Why it is not attached. */
   trouble: string | undefined;
+  /** Packets for the wire that ended here, for the interface was gone before the kernel took them. */
+  unsent: number;
   /** Traps found: what works, but not as one would think. */
   warnings: string[];
 }
 
 export class AfXdpNic implements Nic {
   readonly kind = 'af_xdp';
-  /** Its rings are the kernel's: `holders` lists them, too. */
   readonly lends = true;
   readonly name: string;
   #env: NicEnv | undefined;
@@ -93,6 +95,8 @@ export class AfXdpNic implements Nic {
   #device: Device | undefined;
   #program: RedirectProgram | undefined;
   #queues: Queues | undefined;
+  /** Moves the packets where the host is to. */
+  #relay: Relay | undefined;
   #rules: readonly RedirectRule[];
   /** Number of the interface that the sockets are bound to. */
   #boundTo = 0;
@@ -100,6 +104,7 @@ export class AfXdpNic implements Nic {
   #changing = false;
   #closed = false;
   #reopened = 0;
+  #unsent = 0;
   #trouble: string | undefined;
   #seenBefore: Seen | undefined;
 
@@ -138,14 +143,16 @@ export class AfXdpNic implements Nic {
       this.#program.setRules(this.#rules, this.options.own ?? false);
       lentTable(env.arena);
       const port = this.#makePort(env, this.#device, queues);
-      this.#queues = new Queues(env, port, {
+      const wire = env.byHost ? kernelPort(env, port) : port;
+      this.#queues = new Queues(env, wire, {
         native,
         name: this.name,
         namespace: this.options.namespace,
         slots: this.#slots(env, queues),
         txQueues: this.#device.txQueues,
       });
-      this.#attachPatiently();
+      if (env.byHost) this.#relay = new Relay(env, port, wire, native);
+      this.#attachUnlessBusy();
       this.#follow(port);
       return (this.#port = port);
     } catch (error) {
@@ -197,7 +204,7 @@ export class AfXdpNic implements Nic {
       ringSlots: env.ringSlots,
       mtu: device.mtu,
       mac: device.mac,
-      outside: true,
+      outside: !env.byHost,
     });
   }
 
@@ -215,16 +222,27 @@ export class AfXdpNic implements Nic {
 
   // ── taking and giving back the interface ──────────────────────────────────────────────────────────────────────
 
-  /** Attaches, waiting for a queue that somebody has just closed. Blocks the thread for 2 s at most. */
-  #attachPatiently(): void {
-    const until = performance.now() + BUSY.mostMs;
-    for (;;) {
+  /** Attaches. A queue that somebody has just closed is waited for in `ready`. */
+  #attachUnlessBusy(): void {
+    try {
+      this.#attach();
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      this.#trouble = (error as Error).message;
+    }
+  }
+
+  /**
+   * Resolves when the sockets are bound: at once, but for a queue that was closed a moment ago.
+   * @throws EtherloomError ERR_NIC_EBUSY after 2 s, and what else attaching throws
+   */
+  async ready(): Promise<void> {
+    for (const until = performance.now() + BUSY.mostMs; !this.#closed && this.#boundTo === 0; ) {
+      await new Promise(done => setTimeout(done, BUSY.stepMs));
       try {
-        return this.#attach();
+        if (!this.#closed) this.#attach();
       } catch (error) {
         if (!isBusy(error) || performance.now() > until) throw error;
-        // Address 0 is 0 for ever: a sleep.
-        Atomics.wait(this.#env!.arena.i32, 0, 0, BUSY.stepMs);
       }
     }
   }
@@ -250,6 +268,7 @@ export class AfXdpNic implements Nic {
 
   /** Sockets closed, frames taken back. While no lane runs. */
   #detach(): void {
+    this.#unsent += this.#queues!.unsent;
     this.#program!.detach();
     this.#queues!.close();
     const { arena, core, ifindex } = this.#env!;
@@ -260,10 +279,20 @@ export class AfXdpNic implements Nic {
   readonly pollMs = LOOK_MS;
 
   poll(): number {
+    if (!this.#port || this.#closed) return 0;
+    const moved = this.#relayed();
     const now = performance.now();
-    if (!this.#port || this.#closed || this.#changing || now < this.#lookMs) return 0;
+    if (this.#changing || now < this.#lookMs) return moved;
     this.#lookMs = now + LOOK_MS;
     this.#look();
+    return moved;
+  }
+
+  /** Packets that the host moved, where that is its part. */
+  #relayed(): number {
+    if (!this.#relay) return 0;
+    if (this.#boundTo !== 0) return this.#relay.poll();
+    this.#unsent += this.#relay.discard();
     return 0;
   }
 
@@ -324,13 +353,13 @@ export class AfXdpNic implements Nic {
   }
 
   /** For the lanes' threads. */
-  plan(): DriverPlan {
-    return { kind: 'af_xdp', portAt: this.port.at };
+  plan(): DriverPlan | undefined {
+    return this.#relay ? undefined : { kind: 'af_xdp', portAt: this.port.at };
   }
 
   /** Packets published for the wire that the kernel has not taken. */
   get busy(): boolean {
-    return this.#queues?.sending ?? false;
+    return (this.#queues?.sending || this.#relay?.sending) ?? false;
   }
 
   /** Where the port's frames are, from one look: in rings, or with the kernel. */
@@ -387,6 +416,7 @@ export class AfXdpNic implements Nic {
       ringSlots: this.#queues?.slots ?? 0,
       reopened: this.#reopened,
       trouble: this.#trouble,
+      unsent: this.#unsent,
       warnings: this.#closed || !this.#port ? [] : this.#warnings(),
     };
   }
@@ -433,6 +463,7 @@ export class AfXdpNic implements Nic {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#boundTo !== 0) {
+      while (this.#relay?.send());
       this.#program!.detach();
       const kept = this.#queues!.closeForGood();
       const { arena, core, ifindex } = this.#env!;

@@ -43,14 +43,20 @@ export class AfXdpDriver implements LaneDriver {
   private constructor(
     readonly native: Native,
     readonly arena: Arena,
-    lane: number,
+    thread: number,
     readonly queues: readonly QueueWords[],
   ) {
-    this.#owed = (arena.header.lanesAt + lane * LaneStateLayout.size + LaneStateLayout.owedKicks) >> 2;
+    this.#owed = (arena.header.lanesAt + thread * LaneStateLayout.size + LaneStateLayout.owedKicks) >> 2;
   }
 
-  /** Undefined when the lane owns no queue of the port. */
-  static create(native: Native, arena: Arena, lane: number, portAt: number): AfXdpDriver | undefined {
+  /** Undefined when the lane owns no queue of the port. `thread`: whose core drives the rings, if not the lane's. */
+  static create(
+    native: Native,
+    arena: Arena,
+    lane: number,
+    portAt: number,
+    thread = lane,
+  ): AfXdpDriver | undefined {
     const port = new PortView(arena.dv, portAt);
     const queues: QueueWords[] = [];
     for (let i = 0; i < port.queueCount; i++) {
@@ -62,7 +68,7 @@ export class AfXdpDriver implements LaneDriver {
       const fill = new RingView(arena.dv, queue.fillAt);
       queues.push({ fd: (at + QueueLayout.fd) >> 2, fill, tx });
     }
-    return queues.length ? new AfXdpDriver(native, arena, lane, queues) : undefined;
+    return queues.length ? new AfXdpDriver(native, arena, thread, queues) : undefined;
   }
 
   get fds(): readonly number[] {

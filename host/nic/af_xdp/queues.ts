@@ -39,6 +39,7 @@ export class Queues {
 
   constructor(
     readonly env: NicEnv,
+    /** Whose views the lanes, or the host (relay.ts), drive the kernel's rings by. */
     readonly port: Port,
     readonly options: QueuesOptions,
   ) {
@@ -107,7 +108,7 @@ export class Queues {
       else {
         bindView(arena, this.port.tx(queue.lane), place);
         bindView(arena, this.port.txOut(queue.lane), place);
-        new RingView(arena.dv, this.port.tx(queue.lane)).lender = this.port.ifindex;
+        new RingView(arena.dv, this.port.tx(queue.lane)).lender = this.env.ifindex;
       }
     }
     Atomics.store(arena.u32, (view.at + QueueLayout.fd) >> 2, fd === undefined ? 0 : fd + 1);
@@ -151,6 +152,11 @@ export class Queues {
 
   get sending(): boolean {
     return this.#sockets.length !== 0 && this.#queues.some(q => q.transmits && this.#sends(q));
+  }
+
+  /** Packets in the transmit rings. */
+  get unsent(): number {
+    return this.#queues.reduce((n, q) => n + [...(q.rings.get('tx')?.addresses() ?? [])].length, 0);
   }
 
   /** An error that the kernel noted at a socket, 0 for none. */

@@ -26,11 +26,11 @@ export class CaptureNic extends Wrapper {
     this.writer = typeof file === 'string' ? PcapWriter.create(file, options) : file;
   }
 
-  protected override handle(direction: Direction, data: Uint8Array): boolean {
+  protected override handle(direction: Direction, data: Uint8Array): 1 {
     const { direction: only, filter } = this.options;
     if ((!only || only === direction) && (!filter || filter(data, direction)))
       this.writer.write(data, this.env.now());
-    return true;
+    return 1;
   }
 
   override async close(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Loses and corrupts packets of a NIC, by a seed: `faults(nic, { rx: { loss: 0.01 } })`. For NICs without a model of
+ * Loses, corrupts and doubles packets of a NIC, by a seed: `faults(nic, { rx: { loss: 0.01 } })`. For NICs without a model of
  * their wire (pcap, AF_XDP, tap); the model link does the same and more inside the lanes.
  */
 import { EtherloomError } from '../../errors.js';
@@ -11,6 +11,8 @@ export interface FaultSettings {
   loss?: number;
   /** Probability that one bit of a packet is flipped, 0 … 1. */
   corrupt?: number;
+  /** Probability that a packet goes on twice, 0 … 1. The copy comes right after it, with the same bytes. */
+  duplicate?: number;
 }
 
 export interface FaultOptions {
@@ -21,34 +23,40 @@ export interface FaultOptions {
 }
 
 export class FaultNic extends Wrapper {
-  /** Packets dropped and corrupted so far. */
-  readonly stats = { lost: 0, corrupted: 0 };
   #state: number;
+  #lost = 0;
+  #corrupted = 0;
 
   /** @throws EtherloomError ERR_FAULT_OPTIONS for what is no probability */
   constructor(
     inner: Nic,
     readonly options: FaultOptions,
   ) {
-    super(inner);
-    for (const p of [options.rx?.loss, options.rx?.corrupt, options.tx?.loss, options.tx?.corrupt])
-      if (p !== undefined && !(p >= 0 && p <= 1))
-        throw new EtherloomError('ERR_FAULT_OPTIONS', `probability ${p}`, { expected: '0 … 1' });
+    super(inner, options.rx?.duplicate || options.tx?.duplicate ? 2 : 1);
+    for (const settings of [options.rx, options.tx])
+      for (const p of [settings?.loss, settings?.corrupt, settings?.duplicate])
+        if (p !== undefined && !(p >= 0 && p <= 1))
+          throw new EtherloomError('ERR_FAULT_OPTIONS', `probability ${p}`, { expected: '0 … 1' });
     this.#state = (options.seed ?? 1) >>> 0;
   }
 
-  protected override handle(direction: Direction, data: Uint8Array): boolean {
-    const { loss = 0, corrupt = 0 } = this.options[direction] ?? {};
+  /** Packets dropped, corrupted and doubled so far. None is doubled while no frame is free. */
+  get stats(): { lost: number; corrupted: number; duplicated: number } {
+    return { lost: this.#lost, corrupted: this.#corrupted, duplicated: this.copies };
+  }
+
+  protected override handle(direction: Direction, data: Uint8Array): 0 | 1 | 2 {
+    const { loss = 0, corrupt = 0, duplicate = 0 } = this.options[direction] ?? {};
     if (loss > 0 && this.#random() < loss) {
-      this.stats.lost++;
-      return false;
+      this.#lost++;
+      return 0;
     }
     if (corrupt > 0 && data.length > 0 && this.#random() < corrupt) {
       const bit = Math.floor(this.#random() * data.length * 8);
       data[bit >> 3] ^= 1 << (bit & 7);
-      this.stats.corrupted++;
+      this.#corrupted++;
     }
-    return true;
+    return duplicate > 0 && this.#random() < duplicate ? 2 : 1;
   }
 
   /** splitmix32, 0 ≤ x < 1. */

@@ -34,18 +34,18 @@ export class TraceNic extends Wrapper {
     super(inner);
   }
 
-  protected override handle(direction: Direction, data: Uint8Array): boolean {
+  protected override handle(direction: Direction, data: Uint8Array): 1 {
     const { print = t => process.stderr.write(`${t}\n`), filter, limit, style = 'line' } = this.options;
-    if (filter && !filter(data, direction)) return true;
+    if (filter && !filter(data, direction)) return 1;
     if (limit !== undefined && this.printed >= limit) {
       this.suppressed++;
-      return true;
+      return 1;
     }
     this.printed++;
     const now = this.env.now();
     const time = `${now / 1_000_000_000n}.${String(now % 1_000_000_000n).padStart(9, '0')}`;
     print(`${time} ${this.name} ${direction === 'rx' ? '<' : '>'} ${STYLES[style](data)}`);
-    return true;
+    return 1;
   }
 }
 

@@ -7,10 +7,11 @@
  *   NIC ◀─ tx ring ◀─ └─────────┘ ◀─ tx ring of the wrapper ◀─ lane
  *
  * Only descriptors move; a frame keeps its place, its times and its owner. The price is the host's: a wrapped NIC goes
- * as fast as the host polls.
+ * as fast as the host polls. A NIC that lanes would drive (AF_XDP, TAP) is opened with `byHost`, so that its packets come
+ * by here; what is not wrapped knows nothing of it.
  */
 import { EtherloomError } from '../../errors.js';
-import { RingView } from '../../layout/layout.gen.js';
+import { FRAME_SIZE, NO_FRAME, RingView } from '../../layout/layout.gen.js';
 import { allocRing, allocViews, bindView, pendingIn } from '../../mem/ring.js';
 import type { Nic, NicEnv, NicKind } from '../nic.js';
 import type { Port } from '../port.js';
@@ -33,23 +34,33 @@ interface Splice {
 const BURST = 256;
 
 export abstract class Wrapper implements Nic {
-  readonly name: string;
   readonly kind: NicKind;
   #env: NicEnv | undefined;
   #port: Port | undefined;
   #splices: Splice[] = [];
   #wakes: { mine: number; theirs: number }[] = [];
 
-  constructor(readonly inner: Nic) {
-    this.name = inner.name;
+  constructor(
+    readonly inner: Nic,
+    /** Most that `handle` answers. */
+    protected readonly most: 1 | 2 = 1,
+  ) {
     this.kind = inner.kind;
   }
 
+  /** The NIC's, which it may know only when it is open. */
+  get name(): string {
+    return this.inner.name;
+  }
+
   /**
-   * Looks at one packet; the bytes may be changed in place. False drops it: the frame is freed.
-   * `at` is the arena address of the first byte.
+   * Looks at one packet; the bytes may be changed in place. Answers how often it goes on: 0 frees its frame, 2 sends a
+   * copy after it, where a frame is free for that. `at` is the arena address of the first byte.
    */
-  protected abstract handle(direction: Direction, data: Uint8Array, at: number): boolean;
+  protected abstract handle(direction: Direction, data: Uint8Array, at: number): 0 | 1 | 2;
+
+  /** Copies sent after packets so far. */
+  protected copies = 0;
 
   /** What it was opened with. @throws EtherloomError ERR_NIC_CLOSED before `open`. */
   protected get env(): NicEnv {
@@ -57,15 +68,14 @@ export abstract class Wrapper implements Nic {
     return this.#env;
   }
 
-  /** @throws EtherloomError ERR_NIC_WRAP, and what opening the NIC throws */
+  /** It lends frames to the kernel. */
+  get lends(): boolean {
+    return this.inner.lends ?? false;
+  }
+
+  /** @throws what opening the NIC throws */
   open(env: NicEnv): Port {
-    if (this.inner.lends)
-      throw new EtherloomError(
-        'ERR_NIC_WRAP',
-        `${this.name} (${this.kind}) cannot be wrapped: its rings are the kernel's`,
-        { expected: 'a NIC whose packets pass the host, as tap or model' },
-      );
-    const port = this.inner.open(env);
+    const port = this.inner.open({ ...env, byHost: true });
     this.#env = env;
     this.#port = port;
     for (let i = 0; i < port.queueCount; i++) this.#spliceRx(env, port, i);
@@ -112,6 +122,10 @@ export abstract class Wrapper implements Nic {
     this.inner.connect?.();
   }
 
+  async ready(): Promise<void> {
+    await this.inner.ready?.();
+  }
+
   /** Who waits for the NIC's transmit rings is known once all NICs are connected: it now waits for those behind us. */
   #handOverWakes(): void {
     for (const { mine, theirs } of this.#wakes) {
@@ -140,7 +154,8 @@ export abstract class Wrapper implements Nic {
     const x = core.exports;
     const { packetAt } = arena.header;
     let n = x.ring_peek(from, BURST);
-    if (n && to) n = Math.min(n, x.ring_reserve(to, n));
+    // Room for every copy, too.
+    if (n && to) n = Math.min(n, Math.floor(x.ring_reserve(to, n * this.most) / this.most));
     if (n <= 0) return 0;
     const dropped: number[] = [];
     for (let k = 0; k < n; k++) {
@@ -148,15 +163,34 @@ export abstract class Wrapper implements Nic {
       const addr = arena.u32[d];
       const len = arena.u32[d + 2];
       const at = packetAt + addr;
-      const keep = this.handle(direction, arena.u8.subarray(at, at + len), at);
-      if (keep && to) x.ring_push(to, addr, len, arena.u32[d + 3]);
-      else dropped.push(addr);
+      const times = this.handle(direction, arena.u8.subarray(at, at + len), at);
+      if (times === 0 || !to) {
+        dropped.push(addr);
+        continue;
+      }
+      const options = arena.u32[d + 3];
+      x.ring_push(to, addr, len, options);
+      const copy = times === 2 ? this.#copy(addr, len) : NO_FRAME;
+      if (copy !== NO_FRAME) x.ring_push(to, copy, len, options);
     }
     x.ring_release(from, n);
     for (const addr of dropped) x.frame_free(addr);
     if (to) x.ring_submit(to);
     if (lane !== undefined) x.ring_wake(lane);
     return n;
+  }
+
+  /** A copy of the frame up to the end of the packet; its address there. NO_FRAME when no frame is free. */
+  #copy(addr: number, len: number): number {
+    const { arena, core } = this.env;
+    const frame = core.exports.frame_alloc() >>> 0;
+    if (frame === NO_FRAME) return NO_FRAME;
+    const { packetAt } = arena.header;
+    const offset = addr % FRAME_SIZE;
+    const from = packetAt + addr - offset;
+    arena.u8.copyWithin(packetAt + frame, from, from + offset + len);
+    this.copies++;
+    return frame + offset;
   }
 
   get busy(): boolean {
@@ -167,7 +201,7 @@ export abstract class Wrapper implements Nic {
   nextDueNs(): bigint | undefined {
     const x = this.env.core.exports;
     const movable = ({ from, to }: Splice): boolean =>
-      x.ring_peek(from, 1) > 0 && (to === 0 || x.ring_reserve(to, 1) > 0);
+      x.ring_peek(from, 1) > 0 && (to === 0 || x.ring_reserve(to, this.most) === this.most);
     return this.#splices.some(movable) ? this.env.now() : this.inner.nextDueNs?.();
   }
 
