@@ -8,6 +8,7 @@ import type { Core } from '../../mem/core.js';
 import type { Native } from '../../native/load.js';
 import type { LaneDriver } from '../driver.js';
 import { deviceOf } from './device.js';
+import { Hand } from './hand.js';
 import { discard, GONE, type Pump, pull, push } from './pump.js';
 import { TapCounts } from './stats.js';
 
@@ -59,6 +60,7 @@ export class TapDriver implements LaneDriver {
   ): TapDriver | undefined {
     const port = new PortView(arena.dv, plan.portAt);
     const stats = TapCounts.of(arena, plan.countsAt, lane);
+    const hand = new Hand(arena, lane);
     const queues: DrivenQueue[] = [];
     for (let i = 0; i < port.queueCount; i++) {
       const at = port.queuesAt + i * QueueLayout.size;
@@ -66,7 +68,7 @@ export class TapDriver implements LaneDriver {
       if (queue.lane !== lane) continue;
       const word = (at + QueueLayout.fd) >> 2;
       // The descriptor is looked up at each step.
-      const pump = { arena, core, device: deviceOf(-1, native), stats, header: plan.header };
+      const pump = { arena, core, device: deviceOf(-1, native), hand, stats, header: plan.header };
       queues.push({ word, feeds: [queue.rxFeedAt], pump });
     }
     const out = plan.txOutAt + lane * RingLayout.size;

@@ -11,6 +11,7 @@ import { FRAME_HEADROOM, FRAME_SIZE, NO_FRAME } from '../../layout/layout.gen.js
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import type { Device } from './device.js';
+import type { Hand } from './hand.js';
 import { EBADFD } from './request.js';
 import { Count, type TapCounts } from './stats.js';
 
@@ -23,6 +24,8 @@ export interface Pump {
   arena: Arena;
   core: Core;
   device: Device;
+  /** Of the thread that writes. */
+  hand: Hand;
   stats: TapCounts;
   /** TUN: the header that packets get, 12 bytes of addresses; undefined for TAP. */
   header: Uint8Array | undefined;
@@ -83,12 +86,16 @@ function wrap({ arena, header }: Pump, at: number): boolean {
   return true;
 }
 
-/** Writes up to `max` packets of the consumer view `out`. Stops when the kernel has no room. Returns packets taken off the ring, or GONE. */
+/**
+ * Writes up to `max` packets of the consumer view `out`. Stops when the kernel has no room. Returns packets taken off the
+ * ring, or GONE.
+ */
 export function push(p: Pump, out: number, max: number): number {
-  const { arena, device, stats } = p;
+  const { arena, device, hand, stats } = p;
   const x = p.core.exports;
-  const { packetAt } = arena.header;
   const waiting = x.ring_peek(out, max);
+  if (waiting === 0) return 0;
+  const { packetAt } = arena.header;
   let done = 0;
   let status = 0;
   for (; done < waiting; done++) {
@@ -96,6 +103,7 @@ export function push(p: Pump, out: number, max: number): number {
     const at = packetAt + arena.u32[d];
     const length = arena.u32[d + 2];
     let rc: number;
+    hand.take(out, done + 1);
     if (p.header) {
       const type = length > ETHERNET ? (arena.u8[at + 12] << 8) | arena.u8[at + 13] : 0;
       if (type !== TYPE[4] && type !== TYPE[6]) {
@@ -112,6 +120,7 @@ export function push(p: Pump, out: number, max: number): number {
     } else stats.refuse(rc);
   }
   if (done) x.ring_discard(out, done);
+  hand.empty();
   return done || status;
 }
 

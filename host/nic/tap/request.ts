@@ -12,6 +12,7 @@ const SIOCSIFFLAGS = 0x8914;
 const SIOCGIFINDEX = 0x8933;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
+const SIOCSIFHWBROADCAST = 0x8937;
 const FIONBIO = 0x5421;
 
 /** IFF_* of TUNSETIFF. */
@@ -106,6 +107,19 @@ export function bringUp(native: InterfaceCalls, name: string): number {
   if (rc < 0) return rc;
   request.short |= IFF_UP;
   return ask(native, SIOCSIFFLAGS, request);
+}
+
+/** No hardware type of linux/if_arp.h that `lo` has. */
+const NO_TYPE = 0xffff;
+
+/**
+ * Whether this thread may make and change interfaces of its namespace (CAP_NET_ADMIN over it, as capable() sees it: not
+ * every user namespace's root has it). Asks for a change that right comes before and that cannot be: nothing is changed.
+ */
+export function mayConfigure(native: InterfaceCalls): boolean {
+  const request = new InterfaceRequest('lo');
+  request.short = NO_TYPE;
+  return errno(ask(native, SIOCSIFHWBROADCAST, request)) !== 'EPERM';
 }
 
 /** Makes reads and writes of a descriptor answer EAGAIN instead of waiting. */

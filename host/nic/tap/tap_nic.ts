@@ -14,6 +14,7 @@ import type { Nic, NicEnv } from '../nic.js';
 import { Port } from '../port.js';
 import { deviceOf } from './device.js';
 import type { TapPlan } from './driver.js';
+import { Hand } from './hand.js';
 import { exists, join, type OpenInterface, openByName, openInherited, type TapKind } from './open.js';
 import { discard, GONE, type Pump, pull, push, ROOM } from './pump.js';
 import { bringUp } from './request.js';
@@ -109,7 +110,8 @@ export class TapNic implements Nic {
       this.#header = header;
       this.#countsAt = TapCounts.alloc(arena, lanes + 1);
       const stats = TapCounts.of(arena, this.#countsAt, lanes);
-      this.#pumps = devices.map(device => ({ arena, core, device, stats, header }));
+      const hand = new Hand(arena, lanes);
+      this.#pumps = devices.map(device => ({ arena, core, device, hand, stats, header }));
       for (const [i, { fd }] of devices.entries())
         if (i < this.#port.queueCount) this.#port.queue(i).fd = fd + 1;
       const feeds = Array.from({ length: this.#port.queueCount }, (_, i) => this.#port!.queue(i).rxFeedAt);

@@ -4,13 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine, type EngineOptions } from '../../../host/engine/engine.js';
 import { native } from '../../../host/native/load.js';
-import { MAX_MTU, readCapture, TapNic, type TapOptions } from '../../../host/nic/index.js';
+import {
+  capture,
+  faults,
+  HostNic,
+  MAX_MTU,
+  readCapture,
+  TapNic,
+  type TapOptions,
+} from '../../../host/nic/index.js';
+import type { Nic } from '../../../host/nic/nic.js';
 import { ip, linkName, missingTun, Namespace } from '../../support/netns.js';
 import { PacketSocket } from '../../support/packet_socket.js';
 import { packet } from '../../support/packets.js';
-import { handMade } from '../../support/programs.js';
+import { handMade, numberOf, udpFrame } from '../../support/programs.js';
 import { assert, suite } from '../../support/suite.js';
-import { missingTool } from '../../support/tools.js';
+import { missingTool, run } from '../../support/tools.js';
 
 const test = suite('nic: tun and tap');
 const addon = native();
@@ -30,17 +39,18 @@ interface Wire {
   right: Namespace;
 }
 
-/** Two interfaces in two namespaces, joined by the engine. */
+/** Two interfaces in two namespaces, joined by the engine, that sees them through `wrap`. */
 async function wired(
   kind: 'tap' | 'tun',
   more: Partial<EngineOptions>,
   work: (wire: Wire) => Promise<void>,
   options: TapOptions = {},
+  wrap: (nic: TapNic) => Nic = nic => nic,
 ): Promise<void> {
   const left = new Namespace('tap');
   const right = new Namespace('tap');
   const nics = [linkName(kind), linkName(kind)].map(name => new TapNic(kind, { name, ...options }));
-  const engine = await Engine.create({ nics, frames: 1024, mapBytes: 1 << 16, ...more });
+  const engine = await Engine.create({ nics: nics.map(wrap), frames: 1024, mapBytes: 1 << 16, ...more });
   try {
     for (const nic of nics) engine.attach(await engine.load(cross), nic.name);
     await engine.start();
@@ -273,6 +283,99 @@ test(
       assert.ok(received >= 20, out);
       assert.is((await left.ping('10.77.0.2', '-c', '3')).received, 3);
     }),
+  { missing },
+);
+
+test(
+  'a lane that dies between writing a packet and freeing its frame has sent it: once, not twice',
+  async () => {
+    if (!addon.ok) return assert.unreachable(addon.reason);
+    const source = new HostNic({ name: 'source' });
+    const out = new TapNic('tap', { name: linkName('tap') });
+    const nics = [source, out];
+    const engine = await Engine.create({ nics, inline: true, frames: 256, mapBytes: 1 << 16 });
+    const { native: calls } = addon;
+    const write = calls.write;
+    const written: number[] = [];
+    try {
+      engine.attach(await engine.load(cross), source.name);
+      await engine.start();
+      calls.write = (fd, bytes, at = 0, length = 0) => {
+        const rc = write(fd, bytes, at, length);
+        if (!out.fds.includes(fd)) return rc;
+        written.push(numberOf(bytes.subarray(at, at + length)));
+        if (written.length === 3) throw new Error('killed right after the third');
+        return rc;
+      };
+      for (let i = 0; i < 10; i++) assert.ok(source.send(udpFrame(0, 64, i)));
+      engine.run();
+      assert.is(engine.crashes.length, 1);
+      assert.equal(written, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+      assert.is(engine.counters()[0].drops.LANE_CRASHED, 3);
+    } finally {
+      calls.write = write;
+      assert.is((await engine.stop()).ledger.free, 256);
+    }
+  },
+  { missing },
+);
+
+test(
+  'what goes through a wrapped TAP is captured as tshark reads it',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'etherloom-tap-'));
+    const file = join(folder, 'left.pcap');
+    try {
+      let first = true;
+      const wrap = (nic: TapNic): Nic => {
+        if (!first) return nic;
+        first = false;
+        return capture(nic, { file });
+      };
+      const ping = async ({ left, nics }: Wire): Promise<void> => {
+        for (const address of ['10.77.0.2', 'fd77::2'])
+          assert.is((await left.ping(address, '-c', '5', '-s', '1400')).received, 5);
+        assert.ok(nics[0].stats.received >= 10 && nics[0].stats.sent >= 10);
+      };
+      await wired('tap', { lanes: 2 }, ping, {}, wrap);
+      const echoes = (filter: string) =>
+        run('tshark', ['-n', '-r', file, '-Y', filter, '-T', 'fields', '-e', 'frame.number'])
+          .trim()
+          .split('\n').length;
+      for (const filter of [
+        'icmp.type == 8 && icmp.checksum.status == 1',
+        'icmp.type == 0 && icmp.checksum.status == 1',
+        'icmpv6.type == 128 && icmpv6.checksum.status == 1',
+        'icmpv6.type == 129 && icmpv6.checksum.status == 1',
+      ])
+        assert.is(echoes(filter), 5, filter);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+  { missing: missing ?? missingTool('tshark') },
+);
+
+test(
+  'faults of a wrapped TUN are seen by the kernel at its ends: lost and doubled pings',
+  async () => {
+    const harmed: { stats: { lost: number; duplicated: number } }[] = [];
+    const wrap = (nic: TapNic): Nic => {
+      const wrapper = faults(nic, harmed.length ? {} : { tx: { loss: 0.2, duplicate: 0.3 }, seed: 7 });
+      harmed.push(wrapper);
+      return wrapper;
+    };
+    const ping = async ({ left }: Wire): Promise<void> => {
+      const { out } = await left.ping('10.77.0.2', '-c', '60', '-i', '0.01', '-W', '1');
+      const { lost, duplicated } = harmed[0].stats;
+      assert.ok(lost > 2 && duplicated > 5, JSON.stringify(harmed[0].stats));
+      const [, received, doubled] = /(\d+) received, \+(\d+) duplicates/.exec(out) ?? [];
+      // Neighbour discovery meets them, too.
+      assert.ok(Number(received) < 60 && Number(received) >= 60 - lost, `${out}${lost} lost`);
+      assert.ok(Number(doubled) > 0 && Number(doubled) <= duplicated, `${out}${duplicated} doubled`);
+    };
+    await wired('tun', {}, ping, {}, wrap);
+  },
   { missing },
 );
 
