@@ -65,7 +65,7 @@ for (const [name, family, question, answer] of [
   test(`${name}: a route to a neighbour that nobody knows asks for it; the answer makes it usable`, async () => {
     const { send, ask, engine } = await routing(family);
     assert.equal(send().map(hex), [hex(question)]);
-    // Once is enough for now.
+    // The question stands until it has been answered or a second is over: no second one meanwhile.
     assert.equal(send(), []);
     assert.is(engine.neighbours()[0].state, 'incomplete');
     assert.equal(ask(answer), []);
