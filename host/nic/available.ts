@@ -8,6 +8,7 @@ import { kernelAvailable } from '../bpf/kernel/available.js';
 import { type Native, type NativeLoad, native } from '../native/load.js';
 import { socketRefusal } from './af_xdp/errors.js';
 import type { NicKind } from './nic.js';
+import { mayConfigure } from './tap/request.js';
 
 export type NicAvailability = { ok: true; note?: string } | { ok: false; reason: string };
 
@@ -38,7 +39,6 @@ function xdpAvailable(calls: Native): NicAvailability {
 }
 
 function tunAvailable(kind: 'tap' | 'tun', addon: NativeLoad): NicAvailability {
-  const note = `by inherited descriptors only (${kind}:fd=N)`;
   try {
     accessSync(TUN, constants.R_OK | constants.W_OK);
   } catch (error) {
@@ -48,5 +48,10 @@ function tunAvailable(kind: 'tap' | 'tun', addon: NativeLoad): NicAvailability {
       reason: code === 'ENOENT' ? `there is no ${TUN}` : `${TUN} cannot be opened: ${code}`,
     };
   }
-  return addon.ok ? { ok: true } : { ok: true, note: `${note}: ${addon.reason}` };
+  if (!addon.ok) return { ok: true, note: `by inherited descriptors only (${kind}:fd=N): ${addon.reason}` };
+  if (mayConfigure(addon.native)) return { ok: true };
+  return {
+    ok: true,
+    note: 'interfaces that exist and are this user’s only (ip tuntap add … user): to make one needs CAP_NET_ADMIN',
+  };
 }

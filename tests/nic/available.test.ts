@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { nicAvailable } from '../../host/nic/index.js';
-import { missingNamespaces } from '../support/netns.js';
+import { ip, linkName, missingNamespaces, missingTun } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
 import { missingTool } from '../support/tools.js';
 import { Veth } from '../support/veth.js';
@@ -15,7 +15,7 @@ const none = { ok: false, reason: 'native addon not built: run npm run build:nat
 
 /** Runs a script as somebody with fewer rights. */
 function as(rights: string[], body: string): string {
-  const script = `import { nicAvailable, afXdp } from '${MODULE}'; import { Engine } from '${ENGINE}'; ${body}`;
+  const script = `import { nicAvailable, afXdp, tap } from '${MODULE}'; import { Engine } from '${ENGINE}'; ${body}`;
   const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
   const { stdout, stderr } = spawnSync('setpriv', [...rights, ...node], { encoding: 'utf8' });
   return stdout || stderr;
@@ -45,6 +45,31 @@ test(
     assert.match(raw, /not permitted \(EPERM\): needs root, or CAP_NET_RAW/);
   },
   { missing: missing ?? missingNamespaces ?? missingTool('setpriv') },
+);
+
+test(
+  'without CAP_NET_ADMIN a TAP is said to be joined only, and so it is; with it nothing is said',
+  () => {
+    assert.equal(nicAvailable('tap'), { ok: true });
+    const name = linkName('tap');
+    ip('tuntap', 'add', name, 'mode', 'tap');
+    try {
+      const rights = ['--bounding-set', '-net_admin', '--inh-caps', '-net_admin'];
+      assert.match(as(rights, 'console.log(nicAvailable("tap").note)'), /exist.*needs CAP_NET_ADMIN/);
+      const open = (to: string) =>
+        as(
+          rights,
+          `try { const e = await Engine.create({ nics: [tap({ name: '${to}' })], frames: 256, mapBytes: 4096 });
+             console.log('opened'); await e.stop(); }
+           catch (error) { console.log(error.code, error.message); }`,
+        ).trim();
+      assert.is(open(name), 'opened');
+      assert.match(open(linkName('no')), /ERR_NIC_UNAVAILABLE.*not permitted.*CAP_NET_ADMIN/);
+    } finally {
+      ip('link', 'delete', name);
+    }
+  },
+  { missing: missing ?? missingTun ?? missingTool('setpriv') },
 );
 
 test(
