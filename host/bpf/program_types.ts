@@ -136,7 +136,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     spinLocks: true,
     hook: { name: 'tc_ingress', slot: Hook.TC_INGRESS },
     input: 'received',
-    notInKernel: 'tc(8) attaches it there',
+    notInKernel: undefined,
     counted: undefined,
     verdict: retval => (retval === TC_UNSPEC ? 'TC_ACT_UNSPEC' : (TC_VERDICTS[retval] ?? '')),
   },

@@ -1,6 +1,7 @@
 /** etherloom nics and etherloom attach: what can be used here, and programs at live interfaces in namespaces. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +20,8 @@ const CAPTURE = 'tests/fixtures/capture/real-traffic.pcapng';
 const OBJECT = 'bpf-progs/obj/flow_stats.bpf.o';
 const addon = native();
 const kernel = kernelAvailable();
+const [major, minor] = release().split('.').map(Number);
+const missingTcx = major * 100 + minor < 606 ? 'Linux before 6.6 has no TCX' : undefined;
 const missing = missingTun ?? (addon.ok ? undefined : addon.reason);
 const missingKernel = missing ?? (kernel.ok ? undefined : kernel.reason);
 
@@ -292,7 +295,26 @@ test(
 );
 
 test(
-  'attach --engine kernel says what is wrong: no such interface, a program that is no XDP',
+  'attach --engine kernel: a tc program hangs by TCX, and goes with the process',
+  async () => {
+    const ns = new Namespace('cli');
+    try {
+      const line = ['bpf-progs/obj/tc_edge.bpf.o', '--program', 'tc_mark', '--nic', 'af_xdp:lo'];
+      const attached = new Attached([...line, '--engine', 'kernel', '--dump', 'classes'], { ns });
+      const { how } = (await attached.event('started')) as { how: string };
+      assert.match(how, /in the kernel at lo, tcx ingress \(section tc\)/);
+      assert.is((await ns.ping('127.0.0.1', '-c', '3')).received, 3);
+      const last = await attached.stop();
+      assert.equal([last.mode, last.maps], ['tcx ingress', { classes: [] }]);
+    } finally {
+      ns.close();
+    }
+  },
+  { missing: missingKernel ?? missingTcx },
+);
+
+test(
+  'attach --engine kernel says what is wrong: no such interface, a program that hangs at none, a mode that is XDP’s',
   async () => {
     const words = (args: string[]): Promise<string> =>
       parse(['attach', ...args, '--engine', 'kernel']).then(
@@ -301,9 +323,11 @@ test(
       );
     assert.match(await words([OBJECT, '--nic', 'af_xdp:nosuch0']), /ERR_NIC_ENODEV.*no interface nosuch0/);
     assert.match(
-      await words(['bpf-progs/obj/tc_edge.bpf.o', '--nic', 'af_xdp:lo']),
-      /ERR_PROGRAM_TYPE.*expected xdp/,
+      await words(['bpf-progs/obj/dns_tap.bpf.o', '--nic', 'af_xdp:lo']),
+      /ERR_PROGRAM_TYPE.*belongs to a socket.*xdp or tc/,
     );
+    const mark = ['bpf-progs/obj/tc_edge.bpf.o', '--program', 'tc_mark', '--nic'];
+    assert.match(await words([...mark, 'af_xdp:lo,attach=native']), /ERR_USAGE_OPTION.*of type tc.*TCX/);
   },
   { missing: missingKernel },
 );

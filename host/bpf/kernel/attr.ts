@@ -173,7 +173,11 @@ export function bpfOrThrow<L extends Layout>(
   layout: L,
   fields: { [K in keyof L]?: number | bigint | string | Uint8Array },
 ): CallResult {
-  const result = bpf(cmd, layout, fields);
+  return checked(what, bpf(cmd, layout, fields));
+}
+
+/** What a call answered. @throws EtherloomError ERR_KERNEL_<ERRNO>. */
+export function checked(what: string, result: CallResult): CallResult {
   if (result.rc < 0) {
     const name = errnoName(-result.rc);
     const hint = name === 'EPERM' ? ' (needs CAP_BPF and CAP_NET_ADMIN)' : '';

@@ -6,7 +6,17 @@ import { EtherloomError } from '../../errors.js';
 import { encodeInsns, type Insn, OP_LDDW, Pseudo } from '../insn.js';
 import { programTypes } from '../program_types.js';
 import { attachType, type MapSpec, type ProgramSpec } from '../spec.js';
-import { addon, bpf, bpfOrThrow, Cmd, errnoName, INFO_BY_FD, PROG_LOAD, PROG_TEST_RUN } from './attr.js';
+import {
+  addon,
+  bpf,
+  bpfOrThrow,
+  Cmd,
+  checked,
+  errnoName,
+  INFO_BY_FD,
+  PROG_LOAD,
+  PROG_TEST_RUN,
+} from './attr.js';
 import { loadBtf } from './btf.js';
 import { type ProgramInfo, programInfo } from './info.js';
 import { withKernelFunctions } from './kfuncs.js';
@@ -18,6 +28,8 @@ const F_XDP_HAS_FRAGS = 1 << 5;
 /** Log levels: the path to a rejection (1) or every path (2), statistics (4). */
 const LOG_LEVEL = { none: 0, statistics: 4, path: 5, full: 6 } as const;
 const LOG_BYTES = { first: 1 << 16, largest: 64 << 20 };
+/** A signal to this thread ends a test run with repeats (EINTR) and a verification (EAGAIN): so often they are begun anew. */
+const ATTEMPTS = 20;
 /** struct bpf_prog_info: jited_prog_len at 16; 64 bytes reach far enough. */
 const INFO = { bytes: 64, jitedLength: 16 } as const;
 /** XDP programs may grow a packet by as much as a page. */
@@ -153,13 +165,14 @@ export class KernelProgram {
   }
 
   /**
-   * BPF_PROG_TEST_RUN. XDP and tc want at least an Ethernet header (14 bytes).
+   * BPF_PROG_TEST_RUN. XDP and tc want at least an Ethernet header (14 bytes). A run that a signal ended is begun anew;
+   * what its repeats had changed in maps stays.
    * @throws EtherloomError ERR_KERNEL_<ERRNO>
    */
   testRun({ data, ctx, repeat = 1 }: { data: Uint8Array; ctx?: Uint8Array; repeat?: number }): KernelRun {
     const dataOut = new Uint8Array(data.length + GROWTH_BYTES);
     const ctxOut = ctx && new Uint8Array(ctx.length);
-    const { attr } = bpfOrThrow(`a test run of ${this.spec.name}`, Cmd.PROG_TEST_RUN, PROG_TEST_RUN, {
+    const fields = {
       fd: this.fd,
       dataSizeIn: data.length,
       dataIn: data,
@@ -170,7 +183,11 @@ export class KernelProgram {
       ctxIn: ctx,
       ctxSizeOut: ctxOut?.length,
       ctxOut,
-    });
+    };
+    let ran = bpf(Cmd.PROG_TEST_RUN, PROG_TEST_RUN, fields);
+    for (let i = 1; i < ATTEMPTS && ended(ran.rc, 'EINTR'); i++)
+      ran = bpf(Cmd.PROG_TEST_RUN, PROG_TEST_RUN, fields);
+    const { attr } = checked(`a test run of ${this.spec.name}`, ran);
     const field = (name: 'retval' | 'dataSizeOut' | 'durationNs') =>
       attr.getUint32(PROG_TEST_RUN[name][0], true);
     return {
@@ -201,6 +218,8 @@ export class KernelProgram {
   }
 }
 
+const ended = (rc: number, by: string): boolean => rc < 0 && errnoName(-rc) === by;
+
 /** BPF_PROG_LOAD, again with a larger log when the first does not hold it. */
 function loadInsns(
   spec: ProgramSpec,
@@ -214,7 +233,7 @@ function loadInsns(
     throw new EtherloomError('ERR_KERNEL_TYPE', `${spec.name} is of type ${spec.type}: ${notInKernel}`);
   const level = LOG_LEVEL[options.log ?? 'path'];
   const flags = (spec.flags?.frags ? F_XDP_HAS_FRAGS : 0) | (spec.flags?.sleepable ? F_SLEEPABLE : 0);
-  for (let size = LOG_BYTES.first; ; size *= 8) {
+  for (let size = LOG_BYTES.first, signals = 0; ; ) {
     const log = level ? new Uint8Array(size) : undefined;
     const { rc } = bpf(Cmd.PROG_LOAD, PROG_LOAD, {
       type: numbers[0],
@@ -235,7 +254,11 @@ function loadInsns(
       lineInfo: info?.lines,
       lineInfoCount: info?.lines && info.lines.length / 16,
     });
-    if (rc < 0 && errnoName(-rc) === 'ENOSPC' && level && size < LOG_BYTES.largest) continue;
+    if (ended(rc, 'ENOSPC') && level && size < LOG_BYTES.largest) {
+      size *= 8;
+      continue;
+    }
+    if (ended(rc, 'EAGAIN') && ++signals < ATTEMPTS) continue;
     const end = log ? log.indexOf(0) : 0;
     return { rc, log: log ? Buffer.from(log.buffer, 0, end < 0 ? log.length : end).toString() : '' };
   }

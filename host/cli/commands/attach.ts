@@ -186,7 +186,7 @@ async function inKernel({ options, spec, object, program, config }: Job): Promis
     throw new EtherloomError(
       'ERR_PROGRAM_TYPE',
       `${program.name} is of type ${program.type}, which --engine kernel cannot attach: ${notInKernel}`,
-      { expected: 'a program of type xdp, or --engine etherloom' },
+      { expected: 'a program of type xdp or tc, or --engine etherloom' },
     );
   if (options.address)
     throw new EtherloomError('ERR_USAGE_OPTION', '--address with --engine kernel', {
@@ -197,7 +197,19 @@ async function inKernel({ options, spec, object, program, config }: Job): Promis
   try {
     if (config) configureKernelMaps(kernel, config);
     const mode = spec.kind === 'af_xdp' ? spec.attach : undefined;
-    const link = KernelLink.attachXdp(kernel.program(program.name), ifindex, mode);
+    if (mode && program.type === 'tc')
+      throw new EtherloomError(
+        'ERR_USAGE_OPTION',
+        `attach=${mode} for ${program.name}, which is of type tc`,
+        {
+          expected: 'no attach: it hangs by TCX',
+        },
+      );
+    const loaded = kernel.program(program.name);
+    const link =
+      program.type === 'tc'
+        ? KernelLink.attachTc(loaded, ifindex)
+        : KernelLink.attachXdp(loaded, ifindex, mode);
     const before = statistics(name);
     const seen = (): Seen => {
       const now = statistics(name);

@@ -1,4 +1,6 @@
 /** The kernel as oracle: programs, maps and verdicts through the addon. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import type { Btf } from '../../../host/bpf/btf/btf.js';
 import { type Insn, OP_EXIT, OP_LDDW, Pseudo } from '../../../host/bpf/insn.js';
@@ -58,6 +60,33 @@ test(
     assert.is(run.dataOut.length, 64);
     assert.ok(program.jitedBytes > 0);
     program.close();
+  },
+  { missing },
+);
+
+test(
+  'a signal to this thread does not end a test run: it is begun anew',
+  async () => {
+    const program = accepted(KernelProgram.load(spec([mov(0, 2), exit])));
+    const kill = `for i in 1 2 3; do kill -USR2 ${process.pid}; sleep 0.03; done`;
+    let signals = 0;
+    const count = () => void signals++;
+    process.on('SIGUSR2', count);
+    try {
+      const killer = spawn('sh', ['-c', kill], { stdio: 'ignore' });
+      const ended = once(killer, 'exit');
+      // Each is longer than the three signals are apart.
+      for (let i = 0; i < 3; i++) {
+        const run = program.testRun({ data: packet, repeat: 5_000_000 });
+        assert.equal([run.retval, run.dataOut.length], [2, 64]);
+      }
+      await ended;
+      await new Promise(done => setTimeout(done, 20));
+      assert.ok(signals >= 1, 'signals came');
+    } finally {
+      process.off('SIGUSR2', count);
+      program.close();
+    }
   },
   { missing },
 );
