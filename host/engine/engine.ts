@@ -164,7 +164,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       for (const nic of engine.nics) await nic.ready?.();
       return engine;
     } catch (error) {
-      for (const nic of engine.nics) await nic.close();
+      await engine.#closeNics().catch(() => {});
       throw error;
     }
   }
