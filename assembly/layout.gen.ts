@@ -16,6 +16,8 @@ export const MAX_LANES: u32 = 64;
 export const MAX_PORTS: u32 = 256;
 /** eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
 export const BPF_STACK_BYTES: u32 = 32768;
+/** List heads of a timing wheel, 8 B each: 9 levels of 64 slots, the lowest of 512 ns a slot */
+export const WHEEL_SLOTS: u32 = 576;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS: u32 = 33;
 /** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
@@ -246,6 +248,19 @@ export const enum ReadyState {
   VISITED = 2,
 }
 
+/** Low bits of TimerNode.word. Owner (lane + 1) from bit 8, place from bit 16, firer from bit 24. */
+export const enum TimerState {
+  ARMED = 1,
+  FIRING = 2,
+  QUEUED = 4,
+}
+
+/** Bits of TimerNode.kind. */
+export const enum TimerKind {
+  PACER = 1,
+  PROMPT = 2,
+}
+
 export const ARENA_HEADER_SIZE: u32 = 128;
 export const ARENA_HEADER_MAGIC: u32 = 0;
 export const ARENA_HEADER_VERSION: u32 = 4;
@@ -268,10 +283,11 @@ export const ARENA_HEADER_TABLE_BASE: u32 = 68;
 export const ARENA_HEADER_POOL_AT: u32 = 72;
 export const ARENA_HEADER_FIB_AT: u32 = 76;
 export const ARENA_HEADER_LENT_AT: u32 = 80;
-export const ARENA_HEADER_LEARNED_AT: u32 = 84;
-export const ARENA_HEADER_QUEUED_AT: u32 = 88;
-export const ARENA_HEADER_STREAMS_AT: u32 = 92;
-export const ARENA_HEADER_STREAM_COUNT: u32 = 96;
+export const ARENA_HEADER_WHEELS_AT: u32 = 84;
+export const ARENA_HEADER_LEARNED_AT: u32 = 88;
+export const ARENA_HEADER_QUEUED_AT: u32 = 92;
+export const ARENA_HEADER_STREAMS_AT: u32 = 96;
+export const ARENA_HEADER_STREAM_COUNT: u32 = 100;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -317,6 +333,8 @@ export class ArenaHeader {
   fibAt: u32;
   /** u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port */
   lentAt: u32;
+  /** LaneWheel[laneCount + 1], each with its WHEEL_SLOTS list heads behind it */
+  wheelsAt: u32;
   /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
   learnedAt: u32;
   /** QueuedFrame[frameCount], 0 = no pkt_queue was made yet */
@@ -349,10 +367,6 @@ export class ArenaHeader {
   private __pad21: u8;
   private __pad22: u8;
   private __pad23: u8;
-  private __pad24: u8;
-  private __pad25: u8;
-  private __pad26: u8;
-  private __pad27: u8;
 }
 
 export const LANE_STATE_SIZE: u32 = 512;
@@ -1163,6 +1177,10 @@ export const MAP_HEADER_STATE2: u32 = 84;
 export const MAP_HEADER_STATE3: u32 = 88;
 export const MAP_HEADER_VALUE_LOCK: u32 = 92;
 export const MAP_HEADER_VALUES_AT: u32 = 96;
+export const MAP_HEADER_VALUE_TIMER: u32 = 100;
+export const MAP_HEADER_TIMERS_AT: u32 = 104;
+export const MAP_HEADER_TIMER_COUNT: u32 = 108;
+export const MAP_HEADER_HELD: u32 = 112;
 /** Head of every map. A map pointer in a program is the address of this structure. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class MapHeader {
@@ -1216,6 +1234,14 @@ export class MapHeader {
   valueLock: u32;
   /** Per-CPU hashes: lane 0's values */
   valuesAt: u32;
+  /** 1 + offset of the bpf_timer inside a value, 0 when it has none */
+  valueTimer: u32;
+  /** TimerNode of each element */
+  timersAt: u32;
+  /** How many */
+  timerCount: u32;
+  /** 1 while user space holds the map: only then can a program make a timer in it (atomic) */
+  held: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -1228,22 +1254,6 @@ export class MapHeader {
   private __pad9: u8;
   private __pad10: u8;
   private __pad11: u8;
-  private __pad12: u8;
-  private __pad13: u8;
-  private __pad14: u8;
-  private __pad15: u8;
-  private __pad16: u8;
-  private __pad17: u8;
-  private __pad18: u8;
-  private __pad19: u8;
-  private __pad20: u8;
-  private __pad21: u8;
-  private __pad22: u8;
-  private __pad23: u8;
-  private __pad24: u8;
-  private __pad25: u8;
-  private __pad26: u8;
-  private __pad27: u8;
 }
 
 export const RECORD_RING_SIZE: u32 = 192;
@@ -1714,6 +1724,225 @@ export class TraceRing {
   private __pad165: u8;
   private __pad166: u8;
   private __pad167: u8;
+}
+
+export const TIMER_NODE_SIZE: u32 = 64;
+export const TIMER_NODE_NEXT: u32 = 0;
+export const TIMER_NODE_PREV: u32 = 4;
+export const TIMER_NODE_PLACED_AT: u32 = 8;
+export const TIMER_NODE_DUE: u32 = 16;
+export const TIMER_NODE_NEXT_DUE: u32 = 24;
+export const TIMER_NODE_ORDER: u32 = 32;
+export const TIMER_NODE_WORD: u32 = 36;
+export const TIMER_NODE_LOCK: u32 = 40;
+export const TIMER_NODE_SLOT: u32 = 44;
+export const TIMER_NODE_MAP_AT: u32 = 48;
+export const TIMER_NODE_VALUE_AT: u32 = 52;
+export const TIMER_NODE_QUEUE_NEXT: u32 = 56;
+export const TIMER_NODE_KIND: u32 = 60;
+export const TIMER_NODE_CLOCK: u32 = 61;
+export const TIMER_NODE_NEXT_KIND: u32 = 62;
+export const TIMER_NODE_CANCELLING: u32 = 63;
+/** One timer of a map value (the kernel’s struct bpf_hrtimer). One cache line; who may write what: assembly/bpf/timers/own.ts. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class TimerNode {
+  /** Next in its list; 0 = in none. Lists, links and `placedAt`: the lane of its place only */
+  next: u32;
+  /** The one before */
+  prev: u32;
+  /** When it was put in its place of the wheel, ns: not later than `due` */
+  placedAt: u64;
+  /** When it fires, ns of the lane clock */
+  due: u64;
+  /** The same, while it is QUEUED: what its new lane asked for. Under `lock` */
+  nextDue: u64;
+  /** Number of its start in its lane: timers of one time fire in this order */
+  order: u32;
+  /** Who has it (atomic): TimerState, owner, place, firer */
+  word: u32;
+  /** Taken by lanes that do not own it, among themselves */
+  lock: u32;
+  /** Table slot of its callback; 0 = none (atomic) */
+  slot: u32;
+  /** MapHeader of its map */
+  mapAt: u32;
+  /** Value that it is in */
+  valueAt: u32;
+  /** Next in the inbox of its place */
+  queueNext: u32;
+  /** TimerKind bits of the start in force */
+  kind: u8;
+  /** Clock of bpf_timer_init: CLOCK_REALTIME 0, _MONOTONIC 1, _BOOTTIME 7 */
+  clock: u8;
+  /** As `nextDue` */
+  nextKind: u8;
+  /** Callbacks that wait for its callback to end (atomic) */
+  cancelling: u8;
+}
+
+export const LANE_WHEEL_SIZE: u32 = 256;
+export const LANE_WHEEL_SOONEST: u32 = 0;
+export const LANE_WHEEL_BASE: u32 = 8;
+export const LANE_WHEEL_HAND_DUE: u32 = 16;
+export const LANE_WHEEL_HAND_NODE: u32 = 24;
+export const LANE_WHEEL_FIRING: u32 = 28;
+export const LANE_WHEEL_ORDER: u32 = 32;
+export const LANE_WHEEL_LINKED: u32 = 36;
+export const LANE_WHEEL_PACED: u32 = 40;
+export const LANE_WHEEL_LEVELS: u32 = 44;
+export const LANE_WHEEL_KEY: u32 = 48;
+export const LANE_WHEEL_NEAR: u32 = 52;
+export const LANE_WHEEL_PROMPT: u32 = 60;
+export const LANE_WHEEL_FIRED: u32 = 72;
+export const LANE_WHEEL_OCCUPIED: u32 = 80;
+export const LANE_WHEEL_INBOX: u32 = 192;
+/** Timing wheel of one lane (or the host instance), with WHEEL_SLOTS list heads {next, prev} behind it. Written by that lane only, but for `inbox`. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class LaneWheel {
+  /** Nothing falls due before, ns */
+  soonest: u64;
+  /** Tick up to which the wheel was turned */
+  base: u64;
+  /** What the node in hand is being started for. For the recovery of a crash */
+  handDue: u64;
+  /** Node that is being started; 0 = none */
+  handNode: u32;
+  /** Node whose callback runs; 0 = none */
+  firing: u32;
+  /** Starts so far */
+  order: u32;
+  /** Timers in the wheel */
+  linked: u32;
+  /** Those of them that are pacers */
+  paced: u32;
+  /** Bit per level that may have timers */
+  levels: u32;
+  /** Key of the array element whose callback runs */
+  key: u32;
+  /** Head of the list of timers of this tick and before, in order of time, then start */
+  near0: u32;
+  near1: u32;
+  /** Head of the list of those that run at the end of the round */
+  prompt0: u32;
+  prompt1: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  /** Callbacks run */
+  fired: u64;
+  /** Bit per slot of each level that may have timers */
+  occupied0: u64;
+  occupied1: u64;
+  occupied2: u64;
+  occupied3: u64;
+  occupied4: u64;
+  occupied5: u64;
+  occupied6: u64;
+  occupied7: u64;
+  occupied8: u64;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  /** Nodes that others took from this lane, or bring to it: a stack (atomic) */
+  inbox: u32;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
 }
 
 export const FRAME_POOL_SIZE: u32 = 192;

@@ -1,3 +1,4 @@
 export * from "./helpers/index";
 export * from "./kfuncs/index";
 export * from "./maps/index";
+export * from "./timers/index";

@@ -4,6 +4,7 @@
 //                                                        ├▶ PASS      tc → socket filter → pass ring   (stack.ts)
 //        other lanes ────▶ lane link ─▶ cpumap program ──┤▶ TX        transmit ring of this port       (nic/tx.ts)
 //                                                        └▶ REDIRECT  port, lane, socket, broadcast    (forward.ts)
+//        between bursts: timers of programs that are due                                               (bpf/timers)
 //        ready streams ──▶ XDP_GEN ─▶ XDP_EGRESS ─▶ transmit ring, at the end of each round             (generate.ts)
 //
 // Nothing here allocates, locks or calls JavaScript. Everything staged in a round is published at its end: one atomic
@@ -27,6 +28,7 @@ import { flush, portUp, transmit } from "../nic/tx";
 import { link_next_due, pump } from "../nic/link";
 import { play } from "../nic/replay";
 import { reap, refill, takeBack } from "../nic/umem";
+import { pacing, timers_next_due, timers_run, timersWait } from "../bpf/timers/fire";
 
 /** CounterBlock.verdict of everything above XDP_REDIRECT. */
 const VERDICT_OTHER: u32 = 5;
@@ -216,23 +218,25 @@ function awaited(ls: LaneState): bool {
   const lanes = header().laneCount;
   for (let i: u32 = 0; i <= lanes; i++) if (unread(ringAt(ls.inboundAt + i * RING_SIZE))) return true;
   const at = changetype<usize>(ls);
-  return atomic.load<u32>(at, offsetof<LaneState>("generation")) != ls.acked
+  return timersWait() || atomic.load<u32>(at, offsetof<LaneState>("generation")) != ls.acked
     || atomic.load<u32>(at, offsetof<LaneState>("command")) != 0;
 }
 
 /**
- * Runs up to `rounds` rounds: one burst of every queue and lane link that this lane owns, then what the ready streams
- * have to send, then everything staged is published. Stops early when a round found nothing or the host wants something.
- * Before the first it looks for work, up to `looks` times: a packet that comes to an idle lane need not wait for the way
- * out to the host's clock and back (a look takes some ns; the lane's clock stands still meanwhile). Returns packets taken
- * and runs of XDP_GEN.
+ * Runs up to `rounds` rounds: one burst of every queue and lane link that this lane owns, then timers that are due, then
+ * what the ready streams have to send, then everything staged is published. Stops early when a round found nothing, the
+ * host wants something, or a pacer is about to fall due and the clock must be read. Before the first it looks for work, up
+ * to `looks` times: a packet that comes to an idle lane need not wait for the way out to the host's clock and back (a look
+ * takes some ns; the lane's clock stands still meanwhile, so not before a pacer). Returns packets taken, timers fired and
+ * runs of XDP_GEN.
  */
 export function loop_run(rounds: u32, looks: u32): u32 {
   const ls = self();
   const at = changetype<usize>(ls);
   let done: u32 = 0;
-  let generated: u32 = 0;
+  let others: u32 = 0;
   ls.owedKicks = 0;
+  if (pacing()) looks = 0;
   while (looks != 0 && !awaited(ls)) looks--;
   for (let round: u32 = 0; round < rounds; round++) {
     // What a program noted and did not use names a map, perhaps, that may be gone after a burst boundary.
@@ -247,25 +251,28 @@ export function loop_run(rounds: u32, looks: u32): u32 {
     for (let i: u32 = 0; i <= lanes; i++) {
       taken += inboundBurst(ls, ringAt(ls.inboundAt + i * RING_SIZE));
     }
+    // Timers first: they make streams ready.
+    const fired = timersWait() ? timers_run() : 0;
     const made = ls.readyHead != 0 ? generate(ls, budget(ls, u32.MAX_VALUE)) : 0;
     flush();
     done += taken;
-    generated += made;
+    others += fired + made;
     atomic.store<u32>(at, ls.epoch + 1, offsetof<LaneState>("epoch"));
-    if ((taken | made) == 0) break;
+    if ((taken | fired | made) == 0) break;
     // What is published to the kernel moves only by a system call of the host's side.
     if (ls.owedKicks != 0) break;
     if (atomic.load<u32>(at, offsetof<LaneState>("generation")) != ls.acked) break;
     if (atomic.load<u32>(at, offsetof<LaneState>("command")) != 0) break;
+    if (pacing()) break;
   }
   ls.packets += done;
-  return done + generated;
+  return done + others;
 }
 
-/** Earliest time at which a link that this lane pumps has something due; the largest u64 when there is nothing. */
+/** Earliest time at which a link that this lane pumps, or a timer, has something due; the largest u64 when there is nothing. */
 export function loop_next_due(): u64 {
   const ls = self();
-  let next: u64 = u64.MAX_VALUE;
+  let next = timers_next_due();
   for (let i: u32 = 0; i < ls.queueCount; i++) {
     const link = changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize).linkAt;
     if (link == 0) continue;

@@ -50,6 +50,21 @@ enum {
 
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2, BPF_F_LOCK = 4 };
 enum { BPF_F_NO_PREALLOC = 1 };
+
+/* A timer in a map value: of an array, hash or lru_hash, one a value. Only the bpf_timer helpers may touch it. */
+struct bpf_timer {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
+
+enum { CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_BOOTTIME = 7 };
+/* bpf_timer_start. The last four are of this engine: at the end of the round, and with a pacer's precision. */
+#define BPF_F_TIMER_ABS (1ULL << 0)
+#define BPF_F_TIMER_CPU_PIN (1ULL << 1)
+#define BPF_F_TIMER_NET_TX (1ULL << 32)
+#define BPF_F_TIMER_IMMEDIATE (1ULL << 33)
+#define BPF_F_TIMER_PACER (1ULL << 34)
+#define BPF_F_TIMER_PACER_WAKEUP (1ULL << 35)
+
 enum { BPF_F_PSEUDO_HDR = 1 << 4, BPF_F_MARK_MANGLED_0 = 1 << 5 };
 enum { BPF_F_RECOMPUTE_CSUM = 1, BPF_F_INVALIDATE_HASH = 2 };
 enum { BPF_HDR_START_MAC, BPF_HDR_START_NET };

@@ -2,6 +2,8 @@
 #pragma once
 #include "types.h"
 
+struct bpf_timer;
+
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter: Address of the value under a key, or NULL. */
 static void *(*const bpf_map_lookup_elem)(void *, const void *) = (void *)1;
 
@@ -184,6 +186,18 @@ static long (*const bpf_for_each_map_elem)(void *, void *, void *, __u64) = (voi
 
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Formats into a buffer with arguments from an array; returns the full length plus one. */
 static long (*const bpf_snprintf)(void *, __u32, const char *, const void *, __u32) = (void *)165;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Makes the timer of a map value; flags name the clock: CLOCK_MONOTONIC, _REALTIME or _BOOTTIME. */
+static long (*const bpf_timer_init)(struct bpf_timer *, void *, __u64) = (void *)169;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): What is called when it fires: callback(map, key, value), which returns 0. */
+static long (*const bpf_timer_set_callback)(struct bpf_timer *, void *) = (void *)170;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Fires it in this lane after so many ns, or at a time (BPF_F_TIMER_ABS); an armed one is started anew. */
+static long (*const bpf_timer_start)(struct bpf_timer *, __u64, __u64) = (void *)171;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Disarms it, waits for its callback and forgets that; returns 1 if it was armed. */
+static long (*const bpf_timer_cancel)(struct bpf_timer *) = (void *)172;
 
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): As trace_printk with up to twelve arguments from an array. */
 static long (*const bpf_trace_vprintk)(const void *, __u32, const void *, __u32) = (void *)177;

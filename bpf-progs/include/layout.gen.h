@@ -10,6 +10,7 @@
 #define ETHERLOOM_MAX_LANES 64 /* Most lanes in one engine */
 #define ETHERLOOM_MAX_PORTS 256 /* Most ports (interfaces) in one engine; also the largest ifindex */
 #define ETHERLOOM_BPF_STACK_BYTES 32768 /* eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
+#define ETHERLOOM_WHEEL_SLOTS 576 /* List heads of a timing wheel, 8 B each: 9 levels of 64 slots, the lowest of 512 ns a slot */
 #define ETHERLOOM_MAX_TAIL_CALLS 33 /* MAX_TAIL_CALL_CNT of the kernel */
 #define ETHERLOOM_TRACE_LINE_BYTES 1024 /* Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
 #define ETHERLOOM_ETH_OVERHEAD 18 /* Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
@@ -52,6 +53,7 @@ struct etherloom_arena_header {
 	__u32 pool_at; /* FramePool */
 	__u32 fib_at; /* Fib: routes and neighbours of bpf_fib_lookup, 0 = none (atomic) */
 	__u32 lent_at; /* u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port */
+	__u32 wheels_at; /* LaneWheel[laneCount + 1], each with its WHEEL_SLOTS list heads behind it */
 	__u32 learned_at; /* LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
 	__u32 queued_at; /* QueuedFrame[frameCount], 0 = no pkt_queue was made yet */
 	__u32 streams_at; /* Stream[streamCount] */
@@ -211,6 +213,10 @@ struct etherloom_map_header {
 	__u32 state3; /* Type specific, changes at run time */
 	__u32 value_lock; /* 1 + offset of the bpf_spin_lock inside a value, 0 when it has none */
 	__u32 values_at; /* Per-CPU hashes: lane 0's values */
+	__u32 value_timer; /* 1 + offset of the bpf_timer inside a value, 0 when it has none */
+	__u32 timers_at; /* TimerNode of each element */
+	__u32 timer_count; /* How many */
+	__u32 held; /* 1 while user space holds the map: only then can a program make a timer in it (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_map_header) == 128, "MapHeader");
 
@@ -266,6 +272,47 @@ struct etherloom_trace_ring {
 	__u32 consumer __attribute__((aligned(64))); /* Bytes read (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_trace_ring) == 192, "TraceRing");
+
+/* One timer of a map value (the kernel’s struct bpf_hrtimer). One cache line; who may write what: assembly/bpf/timers/own.ts. */
+struct etherloom_timer_node {
+	__u32 next; /* Next in its list; 0 = in none. Lists, links and `placedAt`: the lane of its place only */
+	__u32 prev; /* The one before */
+	__u64 placed_at; /* When it was put in its place of the wheel, ns: not later than `due` */
+	__u64 due; /* When it fires, ns of the lane clock */
+	__u64 next_due; /* The same, while it is QUEUED: what its new lane asked for. Under `lock` */
+	__u32 order; /* Number of its start in its lane: timers of one time fire in this order */
+	__u32 word; /* Who has it (atomic): TimerState, owner, place, firer */
+	__u32 lock; /* Taken by lanes that do not own it, among themselves */
+	__u32 slot; /* Table slot of its callback; 0 = none (atomic) */
+	__u32 map_at; /* MapHeader of its map */
+	__u32 value_at; /* Value that it is in */
+	__u32 queue_next; /* Next in the inbox of its place */
+	__u8 kind; /* TimerKind bits of the start in force */
+	__u8 clock; /* Clock of bpf_timer_init: CLOCK_REALTIME 0, _MONOTONIC 1, _BOOTTIME 7 */
+	__u8 next_kind; /* As `nextDue` */
+	__u8 cancelling; /* Callbacks that wait for its callback to end (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_timer_node) == 64, "TimerNode");
+
+/* Timing wheel of one lane (or the host instance), with WHEEL_SLOTS list heads {next, prev} behind it. Written by that lane only, but for `inbox`. */
+struct etherloom_lane_wheel {
+	__u64 soonest; /* Nothing falls due before, ns */
+	__u64 base; /* Tick up to which the wheel was turned */
+	__u64 hand_due; /* What the node in hand is being started for. For the recovery of a crash */
+	__u32 hand_node; /* Node that is being started; 0 = none */
+	__u32 firing; /* Node whose callback runs; 0 = none */
+	__u32 order; /* Starts so far */
+	__u32 linked; /* Timers in the wheel */
+	__u32 paced; /* Those of them that are pacers */
+	__u32 levels; /* Bit per level that may have timers */
+	__u32 key; /* Key of the array element whose callback runs */
+	__u32 near[2]; /* Head of the list of timers of this tick and before, in order of time, then start */
+	__u32 prompt[2]; /* Head of the list of those that run at the end of the round */
+	__u64 fired; /* Callbacks run */
+	__u64 occupied[9]; /* Bit per slot of each level that may have timers */
+	__u32 inbox __attribute__((aligned(64))); /* Nodes that others took from this lane, or bring to it: a stack (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_lane_wheel) == 256, "LaneWheel");
 
 /* Depot of the frame pool: two lock-free stacks of magazines. A head is tag << 32 | address; the tag defeats ABA. */
 struct etherloom_frame_pool {

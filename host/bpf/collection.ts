@@ -10,10 +10,11 @@ import { compileProgram } from './jit/compile.js';
 import type { CompiledProgram } from './jit/compiled.js';
 import { instantiateProgram } from './jit/instantiate.js';
 import { BpfMap, createMap, type HashMap, mapBinding } from './maps/index.js';
+import { timersCalling } from './maps/map.js';
 import { refusesReuse, shapeOf } from './maps/reuse.js';
 import { isRunnable } from './program_types.js';
 import { busy, type Placed, Residence, requireLoaded, settle } from './residence.js';
-import { removeProgram, SlotAllocator } from './slots.js';
+import { removeProgram, SlotAllocator, tableEnd } from './slots.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
 import { requireCompiled } from './stages.js';
 import { verify } from './verify/verify.js';
@@ -39,7 +40,7 @@ export class HostPrograms implements ProgramHost {
     readonly arena: Arena,
     readonly core: Core,
   ) {
-    this.#slots = new SlotAllocator(Math.max(arena.header.tableBase, core.table.length));
+    this.#slots = new SlotAllocator(Math.max(arena.header.tableBase, tableEnd(core)));
   }
 
   /** With an arena of its own: for test runs and tools, without an engine. @throws EtherloomError ERR_ARENA_* */
@@ -66,14 +67,19 @@ export class HostPrograms implements ProgramHost {
   }
 
   holders(program: Placed, except?: ReadonlySet<object>): string[] {
-    return requireLoaded(program).holders(except);
+    const count = this.#counts.get(program) ?? 0;
+    return [
+      ...requireLoaded(program).holders(except),
+      ...timersCalling(this.arena, program.run, count, except),
+    ];
   }
 
   unload(program: Placed): void {
     const residence = requireLoaded(program);
     const count = this.#counts.get(program);
     if (count === undefined) return;
-    if (residence.holders().length) throw busy(residence.name, residence.holders());
+    const holders = this.holders(program);
+    if (holders.length) throw busy(residence.name, holders);
     this.#counts.delete(program);
     residence.loaded = false;
     removeProgram(this.core, program.run, count);
@@ -215,7 +221,10 @@ interface Held<P> {
 
 /** Programs before maps: their code has the addresses of the maps in it. What was given back is taken from `held`. */
 async function release<P extends Placed>(host: ProgramHost<P>, held: Held<P>): Promise<void> {
-  for (const map of held.own) map.releasePrograms();
+  for (const map of held.own) {
+    map.releasePrograms();
+    map.releaseTimers();
+  }
   for (let p = held.placed.at(-1); p; p = held.placed.at(-1)) {
     await host.unload(p);
     held.placed.pop();

@@ -10,6 +10,7 @@ import { kernelHelperNames } from './helpers/names.js';
 import { packetHelpers } from './helpers/packet.js';
 import { skbHelpers } from './helpers/skb.js';
 import { systemHelpers } from './helpers/system.js';
+import { timerHelpers } from './helpers/timers.js';
 
 export type { ArgType, Helper, HelperArg, HelperWasm, RetType } from './helpers/helper.js';
 export { helperExport, helperExports } from './helpers/helper.js';
@@ -22,6 +23,7 @@ export const helpers: readonly Helper[] = [
   ...skbHelpers,
   ...eventHelpers,
   ...systemHelpers,
+  ...timerHelpers,
 ].sort((x, y) => x.id - y.id);
 
 export const helperById: ReadonlyMap<number, Helper> = new Map(helpers.map(h => [h.id, h]));

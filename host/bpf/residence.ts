@@ -87,7 +87,7 @@ export function residenceOf(program: unknown): Residence | undefined {
 /** A program that cannot be taken out yet. */
 export const busy = (name: string, holders: readonly string[]): EtherloomError =>
   new EtherloomError('ERR_PROGRAM_BUSY', `${name} is in use at ${holders.join(', ')}`, {
-    expected: 'detach it, and delete such entries, first',
+    expected: 'detach it, delete such entries, and cancel such timers (cancelTimers), first',
   });
 
 /** @throws EtherloomError ERR_STAGE_FORGED */

@@ -5,6 +5,25 @@ import type { Core } from '../mem/core.js';
 /** Lane links carry a slot in 15 bits of their options. */
 const LAST_SLOT = 0x7fff;
 
+/** From here on: functions of the host's own instance that no lane has (callbacks of the interpreter). */
+const HOST_SLOTS = LAST_SLOT + 1;
+/** Slots that programs had when the first of those came. */
+const grownFrom = new WeakMap<WebAssembly.Table, number>();
+
+/** One past the last slot of a table in which programs may stand. */
+export const tableEnd = (core: Core): number => grownFrom.get(core.table) ?? core.table.length;
+
+/** A free slot beyond those of programs, for a function that only this instance has. */
+export function hostSlot(core: Core): number {
+  const { table } = core;
+  if (table.length < HOST_SLOTS) {
+    grownFrom.set(table, table.length);
+    table.grow(HOST_SLOTS - table.length);
+  }
+  for (let slot = HOST_SLOTS; slot < table.length; slot++) if (table.get(slot) === null) return slot;
+  return table.grow(1);
+}
+
 /** Hands out runs of table slots. */
 export class SlotAllocator {
   #next: number;

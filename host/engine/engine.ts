@@ -9,6 +9,7 @@
 import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
+import { restoreTimers } from '../bpf/maps/map.js';
 import type { HookName } from '../bpf/program_types.js';
 import { EtherloomError } from '../errors.js';
 import type { LaneStateView } from '../layout/layout.gen.js';
@@ -25,7 +26,8 @@ import type { LaneExit } from './control.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric } from './fabric.js';
 import { HostEnd, type HostSocket, type TakePacket } from './host_end.js';
-import { InlineLanes, type RunOptions } from './inline_lanes.js';
+import { HostTimers } from './host_timers.js';
+import { InlineLanes, type RunOptions, soonest } from './inline_lanes.js';
 import { checkOptions, type EngineOptions, ringBytes } from './options.js';
 import type { LoadedProgram } from './program.js';
 import type { EngineReport, LaneCrash } from './report.js';
@@ -79,6 +81,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #responders: Responders;
   readonly #clock: EngineClock;
   readonly #host: HostEnd;
+  readonly #timers: HostTimers;
   #trace: TraceLog | undefined;
   /** One of the two, once it is started. */
   #lanes: InlineLanes | undefined;
@@ -109,6 +112,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     for (let i = 0; i <= lanes; i++) this.arena.lane(i).taiOffsetNs = realtimeOffsetNs;
     const core = instantiateCore(this.arena, lanes);
     this.core = options.nics.some(nic => nic.plan) ? payingCore(core, this.arena) : core;
+    this.#timers = new HostTimers(this.arena, this.core);
     this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
     this.#seedLanes(options.seed ?? randomInt(2 ** 32));
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
@@ -315,9 +319,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     const { arena, fabric } = this;
     if (this.inline) {
       const { placed } = this.#programs;
-      this.#lanes = new InlineLanes(arena, fabric, placed, this.#clock, this.#responders, c =>
-        this.emit('crash', c),
-      );
+      const chores = {
+        poll: (now: bigint) => this.#poll(now),
+        nextDueNs: () => this.#ownDueNs(),
+      };
+      this.#lanes = new InlineLanes(arena, fabric, placed, this.#clock, chores, c => this.emit('crash', c));
       return;
     }
     const o = this.#options;
@@ -349,13 +355,23 @@ export class Engine extends EventEmitter<EngineEvents> {
     else work();
   }
 
+  /** What the engine does of itself. Returns timers fired. */
+  #poll(now: bigint): number {
+    this.#responders.poll(now);
+    return this.#timers.run(now);
+  }
+
+  #ownDueNs(): bigint | undefined {
+    return soonest(this.#responders.nextDueNs(), this.#timers.nextDueNs());
+  }
+
   /** The host's part while workers run: NICs with an outside are polled, at once again while there is work. */
   #schedulePoll(): void {
     if (this.#state !== 'running') return;
     let moved = 0;
     for (const nic of this.nics) moved += nic.poll();
     this.#lookForBadDescriptors();
-    this.#responders.poll(this.now());
+    this.#poll(this.now());
     this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : this.#pollMs);
   }
 
@@ -378,16 +394,17 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#clock.advance(ns);
   }
 
-  /** When a link has something due next, or a responder sends of itself, ns; undefined when nothing is to come. */
+  /**
+   * When a link has something due next, a timer of an inline lane falls due, or a responder sends of itself, ns; undefined
+   * when nothing is to come. A past time: now.
+   */
   nextDueNs(): bigint | undefined {
-    const due = this.fabric.nextDueNs();
-    const own = this.#responders.nextDueNs();
-    return due === undefined || (own !== undefined && own < due) ? own : due;
+    return soonest(this.fabric.nextDueNs(), this.#ownDueNs(), this.#lanes?.nextDueNs());
   }
 
   /**
    * Inline lanes: steps until nothing moves and nothing is under way. Sleeps until what is due next; in virtual time
-   * jumps there, not beyond `untilNs`. Returns steps made.
+   * jumps there, not beyond `untilNs`. Timers and responders are waited for with `untilNs` only. Returns steps made.
    * @throws EtherloomError ERR_ENGINE_STEPS after `maxSteps`; ERR_ENGINE_STATE
    */
   run(options: RunOptions = {}): number {
@@ -487,6 +504,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     try {
       exits = (await this.#supervisor?.stop()) ?? this.#lanes?.exits() ?? [];
       this.#lookForBadDescriptors();
+      // Nobody is left to fire them.
+      restoreTimers(this.arena, false);
     } finally {
       await this.#closeNics();
     }

@@ -24,11 +24,19 @@ export interface RunOptions {
   maxSteps?: number;
 }
 
-/** What an engine does of itself as time goes by: its responders. */
+/** What an engine does of itself as time goes by: its responders, and timers of the host. */
 export interface Chores {
-  poll(now: bigint): void;
+  /** Returns what it did that lanes may have to do with. */
+  poll(now: bigint): number;
   /** When there is something to do, ns. */
   nextDueNs(): bigint | undefined;
+}
+
+/** The earliest of several times, those that are none left out. */
+export function soonest(...times: readonly (bigint | undefined)[]): bigint | undefined {
+  let first: bigint | undefined;
+  for (const t of times) if (t !== undefined && (first === undefined || t < first)) first = t;
+  return first;
 }
 
 export class InlineLanes {
@@ -69,7 +77,7 @@ export class InlineLanes {
     let work = 0;
     for (const nic of this.fabric.nics) work += nic.poll();
     const now = this.clock.now();
-    this.chores.poll(now);
+    work += this.chores.poll(now);
     for (const [i, lane] of this.#lanes.entries()) {
       try {
         work += lane.step(rounds, now);
@@ -108,11 +116,15 @@ export class InlineLanes {
     throw new EtherloomError('ERR_ENGINE_STEPS', `still at work after ${maxSteps} steps`);
   }
 
-  /** Without an end in time only packets under way are waited for, not what the engine will do of itself. */
+  /** Without an end in time only packets under way are waited for, not what timers and the engine will do of themselves. */
   #nextDueNs(untilNs: bigint | undefined): bigint | undefined {
     const due = this.fabric.nextDueNs();
-    const chore = untilNs === undefined ? undefined : this.chores.nextDueNs();
-    return due === undefined || (chore !== undefined && chore < due) ? chore : due;
+    return untilNs === undefined ? due : soonest(due, this.chores.nextDueNs(), this.nextDueNs());
+  }
+
+  /** When a lane has something due: a packet on a link that it pumps, a timer. */
+  nextDueNs(): bigint | undefined {
+    return soonest(...this.#lanes.map(lane => lane.nextDueNs()));
   }
 
   exits(): LaneExit[] {

@@ -14,6 +14,8 @@ import { PollSleep, payWakes, Sleep } from './wakes.js';
 
 /** No lane sleeps longer than this, ms: heartbeats and grace periods depend on it. */
 const LONGEST_SLEEP_MS = 20;
+/** So much before something falls due the lane is awake: what a wake takes, ms. */
+const EARLY_MS = 0.06;
 const NEVER = 0xffffffffffffffffn;
 
 export class Lane {
@@ -76,7 +78,7 @@ export class Lane {
     return { generation: message.generation, pauseNs: Number(process.hrtime.bigint() - from), error };
   }
 
-  /** Earliest time at which a link of this lane has something due, ns. */
+  /** Earliest time at which a link of this lane, or a timer, has something due, ns; 0: at once. */
   nextDueNs(): bigint | undefined {
     const due = BigInt.asUintN(64, this.core.exports.loop_next_due());
     return due === NEVER ? undefined : due;
@@ -103,7 +105,8 @@ export class Lane {
     if (this.step(1, process.hrtime.bigint()) === 0 && !this.called) {
       const due = this.nextDueNs();
       const now = process.hrtime.bigint();
-      const ms = due === undefined ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Number(due - now) / 1e6);
+      const ms =
+        due === undefined ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Number(due - now) / 1e6 - EARLY_MS);
       // A lossless lane whose output is full has work, and nobody to tell it of room when that is another process; so has
       // one that sends to a kernel without room.
       const blocked = this.core.exports.loop_blocked() !== 0 || this.drivers.some(driver => driver.pending);

@@ -8,9 +8,10 @@
  *   4. frames that the kernel has, by the table of what was lent to it (assembly/nic/umem.ts).
  * Every other frame is free. So nothing is lost, nothing is doubled, and the packet that killed the lane is gone.
  * Elements and records of maps that it had in hand are of use again (assembly/bpf/maps/reclaim.ts); its streams are all
- * ready, and say themselves what they owe (ready.ts).
+ * ready, and say themselves what they owe (ready.ts). Wheels are made anew from the timers in maps: each that is armed fires
+ * once, in the lane that takes the dead one's place.
  */
-import { reclaimMaps } from '../bpf/maps/map.js';
+import { reclaimMaps, restoreTimers } from '../bpf/maps/map.js';
 import {
   CounterBlockLayout,
   DESC_SIZE,
@@ -96,6 +97,7 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   state.phase = LanePhase.IDLE;
   reclaimMaps(arena, state.handMap);
   state.handMap = 0;
+  restoreTimers(arena, true);
   return recovered;
 }
 

@@ -3,16 +3,18 @@
  *
  *   load     host instance ─▶ warm ─▶ every lane: instantiate between two rounds, ack
  *   attach   one store to Port.hook: lanes run it from their next burst on
- *   unload   grace period (every lane passes a burst boundary) ─▶ no packet on a lane link names the slot (cpumap)
+ *   unload   refused while a hook, a map's entry or a timer names it
+ *            grace period (every lane passes a burst boundary) ─▶ no packet on a lane link names the slot (cpumap)
  *            ─▶ every lane empties its slots ─▶ slots are free
  *   swap     load ─▶ attach ─▶ unload of the old
  */
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
 import { warm } from '../bpf/jit/warm.js';
+import { cancelTimersCalling, timersCalling } from '../bpf/maps/map.js';
 import { type HookName, hookRow, isRunnable, programTypes } from '../bpf/program_types.js';
 import { busy, Residence, requireLoaded, residenceOf, settle } from '../bpf/residence.js';
-import { removeProgram, SlotAllocator } from '../bpf/slots.js';
+import { removeProgram, SlotAllocator, tableEnd } from '../bpf/slots.js';
 import { requireCompiled } from '../bpf/stages.js';
 import { EtherloomError } from '../errors.js';
 import type { Arena } from '../mem/arena.js';
@@ -73,7 +75,7 @@ export class Programs {
     readonly warmMs: number | undefined,
     readonly lanes: Lanes,
   ) {
-    this.#slots = new SlotAllocator(Math.max(arena.header.tableBase, core.table.length));
+    this.#slots = new SlotAllocator(Math.max(arena.header.tableBase, tableEnd(core)));
   }
 
   async load(compiled: CompiledProgram): Promise<LoadedProgram> {
@@ -130,12 +132,15 @@ export class Programs {
     this.#slots.free(slots, program.slotCount);
   }
 
-  /** Who points to the program: hooks of a live engine, and maps that are not in `except`. */
+  /** Who points to the program: hooks and timers of a live engine, and maps that are not in `except`. */
   holders(program: LoadedProgram, except?: ReadonlySet<object>): string[] {
-    const hooks = this.lanes.stopped() ? [] : [...this.#attached.values()].filter(a => a.program === program);
+    const stopped = this.lanes.stopped();
+    const hooks = stopped ? [] : [...this.#attached.values()].filter(a => a.program === program);
+    const { slotCount } = program.program;
     return [
       ...hooks.map(a => `port ${a.port.name} (${a.hook})`),
       ...(residenceOf(program)?.holders(except) ?? []),
+      ...(stopped ? [] : timersCalling(this.arena, program.slots, slotCount, except)),
     ];
   }
 
@@ -150,6 +155,8 @@ export class Programs {
     this.#loaded.delete(program);
     residence.loaded = false;
     await this.lanes.grace();
+    // A run that was under way may have set a callback yet, in a map that outlives the program.
+    if (cancelTimersCalling(this.arena, program.slots, program.program.slotCount)) await this.lanes.grace();
     await this.#sweep();
     // Only the program of a cpumap entry is named on links: it runs at the other end.
     if (residence.attach === 'cpumap' && !(await this.lanes.drained(program.run))) this.#retired.add(program);

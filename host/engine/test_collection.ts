@@ -8,7 +8,13 @@ import type { MapBinding } from '../bpf/jit/compiled.js';
 import { mapBinding } from '../bpf/maps/index.js';
 import type { ProgramSpec } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
-import { type TestRunOptions, type TestRunResult, testPacket, testRunSlot } from './test_run.js';
+import {
+  advanceTimers,
+  type TestRunOptions,
+  type TestRunResult,
+  testPacket,
+  testRunSlot,
+} from './test_run.js';
 
 export interface CollectionRunOptions extends TestRunOptions {
   /** Name of the program. Default: the only one, or the first. */
@@ -20,7 +26,7 @@ export interface CollectionRunOptions extends TestRunOptions {
 /**
  * Runs a program of the collection over `data` on the calling thread.
  * @throws EtherloomError ERR_TEST_RUN_DATA for a packet that is too short or too long, ERR_TEST_RUN_OPTIONS for a
- * `repeat` that is no number of runs, ERR_COLLECTION_PROGRAM; with `interp` also what the interpreter found (ERR_INTERP_*)
+ * `repeat` that is no number of runs, ERR_COLLECTION_PROGRAM, ERR_TEST_RUN_TIMERS; with `interp` also what the interpreter found (ERR_INTERP_*)
  */
 export function testRun(
   collection: Collection<Placed>,
@@ -36,7 +42,7 @@ export function testRun(
   const program = collection.program(options.program);
   if (options.engine !== 'interp')
     return testRunSlot(arena, core, program.placed.run, program.spec.type, data, options);
-  return interpretRun(collection, program.spec, data, repeat, options.nowNs);
+  return interpretRun(collection, program.spec, data, repeat, options);
 }
 
 function interpretRun(
@@ -44,7 +50,7 @@ function interpretRun(
   spec: ProgramSpec,
   data: Uint8Array,
   repeat: number,
-  nowNs = process.hrtime.bigint(),
+  { nowNs = process.hrtime.bigint(), advanceNs }: CollectionRunOptions,
 ): TestRunResult {
   const { arena, core } = collection.host;
   const bindings = (p: ProgramSpec): MapBinding =>
@@ -71,7 +77,8 @@ function interpretRun(
       }).r0;
     }
     const ns = Number(process.hrtime.bigint() - from);
-    return { retval: Number(BigInt.asUintN(32, r0)), data: packet.read(), nsPerRun: ns / repeat };
+    const result = { retval: Number(BigInt.asUintN(32, r0)), data: packet.read(), nsPerRun: ns / repeat };
+    return { ...result, timers: advanceNs === undefined ? 0 : advanceTimers(core, nowNs, advanceNs) };
   } finally {
     packet.free();
   }

@@ -30,6 +30,8 @@ export interface TestRunOptions {
   repeat?: number;
   /** ns for ktime_get_ns. Default: now. */
   nowNs?: bigint;
+  /** Afterwards the clock goes on by so many ns, and timers that fall due until then fire, each at its time. Default 0. */
+  advanceNs?: bigint;
 }
 
 export interface TestRunResult {
@@ -39,6 +41,8 @@ export interface TestRunResult {
   data: Uint8Array;
   /** Mean time of one run, ns. */
   nsPerRun: number;
+  /** Timers that fired, with `advanceNs`. */
+  timers: number;
 }
 
 /** A packet and its context, laid out in the scratch region. */
@@ -129,6 +133,31 @@ function packetType(data: Uint8Array): number {
   return to.every(b => b === 0xff) ? 1 : 2;
 }
 
+/** Timers that may fire in one advance. */
+const MOST_TIMERS = 10_000_000;
+
+/**
+ * Lets the clock of the host's instance go from `nowNs` on by `byNs`; its timers fire, each at its time. Returns how many.
+ * @throws EtherloomError ERR_TEST_RUN_TIMERS when they go on without time going on; what the interpreter finds in a callback
+ */
+export function advanceTimers(core: Core, nowNs: bigint, byNs: bigint): number {
+  const { clock_set, timers_run, timers_next_due } = core.exports;
+  const until = nowNs + byNs;
+  let fired = 0;
+  for (let now = nowNs; now <= until; ) {
+    clock_set(now);
+    fired += timers_run();
+    if (fired > MOST_TIMERS)
+      throw new EtherloomError('ERR_TEST_RUN_TIMERS', `${fired} timers fired in ${byNs} ns`, {
+        expected: 'callbacks that start their timer for later',
+      });
+    const due = BigInt.asUintN(64, timers_next_due());
+    if (due > now) now = due;
+  }
+  clock_set(until);
+  return fired;
+}
+
 /** Runs the program in table slot `slot` of `core` on the calling thread. The public form is in test_collection.ts. */
 export function testRunSlot(
   arena: Arena,
@@ -142,13 +171,16 @@ export function testRunSlot(
   const packet = testPacket(arena, type, data);
   try {
     packet.reset();
-    core.exports.clock_set(options.nowNs ?? process.hrtime.bigint());
+    const nowNs = options.nowNs ?? process.hrtime.bigint();
+    core.exports.clock_set(nowNs);
     const run =
       programTypes[type].context === 'xdp_md' ? core.exports.test_run_xdp : core.exports.test_run_skb;
     const from = process.hrtime.bigint();
     const r0 = run(slot, packet.ctx, repeat);
     const ns = Number(process.hrtime.bigint() - from);
-    return { retval: Number(BigInt.asUintN(32, r0)), data: packet.read(), nsPerRun: ns / repeat };
+    const result = { retval: Number(BigInt.asUintN(32, r0)), data: packet.read(), nsPerRun: ns / repeat };
+    const { advanceNs } = options;
+    return { ...result, timers: advanceNs === undefined ? 0 : advanceTimers(core, nowNs, advanceNs) };
   } finally {
     packet.free();
   }

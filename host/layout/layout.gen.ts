@@ -16,6 +16,8 @@ export const MAX_LANES = 64;
 export const MAX_PORTS = 256;
 /** eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
 export const BPF_STACK_BYTES = 32768;
+/** List heads of a timing wheel, 8 B each: 9 levels of 64 slots, the lowest of 512 ns a slot */
+export const WHEEL_SLOTS = 576;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS = 33;
 /** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
@@ -262,6 +264,21 @@ export const ReadyState = {
 } as const;
 export type ReadyState = (typeof ReadyState)[keyof typeof ReadyState];
 
+/** Low bits of TimerNode.word. Owner (lane + 1) from bit 8, place from bit 16, firer from bit 24. */
+export const TimerState = {
+  ARMED: 1,
+  FIRING: 2,
+  QUEUED: 4,
+} as const;
+export type TimerState = (typeof TimerState)[keyof typeof TimerState];
+
+/** Bits of TimerNode.kind. */
+export const TimerKind = {
+  PACER: 1,
+  PROMPT: 2,
+} as const;
+export type TimerKind = (typeof TimerKind)[keyof typeof TimerKind];
+
 /** Offsets in bytes. First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export const ArenaHeaderLayout = {
   size: 128,
@@ -286,10 +303,11 @@ export const ArenaHeaderLayout = {
   poolAt: 72,
   fibAt: 76,
   lentAt: 80,
-  learnedAt: 84,
-  queuedAt: 88,
-  streamsAt: 92,
-  streamCount: 96,
+  wheelsAt: 84,
+  learnedAt: 88,
+  queuedAt: 92,
+  streamsAt: 96,
+  streamCount: 100,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -444,33 +462,40 @@ export class ArenaHeaderView {
   set lentAt(v: number) {
     this.mem.setUint32(this.at + 80, v, true);
   }
-  /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
-  get learnedAt(): number {
+  /** LaneWheel[laneCount + 1], each with its WHEEL_SLOTS list heads behind it */
+  get wheelsAt(): number {
     return this.mem.getUint32(this.at + 84, true);
   }
-  set learnedAt(v: number) {
+  set wheelsAt(v: number) {
     this.mem.setUint32(this.at + 84, v, true);
+  }
+  /** LearnedTable: neighbours that were learned, 0 = no responder yet (atomic) */
+  get learnedAt(): number {
+    return this.mem.getUint32(this.at + 88, true);
+  }
+  set learnedAt(v: number) {
+    this.mem.setUint32(this.at + 88, v, true);
   }
   /** QueuedFrame[frameCount], 0 = no pkt_queue was made yet */
   get queuedAt(): number {
-    return this.mem.getUint32(this.at + 88, true);
+    return this.mem.getUint32(this.at + 92, true);
   }
   set queuedAt(v: number) {
-    this.mem.setUint32(this.at + 88, v, true);
+    this.mem.setUint32(this.at + 92, v, true);
   }
   /** Stream[streamCount] */
   get streamsAt(): number {
-    return this.mem.getUint32(this.at + 92, true);
+    return this.mem.getUint32(this.at + 96, true);
   }
   set streamsAt(v: number) {
-    this.mem.setUint32(this.at + 92, v, true);
+    this.mem.setUint32(this.at + 96, v, true);
   }
   /** Streams that there can be; numbers are less */
   get streamCount(): number {
-    return this.mem.getUint32(this.at + 96, true);
+    return this.mem.getUint32(this.at + 100, true);
   }
   set streamCount(v: number) {
-    this.mem.setUint32(this.at + 96, v, true);
+    this.mem.setUint32(this.at + 100, v, true);
   }
 }
 
@@ -1360,6 +1385,10 @@ export const MapHeaderLayout = {
   state3: 88,
   valueLock: 92,
   valuesAt: 96,
+  valueTimer: 100,
+  timersAt: 104,
+  timerCount: 108,
+  held: 112,
 } as const;
 /** Head of every map. A map pointer in a program is the address of this structure. */
 export class MapHeaderView {
@@ -1541,6 +1570,34 @@ export class MapHeaderView {
   }
   set valuesAt(v: number) {
     this.mem.setUint32(this.at + 96, v, true);
+  }
+  /** 1 + offset of the bpf_timer inside a value, 0 when it has none */
+  get valueTimer(): number {
+    return this.mem.getUint32(this.at + 100, true);
+  }
+  set valueTimer(v: number) {
+    this.mem.setUint32(this.at + 100, v, true);
+  }
+  /** TimerNode of each element */
+  get timersAt(): number {
+    return this.mem.getUint32(this.at + 104, true);
+  }
+  set timersAt(v: number) {
+    this.mem.setUint32(this.at + 104, v, true);
+  }
+  /** How many */
+  get timerCount(): number {
+    return this.mem.getUint32(this.at + 108, true);
+  }
+  set timerCount(v: number) {
+    this.mem.setUint32(this.at + 108, v, true);
+  }
+  /** 1 while user space holds the map: only then can a program make a timer in it (atomic) */
+  get held(): number {
+    return this.mem.getUint32(this.at + 112, true);
+  }
+  set held(v: number) {
+    this.mem.setUint32(this.at + 112, v, true);
   }
 }
 
@@ -1825,6 +1882,269 @@ export class TraceRingView {
   }
   set consumer(v: number) {
     this.mem.setUint32(this.at + 128, v, true);
+  }
+}
+
+/** Offsets in bytes. One timer of a map value (the kernel’s struct bpf_hrtimer). One cache line; who may write what: assembly/bpf/timers/own.ts. */
+export const TimerNodeLayout = {
+  size: 64,
+  next: 0,
+  prev: 4,
+  placedAt: 8,
+  due: 16,
+  nextDue: 24,
+  order: 32,
+  word: 36,
+  lock: 40,
+  slot: 44,
+  mapAt: 48,
+  valueAt: 52,
+  queueNext: 56,
+  kind: 60,
+  clock: 61,
+  nextKind: 62,
+  cancelling: 63,
+} as const;
+/** One timer of a map value (the kernel’s struct bpf_hrtimer). One cache line; who may write what: assembly/bpf/timers/own.ts. */
+export class TimerNodeView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Next in its list; 0 = in none. Lists, links and `placedAt`: the lane of its place only */
+  get next(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set next(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** The one before */
+  get prev(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set prev(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** When it was put in its place of the wheel, ns: not later than `due` */
+  get placedAt(): bigint {
+    return this.mem.getBigUint64(this.at + 8, true);
+  }
+  set placedAt(v: bigint) {
+    this.mem.setBigUint64(this.at + 8, v, true);
+  }
+  /** When it fires, ns of the lane clock */
+  get due(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set due(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** The same, while it is QUEUED: what its new lane asked for. Under `lock` */
+  get nextDue(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set nextDue(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+  /** Number of its start in its lane: timers of one time fire in this order */
+  get order(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set order(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Who has it (atomic): TimerState, owner, place, firer */
+  get word(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set word(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Taken by lanes that do not own it, among themselves */
+  get lock(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set lock(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Table slot of its callback; 0 = none (atomic) */
+  get slot(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set slot(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** MapHeader of its map */
+  get mapAt(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set mapAt(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Value that it is in */
+  get valueAt(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set valueAt(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** Next in the inbox of its place */
+  get queueNext(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set queueNext(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
+  }
+  /** TimerKind bits of the start in force */
+  get kind(): number {
+    return this.mem.getUint8(this.at + 60);
+  }
+  set kind(v: number) {
+    this.mem.setUint8(this.at + 60, v);
+  }
+  /** Clock of bpf_timer_init: CLOCK_REALTIME 0, _MONOTONIC 1, _BOOTTIME 7 */
+  get clock(): number {
+    return this.mem.getUint8(this.at + 61);
+  }
+  set clock(v: number) {
+    this.mem.setUint8(this.at + 61, v);
+  }
+  /** As `nextDue` */
+  get nextKind(): number {
+    return this.mem.getUint8(this.at + 62);
+  }
+  set nextKind(v: number) {
+    this.mem.setUint8(this.at + 62, v);
+  }
+  /** Callbacks that wait for its callback to end (atomic) */
+  get cancelling(): number {
+    return this.mem.getUint8(this.at + 63);
+  }
+  set cancelling(v: number) {
+    this.mem.setUint8(this.at + 63, v);
+  }
+}
+
+/** Offsets in bytes. Timing wheel of one lane (or the host instance), with WHEEL_SLOTS list heads {next, prev} behind it. Written by that lane only, but for `inbox`. */
+export const LaneWheelLayout = {
+  size: 256,
+  soonest: 0,
+  base: 8,
+  handDue: 16,
+  handNode: 24,
+  firing: 28,
+  order: 32,
+  linked: 36,
+  paced: 40,
+  levels: 44,
+  key: 48,
+  near: 52,
+  prompt: 60,
+  fired: 72,
+  occupied: 80,
+  inbox: 192,
+} as const;
+/** Timing wheel of one lane (or the host instance), with WHEEL_SLOTS list heads {next, prev} behind it. Written by that lane only, but for `inbox`. */
+export class LaneWheelView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Nothing falls due before, ns */
+  get soonest(): bigint {
+    return this.mem.getBigUint64(this.at + 0, true);
+  }
+  set soonest(v: bigint) {
+    this.mem.setBigUint64(this.at + 0, v, true);
+  }
+  /** Tick up to which the wheel was turned */
+  get base(): bigint {
+    return this.mem.getBigUint64(this.at + 8, true);
+  }
+  set base(v: bigint) {
+    this.mem.setBigUint64(this.at + 8, v, true);
+  }
+  /** What the node in hand is being started for. For the recovery of a crash */
+  get handDue(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set handDue(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** Node that is being started; 0 = none */
+  get handNode(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set handNode(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Node whose callback runs; 0 = none */
+  get firing(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set firing(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Starts so far */
+  get order(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set order(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Timers in the wheel */
+  get linked(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set linked(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Those of them that are pacers */
+  get paced(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set paced(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Bit per level that may have timers */
+  get levels(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set levels(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Key of the array element whose callback runs */
+  get key(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set key(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Head of the list of timers of this tick and before, in order of time, then start */
+  near(i: number): number {
+    return this.mem.getUint32(this.at + 52 + i * 4, true);
+  }
+  /** Head of the list of those that run at the end of the round */
+  prompt(i: number): number {
+    return this.mem.getUint32(this.at + 60 + i * 4, true);
+  }
+  /** Callbacks run */
+  get fired(): bigint {
+    return this.mem.getBigUint64(this.at + 72, true);
+  }
+  set fired(v: bigint) {
+    this.mem.setBigUint64(this.at + 72, v, true);
+  }
+  /** Bit per slot of each level that may have timers */
+  occupied(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 80 + i * 8, true);
+  }
+  /** Nodes that others took from this lane, or bring to it: a stack (atomic) */
+  get inbox(): number {
+    return this.mem.getUint32(this.at + 192, true);
+  }
+  set inbox(v: number) {
+    this.mem.setUint32(this.at + 192, v, true);
   }
 }
 

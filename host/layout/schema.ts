@@ -15,6 +15,7 @@ import { ringStructs } from './schema/ring.js';
 import { steerStructs } from './schema/steer.js';
 import { streamEnums, streamStructs } from './schema/stream.js';
 import type { EnumSchema, StructSchema } from './schema/types.js';
+import { wheelEnums, wheelStructs } from './schema/wheel.js';
 
 export { constants } from './schema/constants.js';
 export type * from './schema/types.js';
@@ -26,6 +27,7 @@ export const enums: EnumSchema[] = [
   ...laneEnums,
   ...mapEnums,
   ...streamEnums,
+  ...wheelEnums,
 ];
 
 export const structs: StructSchema[] = [
@@ -34,6 +36,7 @@ export const structs: StructSchema[] = [
   ...contextStructs,
   ...steerStructs,
   ...mapStructs,
+  ...wheelStructs,
   ...ringStructs,
   ...portStructs,
   ...linkStructs,

@@ -1,6 +1,6 @@
 /**
  * The arena: one fixed-size shared WebAssembly.Memory and its regions (DESIGN D1).
- *   page 0 (zero) │ ArenaHeader │ lanes + stacks │ ports │ streams │ counters │ scratch │ maps │ rings │ packet area
+ *   page 0 (zero) │ ArenaHeader │ lanes + stacks + wheels │ ports │ streams │ counters │ scratch │ maps │ rings │ packet area
  * The host thread creates it and owns all allocation; lanes attach to the same memory.
  */
 import { EtherloomError } from '../errors.js';
@@ -12,9 +12,11 @@ import {
   FRAME_SIZE,
   LaneStateLayout,
   LaneStateView,
+  LaneWheelLayout,
   MAX_LANES,
   PAGE,
   StreamLayout,
+  WHEEL_SLOTS,
 } from '../layout/layout.gen.js';
 import { Region } from './region.js';
 
@@ -23,6 +25,8 @@ export const ARENA_VERSION = 1;
 const WASM_PAGE = 65536;
 /** Bytes reserved for the port table; the engine checks that its structure fits. */
 const PORTS_BYTES = 512 * 1024;
+/** A lane's timing wheel: its head, then its list heads. */
+export const WHEEL_BYTES = LaneWheelLayout.size + WHEEL_SLOTS * 8;
 
 export interface ArenaOptions {
   /** Lanes to prepare for (1 … MAX_LANES). Default 1. */
@@ -88,6 +92,7 @@ export class Arena {
     };
     const lanesAt = take(LaneStateLayout.size * (lanes + 1), 64);
     const stacksAt = take(BPF_STACK_BYTES * (lanes + 1), PAGE);
+    const wheelsAt = take(WHEEL_BYTES * (lanes + 1), 64);
     const portsAt = take(PORTS_BYTES, PAGE);
     const streamCount = options.streams ?? 1024;
     const streamsAt = take(StreamLayout.size * streamCount, PAGE);
@@ -125,6 +130,7 @@ export class Arena {
       totalBytes: pages * WASM_PAGE,
       laneCount: lanes,
       lanesAt,
+      wheelsAt,
       portsAt,
       countersAt,
       countersBytes,

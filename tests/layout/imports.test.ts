@@ -41,6 +41,7 @@ const EXCEPTIONS = [
   'assembly/core/egress.ts nic',
   'assembly/core/generate.ts nic',
   'assembly/core/generate.ts stream',
+  'assembly/core/loop.ts bpf',
   'assembly/core/loop.ts nic',
   'assembly/core/stack.ts bpf',
   'assembly/core/stack.ts nic',

@@ -1,8 +1,10 @@
 // BPF_MAP_TYPE_ARRAY: values side by side, each rounded up to 8 bytes.
 //   dataAt ─▶ │ value 0 │ value 1 │ …      stride = roundUp8(valueSize)
-// The JIT inlines the lookup. Values never move and are updated in place, as in the kernel.
+// The JIT inlines the lookup. Values never move and are updated in place, as in the kernel;
+// an update frees the element's timer.
 import { copyValue, copyValueLocked } from "./lock";
 import { BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST, Errno, fail, head } from "./map";
+import { freeTimerIn } from "../timers/helpers";
 
 export function array_lookup_elem(map: usize, key: usize): usize {
   const h = head(map);
@@ -21,6 +23,7 @@ export function array_update_elem(map: usize, key: usize, value: usize, flags: u
     if (!h.valueLock) return fail(Errno.EINVAL);
     copyValueLocked(map, at, value, at);
   } else copyValue(map, at, value);
+  freeTimerIn(map, at);
   return 0;
 }
 

@@ -35,9 +35,11 @@ import { queue_peek_elem, queue_pop_elem, queue_push_elem } from "./queue";
 import { fd_array_delete, fd_array_update } from "./slots";
 import { stack_peek_elem, stack_pop_elem } from "./stack";
 import { xskmap_update_elem } from "./xskmap";
+import { initTimers } from "../timers/restore";
 
 /** Lays out the storage of a new map whose header is filled. Called once by the host. */
 export function map_init(map: usize): void {
+  initTimers(map);
   switch (head(map).type) {
     case MapType.HASH:
     case MapType.PERCPU_HASH:

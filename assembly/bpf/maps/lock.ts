@@ -12,7 +12,7 @@
 // store of a section leaves chains that readers and writers can walk; an element in no chain is found by the recovery (reclaim.ts).
 import { LANE_STATE_SIZE, LanePhase, LaneState, MapHeader } from "../../layout.gen";
 import { header, lane, self } from "../../core/lane";
-import { copyBytes, head } from "./map";
+import { copyBytes, head, zeroBytes } from "./map";
 
 /** Looks at a word before a waiter sleeps between them: some 10 µs. */
 const SPINS: u32 = 2000;
@@ -35,6 +35,12 @@ function isDead(v: u32, naps: u32): bool {
   if (holder >= lanes) return holder > lanes;
   const at = (header().lanesAt + holder * LANE_STATE_SIZE) as usize;
   if (((atomic.load<u32>(at, offsetof<LaneState>("lives")) << HOLDER_BITS) | (holder + 1)) != v) return true;
+  return isGone(holder, naps);
+}
+
+/** Whether lane `index`, waited for since `naps` naps, does nothing any more until it is recovered. */
+function isGone(index: u32, naps: u32): bool {
+  const at = (header().lanesAt + index * LANE_STATE_SIZE) as usize;
   if (atomic.load<u32>(at, offsetof<LaneState>("phase")) == LanePhase.CRASHED) return true;
   // The host, waiting here itself, cannot hear that the thread has gone.
   return naps > NAPS_GONE && atomic.load<u32>(at, offsetof<LaneState>("ended")) != 0;
@@ -60,6 +66,22 @@ function contend(word: usize, own: u32): void {
     if (isDead(v, looks - SPINS)) {
       if (atomic.cmpxchg<u32>(word, v, own) == v) return;
     } else atomic.wait<i32>(word, <i32>v, NAP_NS);
+  }
+}
+
+/** Waits until the word at `at`, masked, is another than `v`, which lane `index` will change. False: that lane is gone. */
+export function awaitChange(at: usize, mask: u32, v: u32, index: u32): bool {
+  const lives = offsetof<LaneState>("lives");
+  const laneAt = (header().lanesAt + index * LANE_STATE_SIZE) as usize;
+  const life = atomic.load<u32>(laneAt, lives);
+  let looks: u32 = 0;
+  while (true) {
+    const now = atomic.load<u32>(at);
+    if ((now & mask) != v) return true;
+    if (++looks <= SPINS) continue;
+    // The host's instance never dies.
+    if (index < header().laneCount && (atomic.load<u32>(laneAt, lives) != life || isGone(index, looks - SPINS))) return false;
+    atomic.wait<i32>(at, <i32>now, NAP_NS);
   }
 }
 
@@ -101,26 +123,47 @@ const BUCKET_LOCK: usize = 4;
   spinUnlock(map + offsetof<MapHeader>("lock"));
 }
 
-/** Copies a value but for its bpf_spin_lock word, which belongs to whoever holds it. */
+/** Bytes of a struct bpf_timer in a value. */
+const TIMER_BYTES: u32 = 16;
+
+/** Copies a value but for its bpf_spin_lock word and its bpf_timer, which belong to whoever holds or started them. */
 // @ts-ignore: decorator
 @inline export function copyValue(map: usize, to: usize, from: usize): void {
   const h = head(map);
-  const lockAt = h.valueLock;
-  if (lockAt == 0) {
-    copyBytes(to, from, h.valueSize);
-    return;
-  }
-  const off = lockAt - 1;
-  copyBytes(to, from, off);
-  copyBytes(to + off + 4, from + off + 4, h.valueSize - off - 4);
+  if ((h.valueLock | h.valueTimer) == 0) copyBytes(to, from, h.valueSize);
+  else copyAround(map, to, from);
 }
 
-/** Copies a value into a new element: its lock starts free whatever the source holds there. */
+function copyAround(map: usize, to: usize, from: usize): void {
+  const h = head(map);
+  const size = h.valueSize;
+  // Two holes in order; one that is not there lies at the end.
+  let first = h.valueLock ? h.valueLock - 1 : size;
+  let firstBytes: u32 = h.valueLock ? 4 : 0;
+  let second = h.valueTimer ? h.valueTimer - 1 : size;
+  let secondBytes: u32 = h.valueTimer ? TIMER_BYTES : 0;
+  if (second < first) {
+    const at = first;
+    first = second;
+    second = at;
+    const bytes = firstBytes;
+    firstBytes = secondBytes;
+    secondBytes = bytes;
+  }
+  copyBytes(to, from, first);
+  let at = first + firstBytes;
+  copyBytes(to + at, from + at, second - at);
+  at = second + secondBytes;
+  copyBytes(to + at, from + at, size - at);
+}
+
+/** Copies a value into a new element: lock and timer start anew whatever the source holds there. */
 // @ts-ignore: decorator
 @inline export function initValue(map: usize, to: usize, from: usize): void {
   copyValue(map, to, from);
-  const lockAt = head(map).valueLock;
-  if (lockAt) store<u32>(to + lockAt - 1, 0);
+  const h = head(map);
+  if (h.valueLock) store<u32>(to + h.valueLock - 1, 0);
+  if (h.valueTimer) zeroBytes(to + h.valueTimer - 1, TIMER_BYTES);
 }
 
 /** BPF_F_LOCK: copies a value while holding the lock inside `locked`, which is `to` for updates and `from` for reads. */

@@ -4,13 +4,14 @@
 // the first element it finds unset, or after 128 the next. So a hot key costs no list operation, and lanes share one word, the hand.
 //   dataAt ─▶ │ e0 ref 1 │ e1 ref 0 │ e2 ref 1 │ …
 //                          ▲ hand: e1 goes next
-import { MapHeader } from "../../layout.gen";
+import { MapHeader, MapType } from "../../layout.gen";
 import { initValue, lockBucket, unlockBucket } from "./lock";
 import { BPF_EXIST, Errno, begin, checkFlags, copyBytes, done, fail, head } from "./map";
 import {
   bucketOf, elemHash, elemKey, elemValue, find, giveFree, hashOf, linkAndUnlock, refOf, replaceAndUnlock, reserve,
   setRef, takeFree, unlinkAndUnlock, unreserve, walk, walkTo,
 } from "./hash_table";
+import { freeTimerIn } from "../timers/helpers";
 
 export function lru_hash_lookup_elem(map: usize, key: usize): usize {
   const e = find(map, key);
@@ -42,6 +43,7 @@ export function evict(map: usize): usize {
     const first = lockBucket(at);
     if (walkTo(at, first, e)) {
       unlinkAndUnlock(at, first, e);
+      if (h.type == MapType.LRU_HASH) freeTimerIn(map, elemValue(map, e));
       atomic.add<u32>(map + offsetof<MapHeader>("state2"), 1);
       return e;
     }
@@ -117,6 +119,7 @@ function update(map: usize, key: usize, value: usize, flags: u64): i64 {
     return 0;
   }
   replaceAndUnlock(at, first, e, old, hash);
+  freeTimerIn(map, elemValue(map, old));
   giveFree(map, old);
   if (counted) unreserve(map);
   return 0;

@@ -15,6 +15,7 @@ export const enum Errno {
   ENODEV = 19,
   EINVAL = 22,
   ENOSPC = 28,
+  EDEADLK = 35,
   EOVERFLOW = 75,
   EOPNOTSUPP = 95,
 }

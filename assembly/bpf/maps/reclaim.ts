@@ -10,6 +10,7 @@ import { rebuildTrie } from "./lpm_trie";
 import { head } from "./map";
 import { mendQueue } from "./pkt_queue";
 import { discardBusy } from "./records";
+import { freeTimerIn } from "../timers/helpers";
 
 /** Bit of an element's ref word: it was found in the free list or in a bucket. */
 const FOUND: u32 = 0x8000_0000;
@@ -52,6 +53,7 @@ function reclaimTable(map: usize): u32 {
       continue;
     }
     setRef(e, 0);
+    freeTimerIn(map, e + h.aux3);
     giveFree(map, e);
     lost++;
   }

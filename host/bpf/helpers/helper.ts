@@ -29,7 +29,7 @@ export type ArgType =
   | 'stack_or_null' // callback context
   | 'func' // callback: LDDW of a subprogram
   | 'spin_lock' // pointer to a bpf_spin_lock inside a map value
-  | 'timer'
+  | 'timer' // pointer to the bpf_timer inside a map value
   | 'const_str' // pointer to a constant string in a read-only map
   | 'sock_common';
 
@@ -83,6 +83,8 @@ export interface Helper {
   releases?: number;
   /** Result must be released (ringbuf_reserve). */
   acquires?: boolean;
+  /** Its callback is not called by the call, but later and on a stack of its own. */
+  asyncCallback?: boolean;
   /** No export: interpreter and JIT do it themselves (tail_call, loop). */
   byEngine?: boolean;
   wasm: HelperWasm;

@@ -45,6 +45,8 @@ export interface HelperHost {
   /** Map pointers that the program may hold. */
   readonly mapPointers: Set<number>;
   tailCall(machine: Machine, slot: number): bigint;
+  /** Table slot under which the function at `entry` is called later, by itself. */
+  asyncCallback(machine: Machine, entry: number): number;
   /** Tail calls made by the run so far, all programs together. */
   tailCalls: number;
 }
@@ -73,7 +75,9 @@ export function callHelper(host: HelperHost, machine: Machine, id: number, pc: n
   const args = [...helper.wasm.args].map((letter, i) => {
     const v = regs[i + 1];
     if (helper.args[i]?.type === 'func') {
-      const slot = bindCallback(host, machine, Number(v & 0xffffffffn));
+      const entry = Number(v & 0xffffffffn);
+      if (helper.asyncCallback) return host.asyncCallback(machine, entry);
+      const slot = bindCallback(host, machine, entry);
       slots.push(slot);
       return slot;
     }

@@ -6,8 +6,10 @@ import { MapHeaderView, SkBuffLayout, SkBuffView } from '../../layout/layout.gen
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import { Eth } from '../../wire/layout.gen.js';
+import type { Insn } from '../insn.js';
 import type { MapBinding } from '../jit/compiled.js';
 import { contextView, isRunnable, programTypes } from '../program_types.js';
+import { hostSlot } from '../slots.js';
 import type { ProgramSpec, ProgramType } from '../spec.js';
 import { checkWellformed } from '../wellformed.js';
 import { byteSwap } from './alu.js';
@@ -15,6 +17,7 @@ import { callHelper, type HelperHost } from './helper_calls.js';
 import { callKfunc } from './kfunc_calls.js';
 import { type Budget, type Environment, Machine, type Trace } from './machine.js';
 import { InterpFault, type MemRegion, Regions } from './regions.js';
+import { callbackTrampoline } from './trampoline.js';
 
 export { InterpFault, type MemRegion } from './regions.js';
 
@@ -66,6 +69,17 @@ const SKB_WRITABLE: readonly (readonly [number, number])[] = [
 const SKF_LL_OFF = -0x200000;
 const SKF_NET_OFF = -0x100000;
 
+/** A callback that a timer calls: what it was last set with. */
+interface AsyncCallback {
+  slot: number;
+  options: InterpretOptions;
+  maps: MapBinding;
+  kfuncs: ProgramSpec['kfuncs'];
+}
+
+/** By table of the instance, program and entry: setting the same callback again takes no other slot. */
+const asyncCallbacks = new WeakMap<WebAssembly.Table, Map<readonly Insn[], Map<number, AsyncCallback>>>();
+
 /** Bounds of the packet as the context has them now. */
 function packetBounds(arena: Arena, type: ProgramType, ctx: number): { lo: number; hi: number } {
   const view = contextView(type, arena.dv, ctx);
@@ -87,7 +101,8 @@ class ArenaEnvironment implements Environment, HelperHost {
   #maps: MapBinding;
   #kfuncs: ProgramSpec['kfuncs'];
 
-  constructor(spec: ProgramSpec, options: InterpretOptions, budget: Budget) {
+  /** Without `inRun` it is a callback's, which has no context. */
+  constructor(spec: ProgramSpec, options: InterpretOptions, budget: Budget, inRun = true) {
     const { arena, core, ctx } = options;
     this.#options = options;
     this.#budget = budget;
@@ -99,7 +114,7 @@ class ArenaEnvironment implements Environment, HelperHost {
     this.#maps = options.maps ?? {};
     const top = arena.lane(core.lane).stackTop;
     this.#stack = this.regions.add({ name: 'stack', lo: top, hi: top, write: true });
-    if (isRunnable(spec.type)) this.#addContext();
+    if (inRun && isRunnable(spec.type)) this.#addContext();
     for (const region of options.regions ?? []) this.regions.add({ ...region });
   }
 
@@ -137,6 +152,56 @@ class ArenaEnvironment implements Environment, HelperHost {
 
   helper(machine: Machine, id: number, pc: number) {
     return callHelper(this, machine, id, pc);
+  }
+
+  asyncCallback(machine: Machine, entry: number): number {
+    const { core } = this;
+    let programs = asyncCallbacks.get(core.table);
+    if (!programs) asyncCallbacks.set(core.table, (programs = new Map()));
+    let entries = programs.get(machine.insns);
+    if (!entries) programs.set(machine.insns, (entries = new Map()));
+    const found = entries.get(entry);
+    const options = { ...this.#options, ctx: 0 };
+    if (found) {
+      Object.assign(found, { options, maps: this.#maps, kfuncs: this.#kfuncs });
+      return found.slot;
+    }
+    const made: AsyncCallback = {
+      slot: hostSlot(core),
+      options,
+      maps: this.#maps,
+      kfuncs: this.#kfuncs,
+    };
+    const { type } = this;
+    core.table.set(
+      made.slot,
+      callbackTrampoline((map, key, value) =>
+        ArenaEnvironment.fire({ type, insns: machine.insns, entry }, made, [map, key, value]),
+      ),
+    );
+    entries.set(entry, made);
+    return made.slot;
+  }
+
+  /** Runs a timer's callback(map, key, value) on an empty stack. */
+  static fire(
+    { type, insns, entry }: { type: ProgramType; insns: readonly Insn[]; entry: number },
+    { options, maps, kfuncs }: AsyncCallback,
+    args: readonly bigint[],
+  ): bigint {
+    const budget: Budget = { left: options.budget ?? DEFAULT_BUDGET };
+    const env = new ArenaEnvironment({ type } as ProgramSpec, { ...options, maps }, budget, false);
+    env.#kfuncs = kfuncs;
+    const [map, key, value] = args.map(v => Number(BigInt.asUintN(32, v)));
+    const header = new MapHeaderView(env.dv, map);
+    env.mapPointers.add(map);
+    env.regions.addObject('callback argument', key, header.keySize, false);
+    env.regions.addObject('callback argument', value, header.valueSize, true);
+    const machine = new Machine(insns, env, budget, env.#stack, undefined, options.trace);
+    args.forEach((v, i) => {
+      machine.regs[i + 1] = BigInt.asUintN(64, v);
+    });
+    return BigInt.asIntN(64, machine.call(entry, env.arena.lane(env.core.lane).stackTop));
   }
 
   kfunc(machine: Machine, id: number, pc: number): bigint {

@@ -19,6 +19,7 @@ export type CallPlan =
   /** `callback` is undefined when paths disagree about it. */
   | { kind: 'loop'; callback: number | undefined }
   /** With `table`, the walk stands in the program and the export is for what it does not follow. */
+  /** `callback`: it calls a function of the program while it runs. */
   | { kind: 'export'; helper: Helper; name: string; callback: boolean; table?: HashTableShape }
   /** A kernel function. */
   | { kind: 'kfunc'; kfunc: Kfunc; name: string }
@@ -91,7 +92,7 @@ export function planCall(program: Program, insn: Insn, pc: number, value: (reg: 
     kind: 'export',
     helper,
     name: exportName(program, helper, map?.spec.type),
-    callback: helper.args.some(a => a.type === 'func'),
+    callback: !helper.asyncCallback && helper.args.some(a => a.type === 'func'),
     ...(helper.name === 'map_lookup_elem' && map?.table && canInline(map.table) ? { table: map.table } : {}),
   };
 }

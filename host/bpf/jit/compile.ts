@@ -40,6 +40,8 @@ function callGraph(program: Program, analyser: Analyser): CallGraph {
   const postorder: number[] = [];
   const state = new Map<number, 'open' | 'done'>();
   let recursive = false;
+  // Functions whose address is taken are called with anything, by whoever has it: roots of their own. A timer's callback
+  // that sets itself again is no recursion.
   const callees = (entry: number): number[] => {
     const found = new Set<number>();
     for (const b of analyser.graph(entry).blocks)
@@ -47,27 +49,31 @@ function callGraph(program: Program, analyser: Analyser): CallGraph {
         const insn = insns[pc];
         if (insn.op === OP_CALL && insn.src === CallKind.LOCAL) found.add(targetOf(insn, pc));
         if (insn.op === OP_LDDW && insn.src === Pseudo.FUNC) {
-          found.add(pc + 1 + insn.imm);
           callbacks.add(pc + 1 + insn.imm);
         }
       }
     return [...found];
   };
-  const stack: { entry: number; rest: number[] }[] = [{ entry: 0, rest: callees(0) }];
-  state.set(0, 'open');
-  while (stack.length) {
-    const top = stack[stack.length - 1];
-    const next = top.rest.pop();
-    if (next === undefined) {
-      state.set(top.entry, 'done');
-      postorder.push(top.entry);
-      stack.pop();
-    } else if (state.get(next) === 'open') recursive = true;
-    else if (!state.has(next)) {
-      state.set(next, 'open');
-      stack.push({ entry: next, rest: callees(next) });
+  const visit = (root: number): void => {
+    const stack: { entry: number; rest: number[] }[] = [{ entry: root, rest: callees(root) }];
+    state.set(root, 'open');
+    while (stack.length) {
+      const top = stack[stack.length - 1];
+      const next = top.rest.pop();
+      if (next === undefined) {
+        state.set(top.entry, 'done');
+        postorder.push(top.entry);
+        stack.pop();
+      } else if (state.get(next) === 'open') recursive = true;
+      else if (!state.has(next)) {
+        state.set(next, 'open');
+        stack.push({ entry: next, rest: callees(next) });
+      }
     }
-  }
+  };
+  visit(0);
+  // Callbacks may take the addresses of others: a Set's iteration goes on to those.
+  for (const callback of callbacks) if (!state.has(callback)) visit(callback);
   return { order: postorder.reverse(), recursive, callbacks: [...callbacks].sort((a, b) => a - b) };
 }
 

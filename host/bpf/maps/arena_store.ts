@@ -12,6 +12,8 @@ const ENOENT = BigInt(-Errno.ENOENT);
 const READ_TRIES = 16;
 /** Times that a bucket is read again because it changed under the reader. */
 const CHAIN_TRIES = 8;
+/** sizeof(struct bpf_timer). */
+const TIMER_BYTES = 16;
 /** Where an entry is {target, table slot of a program}, whatever value size was declared. */
 const ENTRY_TYPES: ReadonlySet<MapTypeName> = new Set(['devmap', 'devmap_hash', 'cpumap', 'xskmap']);
 const ENTRY_ARRAYS: ReadonlySet<MapTypeName> = new Set([
@@ -100,7 +102,16 @@ class ArenaStore implements MapStore {
   }
 
   zero(): void {
-    const { dataAt, dataBytes } = this.place.storage.header;
+    const { dataAt, dataBytes, valueTimer } = this.place.storage.header;
+    if (valueTimer) {
+      // Each by itself, around its timer, which that frees.
+      this.value.fill(0);
+      for (const key of this.keys()) {
+        this.key.set(key);
+        this.update(0);
+      }
+      return;
+    }
     this.place.arena.u8.fill(0, dataAt, dataAt + dataBytes);
   }
 
@@ -110,8 +121,14 @@ class ArenaStore implements MapStore {
     return this.place.core.exports.map_lookup_sys(addr, keyBuf) >>> 0;
   }
 
-  /** Under its bpf_spin_lock if it has one, whose word then reads as 0. */
+  /** Under its bpf_spin_lock if it has one; that word and a bpf_timer read as 0. */
   protected copyOut(at: number): Uint8Array {
+    const { valueTimer } = this.place.storage.header;
+    const bytes = this.#copy(at);
+    return valueTimer ? bytes.fill(0, valueTimer - 1, valueTimer - 1 + TIMER_BYTES) : bytes;
+  }
+
+  #copy(at: number): Uint8Array {
     const { arena, core, storage } = this.place;
     const lock = storage.header.valueLock;
     if (ENTRY_TYPES.has(this.spec.type)) return arena.u8.slice(at, at + 8);

@@ -206,6 +206,7 @@ export function checkSpec(spec: MapSpec): void {
     'an array of at least as many',
   );
   spinLockOffset(spec);
+  timerOffset(spec);
 }
 
 /** map_extra: hash functions of a bloom filter, slots of a bucket. */
@@ -244,17 +245,31 @@ function checkInner(spec: MapSpec, refuse: Refuse): void {
  * as the verifier finds it: a lock that programs may take but updates write over could be left taken by nobody, for ever.
  * @throws MapError EOPNOTSUPP for types whose values cannot hold one, EINVAL when it is twice there or unaligned.
  */
-export function spinLockOffset(spec: MapSpec): number | undefined {
+export const spinLockOffset = (spec: MapSpec): number | undefined =>
+  memberOffset(spec, 'bpf_spin_lock', { bytes: 4, align: 4 });
+
+/**
+ * Byte offset of the `struct bpf_timer` in the value, found as the lock is.
+ * @throws MapError EOPNOTSUPP for types whose values cannot hold one, EINVAL when it is twice there or unaligned.
+ */
+export const timerOffset = (spec: MapSpec): number | undefined =>
+  memberOffset(spec, 'bpf_timer', { bytes: 16, align: 8 });
+
+function memberOffset(
+  spec: MapSpec,
+  name: string,
+  { bytes, align }: { bytes: number; align: number },
+): number | undefined {
   if (!spec.btf?.valueId) return undefined;
-  const locks = specialFields(spec.btf.types, spec.btf.valueId).filter(f => f.name === 'bpf_spin_lock');
-  if (locks.length === 0) return undefined;
-  const { off } = locks[locks.length - 1];
-  if (locks.length > 1 || off % 4 !== 0 || off + 4 > spec.valueSize)
-    throw new MapError('EINVAL', `map "${spec.name}": bpf_spin_lock at byte ${off} of the value`, {
-      expected: 'one lock, 4-byte aligned, inside the value',
+  const found = specialFields(spec.btf.types, spec.btf.valueId).filter(f => f.name === name);
+  if (found.length === 0) return undefined;
+  const { off } = found[found.length - 1];
+  if (found.length > 1 || off % align !== 0 || off + bytes > spec.valueSize)
+    throw new MapError('EINVAL', `map "${spec.name}": ${name} at byte ${off} of the value`, {
+      expected: `one, ${align}-byte aligned, inside the value`,
     });
   if (!['hash', 'array', 'lru_hash'].includes(spec.type))
-    throw new MapError('EOPNOTSUPP', `map "${spec.name}" (${spec.type}): a bpf_spin_lock in the value`, {
+    throw new MapError('EOPNOTSUPP', `map "${spec.name}" (${spec.type}): a ${name} in the value`, {
       expected: 'hash, array or lru_hash',
     });
   return off;
@@ -267,6 +282,7 @@ export function sameShape(inner: MapSpec, map: MapSpec): boolean {
     inner.keySize === map.keySize &&
     inner.valueSize === map.valueSize &&
     inner.flags === map.flags &&
+    timerOffset(inner) === timerOffset(map) &&
     ((inner.type !== 'array' && inner.type !== 'percpu_array') ||
       (inner.flags & F.INNER_MAP) !== 0 ||
       inner.maxEntries === map.maxEntries)

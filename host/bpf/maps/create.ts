@@ -15,6 +15,7 @@ import { CpuMap, DevHashMap, DevMap, XskMap } from './redirect.js';
 import { ArrayOfMaps, HashOfMaps, ProgArrayMap } from './references.js';
 import { RingBufMap } from './ringbuf.js';
 import { allocate, type MapOptions } from './storage.js';
+import { collectTimers } from './timers.js';
 
 const CLASSES = {
   array: ArrayMap,
@@ -61,12 +62,19 @@ export function createMap<T extends MapTypeName>(
       ? { ...spec, maxEntries: arena.header.laneCount + 1 }
       : spec;
   checkSpec(full);
+  collectTimers(arena);
   const { contents } = full;
   const storage = allocate(arena, full, takeId(arena), options);
   core.exports.map_init(storage.addr);
   const build = CLASSES[full.type as keyof typeof CLASSES] as new (spec: MapSpec, place: MapPlace) => BpfMap;
   const map = new build(full, { arena, core, storage });
-  if (contents) arena.u8.set(contents, storage.header.dataAt);
+  if (contents) {
+    const { dataAt, stride, valueTimer } = storage.header;
+    arena.u8.set(contents, dataAt);
+    // A timer starts as none, whatever the object says.
+    for (let i = 0; valueTimer && i < full.maxEntries; i++)
+      arena.u8.fill(0, dataAt + i * stride + valueTimer - 1, dataAt + i * stride + valueTimer + 15);
+  }
   if (full.frozen) map.freeze();
   return map as MapOf<T>;
 }

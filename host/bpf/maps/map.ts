@@ -10,6 +10,7 @@ import { MapPrograms } from './programs.js';
 import type { Storage } from './storage.js';
 import type { StorePlace } from './store.js';
 import { tableShape } from './table_shape.js';
+import { rebuildWheels, retireTimers } from './timers.js';
 
 /** Where a map lives and how the host reaches it. */
 export interface MapPlace {
@@ -45,6 +46,40 @@ export function reclaimMaps(arena: Arena, inHand: number): number {
   for (const map of registryOf(arena).byAddr.values())
     if (map.addr === inHand || ALWAYS_MENDED.has(map.type)) n += map.reclaim();
   return n;
+}
+
+/** Maps of an arena whose values have timers. */
+function* timerMaps(arena: Arena): IterableIterator<BpfMap> {
+  for (const map of registryOf(arena).byAddr.values()) if (map.hasTimers) yield map;
+}
+
+/** Maps of an arena with timers that call one of `count` table slots from `slot` on; those in `except` left out. */
+export function timersCalling(
+  arena: Arena,
+  slot: number,
+  count: number,
+  except: ReadonlySet<object> = new Set(),
+): string[] {
+  return [...timerMaps(arena)]
+    .filter(map => !except.has(map) && map.timersCalling(slot, count) > 0)
+    .map(map => `timers of map "${map.name}" (${map.type})`);
+}
+
+/** Cancels and frees every timer of an arena that calls one of those slots. Returns how many there were. */
+export function cancelTimersCalling(arena: Arena, slot: number, count: number): number {
+  let n = 0;
+  for (const map of timerMaps(arena)) n += map.cancelTimersCalling(slot, count);
+  return n;
+}
+
+/**
+ * Makes every wheel of an arena anew from the timers of its maps, while no lane runs: after the death of a lane (`arm`),
+ * or when there are no lanes any more, and nothing fires.
+ */
+export function restoreTimers(arena: Arena, arm: boolean): void {
+  const maps = [...timerMaps(arena)];
+  const core = maps[0]?.core;
+  rebuildWheels(arena, core, maps.map(map => map.addr), arm);
 }
 
 /** Types whose elements lie at dataAt + index * stride. */
@@ -90,7 +125,7 @@ export abstract class BpfMap implements BoundMap {
   get addr(): number {
     return this.#here.storage.addr;
   }
-  protected get core(): Core {
+  get core(): Core {
     return this.#here.core;
   }
   protected get storage(): Storage {
@@ -161,6 +196,35 @@ export abstract class BpfMap implements BoundMap {
     }
   }
 
+  /** Whether its values have a bpf_timer. */
+  get hasTimers(): boolean {
+    return !('store' in this.#place) && this.header.valueTimer !== 0;
+  }
+
+  /**
+   * Cancels and frees every timer in it, as if each element had been written over: programs must initialise them anew.
+   * Callbacks that run are waited for. Returns how many there were.
+   */
+  cancelTimers(): number {
+    this.#assertAlive();
+    return this.hasTimers ? this.core.exports.timers_clear(this.addr) : 0;
+  }
+
+  /** @internal User space lets the map go: its timers end, and programs that still use it can make no new ones. */
+  releaseTimers(): void {
+    if (this.hasTimers) this.core.exports.timers_close(this.addr);
+  }
+
+  /** @internal Timers in it that call one of `count` table slots from `slot` on. */
+  timersCalling(slot: number, count: number): number {
+    return this.core.exports.timers_calling(this.addr, slot, count);
+  }
+
+  /** @internal Cancels and frees those. */
+  cancelTimersCalling(slot: number, count: number): number {
+    return this.core.exports.timers_uncall(this.addr, slot, count);
+  }
+
   /** @internal Puts to use again what a dead lane had in hand. While no lane runs. Returns elements and records. */
   reclaim(): number {
     return this.core.exports.map_reclaim(this.addr) >>> 0;
@@ -182,7 +246,9 @@ export abstract class BpfMap implements BoundMap {
       return;
     }
     registryOf(this.arena).byAddr.delete(this.addr);
-    this.arena.maps.free(this.addr);
+    this.releaseTimers();
+    if (this.hasTimers) retireTimers(this.arena, this.core, this.addr);
+    else this.arena.maps.free(this.addr);
   }
 
   get destroyed(): boolean {

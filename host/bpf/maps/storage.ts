@@ -13,10 +13,11 @@ import {
   QueuedFrameLayout,
   RecordRingLayout,
   RecordRingView,
+  TimerNodeLayout,
 } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { MapSpec } from '../spec.js';
-import { isHashTable, isPerCpu, spinLockOffset } from './check.js';
+import { isHashTable, isPerCpu, spinLockOffset, timerOffset } from './check.js';
 import { MapFlag } from './flags.js';
 
 export const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
@@ -276,8 +277,12 @@ function planParts(spec: MapSpec, copies: number, plan: Plan, options: MapOption
 export function allocate(arena: Arena, spec: MapSpec, id: number, options: MapOptions): Storage {
   const copies = arena.header.laneCount + 1;
   const lock = spinLockOffset(spec);
+  const timer = timerOffset(spec);
   const plan = new Plan();
   const fill = planParts(spec, copies, plan, options);
+  // A node for each element: an array has as many as entries, a hash table one more for each lane.
+  const timers = timer === undefined ? 0 : spec.maxEntries + (isHashTable(spec.type) ? copies : 0);
+  const timersAt = timers && plan.take(timers * TimerNodeLayout.size);
   const keyBuf = plan.take(spec.keySize);
   const nextBuf = plan.take(spec.keySize);
   const valueBuf = plan.take(roundUp8(Math.max(8, spec.valueSize)) * (isPerCpu(spec.type) ? copies : 1));
@@ -293,6 +298,10 @@ export function allocate(arena: Arena, spec: MapSpec, id: number, options: MapOp
     flags: spec.flags,
     lanes: copies,
     valueLock: lock === undefined ? 0 : lock + 1,
+    valueTimer: timer === undefined ? 0 : timer + 1,
+    timersAt: timers && addr + timersAt,
+    timerCount: timers,
+    held: 1,
   });
   fill(addr, header, arena);
   return {

@@ -25,7 +25,7 @@ import {
 } from './regs.js';
 import { fromUnsigned } from './scalar_draft.js';
 import type { State } from './state.js';
-import { enterCallback, returnEarly, walkLocalCall } from './subprogs.js';
+import { enterAsync, enterCallback, returnEarly, walkLocalCall } from './subprogs.js';
 import type { Walk } from './walk.js';
 
 const TAIL_CALL = 12;
@@ -100,7 +100,8 @@ function walkHelper(v: Walk, insn: Insn): void {
     const frame = v.cur.frame;
     if (BigInt(frame.callbackDepth) < r1.s.umax) enterCallback(v, meta);
     else frame.callbackDepth = 0;
-  } else if (meta.callback >= 0) enterCallback(v, meta);
+  } else if (helper.asyncCallback) enterAsync(v, meta);
+  else if (meta.callback >= 0) enterCallback(v, meta);
 
   clobberCallerSaved(v.regs);
   v.regs[0] = result(v, meta);

@@ -34,6 +34,10 @@ export interface Subprog {
   hasLegacyLoad: boolean;
   /** Moves packet data, itself or through what it calls. */
   changesPacket: boolean;
+  /** A timer calls it, on a stack of its own. Found while walking. */
+  isAsync: boolean;
+  /** Functions that helpers call back on top of its stack. Found while walking. */
+  callsBack: Set<number>;
   /** Bytes of stack that it uses, found while walking. */
   stackDepth: number;
 }
@@ -65,10 +69,15 @@ export const jumpTarget = (insn: Insn, at: number): number =>
   at + 1 + (insn.op === OP_JA32 ? insn.imm : insn.off);
 export const isLocalCall = (insn: Insn): boolean => insn.op === OP_CALL && insn.src === CallKind.LOCAL;
 export const isFuncAddress = (insn: Insn): boolean => insn.op === OP_LDDW && insn.src === Pseudo.FUNC;
-export const callsCallback = (insn: Insn): boolean =>
-  insn.op === OP_CALL &&
-  insn.src === CallKind.HELPER &&
-  (helperById.get(insn.imm)?.args.some(a => a.type === 'func') ?? false);
+/** The callback is called by the call, any number of times. */
+export const callsCallback = (insn: Insn): boolean => {
+  if (insn.op !== OP_CALL || insn.src !== CallKind.HELPER) return false;
+  const helper = helperById.get(insn.imm);
+  return helper !== undefined && !helper.asyncCallback && helper.args.some(a => a.type === 'func');
+};
+/** The callback is called later, by itself. */
+const setsCallback = (insn: Insn): boolean =>
+  insn.op === OP_CALL && insn.src === CallKind.HELPER && helperById.get(insn.imm)?.asyncCallback === true;
 
 function checkForm(insns: readonly Insn[], points: Uint8Array, fail: Fail): void {
   for (let at = 0; at < insns.length; at++) {
@@ -107,6 +116,8 @@ function split(spec: ProgramSpec, points: Uint8Array, fail: Fail): Subprog[] {
       hasTailCall: false,
       hasLegacyLoad: false,
       changesPacket: false,
+      isAsync: false,
+      callsBack: new Set(),
       stackDepth: 0,
     };
   });
@@ -150,11 +161,17 @@ function walkEdges(insns: readonly Insn[], points: Uint8Array, fail: Fail): Uint
     const insn = insns[at];
     if (insn.op === OP_LDDW) {
       seen[at + 1] = 1;
-      if (isFuncAddress(insn)) go(at + 1 + insn.imm, at);
+      if (isFuncAddress(insn)) {
+        points[at] |= Point.PRUNE;
+        points[at + 1 + insn.imm] |= Point.PRUNE;
+        go(at + 1 + insn.imm, at);
+      }
       go(at + 2, at);
     } else if (insn.op === OP_EXIT) {
       // Ends here.
     } else if (insn.op === OP_CALL) {
+      // Before the call, or each path to it would walk the callback anew.
+      if (setsCallback(insn)) points[at] |= Point.PRUNE;
       if (callsCallback(insn)) points[at] |= Point.CALLS_CALLBACK | Point.CHECKPOINT | Point.PRUNE;
       if (isLocalCall(insn)) {
         points[at] |= Point.PRUNE;

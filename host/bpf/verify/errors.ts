@@ -65,6 +65,7 @@ export type Rule =
   | 'reference-leak'
   | 'spin-lock'
   | 'rcu'
+  | 'timer'
   // Budgets
   | 'infinite-loop'
   | 'instruction-limit'

@@ -179,6 +179,8 @@ export function checkArg(v: Walk, h: Helper, i: number, meta: CallMeta): void {
       return checkUnmodified(v, n, r);
     case 'const_map_ptr':
       if (r.kind !== Kind.MAP_PTR || isNullable(r)) mismatch(v, h, n, 'a map');
+      if (meta.map && (meta.map !== r.map || meta.mapUid !== r.uid))
+        v.fail('timer', `${argName(h, n)}: r${n} is not the map whose value the timer in r1 is in`);
       meta.map = r.map;
       meta.mapUid = r.uid;
       return;
@@ -249,12 +251,29 @@ export function checkArg(v: Walk, h: Helper, i: number, meta: CallMeta): void {
     case 'spin_lock':
       if (r.kind !== Kind.MAP_VALUE || isNullable(r)) mismatch(v, h, n, 'a bpf_spin_lock in a map value');
       return;
+    case 'timer':
+      return checkTimer(v, h, n, meta);
     case 'const_str':
       checkConstString(v, h, n);
       return;
     default:
       v.fail('helper-argument', `${argName(h, n)}: arguments of kind ${arg.type} are not supported`);
   }
+}
+
+/** kernel: process_timer_func. */
+function checkTimer(v: Walk, h: Helper, n: number, meta: CallMeta): void {
+  const r = v.regs[n];
+  if (r.kind !== Kind.MAP_VALUE || isNullable(r)) mismatch(v, h, n, 'a bpf_timer in a map value');
+  const map = r.map!;
+  const off = constVar(r);
+  if (off === undefined)
+    v.fail('timer', `r${n} has a variable offset: where the timer is in the value must be known`);
+  if (map.timerOff < 0) v.fail('timer', `values of ${map.name} have no bpf_timer (it is found through BTF)`);
+  if (r.off + off! !== map.timerOff)
+    v.fail('timer', `r${n} is at byte ${r.off + off!} of the value; its bpf_timer is at ${map.timerOff}`);
+  meta.map = map;
+  meta.mapUid = r.uid;
 }
 
 function checkFixedAlignment(v: Walk, h: Helper, n: number, r: Reg, size: number): void {

@@ -33,6 +33,8 @@ export interface MapInfo {
   readonly special: readonly SpecialField[];
   /** Offset of the spin lock in the value, −1 without. */
   readonly lockOff: number;
+  /** Offset of the timer in the value, −1 without. */
+  readonly timerOff: number;
   readonly inner: MapInfo | undefined;
 }
 
@@ -97,6 +99,7 @@ export function mapInfo(spec: MapSpec, key: number): MapInfo {
     direct,
     special,
     lockOff: special.find(f => f.name === 'bpf_spin_lock')?.off ?? -1,
+    timerOff: special.find(f => f.name === 'bpf_timer')?.off ?? -1,
     inner: spec.inner && mapInfo(spec.inner, -1),
   };
 }

@@ -86,7 +86,7 @@ function checkSpecial(v: Walk, n: number, r: Reg, off: number, size: number): vo
     const to = r.s.umax + BigInt(r.off + off + size);
     if (from < BigInt(f.off + f.size) && BigInt(f.off) < to)
       v.fail(
-        'spin-lock',
+        f.name === 'bpf_timer' ? 'timer' : 'spin-lock',
         `r${n}: bytes ${f.off} to ${f.off + f.size - 1} of the value are a ${f.name}, which only helpers may touch`,
       );
   }

@@ -123,6 +123,7 @@ function frameSafe(old: Frame, cur: Frame, live: number, match: number): boolean
 }
 
 function statesEqual(v: Walk, old: State, cur: State, match: number): boolean {
+  if ((old.asyncEntry === 0) !== (cur.asyncEntry === 0)) return false;
   if (old.frames.length !== cur.frames.length || old.refs.length !== cur.refs.length) return false;
   ids.reset();
   v.spend(old.frames.length * 16);
@@ -273,6 +274,8 @@ export function isVisited(v: Walk): boolean {
         if (statesEqual(v, old, v.cur, Match.ALL)) return hit(v, old, true);
       } else if (v.hasPoint(Point.MAY_GOTO)) {
         if (old.mayGoto !== v.cur.mayGoto && statesEqual(v, old, v.cur, Match.ALL)) return hit(v, old, true);
+      } else if (old.asyncEntry !== v.cur.asyncEntry) {
+        // The same callback once more, set by itself or another: no loop, but its paths are not through yet.
       } else if (
         old.mayGoto === v.cur.mayGoto &&
         old.callbackUnroll === v.cur.callbackUnroll &&

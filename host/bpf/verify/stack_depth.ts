@@ -4,7 +4,7 @@
  */
 
 import type { Insn } from '../insn.js';
-import { type Cfg, callsOf, type Fail } from './cfg.js';
+import { type Cfg, callsOf, type Fail, isLocalCall } from './cfg.js';
 import { MAX_FRAMES } from './subprogs.js';
 
 const MAX_STACK = 512;
@@ -13,7 +13,12 @@ const TAIL_CALL_STACK = 256;
 const roundUp = (bytes: number): number => Math.ceil(bytes / 16) * 16;
 
 export function checkStackDepth(insns: readonly Insn[], cfg: Cfg, fail: Fail): void {
-  const calls = callsOf(insns, cfg);
+  // Timers call their callbacks on a stack of its own: there the count begins anew.
+  const calls = callsOf(insns, cfg).map((list, from) =>
+    list.filter(
+      c => isLocalCall(insns[c.at]) || !cfg.subprogs[c.to].isAsync || cfg.subprogs[from].callsBack.has(c.to),
+    ),
+  );
   // Deepest stack and longest chain from each function down, by depth-first search that remembers.
   const state = new Uint8Array(cfg.subprogs.length);
   const below = cfg.subprogs.map(() => ({ bytes: 0, frames: 0 }));
@@ -49,15 +54,22 @@ export function checkStackDepth(insns: readonly Insn[], cfg: Cfg, fail: Fail): v
   cfg.subprogs.forEach(sub => {
     if (state[sub.index] === 0) visit(sub.index);
   });
-  const { bytes, frames } = below[0];
-  if (bytes > MAX_STACK)
-    fail(
-      'stack-depth',
-      0,
-      `the functions called in one another use ${bytes} bytes of stack; ${MAX_STACK} is the most`,
-    );
-  if (frames > MAX_FRAMES)
-    fail('call-depth', 0, `${frames} functions are called in one another; ${MAX_FRAMES} is the most`);
+  for (const sub of cfg.subprogs) {
+    if (sub.index > 0 && !sub.isAsync) continue;
+    const { bytes, frames } = below[sub.index];
+    if (bytes > MAX_STACK)
+      fail(
+        'stack-depth',
+        sub.start,
+        `the functions called in one another use ${bytes} bytes of stack; ${MAX_STACK} is the most`,
+      );
+    if (frames > MAX_FRAMES)
+      fail(
+        'call-depth',
+        sub.start,
+        `${frames} functions are called in one another; ${MAX_FRAMES} is the most`,
+      );
+  }
   checkTailCalls(cfg, calls, fail);
 }
 

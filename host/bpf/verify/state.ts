@@ -148,6 +148,8 @@ export class State {
   /** Instruction that opened the RCU read section which this state is in, −1: none. */
   rcu = -1;
   callbackUnroll = 0;
+  /** 0 in the program itself; in a timer's callback how many callbacks set one another on the way to it. */
+  asyncEntry = 0;
   mayGoto = 0;
   /** Use of a checkpoint for pruning. */
   hits = 0;
@@ -175,6 +177,7 @@ export class State {
     s.lock = this.lock;
     s.rcu = this.rcu;
     s.callbackUnroll = this.callbackUnroll;
+    s.asyncEntry = this.asyncEntry;
     s.mayGoto = this.mayGoto;
     return s;
   }

@@ -22,7 +22,7 @@ import {
   type Reg,
   UNKNOWN_REG,
 } from './regs.js';
-import { Frame, type State } from './state.js';
+import { Frame, State } from './state.js';
 import type { Walk } from './walk.js';
 
 /** MAX_CALL_FRAMES. */
@@ -101,6 +101,7 @@ function checkGlobalArg(v: Walk, name: string, n: number, arg: GlobalArg): void 
 
 /** A helper calls a function of the program: one more path goes into it, with the arguments that the helper gives. */
 export function enterCallback(v: Walk, meta: CallMeta): void {
+  v.cfg.subprogs[v.cur.frame.subprog].callsBack.add(meta.callback);
   const state = v.cur.clone();
   const caller = state.frame;
   const frame = enter(v, state, meta.callback, true);
@@ -121,11 +122,39 @@ export function enterCallback(v: Walk, meta: CallMeta): void {
   v.push(state, v.cfg.subprogs[meta.callback].start);
 }
 
+/**
+ * A timer's callback: it runs later, by itself, on a stack of its own, and holds nothing of what its caller holds
+ * (kernel: push_async_cb). The call itself goes on.
+ */
+export function enterAsync(v: Walk, meta: CallMeta): void {
+  const sub = v.cfg.subprogs[meta.callback];
+  if (sub.index === 0 || sub.info?.linkage === 'global')
+    v.fail('callback', `${sub.name} is called from outside: a callback is a static function`);
+  sub.isAsync = true;
+  const frame = Frame.enter(-1, sub.index, 0, false);
+  const { map } = meta;
+  frame.regs[1] = pointer(Kind.MAP_PTR, { map, uid: meta.mapUid });
+  frame.regs[2] = pointer(Kind.MAP_KEY, { map });
+  frame.regs[3] = pointer(Kind.MAP_VALUE, { map, uid: meta.mapUid });
+  const state = new State([frame]);
+  state.asyncEntry = v.cur.asyncEntry + 1;
+  v.push(state, sub.start);
+}
+
 /** The end of a function, or of the program: v.next is −1 then. */
 export function walkExit(v: Walk): void {
   if (v.cur.depth > 0) return leave(v);
-  checkNothingHeld(v, 'the end of the program', true);
+  const async = v.cur.asyncEntry > 0;
+  checkNothingHeld(v, async ? 'the end of the callback' : 'the end of the program', true);
   const r0 = v.read(0);
+  if (async) {
+    if (!isScalar(r0)) v.fail('callback', `${v.name(0)}; a timer's callback returns 0`);
+    markPrecise(v, 0);
+    if (r0.s.smin !== 0n || r0.s.smax !== 0n)
+      v.fail('callback', `${v.name(0)}; a timer's callback returns 0`);
+    v.next = -1;
+    return;
+  }
   if (v.root > 0 && !isScalar(r0)) v.fail('return-value', `${v.name(0)}; a global function returns a number`);
   v.next = -1;
 }

@@ -32,6 +32,7 @@ export const arenaStructs: StructSchema[] = [
         'u32',
         'u8[frameCount]: ifindex of the port whose rings in the kernel have the frame, 0 = none; 0 = no such port',
       ),
+      f('wheelsAt', 'u32', 'LaneWheel[laneCount + 1], each with its WHEEL_SLOTS list heads behind it'),
       f('learnedAt', 'u32', 'LearnedTable: neighbours that were learned, 0 = no responder yet (atomic)'),
       f('queuedAt', 'u32', 'QueuedFrame[frameCount], 0 = no pkt_queue was made yet'),
       f('streamsAt', 'u32', 'Stream[streamCount]'),

@@ -18,6 +18,11 @@ export const constants: ConstSchema[] = [
     value: 32768,
     doc: 'eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs',
   },
+  {
+    name: 'WHEEL_SLOTS',
+    value: 576,
+    doc: 'List heads of a timing wheel, 8 B each: 9 levels of 64 slots, the lowest of 512 ns a slot',
+  },
   { name: 'MAX_TAIL_CALLS', value: 33, doc: 'MAX_TAIL_CALL_CNT of the kernel' },
   { name: 'TRACE_LINE_BYTES', value: 1024, doc: 'Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel' },
   {

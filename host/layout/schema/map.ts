@@ -76,6 +76,14 @@ export const mapStructs: StructSchema[] = [
       f('state3', 'u32', 'Type specific, changes at run time'),
       f('valueLock', 'u32', '1 + offset of the bpf_spin_lock inside a value, 0 when it has none'),
       f('valuesAt', 'u32', "Per-CPU hashes: lane 0's values"),
+      f('valueTimer', 'u32', '1 + offset of the bpf_timer inside a value, 0 when it has none'),
+      f('timersAt', 'u32', 'TimerNode of each element'),
+      f('timerCount', 'u32', 'How many'),
+      f(
+        'held',
+        'u32',
+        '1 while user space holds the map: only then can a program make a timer in it (atomic)',
+      ),
     ],
   },
   {
