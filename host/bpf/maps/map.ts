@@ -79,7 +79,12 @@ export function cancelTimersCalling(arena: Arena, slot: number, count: number): 
 export function restoreTimers(arena: Arena, arm: boolean): void {
   const maps = [...timerMaps(arena)];
   const core = maps[0]?.core;
-  rebuildWheels(arena, core, maps.map(map => map.addr), arm);
+  rebuildWheels(
+    arena,
+    core,
+    maps.map(map => map.addr),
+    arm,
+  );
 }
 
 /** Types whose elements lie at dataAt + index * stride. */

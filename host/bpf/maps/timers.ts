@@ -34,7 +34,12 @@ export function collectTimers(arena: Arena): void {
 }
 
 /** Every wheel of the arena from the timers of these maps and of no other, while no lane runs. */
-export function rebuildWheels(arena: Arena, core: Core | undefined, maps: readonly number[], arm: boolean): void {
+export function rebuildWheels(
+  arena: Arena,
+  core: Core | undefined,
+  maps: readonly number[],
+  arm: boolean,
+): void {
   const list = retired.get(arena);
   const by = core ?? list?.core;
   if (!by) return;

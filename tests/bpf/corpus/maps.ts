@@ -44,7 +44,11 @@ function lockedValue(restBytes: number): { btf: NonNullable<MapSpec['btf']>; byt
 const TIMER_BYTES = 16;
 
 /** struct value { unsigned int before[…]; struct bpf_timer timer[…]; unsigned int rest[…]; }, empty parts left out. */
-function timedValue(before: number, timers: number, rest: number): { btf: NonNullable<MapSpec['btf']>; bytes: number } {
+function timedValue(
+  before: number,
+  timers: number,
+  rest: number,
+): { btf: NonNullable<MapSpec['btf']>; bytes: number } {
   const member = (name: string, type: number, at: number) => ({ name, type, bitOffset: at * 8, bitSize: 0 });
   const int = (name: string, size: number): Btf['types'][number] => ({
     kind: 'int',
@@ -56,7 +60,12 @@ function timedValue(before: number, timers: number, rest: number): { btf: NonNul
     char: false,
     bool: false,
   });
-  const words = (bytes: number): Btf['types'][number] => ({ kind: 'array', type: 1, indexType: 1, count: bytes / 4 });
+  const words = (bytes: number): Btf['types'][number] => ({
+    kind: 'array',
+    type: 1,
+    indexType: 1,
+    count: bytes / 4,
+  });
   const end = before + timers * TIMER_BYTES;
   const members = [member('timer', 4, before)];
   if (before) members.unshift(member('before', 5, 0));

@@ -1,5 +1,5 @@
 /** The wheel in virtual time: every timer fires at its nanosecond, in order of time, then of start. */
-import { TimerNodeLayout } from "../../../host/layout/layout.gen.js";
+import { TimerNodeLayout } from '../../../host/layout/layout.gen.js';
 import { random } from '../../support/random.js';
 import { assert, suite } from '../../support/suite.js';
 import { ABS, Here, IMMEDIATE, MONOTONIC, MS, Op, PACER } from './rig.js';
