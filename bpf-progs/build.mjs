@@ -4,7 +4,7 @@
  * Reproducible: paths inside are relative, DWARF is stripped, BTF stays.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -31,11 +31,12 @@ export function findTool(...names) {
 export const findClang = () => findTool('clang-19', 'clang');
 export const findStrip = () => findTool('llvm-strip-19', 'llvm-strip');
 
-/** Folders of programs: for users to attach, and what NICs put at interfaces of the kernel. */
-const FOLDERS = ['filters', 'nic'];
+/** Folders of programs: for users to attach, transports, and what NICs put at interfaces of the kernel. */
+const FOLDERS = ['filters', 'transports', 'nic'];
+/** What has no README yet is not finished. */
 const namesIn = folder =>
   readdirSync(join(ROOT, folder), { withFileTypes: true })
-    .filter(e => e.isDirectory())
+    .filter(e => e.isDirectory() && existsSync(join(ROOT, folder, e.name, 'README.md')))
     .map(e => e.name);
 
 /** Names of all programs. */

@@ -1,0 +1,312 @@
+/**
+ * The capabilities of "implementing eTran", by number: what its hooks, maps, kfuncs and timers can do, shown with verified
+ * programs. Each part has tests of its own beside; these are the claims of the list.
+ */
+import { assembleSpec } from '../../host/bpf/asm/spec.js';
+import { interpret } from '../../host/bpf/interp/interpret.js';
+import { compileProgram } from '../../host/bpf/jit/compile.js';
+import {
+  type ArrayOfMaps,
+  type BpfMap,
+  createMap,
+  type KeyedMap,
+  type PktQueueMap,
+  type ProgArrayMap,
+  type QueueMap,
+} from '../../host/bpf/maps/index.js';
+import { type HookName, programTypes } from '../../host/bpf/program_types.js';
+import type { MapSpec, MapTypeName, ProgramType } from '../../host/bpf/spec.js';
+import { verify } from '../../host/bpf/verify/verify.js';
+import type { Verdicts } from '../../host/engine/counters.js';
+import { Engine } from '../../host/engine/engine.js';
+import { testPacket } from '../../host/engine/test_run.js';
+import { HostNic } from '../../host/nic/index.js';
+import { Paced } from '../support/paced.js';
+import { udpFrame } from '../support/programs.js';
+import { random } from '../support/random.js';
+import { generator, madeBy, makesReady, openStream, streamView, Todo, wakes } from '../support/streams.js';
+import { assert, suite } from '../support/suite.js';
+
+const test = suite('eTran');
+const SECOND = 1_000_000_000n;
+const zero: Verdicts = { aborted: 0, drop: 0, pass: 0, tx: 0, redirect: 0, other: 0 };
+const NAMES = ['aborted', 'drop', 'pass', 'tx', 'redirect'] as const;
+
+const compiled = (text: string, type: ProgramType) =>
+  compileProgram(verify(assembleSpec(text, { type })), {});
+
+test('1: ingress, egress and gen hooks run verified programs on each packet, and count each of five verdicts', async () => {
+  for (const [v, name] of NAMES.entries()) {
+    const nic = new HostNic({ name: 'a' });
+    const engine = await Engine.create({ nics: [nic], inline: true, frames: 512, mapBytes: 1 << 16 });
+    const todo = new Todo(engine, 1);
+    openStream(engine, 0);
+    engine.attach(await engine.load(generator(todo)), 'a');
+    engine.attach(await engine.load(compiled(`r0 = ${v}\nexit`, 'xdp_egress')), 'a');
+    const ingress = engine.attach(await engine.load(makesReady()), 'a');
+    await engine.start();
+    todo.give(0, 7);
+    nic.send(wakes(0));
+    engine.run();
+    assert.equal(engine.counters()[0].egress, { ...zero, [name]: 7 }, 'egress');
+    await engine.swap(ingress, compiled(`r0 = ${v}\nexit`, 'xdp'));
+    const before = engine.counters()[0].verdicts;
+    for (let i = 0; i < 5; i++) nic.send(udpFrame());
+    engine.run();
+    assert.is(engine.counters()[0].verdicts[name] - before[name], 5, 'ingress');
+    const { ledger } = await engine.stop();
+    const held = Object.values(ledger.inFlight).reduce((a, b) => a + b, 0);
+    assert.is(ledger.free + held, 512);
+  }
+  for (const [v, name] of NAMES.entries()) {
+    const nic = new HostNic({ name: 'a' });
+    const engine = await Engine.create({ nics: [nic], inline: true, frames: 512, mapBytes: 1 << 16 });
+    openStream(engine, 0);
+    engine.attach(await engine.load(makesReady()), 'a');
+    engine.attach(await engine.load(compiled(`r0 = ${v}\nexit`, 'xdp_gen')), 'a');
+    await engine.start();
+    nic.send(wakes(0));
+    engine.step();
+    // XDP_TX without an end: a visit makes 64.
+    assert.equal(engine.counters()[0].gen, { ...zero, [name]: name === 'tx' ? 64 : 1 }, 'gen');
+    await engine.stop();
+  }
+});
+
+test('1: the same verified program says the same in the interpreter, in the JIT and in a lane', async () => {
+  const text = `
+    r2 = *(u32 *)(r1 +0)
+    r3 = *(u32 *)(r1 +4)
+    r4 = r2
+    r4 += 20
+    r0 = 0
+    if r4 > r3 goto out
+    r5 = *(u32 *)(r1 +20)
+    *(u8 *)(r2 +0) = r5
+    r5 = *(u32 *)(r1 +16)
+    *(u8 *)(r2 +1) = r5
+    r0 = 3
+  out:
+    exit`;
+  for (const type of ['xdp_egress', 'xdp_gen'] as const) {
+    const nic = new HostNic({ name: 'a' });
+    const engine = await Engine.create({ nics: [nic], inline: true, frames: 64, mapBytes: 1 << 16 });
+    const spec = assembleSpec(text, { type });
+    const loaded = await engine.load(compileProgram(verify(spec), {}));
+    const packet = testPacket(engine.arena, type, udpFrame());
+    packet.reset();
+    const { r0 } = interpret(spec, { arena: engine.arena, core: engine.core, ctx: packet.ctx });
+    const interpreted = packet.read();
+    packet.reset();
+    const jit = engine.core.exports.test_run_xdp(loaded.run, packet.ctx, 1);
+    assert.equal([r0, packet.read()], [3n, interpreted]);
+    assert.is(jit, 3n);
+    // A test run is of stream 0 at port 1, and so is the lane's.
+    assert.equal([...interpreted.subarray(0, 2)], [1, 0]);
+    packet.free();
+    const todo = new Todo(engine, 1);
+    openStream(engine, 0);
+    engine.attach(await engine.load(makesReady()), 'a');
+    if (type === 'xdp_egress') engine.attach(await engine.load(generator(todo)), 'a');
+    engine.attach(loaded, 'a');
+    await engine.start();
+    todo.give(0, 1);
+    nic.send(wakes(0));
+    engine.step();
+    const [first] = nic.receive();
+    assert.equal([...first.data.subarray(0, 2)], [1, 0], `${type} in a lane`);
+    await engine.stop();
+  }
+});
+
+test('1: programs hang at the hook of their type only; the kernel, which has none of these hooks, is not asked', async () => {
+  const engine = await Engine.create({ nics: [new HostNic({ name: 'a' })], inline: true, frames: 64 });
+  const hooks: HookName[] = ['xdp', 'xdp_egress', 'xdp_gen'];
+  for (const type of hooks) {
+    const loaded = await engine.load(compiled('r0 = 1\nexit', type as ProgramType));
+    for (const hook of hooks)
+      if (hook === type) engine.attach(loaded, 'a', hook);
+      else
+        assert.throws(
+          () => engine.attach(loaded, 'a', hook),
+          (e: { code: string }) => e.code === 'ERR_ATTACH_TYPE',
+        );
+  }
+  assert.match(programTypes.xdp_gen.notInKernel!, /Linux has no such hook/);
+  await engine.stop();
+});
+
+test('2: an entrance demultiplexes by transport through a PROG_ARRAY; one of no transport makes and sends nothing', async () => {
+  const p = await Paced.create({ inline: true, clock: 'virtual', startNs: SECOND });
+  p.open(1, 1_250_000, 5);
+  p.open(2, 1_250_000, 5, { transport: 7 });
+  await p.engine.start();
+  p.start(1);
+  p.start(2);
+  const all = p.run(2n * SECOND);
+  assert.equal([...new Set(all.map(d => d.stream))], [1]);
+  const { gen } = p.engine.counters()[0];
+  assert.equal([gen.tx, gen.aborted], [5, 1]);
+  const gens = p.collection.map('gen_transports') as ProgArrayMap;
+  const egresses = p.collection.map('egress_transports') as ProgArrayMap;
+  gens.set(7, p.collection.program('paced_gen').placed);
+  egresses.set(7, p.collection.program('paced_egress').placed);
+  p.start(2);
+  assert.equal(
+    p.run(3n * SECOND).map(d => [d.stream, d.number]),
+    [0, 1, 2, 3, 4].map(n => [2, n]),
+  );
+  await p.engine.stop();
+  await p.collection.close();
+});
+
+test('2: a transport is swapped at the entrance while packets flow, and no byte is lost', async () => {
+  const p = await Paced.create({ inline: true, clock: 'virtual', startNs: SECOND });
+  const q = await Paced.another(p);
+  const packets = 4000;
+  p.open(1, 125_000_000, packets);
+  await p.engine.start();
+  p.start(1);
+  const entry = p.collection.map('gen_transports') as ProgArrayMap;
+  const programs = [p.collection.program('paced_gen').placed, q.program('paced_gen').placed];
+  let steps = 0;
+  const all = p.run(10n * SECOND, () => {
+    if (++steps % 100 === 0) entry.set(0, programs[(steps / 100) % 2]);
+  });
+  assert.ok(steps > 1000, `${steps} steps`);
+  assert.equal(
+    all.map(d => d.number),
+    Array.from({ length: packets }, (_, i) => i),
+  );
+  assert.is(p.streams.get(1)!.sent, BigInt(packets));
+  const { ledger } = await p.engine.stop();
+  assert.is(ledger.free, ledger.total);
+});
+
+test('3: every map that eTran’s programs use can be made, and does what its type is for', async () => {
+  const engine = await Engine.create({
+    nics: [new HostNic()],
+    inline: true,
+    lanes: 2,
+    frames: 64,
+    mapBytes: 4 << 20,
+  });
+  const MMAPABLE = 1024;
+  const spec = <T extends MapTypeName>(type: T, more: Partial<MapSpec> = {}) => ({
+    name: type,
+    type,
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 16,
+    flags: 0,
+    ...more,
+  });
+  const make = <T extends MapTypeName>(s: MapSpec & { type: T }) => createMap(engine.arena, engine.core, s);
+  const bytes = (...b: number[]): Uint8Array => Uint8Array.from(b);
+  for (const s of [spec('hash'), spec('array'), spec('array', { flags: MMAPABLE }), spec('lru_hash')]) {
+    const map = make(s) as KeyedMap;
+    for (let i = 0; i < 10; i++) map.set(bytes(i, 0, 0, 0), bytes(i * 2, 0, 0, 0));
+    assert.equal(map.get(bytes(7, 0, 0, 0)), bytes(14, 0, 0, 0), s.type);
+    const batch = map.getBatch([bytes(3, 0, 0, 0), bytes(9, 0, 0, 0)]);
+    assert.equal(batch, [bytes(6, 0, 0, 0), bytes(18, 0, 0, 0)], `${s.type}: batch lookup`);
+  }
+  for (const type of ['percpu_array', 'percpu_hash', 'lru_percpu_hash'] as const) {
+    const map = make(spec(type));
+    assert.ok(map.bytes > 0, type);
+  }
+  const inner = spec('pkt_queue', { keySize: 0, valueSize: 0, extra: 4 });
+  const outer = make(spec('array_of_maps', { inner: { ...inner, name: 'template' } })) as ArrayOfMaps;
+  const wheel = make(inner) as PktQueueMap;
+  outer.set(1, wheel);
+  assert.is(outer.get(1) as BpfMap, wheel, 'a wheel per CPU, as eTran has them');
+  assert.equal([wheel.maxEntries, wheel.slots], [16, 4]);
+  const queue = make(spec('queue', { keySize: 0 })) as QueueMap;
+  queue.push(bytes(1, 2, 3, 4));
+  assert.equal(queue.pop(), bytes(1, 2, 3, 4));
+  for (const type of ['prog_array', 'xskmap', 'cpumap'] as const) assert.is(make(spec(type)).maxEntries, 16);
+  await engine.stop();
+});
+
+test('5: the wheel paces to the ns from 1 Mbit/s to 10 Gbit/s in virtual time: an error of 0 over a second', async () => {
+  for (const [rate, packets] of [
+    [125_000, 83],
+    [12_500_000, 2000],
+    [1_250_000_000, 5000],
+  ]) {
+    const p = await Paced.create({ inline: true, clock: 'virtual', startNs: SECOND, ringSlots: 4096 });
+    p.open(0, rate, packets);
+    await p.engine.start();
+    p.start(0);
+    const all = p.run(10n * SECOND);
+    assert.is(all.length, packets);
+    // The last packet leaves in the 500 ns slot in which the rate has it leave, so the rate is right to one slot.
+    const ideal = SECOND + (BigInt(packets - 1) * 1514n * SECOND) / BigInt(rate);
+    const late = all[packets - 1].left - ideal;
+    assert.ok(late >= 0n && late < 500n, `${rate} B/s: ${late} ns late`);
+    await p.engine.stop();
+    await p.collection.close();
+  }
+});
+
+test('6: packets leave in another order than they were made in, and their frames come back in any', async () => {
+  const p = await Paced.create({ inline: true, clock: 'virtual', startNs: SECOND });
+  // The slow one is asked first; its packets wait while those of the fast one go by.
+  p.open(1, 125_000, 20, { ahead: 20 });
+  p.open(2, 125_000_000, 200, { ahead: 20 });
+  await p.engine.start();
+  p.start(1);
+  p.start(2);
+  const all = p.run(20n * SECOND);
+  const fast = all.findIndex(d => d.stream === 2 && d.number === 199);
+  const slow = all.findIndex(d => d.stream === 1 && d.number === 2);
+  assert.ok(fast >= 0 && slow > fast, 'made before, sent after');
+  const { ledger } = await p.engine.stop();
+  assert.is(ledger.free, ledger.total);
+});
+
+test('6: whatever numbers a program names, only open streams of its own lane are made to send', async () => {
+  const LANES = 3;
+  const STREAMS = 64;
+  const nic = new HostNic({ name: 'a', queues: LANES });
+  const engine = await Engine.create({
+    nics: [nic],
+    inline: true,
+    lanes: LANES,
+    frames: 1024,
+    mapBytes: 1 << 16,
+  });
+  const next = random(3);
+  const todo = new Todo(engine, STREAMS);
+  for (let id = 0; id < STREAMS; id++) openStream(engine, id, { lane: next() % LANES });
+  for (let id = 0; id < STREAMS; id += 5) streamView(engine, id).flags = 0;
+  engine.attach(await engine.load(makesReady()), 'a');
+  engine.attach(await engine.load(generator(todo)), 'a');
+  await engine.start();
+  for (let i = 0; i < 3000; i++) {
+    const id = next() % 4 ? next() % STREAMS : next();
+    const lane = next() % LANES;
+    for (let s = 0; s < STREAMS; s++) todo.give(s, 1);
+    assert.ok(nic.send(wakes(id), lane));
+    engine.run();
+    const own = id < STREAMS && id % 5 !== 0 && streamView(engine, id).lane === lane;
+    assert.equal(
+      nic.receive().map(p => madeBy(p.data)[0]),
+      own ? [id] : [],
+    );
+  }
+  assert.is((await engine.stop()).ledger.free, 1024);
+});
+
+test('12: what a program could do harm with is refused before it runs', () => {
+  for (const [text, type, rule] of [
+    ['r0 = *(u8 *)(r1 +2048)\nexit', 'xdp_gen', 'no such field'],
+    ['*(u32 *)(r1 +16) = r1\nr0 = 1\nexit', 'xdp_gen', ''],
+    ['r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +0)\nexit', 'xdp_egress', 'packet'],
+    ['r2 = 1\n*(u32 *)(r1 +20) = r2\nr0 = 1\nexit', 'xdp_egress', 'read-only'],
+  ] as const)
+    assert.throws(
+      () => verify(assembleSpec(text, { type })),
+      (e: Error) => e.message.includes(rule),
+      text,
+    );
+});
