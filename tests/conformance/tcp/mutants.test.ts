@@ -4,7 +4,7 @@ import { assert, suite } from '../../support/suite.js';
 import { missingOracle } from './linux/available.js';
 import type { LinuxDriver } from './linux/driver.js';
 import { type Change, type Mutant, MutantDriver } from './linux/mutant.js';
-import { onHosts } from './linux/pool.js';
+import { work } from './linux/pool.js';
 import { type Outcome, play } from './runner.js';
 import { allScripts } from './scripts/index.js';
 import type { Options, Segment } from './segment.js';
@@ -406,7 +406,7 @@ function begin(): void {
       outcome = await play(script, new MutantDriver(driver, mutant));
     tell(outcome);
   });
-  onHosts(jobs, HOSTS).catch(error => {
+  work({ jobs, hosts: HOSTS }).catch(error => {
     for (const { tell } of all) tell(Promise.reject(error));
   });
 }

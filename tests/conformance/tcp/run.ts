@@ -16,15 +16,18 @@ const chosen = allScripts().filter(
   s => words.length === 0 || words.some(w => `${s.topic}: ${s.claim}`.includes(w)),
 );
 let failed = 0;
-await playOnLinux(chosen, ({ script, verdict, plays, ms, failure, transcript }) => {
+await playOnLinux(chosen, ({ script, verdict, earlier, ms, failure, transcript }) => {
   if (verdict !== undefined) {
     failed++;
     console.log(`\n✗ ${verdict}\n`);
     return;
   }
-  const notes = [script.options.linux ? ', differs' : '', plays > 1 ? `, at play ${plays}` : ''].join('');
+  const notes = [
+    script.options.linux ? ', differs' : '',
+    earlier.length ? `, at play ${earlier.length + 1}` : '',
+  ].join('');
   console.log(`✓ ${(ms / 1000).toFixed(1).padStart(5)} s  ${script.topic}: ${script.claim}${notes}`);
-  if (trace) console.log(`${failure ?? transcript.join('\n')}\n`);
+  if (trace) console.log([...earlier, failure ?? transcript.join('\n'), ''].join('\n'));
 });
 console.log(`${chosen.length - failed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);

@@ -233,6 +233,16 @@ export class Stage implements Wire {
     return app;
   }
 
+  /** The connection, with nothing in flight, still carries data both ways. */
+  async alive(app: App, flow = this.flow): Promise<void> {
+    flow.send('PSH ACK', { len: 3 });
+    await flow.acked();
+    await app.reads(3);
+    await app.writes(3);
+    await flow.gets('ACK', { ack: flow.next, len: 3 });
+    flow.send('ACK');
+  }
+
   /** State of a connection, as RFC 9293 names it. */
   async stateIs(state: string, of: { port: number; peerPort: number } = this.flow): Promise<void> {
     const { stack } = new Error();

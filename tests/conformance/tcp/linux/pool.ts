@@ -16,26 +16,38 @@ const seconds = (s: Script): number => s.options.seconds ?? 0;
 export interface PoolOutcome extends Outcome {
   /** Why it counts as failed, see `oracleVerdict`. */
   verdict: string | undefined;
-  /** How often it was played. */
-  plays: number;
+  /** Why it was played again: the verdicts before this one. */
+  earlier: string[];
 }
 
-/** Does all of it, in order, on at most so many hosts side by side. */
-export async function onHosts(
-  jobs: readonly ((driver: LinuxDriver) => Promise<void>)[],
-  most: number,
-): Promise<void> {
-  const waiting = [...jobs];
-  await Promise.all(
-    Array.from({ length: Math.min(most, waiting.length) }, async () => {
-      const driver = await LinuxDriver.create();
-      try {
-        for (let job = waiting.shift(); job; job = waiting.shift()) await job(driver);
-      } finally {
-        await driver.close();
-      }
-    }),
-  );
+type Job = (driver: LinuxDriver) => Promise<void>;
+
+/** Jobs for at most so many hosts side by side; each takes the next that is left. */
+export interface Crew {
+  jobs: readonly Job[];
+  hosts: number;
+}
+
+/** Does all jobs of all crews. All hosts are there before the first job: making them holds this thread up. */
+export async function work(...crews: Crew[]): Promise<void> {
+  const drivers: LinuxDriver[] = [];
+  try {
+    const busy = crews.map(({ jobs, hosts }) => ({
+      waiting: [...jobs],
+      hosts: Array.from({ length: Math.min(hosts, jobs.length) }, () => LinuxDriver.create()),
+    }));
+    for (const crew of busy) drivers.push(...(await Promise.all(crew.hosts)));
+    await Promise.all(
+      busy.flatMap(({ waiting, hosts }) =>
+        hosts.map(async host => {
+          const driver = await host;
+          for (let job = waiting.shift(); job; job = waiting.shift()) await job(driver);
+        }),
+      ),
+    );
+  } finally {
+    await Promise.all(drivers.map(d => d.close()));
+  }
 }
 
 /** Plays all of `list`. Each outcome is told once, as soon as it is final. */
@@ -45,30 +57,39 @@ export async function playOnLinux(
 ): Promise<void> {
   const long = list.filter(s => seconds(s) > 0).sort((a, b) => seconds(b) - seconds(a));
   const short = list.filter(s => seconds(s) === 0);
-  const again: Script[] = [];
-  const job = (script: Script) => async (driver: LinuxDriver) => {
-    const outcome = await play(script, driver);
-    const verdict = oracleVerdict(outcome);
-    if (verdict === undefined) tell({ ...outcome, verdict, plays: 1 });
-    else again.push(script);
-  };
-  await Promise.all([onHosts(long.map(job), PATIENT_HOSTS), onHosts(short.map(job), QUICK_HOSTS)]);
+  const again: Again[] = [];
+  const job =
+    (script: Script): Job =>
+    async driver => {
+      const outcome = await play(script, driver);
+      const verdict = oracleVerdict(outcome);
+      if (verdict === undefined) tell({ ...outcome, verdict, earlier: [] });
+      else again.push({ script, earlier: [verdict] });
+    };
+  await work({ jobs: long.map(job), hosts: PATIENT_HOSTS }, { jobs: short.map(job), hosts: QUICK_HOSTS });
   if (again.length === 0) return;
-  await onHosts([driver => replay(again, driver, tell)], 1);
+  await work({ jobs: [driver => replay(again, driver, tell)], hosts: 1 });
 }
 
-/** One after the other, until it passes or was played often enough. */
+interface Again {
+  script: Script;
+  earlier: string[];
+}
+
+/** One after the other, each until it passes or was played often enough. */
 async function replay(
-  list: readonly Script[],
+  list: readonly Again[],
   driver: LinuxDriver,
   tell: (outcome: PoolOutcome) => void,
 ): Promise<void> {
-  for (const script of list)
-    for (let plays = 2; ; plays++) {
+  for (const { script, earlier } of list)
+    for (;;) {
       const outcome = await play(script, driver);
       const verdict = oracleVerdict(outcome);
-      if (verdict !== undefined && plays <= REPLAYS) continue;
-      tell({ ...outcome, verdict, plays });
-      break;
+      if (verdict === undefined || earlier.length === REPLAYS) {
+        tell({ ...outcome, verdict, earlier });
+        break;
+      }
+      earlier.push(verdict);
     }
 }

@@ -6,10 +6,11 @@ const script = topic('acceptability');
 const rfc = '9293 §3.10.7.4';
 
 script('an empty segment at RCV.NXT is taken silently', { rfc }, async t => {
-  await t.accepted();
+  const app = await t.accepted();
   t.send('ACK');
   t.send('ACK');
   await t.silence(100);
+  await t.alive(app);
 });
 
 script('an empty segment before the window is answered by an ACK', { rfc }, async t => {
@@ -96,6 +97,8 @@ script('a segment without ACK in ESTABLISHED is dropped', { rfc }, async t => {
   await t.silence(600);
   await app.stateIs('ESTABLISHED');
   await app.readsNothing();
+  t.flow.next = 1;
+  await t.alive(app);
 });
 
 script('an ACK that repeats the last is ignored', { rfc }, async t => {

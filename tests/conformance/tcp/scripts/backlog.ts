@@ -138,7 +138,7 @@ script('two listeners on two ports keep their connections apart', { rfc: '9293 Â
   await t.acceptsNothing(one);
   await t.accept(two, second);
   await t.handshake({}, first);
-  await t.accept(one, first);
+  await t.alive(await t.accept(one, first), first);
 });
 
 script(

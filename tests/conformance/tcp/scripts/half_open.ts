@@ -63,7 +63,7 @@ script(
       flow.send('RST', { seq: 1 });
     }
     await t.handshake();
-    await t.accept(listener);
+    await t.alive(await t.accept(listener));
   },
 );
 

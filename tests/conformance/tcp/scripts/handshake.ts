@@ -57,6 +57,8 @@ script('a RST to a port where nobody listens is dropped', { rfc: '9293 §3.10.7.
   t.send('RST', { seq: 0 });
   t.send('RST ACK', { seq: 0, ack: 1 });
   await t.silence(100);
+  t.send('SYN', { seq: 0, mss: 1000 });
+  await t.gets('RST ACK', { seq: 0, ack: 1 });
 });
 
 script('an ACK to a listener is refused by RST', { rfc: '9293 §3.10.7.2' }, async t => {
@@ -84,12 +86,14 @@ script('a segment without flags to a listener is dropped', { rfc: '9293 §3.10.7
   await t.listen();
   t.send('', { seq: 0, len: 5 });
   await t.silence(50);
+  await t.handshake({}, t.flowTo());
 });
 
 script('a FIN to a listener is dropped', { rfc: '9293 §3.10.7.2' }, async t => {
   await t.listen();
   t.send('FIN', { seq: 0 });
   await t.silence(50);
+  await t.handshake({}, t.flowTo());
 });
 
 script(

@@ -23,5 +23,6 @@ import './backlog.js';
 import './icmp.js';
 import './malformed.js';
 import './ipv6.js';
+import './attacks.js';
 
 export { scripts as allScripts } from '../script.js';

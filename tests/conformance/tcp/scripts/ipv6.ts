@@ -75,6 +75,7 @@ script('a wrong checksum is dropped over IPv6', { rfc: '9293 §3.1 (MUST-3); 820
   t.send('ACK', { seq: 1, len: 100, bad: { checksum: 1 } });
   await t.silence(50);
   await app.readsNothing();
+  await t.alive(app);
 });
 
 script(

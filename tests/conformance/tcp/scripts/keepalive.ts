@@ -15,8 +15,9 @@ script(
   'an idle connection is not probed unless asked for',
   { rfc: '9293 §3.8.4 (MUST-25)', seconds: 2 },
   async t => {
-    await t.accepted();
+    const app = await t.accepted();
     await t.silence(1800);
+    await t.alive(app);
   },
 );
 

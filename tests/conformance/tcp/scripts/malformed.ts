@@ -35,6 +35,7 @@ script('data with a wrong checksum is dropped', { rfc: '9293 §3.1 (MUST-3)' }, 
   t.send('ACK', { seq: 1, len: 100, bad: { checksum: 0x100 } });
   await t.silence(100);
   await app.readsNothing();
+  await t.alive(app);
 });
 
 script('a RST with a wrong checksum is dropped', { rfc: '9293 §3.1 (MUST-3)' }, async t => {
@@ -42,6 +43,7 @@ script('a RST with a wrong checksum is dropped', { rfc: '9293 §3.1 (MUST-3)' },
   t.send('RST', { seq: 1, bad: { checksum: 7 } });
   await t.silence(50);
   await app.stateIs('ESTABLISHED');
+  await t.alive(app);
 });
 
 script('a checksum over an odd number of bytes is right', { rfc: '9293 §3.1' }, async t => {
@@ -59,6 +61,7 @@ for (const cut of [0, 4, 12, 19] as const)
     t.send('ACK', { seq: 1, len: 10, bad: { cut } });
     await t.silence(50);
     await app.stateIs('ESTABLISHED');
+    await t.alive(app);
   });
 
 for (const dataOffset of [0, 1, 4, 15] as const)
@@ -96,6 +99,7 @@ for (const [what, flags] of [
     await t.only('RST or RST ACK', 60, { seq: any });
     await t.acceptsNothing(listener);
     await t.stateIs('CLOSED');
+    await t.handshake({}, t.flowTo());
   });
 
 for (const [what, flags] of [
@@ -108,6 +112,8 @@ for (const [what, flags] of [
     await t.silence(50);
     await app.stateIs('ESTABLISHED');
     await app.readsNothing();
+    t.flow.next = 1;
+    await t.alive(app);
   });
 
 script(
@@ -119,6 +125,7 @@ script(
       t.raw(encode({ src: t.host.peer, dst }, synTo(t, 7000)), `SYN to ${dst}`);
     }
     await t.silence(100);
+    await t.handshake();
   },
 );
 
@@ -169,6 +176,7 @@ script(
     for (const src of ['255.255.255.255', '224.0.0.1', '0.0.0.0', '127.0.0.1'])
       t.raw(encode({ src, dst: t.host.address }, synTo(t, 7000)), `SYN from ${src}`);
     await t.silence(100);
+    await t.handshake();
   },
 );
 
