@@ -54,6 +54,20 @@ export const OPT_META_SHIFT: u32 = 16;
 export const OPT_SLOT_SHIFT: u32 = 16;
 /** Lane links: transmit on the port named in bits 0-7 instead of receiving */
 export const OPT_TRANSMIT: u32 = 2147483648;
+/** Most applications of one engine */
+export const MAX_APPS: u32 = 64;
+/** Bytes of the smallest ring of a stream: size class 0 */
+export const STREAM_BLOCK: u32 = 2048;
+/** Size classes of rings, each twice the one before: 2 KiB … 16 MiB */
+export const STREAM_CLASSES: u32 = 14;
+/** Places for pieces of each class that a lane keeps */
+export const STREAM_CACHE: u32 = 16;
+/** Most free numbers in one batch; fewer where streams are few */
+export const STREAM_BATCH: u32 = 64;
+/** StreamBlock.state: the piece is in a list of the pool */
+export const BLOCK_FREE: u32 = 256;
+/** Most ranges of one set of intervals */
+export const EL_INTERVALS: u32 = 32;
 
 /** enum xdp_action (include/uapi/linux/bpf.h) */
 export const enum XdpAction {
@@ -235,10 +249,12 @@ export const enum MapType {
   PKT_QUEUE = 4096,
 }
 
-/** Bits of Stream.flags. */
+/** Bits of Stream.flags, 0 = a free number. SUSPECT: its lane died in its last visit. CLOSED: the transport is done with it, the application has not let go yet. LINKED: free, but still in a ready list. */
 export const enum StreamFlag {
   OPEN = 1,
   SUSPECT = 2,
+  CLOSED = 4,
+  LINKED = 8,
 }
 
 /** Where a stream stands towards the ready list of its lane: Stream.ready. */
@@ -246,6 +262,32 @@ export const enum ReadyState {
   IDLE = 0,
   QUEUED = 1,
   VISITED = 2,
+}
+
+/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. */
+export const enum StreamRequest {
+  CONNECT = 1,
+  SHUTDOWN = 2,
+  CLOSE = 4,
+  ABORT = 8,
+  OPTIONS = 16,
+  MASK = 16777215,
+  WANTS_RING = 1073741824,
+  RUNG = 2147483648,
+}
+
+/** Bits of Stream.events: what the application is told. Bits 0-15 are the transport’s to set; FREED and RUNG are the core’s: the transport has freed the stream; the stream is in the event ring. */
+export const enum StreamEvent {
+  IN = 1,
+  OUT = 2,
+  HUP = 4,
+  ERR = 8,
+  ACCEPT = 16,
+  CONNECTED = 32,
+  URG = 64,
+  MASK = 65535,
+  FREED = 65536,
+  RUNG = 2147483648,
 }
 
 /** Low bits of TimerNode.word. Owner (lane + 1) from bit 8, place from bit 16, firer from bit 24. */
@@ -259,6 +301,13 @@ export const enum TimerState {
 export const enum TimerKind {
   PACER = 1,
   PROMPT = 2,
+}
+
+/** App.state. */
+export const enum AppState {
+  FREE = 0,
+  OPEN = 1,
+  DEAD = 2,
 }
 
 export const ARENA_HEADER_SIZE: u32 = 128;
@@ -288,6 +337,8 @@ export const ARENA_HEADER_LEARNED_AT: u32 = 88;
 export const ARENA_HEADER_QUEUED_AT: u32 = 92;
 export const ARENA_HEADER_STREAMS_AT: u32 = 96;
 export const ARENA_HEADER_STREAM_COUNT: u32 = 100;
+export const ARENA_HEADER_STREAM_POOL_AT: u32 = 104;
+export const ARENA_HEADER_HASH_KEY: u32 = 112;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -343,30 +394,15 @@ export class ArenaHeader {
   streamsAt: u32;
   /** Streams that there can be; numbers are less */
   streamCount: u32;
+  /** StreamPool, 0 = no streams */
+  streamPoolAt: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
   private __pad3: u8;
-  private __pad4: u8;
-  private __pad5: u8;
-  private __pad6: u8;
-  private __pad7: u8;
-  private __pad8: u8;
-  private __pad9: u8;
-  private __pad10: u8;
-  private __pad11: u8;
-  private __pad12: u8;
-  private __pad13: u8;
-  private __pad14: u8;
-  private __pad15: u8;
-  private __pad16: u8;
-  private __pad17: u8;
-  private __pad18: u8;
-  private __pad19: u8;
-  private __pad20: u8;
-  private __pad21: u8;
-  private __pad22: u8;
-  private __pad23: u8;
+  /** Key of el_siphash, drawn anew for each engine */
+  hashKey0: u64;
+  hashKey1: u64;
 }
 
 export const LANE_STATE_SIZE: u32 = 512;
@@ -3281,17 +3317,35 @@ export class Learned {
   askedNs: u64;
 }
 
-export const STREAM_SIZE: u32 = 64;
+export const STREAM_SIZE: u32 = 256;
 export const STREAM_FLAGS: u32 = 0;
 export const STREAM_LANE: u32 = 4;
 export const STREAM_IFINDEX: u32 = 8;
 export const STREAM_TRANSPORT: u32 = 12;
 export const STREAM_READY: u32 = 16;
 export const STREAM_READY_NEXT: u32 = 20;
-/** One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. Overlay only, by changetype; never `new`. */
+export const STREAM_APP: u32 = 24;
+export const STREAM_GENERATION: u32 = 28;
+export const STREAM_SND_AT: u32 = 32;
+export const STREAM_SND_BYTES: u32 = 36;
+export const STREAM_RCV_AT: u32 = 40;
+export const STREAM_RCV_BYTES: u32 = 44;
+export const STREAM_TOLD: u32 = 48;
+export const STREAM_NEXT_FREE: u32 = 52;
+export const STREAM_NEXT_BATCH: u32 = 56;
+export const STREAM_SND_ACKED: u32 = 64;
+export const STREAM_RCV_END: u32 = 68;
+export const STREAM_RCV_LIMIT: u32 = 72;
+export const STREAM_SND_END: u32 = 128;
+export const STREAM_RCV_READ: u32 = 132;
+export const STREAM_SND_WANTED: u32 = 136;
+export const STREAM_RELEASED: u32 = 140;
+export const STREAM_REQUESTS: u32 = 192;
+export const STREAM_EVENTS: u32 = 196;
+/** One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Stream {
-  /** StreamFlag bits: 0 = a free number. SUSPECT: its lane died in its last visit */
+  /** StreamFlag bits (atomic) */
   flags: u32;
   /** Lane that owns it: the only one that makes it ready and visits it */
   lane: u32;
@@ -3303,6 +3357,255 @@ export class Stream {
   ready: u32;
   /** 1 + number of the next stream of the ready list, 0 = the last */
   readyNext: u32;
+  /** Application that owns it, 0 = none */
+  app: u32;
+  /** Raised when the number becomes free: tells doorbells and events of its former life */
+  generation: u32;
+  /** Send ring, 0 = none yet (atomic) */
+  sndAt: u32;
+  /** Size that it has or will have, a power of two; 0 = never one */
+  sndBytes: u32;
+  /** Receive ring, 0 = none yet (atomic) */
+  rcvAt: u32;
+  /** Size that it has or will have, a power of two; 0 = never one */
+  rcvBytes: u32;
+  /** 1 = the application knows of it, and must let go of it before its memory is given back */
+  told: u32;
+  /** Next free number of the same batch, 0 = the last */
+  nextFree: u32;
+  /** First number of a batch: first number of the next batch in the depot (atomic) */
+  nextBatch: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  /** Position before which the send ring may be overwritten (atomic) */
+  sndAcked: u32;
+  /** Position before which received bytes are the application’s (atomic) */
+  rcvEnd: u32;
+  /** Position up to which the transport last saw room in the receive ring */
+  rcvLimit: u32;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  /** Position behind the last byte that the application wrote (atomic) */
+  sndEnd: u32;
+  /** Position before which the application has read (atomic) */
+  rcvRead: u32;
+  /** Room for which the application waits, bytes; 0 = it does not (atomic) */
+  sndWanted: u32;
+  /** 1 = the application will not touch the rings any more (atomic) */
+  released: u32;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  /** StreamRequest bits (atomic) */
+  requests: u32;
+  /** StreamEvent bits (atomic) */
+  events: u32;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+  private __pad112: u8;
+  private __pad113: u8;
+  private __pad114: u8;
+  private __pad115: u8;
+  private __pad116: u8;
+  private __pad117: u8;
+  private __pad118: u8;
+  private __pad119: u8;
+  private __pad120: u8;
+  private __pad121: u8;
+  private __pad122: u8;
+  private __pad123: u8;
+  private __pad124: u8;
+  private __pad125: u8;
+  private __pad126: u8;
+  private __pad127: u8;
+  private __pad128: u8;
+  private __pad129: u8;
+  private __pad130: u8;
+  private __pad131: u8;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
+  private __pad136: u8;
+  private __pad137: u8;
+  private __pad138: u8;
+  private __pad139: u8;
+  private __pad140: u8;
+  private __pad141: u8;
+  private __pad142: u8;
+  private __pad143: u8;
+  private __pad144: u8;
+  private __pad145: u8;
+  private __pad146: u8;
+  private __pad147: u8;
+  private __pad148: u8;
+  private __pad149: u8;
+  private __pad150: u8;
+  private __pad151: u8;
+  private __pad152: u8;
+  private __pad153: u8;
+  private __pad154: u8;
+  private __pad155: u8;
+  private __pad156: u8;
+  private __pad157: u8;
+  private __pad158: u8;
+  private __pad159: u8;
+}
+
+export const STREAM_POOL_SIZE: u32 = 384;
+export const STREAM_POOL_LANES_AT: u32 = 0;
+export const STREAM_POOL_APPS_AT: u32 = 4;
+export const STREAM_POOL_APP_COUNT: u32 = 8;
+export const STREAM_POOL_APP_SLOTS: u32 = 12;
+export const STREAM_POOL_MEMORY_AT: u32 = 16;
+export const STREAM_POOL_BLOCKS_AT: u32 = 20;
+export const STREAM_POOL_BLOCK_COUNT: u32 = 24;
+export const STREAM_POOL_BATCH: u32 = 28;
+export const STREAM_POOL_LANE_BLOCKS: u32 = 32;
+export const STREAM_POOL_IDS: u32 = 128;
+export const STREAM_POOL_LOCK: u32 = 192;
+export const STREAM_POOL_DIRTY: u32 = 196;
+export const STREAM_POOL_FREE_BYTES: u32 = 200;
+export const STREAM_POOL_FREE: u32 = 204;
+export const STREAM_POOL_RETURNS: u32 = 320;
+export const STREAM_POOL_HUNGRY: u32 = 324;
+/** What the streams of an engine share: free numbers and stream memory. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class StreamPool {
+  /** StreamLane[laneCount + 1] */
+  lanesAt: u32;
+  /** App[appCount + 1]; number 0 is none */
+  appsAt: u32;
+  /** Applications that there can be at a time */
+  appCount: u32;
+  /** Entries of their doorbell and event rings */
+  appSlots: u32;
+  /** Stream memory (page aligned) */
+  memoryAt: u32;
+  /** StreamBlock[blockCount] */
+  blocksAt: u32;
+  /** Blocks of STREAM_BLOCK bytes that stream memory has */
+  blockCount: u32;
+  /** Free numbers that a lane takes from the depot, or gives to it, at a time */
+  batch: u32;
+  /** Most blocks that one lane keeps for itself, by size class */
+  laneBlocks0: u32;
+  laneBlocks1: u32;
+  laneBlocks2: u32;
+  laneBlocks3: u32;
+  laneBlocks4: u32;
+  laneBlocks5: u32;
+  laneBlocks6: u32;
+  laneBlocks7: u32;
+  laneBlocks8: u32;
+  laneBlocks9: u32;
+  laneBlocks10: u32;
+  laneBlocks11: u32;
+  laneBlocks12: u32;
+  laneBlocks13: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -3343,4 +3646,1022 @@ export class Stream {
   private __pad37: u8;
   private __pad38: u8;
   private __pad39: u8;
+  /** Head of the batches of free numbers: tag << 32 | number (atomic) */
+  ids: u64;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  /** Lock of what follows (assembly/bpf/maps/lock.ts) */
+  lock: u32;
+  /** 1 while the lists are being changed: with the lock of a dead lane they are not to be believed */
+  dirty: u32;
+  /** Bytes in the lists */
+  freeBytes: u32;
+  /** 1 + first free block, by size class */
+  free0: u32;
+  free1: u32;
+  free2: u32;
+  free3: u32;
+  free4: u32;
+  free5: u32;
+  free6: u32;
+  free7: u32;
+  free8: u32;
+  free9: u32;
+  free10: u32;
+  free11: u32;
+  free12: u32;
+  free13: u32;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+  private __pad112: u8;
+  private __pad113: u8;
+  private __pad114: u8;
+  private __pad115: u8;
+  private __pad116: u8;
+  private __pad117: u8;
+  private __pad118: u8;
+  private __pad119: u8;
+  private __pad120: u8;
+  private __pad121: u8;
+  private __pad122: u8;
+  private __pad123: u8;
+  private __pad124: u8;
+  private __pad125: u8;
+  private __pad126: u8;
+  private __pad127: u8;
+  private __pad128: u8;
+  private __pad129: u8;
+  private __pad130: u8;
+  private __pad131: u8;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
+  private __pad136: u8;
+  private __pad137: u8;
+  private __pad138: u8;
+  private __pad139: u8;
+  private __pad140: u8;
+  private __pad141: u8;
+  private __pad142: u8;
+  private __pad143: u8;
+  private __pad144: u8;
+  private __pad145: u8;
+  private __pad146: u8;
+  private __pad147: u8;
+  private __pad148: u8;
+  private __pad149: u8;
+  private __pad150: u8;
+  private __pad151: u8;
+  private __pad152: u8;
+  private __pad153: u8;
+  private __pad154: u8;
+  private __pad155: u8;
+  /** Times that pieces came back (atomic): who found none looks again when it has changed */
+  returns: u32;
+  /** 1 = some lane found no memory for a send ring: pieces go to the pool, not to caches (atomic) */
+  hungry: u32;
+  private __pad156: u8;
+  private __pad157: u8;
+  private __pad158: u8;
+  private __pad159: u8;
+  private __pad160: u8;
+  private __pad161: u8;
+  private __pad162: u8;
+  private __pad163: u8;
+  private __pad164: u8;
+  private __pad165: u8;
+  private __pad166: u8;
+  private __pad167: u8;
+  private __pad168: u8;
+  private __pad169: u8;
+  private __pad170: u8;
+  private __pad171: u8;
+  private __pad172: u8;
+  private __pad173: u8;
+  private __pad174: u8;
+  private __pad175: u8;
+  private __pad176: u8;
+  private __pad177: u8;
+  private __pad178: u8;
+  private __pad179: u8;
+  private __pad180: u8;
+  private __pad181: u8;
+  private __pad182: u8;
+  private __pad183: u8;
+  private __pad184: u8;
+  private __pad185: u8;
+  private __pad186: u8;
+  private __pad187: u8;
+  private __pad188: u8;
+  private __pad189: u8;
+  private __pad190: u8;
+  private __pad191: u8;
+  private __pad192: u8;
+  private __pad193: u8;
+  private __pad194: u8;
+  private __pad195: u8;
+  private __pad196: u8;
+  private __pad197: u8;
+  private __pad198: u8;
+  private __pad199: u8;
+  private __pad200: u8;
+  private __pad201: u8;
+  private __pad202: u8;
+  private __pad203: u8;
+  private __pad204: u8;
+  private __pad205: u8;
+  private __pad206: u8;
+  private __pad207: u8;
+  private __pad208: u8;
+  private __pad209: u8;
+  private __pad210: u8;
+  private __pad211: u8;
+}
+
+export const STREAM_BLOCK_SIZE: u32 = 12;
+export const STREAM_BLOCK_NEXT: u32 = 0;
+export const STREAM_BLOCK_PREV: u32 = 4;
+export const STREAM_BLOCK_STATE: u32 = 8;
+/** What is known of a piece of stream memory, by the block that it begins with. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class StreamBlock {
+  /** 1 + next free block of the class, 0 = the last */
+  next: u32;
+  /** 1 + the one before, 0 = the first */
+  prev: u32;
+  /** 0 = inside of a piece; else 1 + class, and BLOCK_FREE when it is in a list */
+  state: u32;
+}
+
+export const STREAM_LANE_SIZE: u32 = 1088;
+export const STREAM_LANE_FREE_HEAD: u32 = 0;
+export const STREAM_LANE_FREE_COUNT: u32 = 4;
+export const STREAM_LANE_SPARE_HEAD: u32 = 8;
+export const STREAM_LANE_SCAN_AT: u32 = 12;
+export const STREAM_LANE_STARVED: u32 = 16;
+export const STREAM_LANE_RETURNS_SEEN: u32 = 20;
+export const STREAM_LANE_TOUCHED: u32 = 24;
+export const STREAM_LANE_OPENED: u32 = 32;
+export const STREAM_LANE_FREED: u32 = 36;
+export const STREAM_LANE_NO_MEMORY: u32 = 40;
+export const STREAM_LANE_FOREIGN: u32 = 44;
+export const STREAM_LANE_STALE: u32 = 48;
+export const STREAM_LANE_CACHED: u32 = 52;
+export const STREAM_LANE_BLOCKS: u32 = 108;
+export const STREAM_LANE_RUNG: u32 = 1024;
+export const STREAM_LANE_SCAN_WANTED: u32 = 1032;
+/** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class StreamLane {
+  /** Free numbers: the batch in use, 0 = empty */
+  freeHead: u32;
+  /** How many */
+  freeCount: u32;
+  /** A full batch, 0 = none */
+  spareHead: u32;
+  /** Next stream of the look through the table, 0 = none under way */
+  scanAt: u32;
+  /** 1 = a send ring that was wanted found no memory */
+  starved: u32;
+  /** StreamPool.returns at that time */
+  returnsSeen: u32;
+  /** Bit per application with events staged and not yet submitted */
+  touched0: u32;
+  touched1: u32;
+  /** Streams opened */
+  opened: u32;
+  /** Streams whose numbers became free */
+  freed: u32;
+  /** Rings that found no memory */
+  noMemory: u32;
+  /** Doorbells for streams of another application or lane: ignored */
+  foreign: u32;
+  /** Doorbells for streams that are no more: ignored */
+  stale: u32;
+  /** Blocks in `blocks`, by size class */
+  cached0: u32;
+  cached1: u32;
+  cached2: u32;
+  cached3: u32;
+  cached4: u32;
+  cached5: u32;
+  cached6: u32;
+  cached7: u32;
+  cached8: u32;
+  cached9: u32;
+  cached10: u32;
+  cached11: u32;
+  cached12: u32;
+  cached13: u32;
+  /** Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
+  blocks0: u32;
+  blocks1: u32;
+  blocks2: u32;
+  blocks3: u32;
+  blocks4: u32;
+  blocks5: u32;
+  blocks6: u32;
+  blocks7: u32;
+  blocks8: u32;
+  blocks9: u32;
+  blocks10: u32;
+  blocks11: u32;
+  blocks12: u32;
+  blocks13: u32;
+  blocks14: u32;
+  blocks15: u32;
+  blocks16: u32;
+  blocks17: u32;
+  blocks18: u32;
+  blocks19: u32;
+  blocks20: u32;
+  blocks21: u32;
+  blocks22: u32;
+  blocks23: u32;
+  blocks24: u32;
+  blocks25: u32;
+  blocks26: u32;
+  blocks27: u32;
+  blocks28: u32;
+  blocks29: u32;
+  blocks30: u32;
+  blocks31: u32;
+  blocks32: u32;
+  blocks33: u32;
+  blocks34: u32;
+  blocks35: u32;
+  blocks36: u32;
+  blocks37: u32;
+  blocks38: u32;
+  blocks39: u32;
+  blocks40: u32;
+  blocks41: u32;
+  blocks42: u32;
+  blocks43: u32;
+  blocks44: u32;
+  blocks45: u32;
+  blocks46: u32;
+  blocks47: u32;
+  blocks48: u32;
+  blocks49: u32;
+  blocks50: u32;
+  blocks51: u32;
+  blocks52: u32;
+  blocks53: u32;
+  blocks54: u32;
+  blocks55: u32;
+  blocks56: u32;
+  blocks57: u32;
+  blocks58: u32;
+  blocks59: u32;
+  blocks60: u32;
+  blocks61: u32;
+  blocks62: u32;
+  blocks63: u32;
+  blocks64: u32;
+  blocks65: u32;
+  blocks66: u32;
+  blocks67: u32;
+  blocks68: u32;
+  blocks69: u32;
+  blocks70: u32;
+  blocks71: u32;
+  blocks72: u32;
+  blocks73: u32;
+  blocks74: u32;
+  blocks75: u32;
+  blocks76: u32;
+  blocks77: u32;
+  blocks78: u32;
+  blocks79: u32;
+  blocks80: u32;
+  blocks81: u32;
+  blocks82: u32;
+  blocks83: u32;
+  blocks84: u32;
+  blocks85: u32;
+  blocks86: u32;
+  blocks87: u32;
+  blocks88: u32;
+  blocks89: u32;
+  blocks90: u32;
+  blocks91: u32;
+  blocks92: u32;
+  blocks93: u32;
+  blocks94: u32;
+  blocks95: u32;
+  blocks96: u32;
+  blocks97: u32;
+  blocks98: u32;
+  blocks99: u32;
+  blocks100: u32;
+  blocks101: u32;
+  blocks102: u32;
+  blocks103: u32;
+  blocks104: u32;
+  blocks105: u32;
+  blocks106: u32;
+  blocks107: u32;
+  blocks108: u32;
+  blocks109: u32;
+  blocks110: u32;
+  blocks111: u32;
+  blocks112: u32;
+  blocks113: u32;
+  blocks114: u32;
+  blocks115: u32;
+  blocks116: u32;
+  blocks117: u32;
+  blocks118: u32;
+  blocks119: u32;
+  blocks120: u32;
+  blocks121: u32;
+  blocks122: u32;
+  blocks123: u32;
+  blocks124: u32;
+  blocks125: u32;
+  blocks126: u32;
+  blocks127: u32;
+  blocks128: u32;
+  blocks129: u32;
+  blocks130: u32;
+  blocks131: u32;
+  blocks132: u32;
+  blocks133: u32;
+  blocks134: u32;
+  blocks135: u32;
+  blocks136: u32;
+  blocks137: u32;
+  blocks138: u32;
+  blocks139: u32;
+  blocks140: u32;
+  blocks141: u32;
+  blocks142: u32;
+  blocks143: u32;
+  blocks144: u32;
+  blocks145: u32;
+  blocks146: u32;
+  blocks147: u32;
+  blocks148: u32;
+  blocks149: u32;
+  blocks150: u32;
+  blocks151: u32;
+  blocks152: u32;
+  blocks153: u32;
+  blocks154: u32;
+  blocks155: u32;
+  blocks156: u32;
+  blocks157: u32;
+  blocks158: u32;
+  blocks159: u32;
+  blocks160: u32;
+  blocks161: u32;
+  blocks162: u32;
+  blocks163: u32;
+  blocks164: u32;
+  blocks165: u32;
+  blocks166: u32;
+  blocks167: u32;
+  blocks168: u32;
+  blocks169: u32;
+  blocks170: u32;
+  blocks171: u32;
+  blocks172: u32;
+  blocks173: u32;
+  blocks174: u32;
+  blocks175: u32;
+  blocks176: u32;
+  blocks177: u32;
+  blocks178: u32;
+  blocks179: u32;
+  blocks180: u32;
+  blocks181: u32;
+  blocks182: u32;
+  blocks183: u32;
+  blocks184: u32;
+  blocks185: u32;
+  blocks186: u32;
+  blocks187: u32;
+  blocks188: u32;
+  blocks189: u32;
+  blocks190: u32;
+  blocks191: u32;
+  blocks192: u32;
+  blocks193: u32;
+  blocks194: u32;
+  blocks195: u32;
+  blocks196: u32;
+  blocks197: u32;
+  blocks198: u32;
+  blocks199: u32;
+  blocks200: u32;
+  blocks201: u32;
+  blocks202: u32;
+  blocks203: u32;
+  blocks204: u32;
+  blocks205: u32;
+  blocks206: u32;
+  blocks207: u32;
+  blocks208: u32;
+  blocks209: u32;
+  blocks210: u32;
+  blocks211: u32;
+  blocks212: u32;
+  blocks213: u32;
+  blocks214: u32;
+  blocks215: u32;
+  blocks216: u32;
+  blocks217: u32;
+  blocks218: u32;
+  blocks219: u32;
+  blocks220: u32;
+  blocks221: u32;
+  blocks222: u32;
+  blocks223: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  /** Bit per application whose doorbell ring has entries (atomic) */
+  rung0: u32;
+  rung1: u32;
+  /** 1 = the lane is asked for such a look (atomic) */
+  scanWanted: u32;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+}
+
+export const APP_SIZE: u32 = 128;
+export const APP_STATE: u32 = 0;
+export const APP_ENDS_AT: u32 = 4;
+export const APP_SLEEPING: u32 = 64;
+export const APP_WAKE: u32 = 68;
+/** One application: a thread that owns streams. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class App {
+  /** AppState (atomic) */
+  state: u32;
+  /** AppLane[laneCount] */
+  endsAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  /** 1 while it waits on `wake` (atomic) */
+  sleeping: u32;
+  /** Futex word: raised and notified by a lane that has events for it */
+  wake: u32;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+  private __pad108: u8;
+  private __pad109: u8;
+  private __pad110: u8;
+  private __pad111: u8;
+}
+
+export const APP_LANE_SIZE: u32 = 128;
+export const APP_LANE_DOOR_PRODUCER: u32 = 0;
+export const APP_LANE_DOOR_CONSUMER: u32 = 4;
+export const APP_LANE_EVENT_PRODUCER: u32 = 8;
+export const APP_LANE_EVENT_CONSUMER: u32 = 12;
+export const APP_LANE_OVERFLOW: u32 = 64;
+/** Between one application and one lane: addresses of four Rings’ views. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class AppLane {
+  /** Doorbells, the application’s side. Entries {number, 0, generation} */
+  doorProducer: u32;
+  /** Doorbells, the lane’s side */
+  doorConsumer: u32;
+  /** Events, the lane’s side. Entries {number, 0, generation} */
+  eventProducer: u32;
+  /** Events, the application’s side */
+  eventConsumer: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  /** 1 = an event found its ring full: the application looks through its streams (atomic) */
+  overflow: u32;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
+  private __pad96: u8;
+  private __pad97: u8;
+  private __pad98: u8;
+  private __pad99: u8;
+  private __pad100: u8;
+  private __pad101: u8;
+  private __pad102: u8;
+  private __pad103: u8;
+  private __pad104: u8;
+  private __pad105: u8;
+  private __pad106: u8;
+  private __pad107: u8;
+}
+
+export const RANGE_SIZE: u32 = 8;
+export const RANGE_FROM: u32 = 0;
+export const RANGE_TO: u32 = 4;
+/** Positions from … to - 1, modulo 2^32. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Range {
+  /** First position */
+  from: u32;
+  /** One past the last */
+  to: u32;
+}
+
+export const INTERVALS_SIZE: u32 = 296;
+export const INTERVALS_COUNT: u32 = 0;
+export const INTERVALS_BYTES: u32 = 4;
+export const INTERVALS_RANGES: u32 = 8;
+export const INTERVALS_ORDER: u32 = 264;
+/** Sorted disjoint ranges within 2^31 positions: reassembly, SACK scoreboards. All zero = empty. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Intervals {
+  /** Ranges in the set, at most EL_INTERVALS */
+  count: u32;
+  /** Positions in the set */
+  bytes: u32;
+  /** from, to of each, lowest first */
+  ranges0: u32;
+  ranges1: u32;
+  ranges2: u32;
+  ranges3: u32;
+  ranges4: u32;
+  ranges5: u32;
+  ranges6: u32;
+  ranges7: u32;
+  ranges8: u32;
+  ranges9: u32;
+  ranges10: u32;
+  ranges11: u32;
+  ranges12: u32;
+  ranges13: u32;
+  ranges14: u32;
+  ranges15: u32;
+  ranges16: u32;
+  ranges17: u32;
+  ranges18: u32;
+  ranges19: u32;
+  ranges20: u32;
+  ranges21: u32;
+  ranges22: u32;
+  ranges23: u32;
+  ranges24: u32;
+  ranges25: u32;
+  ranges26: u32;
+  ranges27: u32;
+  ranges28: u32;
+  ranges29: u32;
+  ranges30: u32;
+  ranges31: u32;
+  ranges32: u32;
+  ranges33: u32;
+  ranges34: u32;
+  ranges35: u32;
+  ranges36: u32;
+  ranges37: u32;
+  ranges38: u32;
+  ranges39: u32;
+  ranges40: u32;
+  ranges41: u32;
+  ranges42: u32;
+  ranges43: u32;
+  ranges44: u32;
+  ranges45: u32;
+  ranges46: u32;
+  ranges47: u32;
+  ranges48: u32;
+  ranges49: u32;
+  ranges50: u32;
+  ranges51: u32;
+  ranges52: u32;
+  ranges53: u32;
+  ranges54: u32;
+  ranges55: u32;
+  ranges56: u32;
+  ranges57: u32;
+  ranges58: u32;
+  ranges59: u32;
+  ranges60: u32;
+  ranges61: u32;
+  ranges62: u32;
+  ranges63: u32;
+  /** Their indices, last changed first: the order of SACK blocks (RFC 2018 §4) */
+  order0: u8;
+  order1: u8;
+  order2: u8;
+  order3: u8;
+  order4: u8;
+  order5: u8;
+  order6: u8;
+  order7: u8;
+  order8: u8;
+  order9: u8;
+  order10: u8;
+  order11: u8;
+  order12: u8;
+  order13: u8;
+  order14: u8;
+  order15: u8;
+  order16: u8;
+  order17: u8;
+  order18: u8;
+  order19: u8;
+  order20: u8;
+  order21: u8;
+  order22: u8;
+  order23: u8;
+  order24: u8;
+  order25: u8;
+  order26: u8;
+  order27: u8;
+  order28: u8;
+  order29: u8;
+  order30: u8;
+  order31: u8;
+}
+
+export const RTT_SIZE: u32 = 68;
+export const RTT_SRTT: u32 = 0;
+export const RTT_RTTVAR: u32 = 4;
+export const RTT_RTO: u32 = 8;
+export const RTT_RTO_MIN: u32 = 12;
+export const RTT_RTO_MAX: u32 = 16;
+export const RTT_BACKOFF: u32 = 20;
+export const RTT_LATEST: u32 = 24;
+export const RTT_SAMPLES: u32 = 28;
+export const RTT_SRTT8: u32 = 32;
+export const RTT_RTTVAR4: u32 = 36;
+export const RTT_MIN_WINDOW: u32 = 40;
+export const RTT_MIN_RTT: u32 = 44;
+export const RTT_MIN_AT: u32 = 48;
+export const RTT_MIN2_RTT: u32 = 52;
+export const RTT_MIN2_AT: u32 = 56;
+export const RTT_MIN3_RTT: u32 = 60;
+export const RTT_MIN3_AT: u32 = 64;
+/** Round-trip time and retransmission timeout (RFC 6298), µs. All zero = no sample yet, default bounds. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Rtt {
+  /** Smoothed round-trip time, µs */
+  srtt: u32;
+  /** Its variation, µs */
+  rttvar: u32;
+  /** Retransmission timeout with its back-off, µs; 0 = 1 s (no sample yet) */
+  rto: u32;
+  /** Least rto, µs; 0 = 200 ms */
+  rtoMin: u32;
+  /** Largest rto, µs; 0 = 120 s */
+  rtoMax: u32;
+  /** Times that rto was doubled since the last sample */
+  backoff: u32;
+  /** Last sample, µs */
+  latest: u32;
+  /** Samples taken */
+  samples: u32;
+  /** srtt × 8: keeps what µs would lose */
+  srtt8: u32;
+  /** rttvar × 4 */
+  rttvar4: u32;
+  /** Window of the least sample, µs; 0 = 10 s */
+  minWindow: u32;
+  /** Least sample within the window, µs; 0 = none */
+  minRtt: u32;
+  /** When it was taken, µs of the clock modulo 2^32 */
+  minAt: u32;
+  /** Least sample after that one */
+  min2Rtt: u32;
+  /** When */
+  min2At: u32;
+  /** Least sample after the second */
+  min3Rtt: u32;
+  /** When */
+  min3At: u32;
 }

@@ -29,7 +29,8 @@ const VISIT_RUNS: u32 = 64;
 const ROUND_RUNS: u32 = 256;
 
 /** The frame that the next run gets; NO_FRAME when there is none in hand. */
-let spare: u32 = NO_FRAME;
+// A number, not the name: in a cycle of imports asc would set the global in a start function, once in every instance.
+let spare: u32 = 0xffff_ffff;
 
 /** Packets that the transmit ring which `port` has for this lane takes, at most `n`. */
 // @ts-ignore: decorator

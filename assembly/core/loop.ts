@@ -5,6 +5,7 @@
 //        other lanes ────▶ lane link ─▶ cpumap program ──┤▶ TX        transmit ring of this port       (nic/tx.ts)
 //                                                        └▶ REDIRECT  port, lane, socket, broadcast    (forward.ts)
 //        between bursts: timers of programs that are due                                               (bpf/timers)
+//        doorbells ──────▶ ready streams                                                                (stream/)
 //        ready streams ──▶ XDP_GEN ─▶ XDP_EGRESS ─▶ transmit ring, at the end of each round             (generate.ts)
 //
 // Nothing here allocates, locks or calls JavaScript. Everything staged in a round is published at its end: one atomic
@@ -28,6 +29,7 @@ import { flush, portUp, transmit } from "../nic/tx";
 import { link_next_due, pump } from "../nic/link";
 import { play } from "../nic/replay";
 import { reap, refill, takeBack } from "../nic/umem";
+import { beginTurn, endTurn, turnAwaited } from "../stream/turn";
 import { pacing, timers_next_due, timers_run, timersWait } from "../bpf/timers/fire";
 
 /** CounterBlock.verdict of everything above XDP_REDIRECT. */
@@ -206,9 +208,9 @@ function inboundBurst(ls: LaneState, r: Ring): u32 {
   return n;
 }
 
-/** Whether a queue or lane link of this lane has something for it, a stream is ready, or the host wants something. */
+/** Whether a queue or lane link of this lane has something for it, a stream is ready, or application or host want something. */
 function awaited(ls: LaneState): bool {
-  if (ls.readyHead != 0) return true;
+  if (ls.readyHead != 0 || turnAwaited()) return true;
   const queues = ls.queueCount;
   for (let i: u32 = 0; i < queues; i++) {
     const q = changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize);
@@ -227,8 +229,8 @@ function awaited(ls: LaneState): bool {
  * what the ready streams have to send, then everything staged is published. Stops early when a round found nothing, the
  * host wants something, or a pacer is about to fall due and the clock must be read. Before the first it looks for work, up
  * to `looks` times: a packet that comes to an idle lane need not wait for the way out to the host's clock and back (a look
- * takes some ns; the lane's clock stands still meanwhile, so not before a pacer). Returns packets taken, timers fired and
- * runs of XDP_GEN.
+ * takes some ns; the lane's clock stands still meanwhile, so not before a pacer). Returns packets taken, doorbells, timers fired
+ * and runs of XDP_GEN.
  */
 export function loop_run(rounds: u32, looks: u32): u32 {
   const ls = self();
@@ -241,6 +243,8 @@ export function loop_run(rounds: u32, looks: u32): u32 {
   for (let round: u32 = 0; round < rounds; round++) {
     // What a program noted and did not use names a map, perhaps, that may be gone after a burst boundary.
     clearRedirect();
+    // Doorbells count as work, not as packets.
+    let made = beginTurn();
     let taken: u32 = 0;
     const queues = ls.queueCount;
     for (let i: u32 = 0; i < queues; i++) {
@@ -253,8 +257,9 @@ export function loop_run(rounds: u32, looks: u32): u32 {
     }
     // Timers first: they make streams ready.
     const fired = timersWait() ? timers_run() : 0;
-    const made = ls.readyHead != 0 ? generate(ls, budget(ls, u32.MAX_VALUE)) : 0;
+    if (ls.readyHead != 0) made += generate(ls, budget(ls, u32.MAX_VALUE));
     flush();
+    endTurn();
     done += taken;
     others += fired + made;
     atomic.store<u32>(at, ls.epoch + 1, offsetof<LaneState>("epoch"));

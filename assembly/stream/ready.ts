@@ -7,10 +7,9 @@
 // Promises: constant time, only streams that are open and this lane's. host/engine/recover.ts makes it anew for a lane
 // that died.
 import { ReadyState, STREAM_SIZE, Stream, StreamFlag } from "../layout.gen";
+import { ENOENT, EPERM } from "../core/errno";
 import { header, lane, self } from "../core/lane";
-
-const ENOENT: i32 = 2;
-const EPERM: i32 = 1;
+import { unlinked } from "./life";
 
 /** The record of stream `id`, null when there is none of that number or it is not open. */
 // @ts-ignore: decorator
@@ -62,6 +61,8 @@ export function endVisit(id: u32, again: bool): void {
   if (s.ready == ReadyState.VISITED) {
     s.ready = ReadyState.IDLE;
     if (again && s.flags & StreamFlag.OPEN) append(s, id);
+    // Freed while it stood in the list: its number waited for this.
+    if (s.flags & StreamFlag.LINKED) unlinked(s, id);
   }
   self().handStream = 0;
 }

@@ -4,6 +4,9 @@
 
 #define __ksym __attribute__((section(".ksyms")))
 
+struct el_intervals;
+struct el_range;
+struct el_rtt;
 struct xdp_frame;
 struct xdp_md;
 
@@ -45,3 +48,63 @@ extern int el_frame_load(const struct xdp_frame *frame, __u32 offset, void *to, 
 
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter: Copies bytes into the packet. -EFAULT beyond its end. */
 extern int el_frame_store(struct xdp_frame *frame, __u32 offset, const void *from, __u32 from__sz) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Opens a stream of this lane for application `app`, 0 for none. Rings are made at first use, sizes rounded up to a power of two from 2 KiB to 16 MiB, 0 for none. Its number, -ENOMEM, -EINVAL. */
+extern int el_stream_open(__u32 app, __u32 snd_bytes, __u32 rcv_bytes) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: The transport is done with the stream. Its memory is used again when the application, told EL_EV_FREED, let go of it, too. -ENOENT: no open stream of this lane. */
+extern int el_stream_free(__u32 id) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: The port whose XDP_GEN makes the packets of the stream, and the number of its transport. */
+extern int el_stream_route(__u32 id, __u32 ifindex, __u32 transport) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Position behind the last byte that the application wrote, modulo 2^32; 0 for no stream. */
+extern __u32 el_stream_snd_end(__u32 id) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Position up to which the receive ring has room. The application rings when a quarter of the ring more is free. */
+extern __u32 el_stream_rcv_limit(__u32 id) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Copies bytes of the send ring from position `pos` to the packet at `off`. Their folded sum as bpf_csum_diff has it; -EFAULT outside of the packet, -EINVAL outside of what is written and not acknowledged. */
+extern int el_stream_fetch(struct xdp_md *ctx, __u32 off, __u32 id, __u32 pos, __u32 len) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Copies bytes of the packet at `off` into the receive ring at position `pos`, which may lie ahead. Their folded sum; -EFAULT, -EINVAL outside of the room, -ENOMEM for the ring. */
+extern int el_stream_place(struct xdp_md *ctx, __u32 off, __u32 id, __u32 pos, __u32 len) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Bytes before `pos` may be overwritten; EL_EV_OUT goes to an application that waits for as much room. No news is no error. */
+extern int el_stream_acked(__u32 id, __u32 pos) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Bytes before `pos` are the application's, which is told EL_EV_IN. No news is no error. */
+extern int el_stream_received(__u32 id, __u32 pos) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: What the application wants, EL_REQ bits: fetched and cleared. */
+extern __u32 el_stream_requests(__u32 id) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Tells the application EL_EV bits; those of a round are one event, published at its end. */
+extern int el_stream_event(__u32 id, __u32 events) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Folded sum of bytes of the packet, not complemented; more than 0xffff outside of it. */
+extern __u32 el_packet_sum(struct xdp_md *ctx, __u32 off, __u32 len) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Adds positions from … to - 1, modulo 2^32, to at most EL_INTERVALS ranges. The index of the range that has them; -ENOSPC, -EINVAL. */
+extern int el_intervals_add(struct el_intervals *s, __u32 from, __u32 to) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Drops positions before `upto`. A range that then begins there leaves the set as well: its length. */
+extern __u32 el_intervals_trim(struct el_intervals *s, __u32 upto) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: The first part of from … to - 1 that is not in the set. Its length, 0 when all is. */
+extern int el_intervals_next_hole(const struct el_intervals *s, __u32 from, __u32 to, struct el_range *hole) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: The first part of from … to - 1 that is in the set: a duplicate (RFC 2883). Its length, 0 when nothing is. */
+extern int el_intervals_overlap(const struct el_intervals *s, __u32 from, __u32 to, struct el_range *part) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: The range that was changed `n` changes of others ago: SACK block `n` (RFC 2018). Its length, 0 for none. */
+extern int el_intervals_recent(const struct el_intervals *s, __u32 n, struct el_range *range) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Takes a round-trip time, µs, and ends a back-off (RFC 6298). The retransmission timeout, µs. */
+extern int el_rtt_sample(struct el_rtt *rtt, __u32 us) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: A timeout: doubles the next one, up to its bound. It, µs. */
+extern int el_rtt_backoff(struct el_rtt *rtt) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: SipHash-2-4 under the key of the engine: initial sequence numbers, cookies. */
+extern __u64 el_siphash(const void *data, __u32 data__sz) __ksym;

@@ -29,6 +29,35 @@
 #define ETHERLOOM_OPT_META_SHIFT 16 /* Pass links: bytes of metadata before the packet, bits 16-23 */
 #define ETHERLOOM_OPT_SLOT_SHIFT 16 /* Lane links: table slot of the cpumap program, bits 16-30 */
 #define ETHERLOOM_OPT_TRANSMIT 2147483648 /* Lane links: transmit on the port named in bits 0-7 instead of receiving */
+#define ETHERLOOM_MAX_APPS 64 /* Most applications of one engine */
+#define ETHERLOOM_STREAM_BLOCK 2048 /* Bytes of the smallest ring of a stream: size class 0 */
+#define ETHERLOOM_STREAM_CLASSES 14 /* Size classes of rings, each twice the one before: 2 KiB … 16 MiB */
+#define ETHERLOOM_STREAM_CACHE 16 /* Places for pieces of each class that a lane keeps */
+#define ETHERLOOM_STREAM_BATCH 64 /* Most free numbers in one batch; fewer where streams are few */
+#define ETHERLOOM_BLOCK_FREE 256 /* StreamBlock.state: the piece is in a list of the pool */
+#define EL_INTERVALS 32 /* Most ranges of one set of intervals */
+
+/* Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. */
+#define EL_REQ_CONNECT 1
+#define EL_REQ_SHUTDOWN 2
+#define EL_REQ_CLOSE 4
+#define EL_REQ_ABORT 8
+#define EL_REQ_OPTIONS 16
+#define EL_REQ_MASK 16777215
+#define EL_REQ_WANTS_RING 1073741824
+#define EL_REQ_RUNG 2147483648u
+
+/* Bits of Stream.events: what the application is told. Bits 0-15 are the transport’s to set; FREED and RUNG are the core’s: the transport has freed the stream; the stream is in the event ring. */
+#define EL_EV_IN 1
+#define EL_EV_OUT 2
+#define EL_EV_HUP 4
+#define EL_EV_ERR 8
+#define EL_EV_ACCEPT 16
+#define EL_EV_CONNECTED 32
+#define EL_EV_URG 64
+#define EL_EV_MASK 65535
+#define EL_EV_FREED 65536
+#define EL_EV_RUNG 2147483648u
 
 /* First object of the arena: where each region lies. Written once by the host before any lane starts. */
 struct etherloom_arena_header {
@@ -58,6 +87,8 @@ struct etherloom_arena_header {
 	__u32 queued_at; /* QueuedFrame[frameCount], 0 = no pkt_queue was made yet */
 	__u32 streams_at; /* Stream[streamCount] */
 	__u32 stream_count; /* Streams that there can be; numbers are less */
+	__u32 stream_pool_at; /* StreamPool, 0 = no streams */
+	__u64 hash_key[2]; /* Key of el_siphash, drawn anew for each engine */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_arena_header) == 128, "ArenaHeader");
 
@@ -549,13 +580,138 @@ struct etherloom_learned {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_learned) == 64, "Learned");
 
-/* One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. */
+/* One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. */
 struct etherloom_stream {
-	__u32 flags; /* StreamFlag bits: 0 = a free number. SUSPECT: its lane died in its last visit */
+	__u32 flags; /* StreamFlag bits (atomic) */
 	__u32 lane; /* Lane that owns it: the only one that makes it ready and visits it */
 	__u32 ifindex; /* Port whose XDP_GEN makes its packets */
 	__u32 transport; /* Number of its transport: ingress_ifindex of the GEN and EGRESS context */
 	__u32 ready; /* ReadyState */
 	__u32 ready_next; /* 1 + number of the next stream of the ready list, 0 = the last */
+	__u32 app; /* Application that owns it, 0 = none */
+	__u32 generation; /* Raised when the number becomes free: tells doorbells and events of its former life */
+	__u32 snd_at; /* Send ring, 0 = none yet (atomic) */
+	__u32 snd_bytes; /* Size that it has or will have, a power of two; 0 = never one */
+	__u32 rcv_at; /* Receive ring, 0 = none yet (atomic) */
+	__u32 rcv_bytes; /* Size that it has or will have, a power of two; 0 = never one */
+	__u32 told; /* 1 = the application knows of it, and must let go of it before its memory is given back */
+	__u32 next_free; /* Next free number of the same batch, 0 = the last */
+	__u32 next_batch; /* First number of a batch: first number of the next batch in the depot (atomic) */
+	__u32 snd_acked __attribute__((aligned(64))); /* Position before which the send ring may be overwritten (atomic) */
+	__u32 rcv_end; /* Position before which received bytes are the application’s (atomic) */
+	__u32 rcv_limit; /* Position up to which the transport last saw room in the receive ring */
+	__u32 snd_end __attribute__((aligned(64))); /* Position behind the last byte that the application wrote (atomic) */
+	__u32 rcv_read; /* Position before which the application has read (atomic) */
+	__u32 snd_wanted; /* Room for which the application waits, bytes; 0 = it does not (atomic) */
+	__u32 released; /* 1 = the application will not touch the rings any more (atomic) */
+	__u32 requests __attribute__((aligned(64))); /* StreamRequest bits (atomic) */
+	__u32 events; /* StreamEvent bits (atomic) */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_stream) == 64, "Stream");
+_Static_assert(sizeof(struct etherloom_stream) == 256, "Stream");
+
+/* What the streams of an engine share: free numbers and stream memory. */
+struct etherloom_stream_pool {
+	__u32 lanes_at; /* StreamLane[laneCount + 1] */
+	__u32 apps_at; /* App[appCount + 1]; number 0 is none */
+	__u32 app_count; /* Applications that there can be at a time */
+	__u32 app_slots; /* Entries of their doorbell and event rings */
+	__u32 memory_at; /* Stream memory (page aligned) */
+	__u32 blocks_at; /* StreamBlock[blockCount] */
+	__u32 block_count; /* Blocks of STREAM_BLOCK bytes that stream memory has */
+	__u32 batch; /* Free numbers that a lane takes from the depot, or gives to it, at a time */
+	__u32 lane_blocks[14]; /* Most blocks that one lane keeps for itself, by size class */
+	__u64 ids __attribute__((aligned(64))); /* Head of the batches of free numbers: tag << 32 | number (atomic) */
+	__u32 lock __attribute__((aligned(64))); /* Lock of what follows (assembly/bpf/maps/lock.ts) */
+	__u32 dirty; /* 1 while the lists are being changed: with the lock of a dead lane they are not to be believed */
+	__u32 free_bytes; /* Bytes in the lists */
+	__u32 free[14]; /* 1 + first free block, by size class */
+	__u32 returns __attribute__((aligned(64))); /* Times that pieces came back (atomic): who found none looks again when it has changed */
+	__u32 hungry; /* 1 = some lane found no memory for a send ring: pieces go to the pool, not to caches (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_stream_pool) == 384, "StreamPool");
+
+/* What is known of a piece of stream memory, by the block that it begins with. */
+struct etherloom_stream_block {
+	__u32 next; /* 1 + next free block of the class, 0 = the last */
+	__u32 prev; /* 1 + the one before, 0 = the first */
+	__u32 state; /* 0 = inside of a piece; else 1 + class, and BLOCK_FREE when it is in a list */
+};
+_Static_assert(sizeof(struct etherloom_stream_block) == 12, "StreamBlock");
+
+/* What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. */
+struct etherloom_stream_lane {
+	__u32 free_head; /* Free numbers: the batch in use, 0 = empty */
+	__u32 free_count; /* How many */
+	__u32 spare_head; /* A full batch, 0 = none */
+	__u32 scan_at; /* Next stream of the look through the table, 0 = none under way */
+	__u32 starved; /* 1 = a send ring that was wanted found no memory */
+	__u32 returns_seen; /* StreamPool.returns at that time */
+	__u32 touched[2]; /* Bit per application with events staged and not yet submitted */
+	__u32 opened; /* Streams opened */
+	__u32 freed; /* Streams whose numbers became free */
+	__u32 no_memory; /* Rings that found no memory */
+	__u32 foreign; /* Doorbells for streams of another application or lane: ignored */
+	__u32 stale; /* Doorbells for streams that are no more: ignored */
+	__u32 cached[14]; /* Blocks in `blocks`, by size class */
+	__u32 blocks[224]; /* Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
+	__u32 rung[2] __attribute__((aligned(64))); /* Bit per application whose doorbell ring has entries (atomic) */
+	__u32 scan_wanted; /* 1 = the lane is asked for such a look (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_stream_lane) == 1088, "StreamLane");
+
+/* One application: a thread that owns streams. */
+struct etherloom_app {
+	__u32 state; /* AppState (atomic) */
+	__u32 ends_at; /* AppLane[laneCount] */
+	__u32 sleeping __attribute__((aligned(64))); /* 1 while it waits on `wake` (atomic) */
+	__u32 wake; /* Futex word: raised and notified by a lane that has events for it */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_app) == 128, "App");
+
+/* Between one application and one lane: addresses of four Rings’ views. */
+struct etherloom_app_lane {
+	__u32 door_producer; /* Doorbells, the application’s side. Entries {number, 0, generation} */
+	__u32 door_consumer; /* Doorbells, the lane’s side */
+	__u32 event_producer; /* Events, the lane’s side. Entries {number, 0, generation} */
+	__u32 event_consumer; /* Events, the application’s side */
+	__u32 overflow __attribute__((aligned(64))); /* 1 = an event found its ring full: the application looks through its streams (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_app_lane) == 128, "AppLane");
+
+/* Positions from … to - 1, modulo 2^32. */
+struct el_range {
+	__u32 from; /* First position */
+	__u32 to; /* One past the last */
+};
+_Static_assert(sizeof(struct el_range) == 8, "Range");
+
+/* Sorted disjoint ranges within 2^31 positions: reassembly, SACK scoreboards. All zero = empty. */
+struct el_intervals {
+	__u32 count; /* Ranges in the set, at most EL_INTERVALS */
+	__u32 bytes; /* Positions in the set */
+	__u32 ranges[64]; /* from, to of each, lowest first */
+	__u8 order[32]; /* Their indices, last changed first: the order of SACK blocks (RFC 2018 §4) */
+};
+_Static_assert(sizeof(struct el_intervals) == 296, "Intervals");
+
+/* Round-trip time and retransmission timeout (RFC 6298), µs. All zero = no sample yet, default bounds. */
+struct el_rtt {
+	__u32 srtt; /* Smoothed round-trip time, µs */
+	__u32 rttvar; /* Its variation, µs */
+	__u32 rto; /* Retransmission timeout with its back-off, µs; 0 = 1 s (no sample yet) */
+	__u32 rto_min; /* Least rto, µs; 0 = 200 ms */
+	__u32 rto_max; /* Largest rto, µs; 0 = 120 s */
+	__u32 backoff; /* Times that rto was doubled since the last sample */
+	__u32 latest; /* Last sample, µs */
+	__u32 samples; /* Samples taken */
+	__u32 srtt8; /* srtt × 8: keeps what µs would lose */
+	__u32 rttvar4; /* rttvar × 4 */
+	__u32 min_window; /* Window of the least sample, µs; 0 = 10 s */
+	__u32 min_rtt; /* Least sample within the window, µs; 0 = none */
+	__u32 min_at; /* When it was taken, µs of the clock modulo 2^32 */
+	__u32 min2_rtt; /* Least sample after that one */
+	__u32 min2_at; /* When */
+	__u32 min3_rtt; /* Least sample after the second */
+	__u32 min3_at; /* When */
+};
+_Static_assert(sizeof(struct el_rtt) == 68, "Rtt");

@@ -10,6 +10,8 @@ import { packetKfuncs } from './kfuncs/packet.js';
 import { pktQueueKfuncs } from './kfuncs/pkt_queue.js';
 import { rcuKfuncs } from './kfuncs/rcu.js';
 import { readyKfuncs } from './kfuncs/ready.js';
+import { streamKfuncs } from './kfuncs/stream.js';
+import { transportKfuncs } from './kfuncs/transport.js';
 import type { ProgramType } from './spec.js';
 
 export type { Kfunc, KfuncArg, KfuncResult, ObjectType } from './kfuncs/kfunc.js';
@@ -43,6 +45,8 @@ export const kfuncs: readonly Kfunc[] = registerKfuncs([
   ...rcuKfuncs,
   ...readyKfuncs,
   ...pktQueueKfuncs,
+  ...streamKfuncs,
+  ...transportKfuncs,
 ]);
 
 export const kfuncById = (id: number): Kfunc | undefined => byId[id - FIRST_ID];

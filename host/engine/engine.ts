@@ -6,17 +6,18 @@
  * Lanes are piscina workers, or run inline on the caller's thread: one burst of every lane per `step()`, in real or
  * virtual time. Both take the same path through lane.ts and the core.
  */
-import { randomInt } from 'node:crypto';
+import { randomFillSync, randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { restoreTimers } from '../bpf/maps/map.js';
 import type { HookName } from '../bpf/program_types.js';
 import { EtherloomError } from '../errors.js';
-import type { LaneStateView } from '../layout/layout.gen.js';
+import { ARENA_HEADER_AT, ArenaHeaderLayout, type LaneStateView } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
 import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
 import type { Packet } from '../mem/ring.js';
+import { createStreams } from '../mem/streams.js';
 import type { Nic, NicEnv } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 import type { LearnedNeighbour, Responder, ResponderOptions } from '../responder/index.js';
@@ -113,6 +114,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     const core = instantiateCore(this.arena, lanes);
     this.core = options.nics.some(nic => nic.plan) ? payingCore(core, this.arena) : core;
     this.#timers = new HostTimers(this.arena, this.core);
+    if (options.streams) createStreams(this.arena, this.core, options.streams);
+    this.#keyHash(options.seed);
     this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
     this.#seedLanes(options.seed ?? randomInt(2 ** 32));
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
@@ -159,6 +162,15 @@ export class Engine extends EventEmitter<EngineEvents> {
       const { random0, random1, random2, random3 } = host;
       Object.assign(this.arena.lane(i), { random0, random1, random2, random3 });
     }
+  }
+
+  /** The key of el_siphash: nobody can guess it, unless a seed asks for the same run again. */
+  #keyHash(seed: number | undefined): void {
+    const key = new BigUint64Array(2);
+    if (seed === undefined) randomFillSync(key);
+    else key.set([BigInt(seed), ~BigInt(seed)]);
+    const at = (ARENA_HEADER_AT + ArenaHeaderLayout.hashKey) >> 3;
+    new BigUint64Array(this.arena.memory.buffer, at << 3, 2).set(key);
   }
 
   /** Makes an engine; nothing runs yet. @throws EtherloomError ERR_ENGINE_OPTIONS, ERR_ARENA_*, ERR_NIC_*, ERR_CORE_MISSING */

@@ -25,6 +25,7 @@ import {
 import type { Arena } from '../mem/arena.js';
 import type { FrameHolder } from '../mem/frames.js';
 import { allocRing, allocViews, bindView, createRing, pendingIn, type RingPair } from '../mem/ring.js';
+import { streamsBusy } from '../mem/streams.js';
 import type { DriverPlan } from '../nic/driver.js';
 import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
@@ -230,12 +231,14 @@ export class Fabric {
   }
 
   /**
-   * Whether there is something for a lane to do: sources not exhausted, packets in receive rings or links, ready streams.
+   * Whether there is something for a lane to do: sources not exhausted, packets in receive rings or links, ready streams,
+   * what applications ask of theirs.
    */
   get busy(): boolean {
     if (this.nics.some(n => n.busy)) return true;
     const { arena } = this;
-    for (let i = 0; i < arena.header.laneCount; i++) if (arena.lane(i).readyCount !== 0) return true;
+    for (let i = 0; i < arena.header.laneCount; i++)
+      if (arena.lane(i).readyCount !== 0 || streamsBusy(arena, i)) return true;
     for (const port of this.ports)
       for (let q = 0; q < port.queueCount; q++) if (pendingIn(arena, port.queue(q).rxAt)) return true;
     return this.laneLinks().some(view => pendingIn(arena, view) !== 0);

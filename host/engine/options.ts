@@ -2,6 +2,7 @@
 import { EtherloomError } from '../errors.js';
 import { MAX_LANES } from '../layout/layout.gen.js';
 import type { ArenaOptions } from '../mem/arena.js';
+import { appRingBytes, planStreams, type StreamOptions } from '../mem/streams.js';
 import type { Nic } from '../nic/nic.js';
 
 export interface EngineOptions extends ArenaOptions {
@@ -54,7 +55,6 @@ const LONGEST_MS = 2 ** 31 - 1;
 const RANGES: Record<NumberOption, Range> = {
   lanes: { least: 1, most: MAX_LANES },
   frames: { least: 1, most: 2 ** 21 },
-  streams: { least: 0, most: 2 ** 24 },
   mapBytes: BYTES,
   ringBytes: BYTES,
   scratchBytes: BYTES,
@@ -91,6 +91,7 @@ export function checkOptions(options: EngineOptions): void {
     if (!whole || !within)
       refuse(name, value, `a ${range.parts ? '' : 'whole '}number from ${range.least} to ${range.most}`);
   }
+  if (options.streams !== undefined) checkStreams(options.streams, options.lanes ?? 1);
   const ringSlots = options.ringSlots ?? 1024;
   if (ringSlots & (ringSlots - 1)) refuse('ringSlots', ringSlots, 'a power of two');
   if ((options.burst ?? 64) > ringSlots)
@@ -99,6 +100,16 @@ export function checkOptions(options: EngineOptions): void {
     refuse('startNs', options.startNs, 'a bigint of at least 0');
   if (options.clock === 'virtual' && !options.inline)
     refuse('clock', options.clock, "'real' with worker lanes, or inline: true");
+}
+
+function checkStreams(streams: StreamOptions, lanes: number): void {
+  if (typeof streams !== 'object' || streams === null) refuse('streams', streams, '{ count, bytes }');
+  try {
+    planStreams(streams, lanes);
+  } catch (cause) {
+    const { message } = cause as EtherloomError;
+    throw new EtherloomError('ERR_ENGINE_OPTIONS', `option ${message}`, { cause });
+  }
 }
 
 function refuse(option: string, value: unknown, expected: string): never {
@@ -111,5 +122,6 @@ export function ringBytes(options: EngineOptions, lanes: number, ringSlots: numb
   const perPort = (lanes * 2 + 8) * ring + (512 << 10);
   const between = (lanes + 1) * (lanes + 2) * ring;
   const pool = ((options.frames ?? 8192) / 62 + 4 * lanes + 8) * 256;
-  return Math.ceil(options.nics.length * perPort * 2 + between + pool + (1 << 20));
+  const apps = options.streams ? appRingBytes(options.streams, lanes) : 0;
+  return Math.ceil(options.nics.length * perPort * 2 + between + pool + apps + (1 << 20));
 }

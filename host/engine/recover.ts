@@ -26,6 +26,7 @@ import {
 } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import { freeFrames, rebuildFramePool } from '../mem/frames.js';
+import { mendStreams } from '../mem/streams.js';
 import type { Port } from '../nic/port.js';
 import { mendNeighbours } from '../responder/neighbours.js';
 import type { Fabric } from './fabric.js';
@@ -84,6 +85,7 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   }
   rebuildFramePool(arena, free);
   mendNeighbours(arena);
+  mendStreams(arena, dead);
   mendReady(arena, dead);
   countCrash(arena, state.queueCount ? arena.u32[state.queuesAt >> 2] : 0, recovered);
 

@@ -137,17 +137,24 @@ function toTypeScript(): string {
 
 function toC(): string {
   const out = [`/* ${NOTE} */`, '#pragma once', '#include <linux/types.h>', ''];
-  for (const c of constants) out.push(`#define ETHERLOOM_${c.name} ${c.value} /* ${c.doc} */`);
+  for (const c of constants) out.push(`#define ${c.c ?? `ETHERLOOM_${c.name}`} ${c.value} /* ${c.doc} */`);
+  for (const e of enums) {
+    if (!e.c) continue;
+    out.push('', `/* ${e.doc} */`);
+    for (const [k, v] of Object.entries(e.members))
+      out.push(`#define ${e.c}_${k} ${v}${v > 0x7fffffff ? 'u' : ''}`);
+  }
   for (const s of structs) {
     const { fields, size } = place(s);
-    out.push('', `/* ${s.doc} */`, `struct etherloom_${snake(s.name)} {`);
+    const name = s.c ?? `etherloom_${snake(s.name)}`;
+    out.push('', `/* ${s.doc} */`, `struct ${name} {`);
     for (const p of fields) {
       const array = p.count === 1 ? '' : `[${p.count}]`;
       const align = p.cacheLine ? ' __attribute__((aligned(64)))' : '';
       out.push(`\t${C_TYPES[p.scalar]} ${snake(p.name)}${array}${align}; /* ${p.doc} */`);
     }
     out.push(s.align ? `} __attribute__((aligned(${s.align})));` : '};');
-    out.push(`_Static_assert(sizeof(struct etherloom_${snake(s.name)}) == ${size}, "${s.name}");`);
+    out.push(`_Static_assert(sizeof(struct ${name}) == ${size}, "${s.name}");`);
   }
   return `${out.join('\n')}\n`;
 }

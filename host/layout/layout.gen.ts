@@ -54,6 +54,20 @@ export const OPT_META_SHIFT = 16;
 export const OPT_SLOT_SHIFT = 16;
 /** Lane links: transmit on the port named in bits 0-7 instead of receiving */
 export const OPT_TRANSMIT = 2147483648;
+/** Most applications of one engine */
+export const MAX_APPS = 64;
+/** Bytes of the smallest ring of a stream: size class 0 */
+export const STREAM_BLOCK = 2048;
+/** Size classes of rings, each twice the one before: 2 KiB … 16 MiB */
+export const STREAM_CLASSES = 14;
+/** Places for pieces of each class that a lane keeps */
+export const STREAM_CACHE = 16;
+/** Most free numbers in one batch; fewer where streams are few */
+export const STREAM_BATCH = 64;
+/** StreamBlock.state: the piece is in a list of the pool */
+export const BLOCK_FREE = 256;
+/** Most ranges of one set of intervals */
+export const EL_INTERVALS = 32;
 
 /** enum xdp_action (include/uapi/linux/bpf.h) */
 export const XdpAction = {
@@ -249,10 +263,12 @@ export const MapType = {
 } as const;
 export type MapType = (typeof MapType)[keyof typeof MapType];
 
-/** Bits of Stream.flags. */
+/** Bits of Stream.flags, 0 = a free number. SUSPECT: its lane died in its last visit. CLOSED: the transport is done with it, the application has not let go yet. LINKED: free, but still in a ready list. */
 export const StreamFlag = {
   OPEN: 1,
   SUSPECT: 2,
+  CLOSED: 4,
+  LINKED: 8,
 } as const;
 export type StreamFlag = (typeof StreamFlag)[keyof typeof StreamFlag];
 
@@ -263,6 +279,34 @@ export const ReadyState = {
   VISITED: 2,
 } as const;
 export type ReadyState = (typeof ReadyState)[keyof typeof ReadyState];
+
+/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. */
+export const StreamRequest = {
+  CONNECT: 1,
+  SHUTDOWN: 2,
+  CLOSE: 4,
+  ABORT: 8,
+  OPTIONS: 16,
+  MASK: 16777215,
+  WANTS_RING: 1073741824,
+  RUNG: 2147483648,
+} as const;
+export type StreamRequest = (typeof StreamRequest)[keyof typeof StreamRequest];
+
+/** Bits of Stream.events: what the application is told. Bits 0-15 are the transport’s to set; FREED and RUNG are the core’s: the transport has freed the stream; the stream is in the event ring. */
+export const StreamEvent = {
+  IN: 1,
+  OUT: 2,
+  HUP: 4,
+  ERR: 8,
+  ACCEPT: 16,
+  CONNECTED: 32,
+  URG: 64,
+  MASK: 65535,
+  FREED: 65536,
+  RUNG: 2147483648,
+} as const;
+export type StreamEvent = (typeof StreamEvent)[keyof typeof StreamEvent];
 
 /** Low bits of TimerNode.word. Owner (lane + 1) from bit 8, place from bit 16, firer from bit 24. */
 export const TimerState = {
@@ -278,6 +322,14 @@ export const TimerKind = {
   PROMPT: 2,
 } as const;
 export type TimerKind = (typeof TimerKind)[keyof typeof TimerKind];
+
+/** App.state. */
+export const AppState = {
+  FREE: 0,
+  OPEN: 1,
+  DEAD: 2,
+} as const;
+export type AppState = (typeof AppState)[keyof typeof AppState];
 
 /** Offsets in bytes. First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export const ArenaHeaderLayout = {
@@ -308,6 +360,8 @@ export const ArenaHeaderLayout = {
   queuedAt: 92,
   streamsAt: 96,
   streamCount: 100,
+  streamPoolAt: 104,
+  hashKey: 112,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -496,6 +550,17 @@ export class ArenaHeaderView {
   }
   set streamCount(v: number) {
     this.mem.setUint32(this.at + 100, v, true);
+  }
+  /** StreamPool, 0 = no streams */
+  get streamPoolAt(): number {
+    return this.mem.getUint32(this.at + 104, true);
+  }
+  set streamPoolAt(v: number) {
+    this.mem.setUint32(this.at + 104, v, true);
+  }
+  /** Key of el_siphash, drawn anew for each engine */
+  hashKey(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 112 + i * 8, true);
   }
 }
 
@@ -3498,23 +3563,41 @@ export class LearnedView {
   }
 }
 
-/** Offsets in bytes. One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. */
+/** Offsets in bytes. One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. */
 export const StreamLayout = {
-  size: 64,
+  size: 256,
   flags: 0,
   lane: 4,
   ifindex: 8,
   transport: 12,
   ready: 16,
   readyNext: 20,
+  app: 24,
+  generation: 28,
+  sndAt: 32,
+  sndBytes: 36,
+  rcvAt: 40,
+  rcvBytes: 44,
+  told: 48,
+  nextFree: 52,
+  nextBatch: 56,
+  sndAcked: 64,
+  rcvEnd: 68,
+  rcvLimit: 72,
+  sndEnd: 128,
+  rcvRead: 132,
+  sndWanted: 136,
+  released: 140,
+  requests: 192,
+  events: 196,
 } as const;
-/** One stream; its number is its index in the table. What the hooks read and the ready list links: the first line. */
+/** One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. */
 export class StreamView {
   constructor(
     readonly mem: DataView,
     readonly at: number,
   ) {}
-  /** StreamFlag bits: 0 = a free number. SUSPECT: its lane died in its last visit */
+  /** StreamFlag bits (atomic) */
   get flags(): number {
     return this.mem.getUint32(this.at + 0, true);
   }
@@ -3555,5 +3638,739 @@ export class StreamView {
   }
   set readyNext(v: number) {
     this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Application that owns it, 0 = none */
+  get app(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set app(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Raised when the number becomes free: tells doorbells and events of its former life */
+  get generation(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set generation(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Send ring, 0 = none yet (atomic) */
+  get sndAt(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set sndAt(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Size that it has or will have, a power of two; 0 = never one */
+  get sndBytes(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set sndBytes(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Receive ring, 0 = none yet (atomic) */
+  get rcvAt(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set rcvAt(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Size that it has or will have, a power of two; 0 = never one */
+  get rcvBytes(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set rcvBytes(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** 1 = the application knows of it, and must let go of it before its memory is given back */
+  get told(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set told(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Next free number of the same batch, 0 = the last */
+  get nextFree(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set nextFree(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** First number of a batch: first number of the next batch in the depot (atomic) */
+  get nextBatch(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set nextBatch(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
+  }
+  /** Position before which the send ring may be overwritten (atomic) */
+  get sndAcked(): number {
+    return this.mem.getUint32(this.at + 64, true);
+  }
+  set sndAcked(v: number) {
+    this.mem.setUint32(this.at + 64, v, true);
+  }
+  /** Position before which received bytes are the application’s (atomic) */
+  get rcvEnd(): number {
+    return this.mem.getUint32(this.at + 68, true);
+  }
+  set rcvEnd(v: number) {
+    this.mem.setUint32(this.at + 68, v, true);
+  }
+  /** Position up to which the transport last saw room in the receive ring */
+  get rcvLimit(): number {
+    return this.mem.getUint32(this.at + 72, true);
+  }
+  set rcvLimit(v: number) {
+    this.mem.setUint32(this.at + 72, v, true);
+  }
+  /** Position behind the last byte that the application wrote (atomic) */
+  get sndEnd(): number {
+    return this.mem.getUint32(this.at + 128, true);
+  }
+  set sndEnd(v: number) {
+    this.mem.setUint32(this.at + 128, v, true);
+  }
+  /** Position before which the application has read (atomic) */
+  get rcvRead(): number {
+    return this.mem.getUint32(this.at + 132, true);
+  }
+  set rcvRead(v: number) {
+    this.mem.setUint32(this.at + 132, v, true);
+  }
+  /** Room for which the application waits, bytes; 0 = it does not (atomic) */
+  get sndWanted(): number {
+    return this.mem.getUint32(this.at + 136, true);
+  }
+  set sndWanted(v: number) {
+    this.mem.setUint32(this.at + 136, v, true);
+  }
+  /** 1 = the application will not touch the rings any more (atomic) */
+  get released(): number {
+    return this.mem.getUint32(this.at + 140, true);
+  }
+  set released(v: number) {
+    this.mem.setUint32(this.at + 140, v, true);
+  }
+  /** StreamRequest bits (atomic) */
+  get requests(): number {
+    return this.mem.getUint32(this.at + 192, true);
+  }
+  set requests(v: number) {
+    this.mem.setUint32(this.at + 192, v, true);
+  }
+  /** StreamEvent bits (atomic) */
+  get events(): number {
+    return this.mem.getUint32(this.at + 196, true);
+  }
+  set events(v: number) {
+    this.mem.setUint32(this.at + 196, v, true);
+  }
+}
+
+/** Offsets in bytes. What the streams of an engine share: free numbers and stream memory. */
+export const StreamPoolLayout = {
+  size: 384,
+  lanesAt: 0,
+  appsAt: 4,
+  appCount: 8,
+  appSlots: 12,
+  memoryAt: 16,
+  blocksAt: 20,
+  blockCount: 24,
+  batch: 28,
+  laneBlocks: 32,
+  ids: 128,
+  lock: 192,
+  dirty: 196,
+  freeBytes: 200,
+  free: 204,
+  returns: 320,
+  hungry: 324,
+} as const;
+/** What the streams of an engine share: free numbers and stream memory. */
+export class StreamPoolView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** StreamLane[laneCount + 1] */
+  get lanesAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set lanesAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** App[appCount + 1]; number 0 is none */
+  get appsAt(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set appsAt(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Applications that there can be at a time */
+  get appCount(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set appCount(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Entries of their doorbell and event rings */
+  get appSlots(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set appSlots(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Stream memory (page aligned) */
+  get memoryAt(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set memoryAt(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** StreamBlock[blockCount] */
+  get blocksAt(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set blocksAt(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Blocks of STREAM_BLOCK bytes that stream memory has */
+  get blockCount(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set blockCount(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Free numbers that a lane takes from the depot, or gives to it, at a time */
+  get batch(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set batch(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Most blocks that one lane keeps for itself, by size class */
+  laneBlocks(i: number): number {
+    return this.mem.getUint32(this.at + 32 + i * 4, true);
+  }
+  /** Head of the batches of free numbers: tag << 32 | number (atomic) */
+  get ids(): bigint {
+    return this.mem.getBigUint64(this.at + 128, true);
+  }
+  set ids(v: bigint) {
+    this.mem.setBigUint64(this.at + 128, v, true);
+  }
+  /** Lock of what follows (assembly/bpf/maps/lock.ts) */
+  get lock(): number {
+    return this.mem.getUint32(this.at + 192, true);
+  }
+  set lock(v: number) {
+    this.mem.setUint32(this.at + 192, v, true);
+  }
+  /** 1 while the lists are being changed: with the lock of a dead lane they are not to be believed */
+  get dirty(): number {
+    return this.mem.getUint32(this.at + 196, true);
+  }
+  set dirty(v: number) {
+    this.mem.setUint32(this.at + 196, v, true);
+  }
+  /** Bytes in the lists */
+  get freeBytes(): number {
+    return this.mem.getUint32(this.at + 200, true);
+  }
+  set freeBytes(v: number) {
+    this.mem.setUint32(this.at + 200, v, true);
+  }
+  /** 1 + first free block, by size class */
+  free(i: number): number {
+    return this.mem.getUint32(this.at + 204 + i * 4, true);
+  }
+  /** Times that pieces came back (atomic): who found none looks again when it has changed */
+  get returns(): number {
+    return this.mem.getUint32(this.at + 320, true);
+  }
+  set returns(v: number) {
+    this.mem.setUint32(this.at + 320, v, true);
+  }
+  /** 1 = some lane found no memory for a send ring: pieces go to the pool, not to caches (atomic) */
+  get hungry(): number {
+    return this.mem.getUint32(this.at + 324, true);
+  }
+  set hungry(v: number) {
+    this.mem.setUint32(this.at + 324, v, true);
+  }
+}
+
+/** Offsets in bytes. What is known of a piece of stream memory, by the block that it begins with. */
+export const StreamBlockLayout = {
+  size: 12,
+  next: 0,
+  prev: 4,
+  state: 8,
+} as const;
+/** What is known of a piece of stream memory, by the block that it begins with. */
+export class StreamBlockView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** 1 + next free block of the class, 0 = the last */
+  get next(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set next(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** 1 + the one before, 0 = the first */
+  get prev(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set prev(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** 0 = inside of a piece; else 1 + class, and BLOCK_FREE when it is in a list */
+  get state(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set state(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+}
+
+/** Offsets in bytes. What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. */
+export const StreamLaneLayout = {
+  size: 1088,
+  freeHead: 0,
+  freeCount: 4,
+  spareHead: 8,
+  scanAt: 12,
+  starved: 16,
+  returnsSeen: 20,
+  touched: 24,
+  opened: 32,
+  freed: 36,
+  noMemory: 40,
+  foreign: 44,
+  stale: 48,
+  cached: 52,
+  blocks: 108,
+  rung: 1024,
+  scanWanted: 1032,
+} as const;
+/** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. */
+export class StreamLaneView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Free numbers: the batch in use, 0 = empty */
+  get freeHead(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set freeHead(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** How many */
+  get freeCount(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set freeCount(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** A full batch, 0 = none */
+  get spareHead(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set spareHead(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Next stream of the look through the table, 0 = none under way */
+  get scanAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set scanAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** 1 = a send ring that was wanted found no memory */
+  get starved(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set starved(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** StreamPool.returns at that time */
+  get returnsSeen(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set returnsSeen(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Bit per application with events staged and not yet submitted */
+  touched(i: number): number {
+    return this.mem.getUint32(this.at + 24 + i * 4, true);
+  }
+  /** Streams opened */
+  get opened(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set opened(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Streams whose numbers became free */
+  get freed(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set freed(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Rings that found no memory */
+  get noMemory(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set noMemory(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Doorbells for streams of another application or lane: ignored */
+  get foreign(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set foreign(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Doorbells for streams that are no more: ignored */
+  get stale(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set stale(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Blocks in `blocks`, by size class */
+  cached(i: number): number {
+    return this.mem.getUint32(this.at + 52 + i * 4, true);
+  }
+  /** Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
+  blocks(i: number): number {
+    return this.mem.getUint32(this.at + 108 + i * 4, true);
+  }
+  /** Bit per application whose doorbell ring has entries (atomic) */
+  rung(i: number): number {
+    return this.mem.getUint32(this.at + 1024 + i * 4, true);
+  }
+  /** 1 = the lane is asked for such a look (atomic) */
+  get scanWanted(): number {
+    return this.mem.getUint32(this.at + 1032, true);
+  }
+  set scanWanted(v: number) {
+    this.mem.setUint32(this.at + 1032, v, true);
+  }
+}
+
+/** Offsets in bytes. One application: a thread that owns streams. */
+export const AppLayout = {
+  size: 128,
+  state: 0,
+  endsAt: 4,
+  sleeping: 64,
+  wake: 68,
+} as const;
+/** One application: a thread that owns streams. */
+export class AppView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** AppState (atomic) */
+  get state(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set state(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** AppLane[laneCount] */
+  get endsAt(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set endsAt(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** 1 while it waits on `wake` (atomic) */
+  get sleeping(): number {
+    return this.mem.getUint32(this.at + 64, true);
+  }
+  set sleeping(v: number) {
+    this.mem.setUint32(this.at + 64, v, true);
+  }
+  /** Futex word: raised and notified by a lane that has events for it */
+  get wake(): number {
+    return this.mem.getUint32(this.at + 68, true);
+  }
+  set wake(v: number) {
+    this.mem.setUint32(this.at + 68, v, true);
+  }
+}
+
+/** Offsets in bytes. Between one application and one lane: addresses of four Rings’ views. */
+export const AppLaneLayout = {
+  size: 128,
+  doorProducer: 0,
+  doorConsumer: 4,
+  eventProducer: 8,
+  eventConsumer: 12,
+  overflow: 64,
+} as const;
+/** Between one application and one lane: addresses of four Rings’ views. */
+export class AppLaneView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Doorbells, the application’s side. Entries {number, 0, generation} */
+  get doorProducer(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set doorProducer(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Doorbells, the lane’s side */
+  get doorConsumer(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set doorConsumer(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Events, the lane’s side. Entries {number, 0, generation} */
+  get eventProducer(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set eventProducer(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Events, the application’s side */
+  get eventConsumer(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set eventConsumer(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** 1 = an event found its ring full: the application looks through its streams (atomic) */
+  get overflow(): number {
+    return this.mem.getUint32(this.at + 64, true);
+  }
+  set overflow(v: number) {
+    this.mem.setUint32(this.at + 64, v, true);
+  }
+}
+
+/** Offsets in bytes. Positions from … to - 1, modulo 2^32. */
+export const RangeLayout = {
+  size: 8,
+  from: 0,
+  to: 4,
+} as const;
+/** Positions from … to - 1, modulo 2^32. */
+export class RangeView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** First position */
+  get from(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set from(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** One past the last */
+  get to(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set to(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+}
+
+/** Offsets in bytes. Sorted disjoint ranges within 2^31 positions: reassembly, SACK scoreboards. All zero = empty. */
+export const IntervalsLayout = {
+  size: 296,
+  count: 0,
+  bytes: 4,
+  ranges: 8,
+  order: 264,
+} as const;
+/** Sorted disjoint ranges within 2^31 positions: reassembly, SACK scoreboards. All zero = empty. */
+export class IntervalsView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Ranges in the set, at most EL_INTERVALS */
+  get count(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Positions in the set */
+  get bytes(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set bytes(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** from, to of each, lowest first */
+  ranges(i: number): number {
+    return this.mem.getUint32(this.at + 8 + i * 4, true);
+  }
+  /** Their indices, last changed first: the order of SACK blocks (RFC 2018 §4) */
+  order(i: number): number {
+    return this.mem.getUint8(this.at + 264 + i * 1);
+  }
+}
+
+/** Offsets in bytes. Round-trip time and retransmission timeout (RFC 6298), µs. All zero = no sample yet, default bounds. */
+export const RttLayout = {
+  size: 68,
+  srtt: 0,
+  rttvar: 4,
+  rto: 8,
+  rtoMin: 12,
+  rtoMax: 16,
+  backoff: 20,
+  latest: 24,
+  samples: 28,
+  srtt8: 32,
+  rttvar4: 36,
+  minWindow: 40,
+  minRtt: 44,
+  minAt: 48,
+  min2Rtt: 52,
+  min2At: 56,
+  min3Rtt: 60,
+  min3At: 64,
+} as const;
+/** Round-trip time and retransmission timeout (RFC 6298), µs. All zero = no sample yet, default bounds. */
+export class RttView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Smoothed round-trip time, µs */
+  get srtt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set srtt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Its variation, µs */
+  get rttvar(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set rttvar(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Retransmission timeout with its back-off, µs; 0 = 1 s (no sample yet) */
+  get rto(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set rto(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Least rto, µs; 0 = 200 ms */
+  get rtoMin(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set rtoMin(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Largest rto, µs; 0 = 120 s */
+  get rtoMax(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set rtoMax(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Times that rto was doubled since the last sample */
+  get backoff(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set backoff(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Last sample, µs */
+  get latest(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set latest(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Samples taken */
+  get samples(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set samples(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** srtt × 8: keeps what µs would lose */
+  get srtt8(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set srtt8(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** rttvar × 4 */
+  get rttvar4(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set rttvar4(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Window of the least sample, µs; 0 = 10 s */
+  get minWindow(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set minWindow(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Least sample within the window, µs; 0 = none */
+  get minRtt(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set minRtt(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** When it was taken, µs of the clock modulo 2^32 */
+  get minAt(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set minAt(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Least sample after that one */
+  get min2Rtt(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set min2Rtt(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** When */
+  get min2At(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set min2At(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
+  }
+  /** Least sample after the second */
+  get min3Rtt(): number {
+    return this.mem.getUint32(this.at + 60, true);
+  }
+  set min3Rtt(v: number) {
+    this.mem.setUint32(this.at + 60, v, true);
+  }
+  /** When */
+  get min3At(): number {
+    return this.mem.getUint32(this.at + 64, true);
+  }
+  set min3At(v: number) {
+    this.mem.setUint32(this.at + 64, v, true);
   }
 }

@@ -13,7 +13,8 @@ import { portEnums, portStructs } from './schema/port.js';
 import { responderEnums, responderStructs } from './schema/responder.js';
 import { ringStructs } from './schema/ring.js';
 import { steerStructs } from './schema/steer.js';
-import { streamEnums, streamStructs } from './schema/stream.js';
+import { appEnums, streamEnums, streamStructs } from './schema/stream.js';
+import { transportStructs } from './schema/transport.js';
 import type { EnumSchema, StructSchema } from './schema/types.js';
 import { wheelEnums, wheelStructs } from './schema/wheel.js';
 
@@ -28,6 +29,7 @@ export const enums: EnumSchema[] = [
   ...mapEnums,
   ...streamEnums,
   ...wheelEnums,
+  ...appEnums,
 ];
 
 export const structs: StructSchema[] = [
@@ -43,4 +45,5 @@ export const structs: StructSchema[] = [
   ...fibStructs,
   ...responderStructs,
   ...streamStructs,
+  ...transportStructs,
 ];

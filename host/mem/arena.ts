@@ -1,6 +1,6 @@
 /**
  * The arena: one fixed-size shared WebAssembly.Memory and its regions (DESIGN D1).
- *   page 0 (zero) │ ArenaHeader │ lanes + stacks + wheels │ ports │ streams │ counters │ scratch │ maps │ rings │ packet area
+ *   page 0 (zero) │ ArenaHeader │ lanes + stacks + wheels │ ports │ counters │ scratch │ maps │ rings │ streams │ packet area
  * The host thread creates it and owns all allocation; lanes attach to the same memory.
  */
 import { EtherloomError } from '../errors.js';
@@ -15,10 +15,10 @@ import {
   LaneWheelLayout,
   MAX_LANES,
   PAGE,
-  StreamLayout,
   WHEEL_SLOTS,
 } from '../layout/layout.gen.js';
 import { Region } from './region.js';
+import { planStreams, type StreamOptions } from './streams.js';
 
 export const ARENA_MAGIC = 0x4d4c5445;
 export const ARENA_VERSION = 1;
@@ -33,8 +33,8 @@ export interface ArenaOptions {
   lanes?: number;
   /** Frames of FRAME_SIZE bytes. Default 8192. */
   frames?: number;
-  /** Streams that there can be at a time. Default 1024. */
-  streams?: number;
+  /** Streams of transports, and memory for their rings. Default none. */
+  streams?: StreamOptions;
   /** Bytes for maps. Default 64 MiB. */
   mapBytes?: number;
   /** Bytes for rings. Default 4 MiB. */
@@ -94,8 +94,6 @@ export class Arena {
     const stacksAt = take(BPF_STACK_BYTES * (lanes + 1), PAGE);
     const wheelsAt = take(WHEEL_BYTES * (lanes + 1), 64);
     const portsAt = take(PORTS_BYTES, PAGE);
-    const streamCount = options.streams ?? 1024;
-    const streamsAt = take(StreamLayout.size * streamCount, PAGE);
     const countersBytes = alignUp(options.counterBytes ?? 1 << 20, PAGE);
     const countersAt = take(countersBytes, PAGE);
     const scratchBytes = alignUp(options.scratchBytes ?? 8 << 20, PAGE);
@@ -104,6 +102,8 @@ export class Arena {
     const mapsAt = take(mapsBytes, PAGE);
     const ringsBytes = alignUp(options.ringBytes ?? 4 << 20, PAGE);
     const ringsAt = take(ringsBytes, PAGE);
+    const streams = options.streams && planStreams(options.streams, lanes);
+    const streamsAt = streams ? take(streams.size, PAGE) : 0;
     const packetBytes = frames * FRAME_SIZE;
     const packetAt = take(packetBytes, PAGE);
     const pages = alignUp(at, WASM_PAGE) / WASM_PAGE;
@@ -145,7 +145,8 @@ export class Arena {
       frameCount: frames,
       tableBase: 1,
       streamsAt,
-      streamCount,
+      streamCount: streams?.count ?? 0,
+      streamPoolAt: streams ? streamsAt + streams.poolAt : 0,
     });
     for (let i = 0; i <= lanes; i++) {
       const lane = new LaneStateView(dv, lanesAt + i * LaneStateLayout.size);

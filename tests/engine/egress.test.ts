@@ -16,7 +16,14 @@ const { data, dataEnd } = XdpContextLayout;
 /** One inline lane, ports a, b and c, four streams of port a. */
 async function rig(egress: CompiledProgram | undefined, more: Partial<EngineOptions> = {}) {
   const nics = ['a', 'b', 'c'].map(name => new HostNic({ name }));
-  const engine = await Engine.create({ nics, inline: true, frames: FRAMES, mapBytes: 1 << 16, ...more });
+  const engine = await Engine.create({
+    nics,
+    inline: true,
+    streams: { count: 64, bytes: 4096 },
+    frames: FRAMES,
+    mapBytes: 1 << 16,
+    ...more,
+  });
   const todo = new Todo(engine, 4);
   for (let id = 0; id < 4; id++) openStream(engine, id, { transport: 17 });
   engine.attach(await engine.load(makesReady()), 'a');
@@ -103,7 +110,13 @@ test('a redirect to nowhere is counted as of any program', async () => {
 
 test('a broadcast that excludes its port leaves out the one that the packet is about to leave by', async () => {
   const nics = ['a', 'b', 'c'].map(name => new HostNic({ name }));
-  const engine = await Engine.create({ nics, inline: true, frames: FRAMES, mapBytes: 1 << 16 });
+  const engine = await Engine.create({
+    nics,
+    inline: true,
+    streams: { count: 64, bytes: 4096 },
+    frames: FRAMES,
+    mapBytes: 1 << 16,
+  });
   const ports = createMap(engine.arena, engine.core, {
     name: 'ports',
     type: 'devmap',
@@ -129,7 +142,12 @@ test('a broadcast that excludes its port leaves out the one that the packet is a
 
 test('the program sees stream, transport and port, and the packet as it was made; what it writes goes out', async () => {
   const nic = new HostNic({ name: 'a' });
-  const engine = await Engine.create({ nics: [nic], inline: true, frames: FRAMES });
+  const engine = await Engine.create({
+    nics: [nic],
+    inline: true,
+    streams: { count: 64, bytes: 4096 },
+    frames: FRAMES,
+  });
   const todo = new Todo(engine, 4);
   openStream(engine, 3, { transport: 6 });
   const at = engine.arena.scratch.alloc(64, 64);
@@ -158,7 +176,13 @@ test('the program sees stream, transport and port, and the packet as it was made
 
 test('a packet that an ingress program bounces or redirects is not shown to it', async () => {
   const nics = ['a', 'b'].map(name => new HostNic({ name }));
-  const engine = await Engine.create({ nics, inline: true, frames: FRAMES, mapBytes: 1 << 16 });
+  const engine = await Engine.create({
+    nics,
+    inline: true,
+    streams: { count: 64, bytes: 4096 },
+    frames: FRAMES,
+    mapBytes: 1 << 16,
+  });
   for (const port of ['a', 'b']) engine.attach(await engine.load(egressVerdict(1)), port);
   const bounce = engine.attach(await engine.load(verdict(3)), 'a');
   await engine.start();

@@ -22,19 +22,25 @@ const test = suite('engine: gen');
 const FRAMES = 512;
 const zero = { aborted: 0, drop: 0, pass: 0, tx: 0, redirect: 0, other: 0 };
 
-/** One inline lane with two ports, streams 0 … `streams` - 1 of port 1, and a generator there. */
+/** Records that tests open by hand. */
+const STREAMS = { count: 1024, bytes: 4096 };
+
+/** One inline lane with two ports, streams 0 … `open` - 1 of port 1, and a generator there. */
 async function rig({
-  streams = 8,
+  open = 8,
   gen = {},
   ...more
-}: { streams?: number; gen?: Generator | ((todo: Todo) => CompiledProgram) } & Partial<EngineOptions> = {}) {
+}: { open?: number; gen?: Generator | ((todo: Todo) => CompiledProgram) } & Partial<EngineOptions> = {}) {
   const nics = [
     new HostNic({ name: 'a', ...(more.lanes ? { queues: more.lanes } : {}) }),
     new HostNic({ name: 'b' }),
   ];
-  const engine = await Engine.create({ nics, inline: true, frames: FRAMES, mapBytes: 1 << 16, ...more });
-  const todo = new Todo(engine, streams);
-  for (let id = 0; id < streams; id++) openStream(engine, id);
+  const engine = await Engine.create({
+    ...{ nics, inline: true, frames: FRAMES, mapBytes: 1 << 16, streams: STREAMS },
+    ...more,
+  });
+  const todo = new Todo(engine, open);
+  for (let id = 0; id < open; id++) openStream(engine, id);
   const answer = engine.arena.scratch.alloc(64, 64);
   engine.attach(await engine.load(makesReady(answer)), 'a');
   const program = typeof gen === 'function' ? gen(todo) : generator(todo, gen);
@@ -105,7 +111,12 @@ test('the program gets an empty packet of the port’s largest size, and who it 
     [9000, 2048 - FRAME_HEADROOM],
   ]) {
     const nic = new HostNic({ name: 'a', mtu });
-    const engine = await Engine.create({ nics: [new HostNic(), nic], inline: true, frames: FRAMES });
+    const engine = await Engine.create({
+      nics: [new HostNic(), nic],
+      inline: true,
+      frames: FRAMES,
+      streams: STREAMS,
+    });
     const at = engine.arena.scratch.alloc(64, 64);
     openStream(engine, 9, { ifindex: 2, transport: 6 });
     engine.attach(await engine.load(makesReady()), 'a');
@@ -337,7 +348,7 @@ test('after a crash every open stream of the lane is ready: what it owed is not 
     `(if (i32.eq (i32.load offset=40 (i32.load (local.get 0))) (i32.const 99)) (then unreachable)) i64.const 1`,
   );
   const nic = new HostNic({ name: 'a' });
-  const engine = await Engine.create({ nics: [nic], inline: true, frames: FRAMES });
+  const engine = await Engine.create({ nics: [nic], inline: true, frames: FRAMES, streams: STREAMS });
   const todo = new Todo(engine, 4);
   for (let id = 0; id < 4; id++) openStream(engine, id);
   streamView(engine, 3).lane = 1;
@@ -358,7 +369,13 @@ test(
   'a worker lane that is ended in the midst of making packets goes on in the next, frames conserved',
   async () => {
     const nic = new HostNic({ name: 'a', sink: true, queues: 1 });
-    const engine = await Engine.create({ nics: [nic], frames: 2048, mapBytes: 1 << 16, restarts: 100 });
+    const engine = await Engine.create({
+      nics: [nic],
+      frames: 2048,
+      mapBytes: 1 << 16,
+      restarts: 100,
+      streams: STREAMS,
+    });
     const todo = new Todo(engine, 8);
     for (let id = 0; id < 8; id++) openStream(engine, id);
     engine.attach(await engine.load(makesReady()), 'a');

@@ -18,6 +18,7 @@ const HOST: Record<string, string> = {
   responder: 'errors layout mem wire nic',
   engine: 'errors layout mem wire native bpf nic responder',
   forward: 'errors layout mem wire native bpf nic engine',
+  net: 'errors layout mem wire native bpf nic engine',
   cli: 'errors mem bpf nic native engine forward',
 };
 const ASSEMBLY: Record<string, string> = {
@@ -43,6 +44,7 @@ const EXCEPTIONS = [
   'assembly/core/generate.ts stream',
   'assembly/core/loop.ts bpf',
   'assembly/core/loop.ts nic',
+  'assembly/core/loop.ts stream',
   'assembly/core/stack.ts bpf',
   'assembly/core/stack.ts nic',
   'assembly/core/stack.ts responder',

@@ -37,6 +37,8 @@ export const arenaStructs: StructSchema[] = [
       f('queuedAt', 'u32', 'QueuedFrame[frameCount], 0 = no pkt_queue was made yet'),
       f('streamsAt', 'u32', 'Stream[streamCount]'),
       f('streamCount', 'u32', 'Streams that there can be; numbers are less'),
+      f('streamPoolAt', 'u32', 'StreamPool, 0 = no streams'),
+      f('hashKey', 'u64[2]', 'Key of el_siphash, drawn anew for each engine'),
     ],
   },
 ];

@@ -65,4 +65,15 @@ export const constants: ConstSchema[] = [
     value: 0x80000000,
     doc: 'Lane links: transmit on the port named in bits 0-7 instead of receiving',
   },
+  { name: 'MAX_APPS', value: 64, doc: 'Most applications of one engine' },
+  { name: 'STREAM_BLOCK', value: 2048, doc: 'Bytes of the smallest ring of a stream: size class 0' },
+  {
+    name: 'STREAM_CLASSES',
+    value: 14,
+    doc: 'Size classes of rings, each twice the one before: 2 KiB … 16 MiB',
+  },
+  { name: 'STREAM_CACHE', value: 16, doc: 'Places for pieces of each class that a lane keeps' },
+  { name: 'STREAM_BATCH', value: 64, doc: 'Most free numbers in one batch; fewer where streams are few' },
+  { name: 'BLOCK_FREE', value: 0x100, doc: 'StreamBlock.state: the piece is in a list of the pool' },
+  { name: 'EL_INTERVALS', c: 'EL_INTERVALS', value: 32, doc: 'Most ranges of one set of intervals' },
 ];

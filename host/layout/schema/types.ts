@@ -16,12 +16,16 @@ export interface StructSchema {
   fields: FieldSchema[];
   /** Round the size up to a multiple of this many bytes. */
   align?: number;
+  /** Its name in C, where programs know it by one of their own. Default etherloom_NAME. */
+  c?: string;
 }
 
 export interface ConstSchema {
   name: string;
   value: number;
   doc: string;
+  /** Its name in C. Default ETHERLOOM_NAME. */
+  c?: string;
 }
 
 /** One closed set of numbers. Becomes a `const enum` in AssemblyScript and a frozen object in TypeScript. */
@@ -29,6 +33,8 @@ export interface EnumSchema {
   name: string;
   doc: string;
   members: Record<string, number>;
+  /** Prefix of its members in C; without it programs do not see them. */
+  c?: string;
 }
 
 /** One field of a structure. */

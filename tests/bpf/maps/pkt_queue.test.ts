@@ -15,6 +15,7 @@ import { assert, suite } from '../../support/suite.js';
 
 const test = suite('bpf/maps: pkt_queue');
 const FRAMES = 512;
+const STREAMS = { count: 64, bytes: 4096 };
 const BUCKETS = 8;
 const SLOTS = 4;
 const ENOENT = -2;
@@ -107,7 +108,14 @@ async function rig(more: Partial<EngineOptions> = {}, spec: Partial<MapSpec> = {
   const nics = ['a', 'b'].map(
     name => new HostNic({ name, queues: more.lanes ?? 1, mtu: name === 'b' ? 100 : 1500 }),
   );
-  const engine = await Engine.create({ nics, inline: true, frames: FRAMES, mapBytes: 1 << 20, ...more });
+  const engine = await Engine.create({
+    nics,
+    inline: true,
+    frames: FRAMES,
+    mapBytes: 1 << 20,
+    streams: STREAMS,
+    ...more,
+  });
   const map = createMap(engine.arena, engine.core, queueSpec(spec));
   const at = engine.arena.scratch.alloc(64, 64);
   const { u32, i32, dv } = engine.arena;
@@ -452,7 +460,13 @@ const queues = (map: PktQueueMap): CompiledProgram =>
 
 test('a packet that XDP_EGRESS queued is sent later, past that program, with its stream on it', async () => {
   const nic = new HostNic({ name: 'a' });
-  const engine = await Engine.create({ nics: [nic], inline: true, frames: FRAMES, mapBytes: 1 << 20 });
+  const engine = await Engine.create({
+    nics: [nic],
+    inline: true,
+    frames: FRAMES,
+    mapBytes: 1 << 20,
+    streams: STREAMS,
+  });
   const map = createMap(engine.arena, engine.core, queueSpec({ extra: 100 }));
   const todo = new Todo(engine, BUCKETS);
   openStream(engine, 5, { transport: 6 });
@@ -481,7 +495,13 @@ test(
   'a worker lane that is ended while packets go in and out keeps those that wait, frames conserved',
   async () => {
     const nic = new HostNic({ name: 'a', sink: true, queues: 1 });
-    const engine = await Engine.create({ nics: [nic], frames: 2048, mapBytes: 1 << 20, restarts: 100 });
+    const engine = await Engine.create({
+      nics: [nic],
+      frames: 2048,
+      mapBytes: 1 << 20,
+      restarts: 100,
+      streams: STREAMS,
+    });
     const map = createMap(engine.arena, engine.core, queueSpec({ extra: 64 }));
     const todo = new Todo(engine, BUCKETS);
     for (let id = 0; id < BUCKETS; id++) openStream(engine, id);

@@ -1,0 +1,146 @@
+// The life of a stream. Its memory is given back when both have let go: the transport (el_stream_free), and an
+// application that knows of it (Stream.released) or is dead. Until then its number names it to nobody but those two.
+//
+//   free ──el_stream_open──▶ OPEN ──el_stream_free──▶ CLOSED ──application lets go──▶ free
+//                              └──el_stream_free, nobody else knows of it───────────────▲
+//
+// Called by transport programs (kfuncs), doorbells, and the host for streams that an application opens.
+import { EINVAL, ENOENT, ENOMEM } from "../core/errno";
+import { header, lane } from "../core/lane";
+import {
+  MAX_PORTS, ReadyState, STREAM_BLOCK, STREAM_CLASSES, Stream, StreamEvent, StreamFlag, StreamPool, StreamRequest,
+} from "../layout.gen";
+import { appLives, postEvent } from "./event";
+import { giveId, takeId } from "./ids";
+import { classOf, givePiece, takePiece } from "./memory";
+import { el_ready } from "./ready";
+import { isNull, mine, ownStream, pool, recordAt } from "./record";
+
+/** Size of the ring for a wish of `bytes`; 0 for none. Larger than the largest class there is none. */
+// @ts-ignore: decorator
+@inline function ringBytes(bytes: u32): u32 { return bytes == 0 ? 0 : STREAM_BLOCK << classOf(bytes); }
+
+/** Opens a stream that lane `owner` owns. Its number, or an error. */
+function open(owner: u32, app: u32, sndBytes: u32, rcvBytes: u32, told: u32): i32 {
+  if (header().streamPoolAt == 0) return -ENOMEM;
+  const most: u32 = STREAM_BLOCK << (STREAM_CLASSES - 1);
+  if (sndBytes > most || rcvBytes > most || (app != 0 && !appLives(app))) return -EINVAL;
+  const id = takeId();
+  if (id == 0) return -ENOMEM;
+  const s = recordAt(id);
+  const at = changetype<usize>(s);
+  s.lane = owner;
+  s.ifindex = 0;
+  s.transport = 0;
+  s.ready = ReadyState.IDLE;
+  s.readyNext = 0;
+  s.app = app;
+  s.sndAt = 0;
+  s.sndBytes = ringBytes(sndBytes);
+  s.rcvAt = 0;
+  s.rcvBytes = ringBytes(rcvBytes);
+  s.told = told;
+  s.sndAcked = 0;
+  s.rcvEnd = 0;
+  s.rcvLimit = 0;
+  s.sndEnd = 0;
+  s.rcvRead = 0;
+  s.sndWanted = 0;
+  s.released = 0;
+  s.requests = 0;
+  s.events = 0;
+  mine().opened++;
+  atomic.store<u32>(at, StreamFlag.OPEN, offsetof<Stream>("flags"));
+  return id;
+}
+
+/** Opens a stream of this lane for application `app`, 0 for none. Rings are made when they are first used. */
+export function el_stream_open(app: u32, sndBytes: u32, rcvBytes: u32): i32 {
+  return open(lane, app, sndBytes, rcvBytes, 0);
+}
+
+/** The host: opens a stream of lane `owner` for an application, which is given its number. */
+export function stream_open_on(owner: u32, app: u32, sndBytes: u32, rcvBytes: u32): i32 {
+  return owner < header().laneCount ? open(owner, app, sndBytes, rcvBytes, 1) : -EINVAL;
+}
+
+/** Gives memory and number of a stream back. `flags` go first: what a lane leaves half done is free to recovery. */
+export function reclaim(s: Stream, id: u32): void {
+  const at = changetype<usize>(s);
+  const idle = s.ready == ReadyState.IDLE;
+  atomic.store<u32>(at, idle ? 0 : StreamFlag.LINKED, offsetof<Stream>("flags"));
+  atomic.store<u32>(at, s.generation + 1, offsetof<Stream>("generation"));
+  const snd = s.sndAt;
+  const rcv = s.rcvAt;
+  s.sndAt = 0;
+  s.rcvAt = 0;
+  if (snd != 0) givePiece(snd, s.sndBytes);
+  if (rcv != 0) givePiece(rcv, s.rcvBytes);
+  mine().freed++;
+  if (idle) giveId(id);
+}
+
+/** A free stream has left the ready list: its number may be used again. */
+export function unlinked(s: Stream, id: u32): void {
+  atomic.store<u32>(changetype<usize>(s), 0, offsetof<Stream>("flags"));
+  giveId(id);
+}
+
+// @ts-ignore: decorator
+@inline function letGo(s: Stream): bool {
+  return s.told == 0 || atomic.load<u32>(changetype<usize>(s), offsetof<Stream>("released")) != 0 || !appLives(s.app);
+}
+
+/** The transport is done with the stream: no kfunc takes its number any more. */
+export function el_stream_free(id: u32): i32 {
+  const s = ownStream(id);
+  if (isNull(s)) return -ENOENT;
+  if (letGo(s)) {
+    reclaim(s, id);
+    return 0;
+  }
+  atomic.store<u32>(changetype<usize>(s), StreamFlag.CLOSED, offsetof<Stream>("flags"));
+  postEvent(s, StreamEvent.FREED);
+  return 0;
+}
+
+/** Where XDP_GEN makes the packets of the stream, and for which transport. */
+export function el_stream_route(id: u32, ifindex: u32, transport: u32): i32 {
+  const s = ownStream(id);
+  if (isNull(s)) return -ENOENT;
+  if (ifindex >= MAX_PORTS) return -EINVAL;
+  s.ifindex = ifindex;
+  s.transport = transport;
+  return 0;
+}
+
+/** Makes the send ring, for which the application asked. Without memory the lane looks again when some came back. */
+function makeSendRing(s: Stream): void {
+  const at = changetype<usize>(s);
+  const p = changetype<usize>(pool());
+  if (s.sndAt == 0 && s.sndBytes != 0) {
+    const seen = atomic.load<u32>(p, offsetof<StreamPool>("returns"));
+    const ring = takePiece(s.sndBytes);
+    if (ring == 0) {
+      const sl = mine();
+      sl.starved = 1;
+      sl.returnsSeen = seen;
+      atomic.store<u32>(p, 1, offsetof<StreamPool>("hungry"));
+      return;
+    }
+    if (atomic.load<u32>(p, offsetof<StreamPool>("hungry")) != 0) atomic.store<u32>(p, 0, offsetof<StreamPool>("hungry"));
+    atomic.store<u32>(at, ring, offsetof<Stream>("sndAt"));
+  }
+  atomic.and<u32>(at, ~<u32>StreamRequest.WANTS_RING, offsetof<Stream>("requests"));
+  postEvent(s, StreamEvent.OUT);
+}
+
+/** Does what the application asked of its stream by the bits `asked`: the rest is for the transport to fetch. */
+export function attend(s: Stream, id: u32, asked: u32): void {
+  if ((s.flags & StreamFlag.CLOSED) != 0) {
+    if (letGo(s)) reclaim(s, id);
+    return;
+  }
+  if ((asked & StreamRequest.WANTS_RING) != 0) makeSendRing(s);
+  el_ready(id);
+}

@@ -1,0 +1,71 @@
+// Positions of a stream: how far the application wrote and read, how far the transport has got. Called by transport
+// programs (kfuncs). Positions are bytes from the first one, modulo 2^32; only those that can be are taken.
+import { EINVAL, ENOENT } from "../core/errno";
+import { Stream, StreamEvent, StreamRequest } from "../layout.gen";
+import { postEvent } from "./event";
+import { isNull, ownStream, rcvLimitOf, sndEndOf } from "./record";
+
+/** Position behind the last byte that the application wrote; 0 for a number that is no stream of this lane. */
+export function el_stream_snd_end(id: u32): u32 {
+  const s = ownStream(id);
+  return isNull(s) ? 0 : sndEndOf(s);
+}
+
+/** Position up to which the receive ring has room; the application rings when a quarter more has become free since. */
+export function el_stream_rcv_limit(id: u32): u32 {
+  const s = ownStream(id);
+  if (isNull(s)) return 0;
+  const limit = rcvLimitOf(s);
+  atomic.store<u32>(changetype<usize>(s), limit, offsetof<Stream>("rcvLimit"));
+  return limit;
+}
+
+/**
+ * Bytes before `pos` may be overwritten. An application that waits for room is told when there is as much as it wants.
+ * A position that is no news is no error: a transport whose lane died says again what it may have said.
+ */
+export function el_stream_acked(id: u32, pos: u32): i32 {
+  const s = ownStream(id);
+  if (isNull(s)) return -ENOENT;
+  const at = changetype<usize>(s);
+  const acked = s.sndAcked;
+  if (<i32>(pos - acked) <= 0) return 0;
+  const end = sndEndOf(s);
+  if (pos - acked > end - acked) return -EINVAL;
+  atomic.store<u32>(at, pos, offsetof<Stream>("sndAcked"));
+  const wanted = atomic.load<u32>(at, offsetof<Stream>("sndWanted"));
+  if (wanted != 0 && s.sndBytes - (end - pos) >= min<u32>(wanted, s.sndBytes)) {
+    atomic.store<u32>(at, 0, offsetof<Stream>("sndWanted"));
+    postEvent(s, StreamEvent.OUT);
+  }
+  return 0;
+}
+
+/** Bytes before `pos` are the application's, which is told so. A position that is no news is no error. */
+export function el_stream_received(id: u32, pos: u32): i32 {
+  const s = ownStream(id);
+  if (isNull(s)) return -ENOENT;
+  const end = s.rcvEnd;
+  if (<i32>(pos - end) <= 0) return 0;
+  if (s.rcvAt == 0 || pos - end > rcvLimitOf(s) - end) return -EINVAL;
+  atomic.store<u32>(changetype<usize>(s), pos, offsetof<Stream>("rcvEnd"));
+  postEvent(s, StreamEvent.IN);
+  return 0;
+}
+
+/** What the application wants, EL_REQ bits: fetched and cleared. */
+export function el_stream_requests(id: u32): u32 {
+  const s = ownStream(id);
+  if (isNull(s)) return 0;
+  const at = changetype<usize>(s);
+  if ((atomic.load<u32>(at, offsetof<Stream>("requests")) & StreamRequest.MASK) == 0) return 0;
+  return atomic.and<u32>(at, ~<u32>StreamRequest.MASK, offsetof<Stream>("requests")) & StreamRequest.MASK;
+}
+
+/** Tells the application the EL_EV bits `events`; bits of the core's own are left out. */
+export function el_stream_event(id: u32, events: u32): i32 {
+  const s = ownStream(id);
+  if (isNull(s)) return -ENOENT;
+  if ((events & StreamEvent.MASK) != 0) postEvent(s, events & StreamEvent.MASK);
+  return 0;
+}

@@ -1,0 +1,348 @@
+/**
+ * An application: the thread that owns some streams. It hears of them by events, in batches, and rings the doorbells of
+ * the lanes that own them.
+ *
+ *   StreamEnd.write, request ─▶ doorbell rings ──flush──▶ lanes             one store, one bit, one look at a flag a lane
+ *   take(each) ◀── event rings ◀── lanes, at the end of their rounds        nothing to take: wait()
+ *
+ * Any thread that has the engine's memory can be one; the rings have one producer and one consumer, so one thread it is.
+ * Opened by StreamApps (stream_apps.ts); a worker that was given memory and number attaches.
+ */
+import { raiseEvent, Sleep } from '../../engine/wakes.js';
+import { EtherloomError } from '../../errors.js';
+import {
+  AppLaneLayout,
+  AppLaneView,
+  AppLayout,
+  AppState,
+  AppView,
+  LaneStateLayout,
+  RingView,
+  StreamEvent,
+  StreamFlag,
+  StreamLaneLayout,
+  StreamLayout,
+  StreamPoolView,
+} from '../../layout/layout.gen.js';
+import { Arena } from '../../mem/arena.js';
+import { StreamEnd } from './stream_end.js';
+
+/** Told of one stream: `events` are StreamEvent bits. */
+export type TakeEvent = (stream: StreamEnd, events: number) => void;
+
+/** What one lane and the application have between them. Indices are of words. */
+interface LaneEnd {
+  lane: number;
+  /** Words of LaneState and StreamLane that are the other side's to look at. */
+  state: number;
+  rung: number;
+  /** The bit of this application, and where it lies from `rung`. */
+  bit: number;
+  overflow: number;
+  door: RingSide;
+  event: RingSide;
+  /** Next stream of a look through the table, 0 = none under way. */
+  scan: number;
+}
+
+interface RingSide {
+  producer: number;
+  consumer: number;
+  entries: number;
+  mask: number;
+  slots: number;
+  /** Own cursor, and the other side's as it was last seen. */
+  own: number;
+  seen: number;
+}
+
+/** Of ES2024, and in Node 20. */
+const { waitAsync } = Atomics as unknown as {
+  waitAsync(
+    words: Int32Array,
+    index: number,
+    value: number,
+    ms?: number,
+  ): { async: false; value: string } | { async: true; value: Promise<string> };
+};
+
+/** Words of a ring's entry. */
+const ENTRY = 4;
+const ENTRY_OPTIONS = 3;
+
+export class StreamApp {
+  readonly #i32: Int32Array;
+  readonly #lanes: LaneEnd[];
+  /** By number of the stream. */
+  readonly #ends = new Map<number, StreamEnd>();
+  /** Lanes that were rung since the last flush. */
+  readonly #rung: boolean[];
+  #dirty = false;
+  #first = 0;
+  readonly #word: number;
+  readonly #streams: number;
+
+  /** Use `attach`, or StreamApps.open. */
+  private constructor(
+    readonly arena: Arena,
+    /** What the engine knows it by: argument of el_stream_open. */
+    readonly number: number,
+  ) {
+    const { header, dv } = arena;
+    this.#i32 = arena.i32;
+    this.#streams = header.streamsAt;
+    const pool = new StreamPoolView(dv, header.streamPoolAt);
+    const at = pool.appsAt + number * AppLayout.size;
+    const app = new AppView(dv, at);
+    this.#word = at >> 2;
+    this.#lanes = Array.from({ length: header.laneCount }, (_, lane) => {
+      const end = app.endsAt + lane * AppLaneLayout.size;
+      const view = new AppLaneView(dv, end);
+      const place = (number & 63) >> 5;
+      return {
+        lane,
+        state: (header.lanesAt + lane * LaneStateLayout.size) >> 2,
+        rung: ((pool.lanesAt + lane * StreamLaneLayout.size + StreamLaneLayout.rung) >> 2) + place,
+        bit: 1 << (number & 31),
+        overflow: (end + AppLaneLayout.overflow) >> 2,
+        door: side(arena, view.doorProducer, 'producer'),
+        event: side(arena, view.eventConsumer, 'consumer'),
+        scan: 0,
+      };
+    });
+    this.#rung = this.#lanes.map(() => false);
+  }
+
+  /**
+   * The application `number` of the engine with that memory, in the thread that is to be it.
+   * @throws EtherloomError ERR_ARENA_MAGIC, ERR_APP_UNKNOWN when it is not open
+   */
+  static attach(memory: WebAssembly.Memory, number: number): StreamApp {
+    return StreamApp.over(Arena.attach(memory), number);
+  }
+
+  /** The same over an arena at hand. @throws EtherloomError ERR_APP_UNKNOWN */
+  static over(arena: Arena, number: number): StreamApp {
+    const { header, dv } = arena;
+    const pool = header.streamPoolAt ? new StreamPoolView(dv, header.streamPoolAt) : undefined;
+    const known = Number.isInteger(number) && number >= 1 && number <= (pool?.appCount ?? 0);
+    if (!known || new AppView(dv, pool!.appsAt + number * AppLayout.size).state !== AppState.OPEN)
+      throw new EtherloomError('ERR_APP_UNKNOWN', `no application ${number}`, {
+        expected: 'one that StreamApps.open() opened',
+      });
+    return new StreamApp(arena, number);
+  }
+
+  /** Streams that it has ends of. */
+  get size(): number {
+    return this.#ends.size;
+  }
+
+  /** The end of stream `id` of this application. @throws EtherloomError ERR_STREAM_UNKNOWN */
+  end(id: number): StreamEnd {
+    const found = this.#find(id, this.#stream(id, StreamLayout.generation));
+    if (found) return found;
+    throw new EtherloomError('ERR_STREAM_UNKNOWN', `stream ${id} is not one of application ${this.number}`);
+  }
+
+  #stream(id: number, offset: number): number {
+    return Atomics.load(this.#i32, (this.#streams + id * StreamLayout.size + offset) >> 2) >>> 0;
+  }
+
+  /** The end of the stream in that life, made when it is new; undefined when it is not this application's. */
+  #find(id: number, generation: number): StreamEnd | undefined {
+    const known = this.#ends.get(id);
+    if (known?.generation === generation) return known;
+    const flags = this.#stream(id, StreamLayout.flags);
+    if (
+      (flags & (StreamFlag.OPEN | StreamFlag.CLOSED)) === 0 ||
+      this.#stream(id, StreamLayout.app) !== this.number ||
+      this.#stream(id, StreamLayout.generation) !== generation ||
+      // One that it does not know of may end without it.
+      this.#stream(id, StreamLayout.told) === 0 ||
+      this.#stream(id, StreamLayout.released) !== 0
+    )
+      return undefined;
+    const end = new StreamEnd(this, id, generation, this.#stream(id, StreamLayout.lane));
+    this.#ends.set(id, end);
+    return end;
+  }
+
+  /** A stream was released. */
+  forget(end: StreamEnd): void {
+    if (this.#ends.get(end.id) === end) this.#ends.delete(end.id);
+  }
+
+  // ── doorbells ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Stages a doorbell. StreamEnd calls it for a stream that has none on its way. */
+  door(lane: number, id: number, generation: number): void {
+    const { door, rung } = this.#lanes[lane];
+    this.#rung[lane] = true;
+    this.#dirty = true;
+    if ((door.own - door.seen) >>> 0 >= door.slots) {
+      door.seen = Atomics.load(this.#i32, door.consumer) >>> 0;
+      if ((door.own - door.seen) >>> 0 >= door.slots) {
+        // No room: the lane looks through its streams for requests.
+        const wanted =
+          rung - ((this.number & 63) >> 5) + ((StreamLaneLayout.scanWanted - StreamLaneLayout.rung) >> 2);
+        Atomics.store(this.#i32, wanted, 1);
+        return;
+      }
+    }
+    const at = door.entries + (door.own & door.mask) * ENTRY;
+    this.#i32[at] = id;
+    this.#i32[at + ENTRY_OPTIONS] = generation;
+    door.own = (door.own + 1) >>> 0;
+  }
+
+  /** Publishes what was written and asked since the last flush, and wakes lanes that sleep. `take` and `wait` do so, too. */
+  flush(): void {
+    if (!this.#dirty) return;
+    this.#dirty = false;
+    for (const { lane, state, rung, bit, door } of this.#lanes) {
+      if (!this.#rung[lane]) continue;
+      this.#rung[lane] = false;
+      Atomics.store(this.#i32, door.producer, door.own | 0);
+      Atomics.or(this.#i32, rung, bit);
+      const sleeping = Atomics.load(this.#i32, state + (LaneStateLayout.sleeping >> 2));
+      if (sleeping === Sleep.AWAKE) continue;
+      if (sleeping === Sleep.IN_POLL) raiseEvent(this.arena, lane);
+      else {
+        const wake = state + (LaneStateLayout.wake >> 2);
+        Atomics.add(this.#i32, wake, 1);
+        Atomics.notify(this.#i32, wake, 1);
+      }
+    }
+  }
+
+  // ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether there are events to take. */
+  get pending(): boolean {
+    return this.#lanes.some(
+      l =>
+        l.scan !== 0 ||
+        Atomics.load(this.#i32, l.event.producer) >>> 0 !== l.event.own ||
+        Atomics.load(this.#i32, l.overflow) !== 0,
+    );
+  }
+
+  /**
+   * Hands at most `max` streams with their events to `each`, lane by lane, each lane first in its turn; then flushes.
+   * A stream that is new comes with its first event; who does not want it releases it. Returns streams handed out.
+   */
+  take(each: TakeEvent, max = 0x7fffffff): number {
+    let n = 0;
+    const count = this.#lanes.length;
+    for (let i = 0; i < count && n < max; i++)
+      n += this.#takeFrom(this.#lanes[(this.#first + i) % count], each, max - n);
+    this.#first = (this.#first + 1) % count;
+    this.flush();
+    return n;
+  }
+
+  #takeFrom(lane: LaneEnd, each: TakeEvent, max: number): number {
+    const { event } = lane;
+    const i32 = this.#i32;
+    const to = Atomics.load(i32, event.producer) >>> 0;
+    let n = 0;
+    let own = event.own;
+    try {
+      while (own !== to && n < max) {
+        const at = event.entries + (own & event.mask) * ENTRY;
+        const id = i32[at];
+        const generation = i32[at + ENTRY_OPTIONS] >>> 0;
+        own = (own + 1) >>> 0;
+        n += this.#hand(id, generation, each);
+      }
+    } finally {
+      // Entries that were handed out are done, even when `each` threw.
+      event.own = own;
+      Atomics.store(i32, event.consumer, own | 0);
+    }
+    if (own === to && n < max) n += this.#look(lane, each, max - n);
+    return n;
+  }
+
+  #hand(id: number, generation: number, each: TakeEvent): number {
+    if (this.#stream(id, StreamLayout.generation) !== generation) return 0;
+    const at = (this.#streams + id * StreamLayout.size + StreamLayout.events) >> 2;
+    const end = this.#find(id, generation);
+    if (!end) return 0;
+    const events = Atomics.exchange(this.#i32, at, 0) & ~StreamEvent.RUNG;
+    if (events === 0) return 0;
+    each(end, events);
+    return 1;
+  }
+
+  /** Looks through the streams of a lane for events that found their ring full. */
+  #look(lane: LaneEnd, each: TakeEvent, max: number): number {
+    if (lane.scan === 0) {
+      if (Atomics.exchange(this.#i32, lane.overflow, 0) === 0) return 0;
+      lane.scan = 1;
+    }
+    const { streamCount } = this.arena.header;
+    let n = 0;
+    for (; lane.scan < streamCount && n < max; lane.scan++) {
+      const id = lane.scan;
+      if (
+        this.#stream(id, StreamLayout.app) !== this.number ||
+        this.#stream(id, StreamLayout.lane) !== lane.lane ||
+        this.#stream(id, StreamLayout.events) === 0
+      )
+        continue;
+      n += this.#hand(id, this.#stream(id, StreamLayout.generation), each);
+    }
+    if (lane.scan >= streamCount) lane.scan = 0;
+    return n;
+  }
+
+  // ── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Says that it sleeps, unless there is something to take. Returns the value of the word to wait on. */
+  #lieDown(): number | undefined {
+    this.flush();
+    const wake = Atomics.load(this.#i32, this.#word + (AppLayout.wake >> 2));
+    Atomics.store(this.#i32, this.#word + (AppLayout.sleeping >> 2), 1);
+    // A lane sees the flag after its event is published, or the event is seen here.
+    if (!this.pending) return wake;
+    this.#getUp();
+    return undefined;
+  }
+
+  #getUp(): void {
+    Atomics.store(this.#i32, this.#word + (AppLayout.sleeping >> 2), 0);
+  }
+
+  /**
+   * Resolves when there are events to take, or after `ms`: true or false. Lanes notify once for all events of a round.
+   * Does not keep the process alive by itself.
+   */
+  async wait(ms?: number): Promise<boolean> {
+    const wake = this.#lieDown();
+    if (wake === undefined) return true;
+    const slept = waitAsync(this.#i32, this.#word + (AppLayout.wake >> 2), wake, ms);
+    if (slept.async) await slept.value;
+    this.#getUp();
+    return this.pending;
+  }
+
+  /** The same for a thread that may stand still: a worker, or the main thread of a program that does nothing else. */
+  waitSync(ms?: number): boolean {
+    const wake = this.#lieDown();
+    if (wake === undefined) return true;
+    Atomics.wait(this.#i32, this.#word + (AppLayout.wake >> 2), wake, ms);
+    this.#getUp();
+    return this.pending;
+  }
+}
+
+/** One side of a ring as its view has it. What its former owner left in an event ring is not for the next. */
+function side(arena: Arena, viewAt: number, own: 'producer' | 'consumer'): RingSide {
+  const v = new RingView(arena.dv, viewAt);
+  const words = { producer: v.producerAt >> 2, consumer: v.consumerAt >> 2 };
+  const at = Atomics.load(arena.i32, words[own]) >>> 0;
+  const other = Atomics.load(arena.i32, words[own === 'producer' ? 'consumer' : 'producer']) >>> 0;
+  return { ...words, entries: v.entriesAt >> 2, mask: v.mask, slots: v.slots, own: at, seen: other };
+}

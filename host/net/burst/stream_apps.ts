@@ -1,0 +1,207 @@
+/**
+ * The applications of an engine, as its host opens and closes them: who owns which streams, and what becomes of them when
+ * an application dies.
+ */
+import { EtherloomError } from '../../errors.js';
+import {
+  AppLaneLayout,
+  AppLaneView,
+  AppLayout,
+  AppState,
+  AppView,
+  RingView,
+  StreamFlag,
+  StreamLaneLayout,
+  StreamLayout,
+  StreamPoolView,
+  StreamView,
+} from '../../layout/layout.gen.js';
+import type { Arena } from '../../mem/arena.js';
+import type { Core } from '../../mem/core.js';
+import { createRing } from '../../mem/ring.js';
+import { StreamApp } from './stream_app.js';
+import type { StreamEnd } from './stream_end.js';
+
+/** What the applications of an engine need of it: an Engine is one. */
+export interface StreamHost {
+  readonly arena: Arena;
+  /** The host's instance. */
+  readonly core: Core;
+}
+
+export interface OpenStream {
+  /** Sizes of the rings, bytes, up to 16 MiB: the next power of two from 2 KiB on; 0 for none. Default 64 KiB. */
+  send?: number;
+  receive?: number;
+  /** Lane that is to own it. Default 0. */
+  lane?: number;
+  /** Port whose XDP_GEN makes its packets, and the number of its transport: el_stream_route. Default 0, none. */
+  ifindex?: number;
+  transport?: number;
+}
+
+const DEFAULT_RING = 65536;
+const ENOMEM = 12;
+
+export class StreamApps {
+  readonly #pool: StreamPoolView;
+  /** Numbers whose rings were made. */
+  readonly #equipped = new Set<number>();
+
+  /** @throws EtherloomError ERR_STREAMS_NONE for an engine that was made without streams */
+  constructor(readonly host: StreamHost) {
+    const { header, dv } = host.arena;
+    if (header.streamPoolAt === 0)
+      throw new EtherloomError('ERR_STREAMS_NONE', 'the engine was made without streams', {
+        expected: 'the option streams: { count, bytes }',
+      });
+    this.#pool = new StreamPoolView(dv, header.streamPoolAt);
+  }
+
+  #app(number: number): AppView {
+    return new AppView(this.host.arena.dv, this.#pool.appsAt + number * AppLayout.size);
+  }
+
+  #setState(number: number, state: AppState): void {
+    Atomics.store(this.host.arena.u32, (this.#app(number).at + AppLayout.state) >> 2, state);
+  }
+
+  /**
+   * Opens an application. Another thread attaches with its number and the engine's memory; then this thread must not use
+   * what is returned here. @throws EtherloomError ERR_APPS_FULL, ERR_ARENA_FULL
+   */
+  open(): StreamApp {
+    const { arena } = this.host;
+    const { appCount } = this.#pool;
+    for (let number = 1; number <= appCount; number++) {
+      const app = this.#app(number);
+      if (app.state === AppState.OPEN) continue;
+      if (app.state === AppState.DEAD && this.streamsOf(number) !== 0) continue;
+      if (!this.#equipped.has(number)) this.#equip(app);
+      this.#equipped.add(number);
+      this.#forgetEvents(app);
+      app.sleeping = 0;
+      this.#setState(number, AppState.OPEN);
+      return StreamApp.over(arena, number);
+    }
+    throw new EtherloomError('ERR_APPS_FULL', `${appCount} applications are open, or still have streams`, {
+      expected: 'streams.apps of the engine, up to 64',
+    });
+  }
+
+  /** Gives an application its rings. They stay with its number. */
+  #equip(app: AppView): void {
+    const { arena } = this.host;
+    const { appSlots } = this.#pool;
+    for (let lane = 0; lane < arena.header.laneCount; lane++) {
+      const door = createRing(arena, appSlots);
+      const event = createRing(arena, appSlots);
+      Object.assign(new AppLaneView(arena.dv, app.endsAt + lane * AppLaneLayout.size), {
+        doorProducer: door.producer,
+        doorConsumer: door.consumer,
+        eventProducer: event.producer,
+        eventConsumer: event.consumer,
+      });
+    }
+  }
+
+  /** Events that the last owner of the number did not take are not for the next. */
+  #forgetEvents(app: AppView): void {
+    const { arena } = this.host;
+    for (let lane = 0; lane < arena.header.laneCount; lane++) {
+      const end = new AppLaneView(arena.dv, app.endsAt + lane * AppLaneLayout.size);
+      const view = new RingView(arena.dv, end.eventConsumer);
+      Atomics.store(arena.u32, view.consumerAt >> 2, Atomics.load(arena.u32, view.producerAt >> 2));
+      Atomics.store(arena.u32, (end.at + AppLaneLayout.overflow) >> 2, 0);
+    }
+  }
+
+  /**
+   * Opens a stream for an application of this thread. The transport learns of it by the first request.
+   * @throws EtherloomError ERR_STREAM_OPEN: no number is free, or the sizes cannot be
+   */
+  stream(app: StreamApp, options: OpenStream = {}): StreamEnd {
+    return app.end(this.openId(app.number, options));
+  }
+
+  /** The same for an application of another thread: the number of the stream, which is to be told it. */
+  openId(app: number, options: OpenStream = {}): number {
+    const { send = DEFAULT_RING, receive = DEFAULT_RING, lane = 0, ifindex = 0, transport = 0 } = options;
+    const { arena, core } = this.host;
+    const id = core.exports.stream_open_on(lane, app, send, receive);
+    if (id > 0) {
+      // Before anybody rang for it no lane looks at them.
+      const at = arena.header.streamsAt + id * StreamLayout.size;
+      Object.assign(new StreamView(arena.dv, at), { ifindex, transport });
+      return id;
+    }
+    throw new EtherloomError(
+      'ERR_STREAM_OPEN',
+      id === -ENOMEM
+        ? `all ${arena.header.streamCount - 1} streams are open`
+        : `no stream of lane ${lane} for application ${app} with rings of ${send} and ${receive} bytes`,
+      {
+        expected: 'a lane and an application of this engine, rings of at most 16 MiB, streams.count for all',
+      },
+    );
+  }
+
+  /** Streams that application `number` still has. Looks through the table. */
+  streamsOf(number: number): number {
+    const { u32, header } = this.host.arena;
+    let n = 0;
+    for (let id = 1; id < header.streamCount; id++) {
+      const at = (header.streamsAt + id * StreamLayout.size) >> 2;
+      const flags = Atomics.load(u32, at + (StreamLayout.flags >> 2));
+      if (flags & (StreamFlag.OPEN | StreamFlag.CLOSED) && u32[at + (StreamLayout.app >> 2)] === number) n++;
+    }
+    return n;
+  }
+
+  /**
+   * Closes an application whose thread is gone, or will not touch its streams any more. Its lanes abort every stream that
+   * it had; its number is used again when none is left. @throws EtherloomError ERR_APP_UNKNOWN
+   */
+  close(number: number): void {
+    const { arena, core } = this.host;
+    if (
+      !Number.isInteger(number) ||
+      number < 1 ||
+      number > this.#pool.appCount ||
+      this.#app(number).state !== AppState.OPEN
+    )
+      throw new EtherloomError('ERR_APP_UNKNOWN', `no application ${number}`);
+    this.#setState(number, AppState.DEAD);
+    for (let lane = 0; lane < arena.header.laneCount; lane++) {
+      const at = this.#pool.lanesAt + lane * StreamLaneLayout.size + StreamLaneLayout.scanWanted;
+      Atomics.store(arena.u32, at >> 2, 1);
+      core.exports.ring_wake(lane);
+    }
+  }
+}
+
+/** Streams that a lane heard of and ignored. For tests and metrics. */
+export interface StreamCounters {
+  opened: number;
+  freed: number;
+  /** Rings that found no memory. */
+  noMemory: number;
+  /** Doorbells for streams of another application or lane. */
+  foreign: number;
+  /** Doorbells for streams that are no more. */
+  stale: number;
+}
+
+/** Counters of lane `lane`, the lane count naming the host. */
+export function streamCounters(arena: Arena, lane: number): StreamCounters {
+  const pool = new StreamPoolView(arena.dv, arena.header.streamPoolAt);
+  const at = (pool.lanesAt + lane * StreamLaneLayout.size) >> 2;
+  const word = (offset: number): number => arena.u32[at + (offset >> 2)];
+  return {
+    opened: word(StreamLaneLayout.opened),
+    freed: word(StreamLaneLayout.freed),
+    noMemory: word(StreamLaneLayout.noMemory),
+    foreign: word(StreamLaneLayout.foreign),
+    stale: word(StreamLaneLayout.stale),
+  };
+}

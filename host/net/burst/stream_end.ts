@@ -1,0 +1,244 @@
+/**
+ * The application's end of one stream: bytes in and out of its rings in the arena, without a message to anybody. Used from
+ * the thread that owns the application (stream_app.ts), main thread or worker.
+ *
+ *   write ─▶ send ring ─▶ transport            transport ─▶ receive ring ─▶ read
+ *            sndAcked … sndEnd                               rcvRead … rcvEnd
+ *
+ * What it writes and asks is seen by the lane after `StreamApp.flush`. Nothing here allocates but views that are asked for.
+ */
+import { EtherloomError } from '../../errors.js';
+import { StreamLayout as L, StreamFlag, StreamRequest } from '../../layout/layout.gen.js';
+import type { StreamApp } from './stream_app.js';
+
+/** A send ring that is full wakes the application when at least this part of it is free: 1 / 2^FREE_SHIFT. */
+const FREE_SHIFT = 1;
+/** The transport is told of room in the receive ring in steps of this part of it: 1 / 2^READ_SHIFT. */
+const READ_SHIFT = 2;
+
+export class StreamEnd {
+  readonly #u8: Uint8Array;
+  readonly #i32: Int32Array;
+  /** Index of the record in words. */
+  readonly #at: number;
+  readonly #sndBytes: number;
+  readonly #rcvBytes: number;
+  /** Addresses of the rings; 0 = not made yet. */
+  #snd = 0;
+  #rcv = 0;
+  /** Own cursors, and the lane's as they were last seen. All modulo 2^32. */
+  #written: number;
+  #acked: number;
+  #read: number;
+  #received: number;
+  #released = false;
+
+  /** Made by StreamApp, for a stream that is its application's. */
+  constructor(
+    readonly app: StreamApp,
+    readonly id: number,
+    /** Life of the number that is meant. */
+    readonly generation: number,
+    /** Lane that owns the stream. */
+    readonly lane: number,
+  ) {
+    const { arena } = app;
+    this.#u8 = arena.u8;
+    this.#i32 = arena.i32;
+    this.#at = (arena.header.streamsAt + id * L.size) >> 2;
+    this.#sndBytes = this.#word(L.sndBytes);
+    this.#rcvBytes = this.#word(L.rcvBytes);
+    this.#written = this.#word(L.sndEnd);
+    this.#acked = this.#word(L.sndAcked);
+    this.#read = this.#word(L.rcvRead);
+    // Nothing is known of the ring yet: `readable` looks for both.
+    this.#received = this.#read;
+  }
+
+  #word(offset: number): number {
+    return Atomics.load(this.#i32, this.#at + (offset >> 2)) >>> 0;
+  }
+
+  #set(offset: number, value: number): void {
+    Atomics.store(this.#i32, this.#at + (offset >> 2), value);
+  }
+
+  /** Whether `release` was called: it is no end of anything any more. */
+  get released(): boolean {
+    return this.#released;
+  }
+
+  /** Whether the transport is done with the stream. What was received can still be read, until `release`. */
+  get finished(): boolean {
+    return this.#released || (this.#word(L.flags) & StreamFlag.OPEN) === 0;
+  }
+
+  /** Sizes of the rings, bytes; 0 = the stream has none. */
+  get capacity(): { send: number; receive: number } {
+    return { send: this.#sndBytes, receive: this.#rcvBytes };
+  }
+
+  // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Bytes that can be read now. */
+  get readable(): number {
+    if (this.#released) return 0;
+    if (this.#rcv === 0) {
+      this.#rcv = this.#word(L.rcvAt);
+      if (this.#rcv === 0) return 0;
+    }
+    this.#received = this.#word(L.rcvEnd);
+    return (this.#received - this.#read) >>> 0;
+  }
+
+  /** Copies received bytes to `into`. Returns how many, 0 when there are none. */
+  read(into: Uint8Array): number {
+    const have = (this.#received - this.#read) >>> 0 || this.readable;
+    const n = have < into.length ? have : into.length;
+    if (n === 0 || this.#released) return 0;
+    const at = this.#read & (this.#rcvBytes - 1);
+    const first = this.#rcvBytes - at;
+    const from = this.#rcv + at;
+    if (n <= first) into.set(this.#u8.subarray(from, from + n));
+    else {
+      into.set(this.#u8.subarray(from, from + first));
+      into.set(this.#u8.subarray(this.#rcv, this.#rcv + n - first), first);
+    }
+    this.#consume(n);
+    return n;
+  }
+
+  /** Views of what can be read, in order: none, one, or two where the ring begins anew. Good until `consume`. */
+  readViews(): Uint8Array[] {
+    const n = this.readable;
+    return this.#views(this.#rcv, this.#rcvBytes, this.#read, n);
+  }
+
+  /** Gives the first `n` bytes of what can be read back to the ring. @throws EtherloomError ERR_STREAM_RANGE */
+  consume(n: number): void {
+    this.#check(n, this.readable, 'read');
+    this.#consume(n);
+  }
+
+  #consume(n: number): void {
+    this.#read = (this.#read + n) >>> 0;
+    this.#set(L.rcvRead, this.#read);
+    // How much further the window could open than the transport last saw.
+    const more = (this.#read + this.#rcvBytes - this.#word(L.rcvLimit)) >>> 0;
+    if (more >= this.#rcvBytes >> READ_SHIFT) this.ring();
+  }
+
+  // ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Bytes that can be written now. Asks for a send ring when there is none: events say OUT when it is made. */
+  get room(): number {
+    if (this.#snd === 0 && !this.#findSendRing()) return 0;
+    this.#acked = this.#word(L.sndAcked);
+    return this.#sndBytes - ((this.#written - this.#acked) >>> 0);
+  }
+
+  #findSendRing(): boolean {
+    if (this.#released || this.#sndBytes === 0) return false;
+    this.#snd = this.#word(L.sndAt);
+    if (this.#snd === 0) this.ring(StreamRequest.WANTS_RING);
+    return this.#snd !== 0;
+  }
+
+  /** Bytes written and not yet acknowledged. */
+  get unacknowledged(): number {
+    this.#acked = this.#word(L.sndAcked);
+    return (this.#written - this.#acked) >>> 0;
+  }
+
+  /** Copies as much of `from` into the send ring as it takes. Returns how many bytes; of the rest, events say OUT. */
+  write(from: Uint8Array): number {
+    if (this.#released) return 0;
+    const want = from.length;
+    // The lane's line is looked at only where what it said last does not do.
+    let room = this.#snd === 0 ? 0 : this.#sndBytes - ((this.#written - this.#acked) >>> 0);
+    if (room < want) room = this.room;
+    const n = room < want ? room : want;
+    if (n > 0) {
+      const at = this.#written & (this.#sndBytes - 1);
+      const first = this.#sndBytes - at;
+      if (n <= first) this.#u8.set(n === want ? from : from.subarray(0, n), this.#snd + at);
+      else {
+        this.#u8.set(from.subarray(0, first), this.#snd + at);
+        this.#u8.set(from.subarray(first, n), this.#snd);
+      }
+      this.#publish(n);
+    }
+    if (n < want && this.#snd !== 0) this.wantRoom(Math.min(want - n, this.#sndBytes >> FREE_SHIFT));
+    return n;
+  }
+
+  /** Views of the room, in order: none, one, or two where the ring begins anew. Write into them, then `commit`. */
+  writeViews(): Uint8Array[] {
+    const n = this.room;
+    return this.#views(this.#snd, this.#sndBytes, this.#written, n);
+  }
+
+  /** Hands the first `n` bytes of the room to the transport. @throws EtherloomError ERR_STREAM_RANGE */
+  commit(n: number): void {
+    this.#check(n, this.room, 'written');
+    if (n > 0) this.#publish(n);
+  }
+
+  #publish(n: number): void {
+    this.#written = (this.#written + n) >>> 0;
+    this.#set(L.sndEnd, this.#written);
+    this.ring();
+  }
+
+  /** Asks for an OUT event when `bytes` bytes are free. True when they are free now: then none comes. */
+  wantRoom(bytes: number): boolean {
+    if (this.#released) return false;
+    this.#set(L.sndWanted, bytes);
+    // Room may have come between the look and the wish.
+    if (this.room < bytes) return false;
+    this.#set(L.sndWanted, 0);
+    return true;
+  }
+
+  // ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Asks the transport for what StreamRequest bits say: CONNECT, SHUTDOWN, CLOSE, ABORT, OPTIONS, or its own. */
+  request(bits: number): void {
+    this.ring(bits & StreamRequest.MASK);
+  }
+
+  /** Rings the doorbell of its lane, unless that is on its way. `bits`: of Stream.requests. */
+  ring(bits = 0): void {
+    if (this.#released) return;
+    const before = Atomics.or(this.#i32, this.#at + (L.requests >> 2), bits | StreamRequest.RUNG);
+    if (before >= 0) this.app.door(this.lane, this.id, this.generation);
+  }
+
+  /**
+   * Lets go of the stream: the application touches its rings no more. Its number and memory are used again when the
+   * transport is done, too. A transport that is not is to be told by `request` before: CLOSE or ABORT.
+   */
+  release(): void {
+    if (this.#released) return;
+    this.#set(L.released, 1);
+    this.ring();
+    this.#released = true;
+    this.app.forget(this);
+  }
+
+  #views(ring: number, size: number, cursor: number, n: number): Uint8Array[] {
+    if (n <= 0) return [];
+    const at = cursor & (size - 1);
+    const first = Math.min(n, size - at);
+    const views = [this.#u8.subarray(ring + at, ring + at + first)];
+    if (n > first) views.push(this.#u8.subarray(ring, ring + n - first));
+    return views;
+  }
+
+  #check(n: number, most: number, what: string): void {
+    if (Number.isInteger(n) && n >= 0 && n <= most) return;
+    throw new EtherloomError('ERR_STREAM_RANGE', `${n} bytes of ${most} that can be ${what}`, {
+      expected: `a whole number from 0 to ${most}`,
+    });
+  }
+}
