@@ -55,14 +55,8 @@ async function block(bench: Bench, setting: Setting): Promise<void> {
             // Every round begins with another peer.
             const peer = peers[(i + life + round) % peers.length];
             const s = by.get(peer.name)!;
-            note(
-              s,
-              peer.turn(wire => wire.rtt(bytes, trips)),
-            );
-            s.mpps = Math.max(
-              s.mpps,
-              peer.turn(wire => wire.rate(bytes, ms)),
-            );
+            note(s, await peer.turn(wire => wire.rtt(bytes, trips)));
+            s.mpps = Math.max(s.mpps, await peer.turn(wire => wire.rate(bytes, ms)));
           }
     } finally {
       for (const peer of peers) await peer.stop();

@@ -23,11 +23,11 @@ for (const work of ['reflect', 'forward'] as Work[])
         const peer = await NicPeer.start(name, { work, queues: 1, spinUs });
         try {
           for (const bytes of [64, 1500]) {
-            const rtt = peer.turn(wire => wire.rtt(bytes, 100));
+            const rtt = await peer.turn(wire => wire.rtt(bytes, 100));
             assert.equal([rtt.sent, rtt.lost, rtt.wrong], [100, 0, 0]);
             assert.ok(rtt.p50Us > 0 && rtt.p50Us <= rtt.p99Us);
           }
-          assert.ok(peer.turn(wire => wire.rate(64, 50)) > 0);
+          assert.ok((await peer.turn(wire => wire.rate(64, 50))) > 0);
         } finally {
           await peer.stop();
         }

@@ -43,10 +43,10 @@ export class NicPeer {
   }
 
   /** Its turn: the others stand still meanwhile, spinning ones included. */
-  turn<T>(work: (wire: Wire) => T): T {
+  async turn<T>(work: (wire: Wire) => Promise<T>): Promise<T> {
     this.child.kill('SIGCONT');
     try {
-      return work(this.wire);
+      return await work(this.wire);
     } finally {
       this.pause();
     }

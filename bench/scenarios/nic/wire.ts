@@ -7,6 +7,7 @@
  * Each peer has a pair of namespaces of its own, so that all of them stand ready and take turns.
  */
 import { spawnSync } from 'node:child_process';
+import { text } from 'node:stream/consumers';
 import { Namespace } from '../../../tests/support/netns.js';
 import { nativeTool } from '../../native/build.js';
 
@@ -18,6 +19,9 @@ const MAC = {
   s0: '02:00:00:00:01:01',
   r1: '02:00:00:00:01:02',
 };
+
+/** A load that has not ended by itself is ended, ms. */
+const LOAD_MS = 60_000;
 
 /** What xsk_load rtt prints. */
 export interface Rtt {
@@ -62,25 +66,28 @@ export class Wire {
   }
 
   /** Packets that come back per second, in millions, under more load than anybody takes. */
-  rate(bytes: number, ms: number): number {
-    const printed = this.run('rate', ...this.way, `${this.queues}`, `${bytes}`, `${ms}`);
+  async rate(bytes: number, ms: number): Promise<number> {
+    const printed = await this.run('rate', ...this.way, `${this.queues}`, `${bytes}`, `${ms}`);
     return (JSON.parse(printed) as { mpps: number }).mpps;
   }
 
   /** Round trips, one packet at a time. */
-  rtt(bytes: number, count: number): Rtt {
-    return JSON.parse(this.run('rtt', ...this.way, `${bytes}`, `${count}`)) as Rtt;
+  async rtt(bytes: number, count: number): Promise<Rtt> {
+    return JSON.parse(await this.run('rtt', ...this.way, `${bytes}`, `${count}`)) as Rtt;
   }
 
-  private run(...args: string[]): string {
-    const ran = spawnSync('ip', ['netns', 'exec', this.load.name, nativeTool('xsk_load'), ...args], {
-      encoding: 'utf8',
-      timeout: 60_000,
-      killSignal: 'SIGKILL',
+  /** What the load printed. This thread is not stopped: Ctrl-C is heard, and the child ends with the process. */
+  private async run(...args: string[]): Promise<string> {
+    const child = this.load.spawn(nativeTool('xsk_load'), ...args);
+    const late = setTimeout(() => child.kill('SIGKILL'), LOAD_MS);
+    const ended = new Promise<number | string | null>((done, failed) => {
+      child.once('error', failed);
+      child.once('close', (code, signal) => done(code ?? signal));
     });
-    if (ran.status !== 0)
-      throw new Error(`xsk_load ${args.join(' ')}: ${ran.stderr || ran.error?.message || ran.signal}`);
-    return ran.stdout;
+    const [out, err, end] = await Promise.all([text(child.stdout!), text(child.stderr!), ended]);
+    clearTimeout(late);
+    if (end !== 0) throw new Error(`xsk_load ${args.join(' ')}: ${err || end}`);
+    return out;
   }
 
   close(): void {
