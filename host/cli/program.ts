@@ -173,7 +173,7 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .option('--flows <n>', 'flows per hop, each with a source port', wholeNumber(1, 64512))
     .option('--first-port <n>', 'first of the source ports', wholeNumber(1024, 65535))
     .option('--age <list>', 'seconds of silence: tcpOpen=7440,udpOpen=180 …', ages)
-    .option('--config <file>', 'JSON with all of that instead')
+    .option('--config <file>', 'JSON with all of that instead; on SIGHUP its backends are taken over')
     .addOption(
       new Option('--engine <engine>', 'who runs the hops')
         .choices(['etherloom', 'kernel'])

@@ -16,6 +16,7 @@ import { joint } from '../nic/joint.js';
 import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 import { formatMac } from '../wire/address.js';
+import { Backends, checkBackendsOnly } from './backends.js';
 import type { Backend, ForwardConfig } from './config.js';
 import {
   addCounts,
@@ -82,13 +83,38 @@ interface LoadedHop {
 
 export class Forwarder {
   readonly #hops: readonly LoadedHop[];
+  readonly #backends: Backends;
+  readonly #resolve: ForwarderOptions['resolve'];
+  #config: ForwardConfig;
 
   private constructor(
     readonly engine: Engine,
-    readonly config: ForwardConfig,
+    { config, resolve }: ForwarderOptions,
     hops: readonly LoadedHop[],
   ) {
     this.#hops = hops;
+    this.#config = config;
+    this.#resolve = resolve;
+    const [planned, macs] = [hops.map(h => h.hop), hops.map(h => h.hop.macs)];
+    this.#backends = new Backends(planned, macs, (i, contents) =>
+      configureMaps(hops[i].collection.maps, contents, hops[i].collection.spec),
+    );
+  }
+
+  /** As it is now. */
+  get config(): ForwardConfig {
+    return this.#config;
+  }
+
+  /**
+   * Changes the backends while packets flow: new flows go to those of `config`, flows that are open stay where they are.
+   * @throws EtherloomError ERR_FORWARD_CONFIG when anything else is another, ERR_FORWARD_MAC; nothing is changed then
+   */
+  async setBackends(config: ForwardConfig): Promise<void> {
+    checkBackendsOnly(this.#config, config);
+    const macs = await resolveAll(config, this.#resolve);
+    this.#backends.change(config, b => macs.get(b)!);
+    this.#config = config;
   }
 
   /**
@@ -105,7 +131,7 @@ export class Forwarder {
     const joints = Array.from({ length: count - 1 }, (_, i) =>
       joint({ name: `hop${i}-hop${i + 1}`, macs: [innerMac(i, 1), innerMac(i + 1, 0)] }),
     );
-    const resolved = await resolveAll(options);
+    const resolved = await resolveAll(config, options.resolve);
     const engine = await Engine.create({
       pass: 'count',
       frames: FRAMES,
@@ -115,7 +141,7 @@ export class Forwarder {
       nics: [options.in, ...joints.flatMap(j => [j.a, j.b]), ...(options.out ? [options.out] : [])],
     });
     try {
-      return new Forwarder(engine, config, await loadHops(engine, options, resolved));
+      return new Forwarder(engine, options, await loadHops(engine, options, resolved));
     } catch (error) {
       // NICs are open: what the kernel lent goes back.
       await engine.stop().catch(() => {});
@@ -235,7 +261,10 @@ function sum(bytes: Uint8Array): Count {
   return addCounts(new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length / 16, 16);
 }
 
-async function resolveAll({ config, resolve }: ForwarderOptions): Promise<Map<Backend, string>> {
+async function resolveAll(
+  config: ForwardConfig,
+  resolve: ForwarderOptions['resolve'],
+): Promise<Map<Backend, string>> {
   const found = new Map<Backend, string>();
   for (const backend of config.services.flatMap(s => s.backends)) {
     const mac = backend.mac ?? (await resolve?.(backend));

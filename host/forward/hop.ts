@@ -162,12 +162,19 @@ export function hopConfig(hop: Hop): MapConfig {
   };
 }
 
+/** Least room for backends. */
+const LEAST_ROOM = 256;
+
+/** Entries of a half of the table of backends (backends.ts): twice as many as there are now, and never few. */
+export const roomForBackends = (config: MapConfig): number =>
+  Math.max(LEAST_ROOM, 2 * ((config.backends ?? []) as unknown[]).length);
+
 /** The object, made for one hop: its constants set, its tables as large as its limit. Each hop needs its own. */
 export function hopObject(hop: Hop, config: MapConfig = hopConfig(hop)): CollectionSpec {
   const object = openObject(FORWARD_OBJECT);
   configureGlobals(object, config);
   for (const name of ['flows', 'table4', 'table6']) object.maps[name].maxEntries = hop.flows;
-  object.maps.backends.maxEntries = Math.max(1, config.backends ? (config.backends as unknown[]).length : 1);
+  object.maps.backends.maxEntries = 2 * roomForBackends(config);
   return object;
 }
 

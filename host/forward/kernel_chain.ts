@@ -15,6 +15,7 @@ import { possibleCpus } from '../bpf/kernel/map.js';
 import { lookupBatch } from '../bpf/kernel/map_batch.js';
 import { u32 } from '../bpf/kernel/program.js';
 import { EtherloomError } from '../errors.js';
+import { Backends, checkBackendsOnly } from './backends.js';
 import type { Backend, ForwardConfig } from './config.js';
 import {
   addCounts,
@@ -55,18 +56,29 @@ export class KernelForwarder {
   readonly #hops: { hop: Hop; kernel: KernelCollection }[] = [];
   readonly #links: KernelLink[] = [];
   readonly #pairs: VethPair[] = [];
+  #backends: Backends | undefined;
+  #config: ForwardConfig;
 
   private constructor(
-    readonly config: ForwardConfig,
+    config: ForwardConfig,
     readonly attach: XdpMode,
-  ) {}
+    readonly resolve: NonNullable<KernelForwarderOptions['resolve']>,
+  ) {
+    this.#config = config;
+  }
+
+  /** As it is now. */
+  get config(): ForwardConfig {
+    return this.#config;
+  }
 
   /**
    * Makes the pairs, loads and attaches every hop: packets flow when it resolves. All or nothing.
    * @throws EtherloomError ERR_FORWARD_INTERFACE, ERR_FORWARD_IP, ERR_FORWARD_MAC, ERR_KERNEL_*
    */
   static async create(options: KernelForwarderOptions): Promise<KernelForwarder> {
-    const forwarder = new KernelForwarder(options.config, options.attach ?? 'native');
+    const { config, attach = 'native', resolve = resolveMac } = options;
+    const forwarder = new KernelForwarder(config, attach, resolve);
     try {
       await forwarder.#open(options);
       return forwarder;
@@ -76,12 +88,11 @@ export class KernelForwarder {
     }
   }
 
-  async #open({ config, resolve = resolveMac, ...options }: KernelForwarderOptions): Promise<void> {
+  async #open({ config, ...options }: KernelForwarderOptions): Promise<void> {
     const count = config.services[0].ports.length;
     const first = interfaceOf(options.in);
     const last = interfaceOf(options.out);
-    const macs = new Map<Backend, string>();
-    for (const b of config.services.flatMap(s => s.backends)) macs.set(b, b.mac ?? (await resolve(b)));
+    const macs = await this.#resolved(config);
     const stem = `el${process.pid.toString(36)}${(made++).toString(36)}`;
     for (let i = 0; i < count - 1; i++)
       this.#pairs.push(
@@ -108,6 +119,28 @@ export class KernelForwarder {
       this.#attachHop(hop, ends[i]);
     }
     this.#hops.reverse();
+    const planned = this.#hops.map(h => h.hop);
+    const sides = ends.map(([a, b]) => [a.mac, b.mac] as const);
+    this.#backends = new Backends(planned, sides, (i, contents) =>
+      configureKernelMaps(this.#hops[i].kernel, contents),
+    );
+  }
+
+  async #resolved(config: ForwardConfig): Promise<Map<Backend, string>> {
+    const macs = new Map<Backend, string>();
+    for (const b of config.services.flatMap(s => s.backends)) macs.set(b, b.mac ?? (await this.resolve(b)));
+    return macs;
+  }
+
+  /**
+   * Changes the backends while packets flow: new flows go to those of `config`, flows that are open stay where they are.
+   * @throws EtherloomError ERR_FORWARD_CONFIG when anything else is another, ERR_FORWARD_MAC; nothing is changed then
+   */
+  async setBackends(config: ForwardConfig): Promise<void> {
+    checkBackendsOnly(this.#config, config);
+    const macs = await this.#resolved(config);
+    this.#backends!.change(config, b => macs.get(b)!);
+    this.#config = config;
   }
 
   #attachHop(hop: Hop, [a, b]: readonly [Interface, Interface]): void {

@@ -1,15 +1,19 @@
 /** Real peers in namespaces, Linux's TCP at both ends: the chain in the kernel, and in the engine over AF_XDP. */
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { kernelAvailable } from '../../host/bpf/kernel/available.js';
 import { Forwarder } from '../../host/forward/chain.js';
 import { forwardConfig } from '../../host/forward/config.js';
+import { frontRules, rearRules } from '../../host/forward/rules.js';
 import { afXdp } from '../../host/nic/af_xdp/index.js';
 import { missingNamespaces } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
 import { bodyHash } from './body.js';
 import { Peers, SERVER_PORT } from './peers.js';
-import { BACKEND, BACKEND6, FRONT, FRONT6, input } from './rig.js';
+import { BACKEND, BACKEND6, FRONT, FRONT6, input, REAR } from './rig.js';
 
 const test = suite('forward: real peers');
 const kernel = kernelAvailable();
@@ -119,6 +123,111 @@ for (const hops of [1, 4])
       },
       { missing, timeoutMs: 120_000 },
     );
+
+test(
+  'two queues on two lanes over AF_XDP: flows are spread, every body is whole, no reset',
+  async () => {
+    const peers = new Peers(2);
+    try {
+      await peers.serve();
+      const mac = /link\/ether (\S+)/.exec(peers.server.ip('link', 'show', 's0'))![1];
+      const [first, last] = [SERVER_PORT - 2, SERVER_PORT - 1];
+      const config = forwardConfig({
+        address: FRONT,
+        source: REAR,
+        services: [{ ports: [first, last], backends: [`${BACKEND}:${SERVER_PORT}@${mac}`] }],
+      });
+      const [front, rear] = [
+        afXdp({ interface: 'in', namespace: peers.middle.name, rules: frontRules(config) }),
+        afXdp({ interface: 'out', namespace: peers.middle.name, rules: rearRules(config) }),
+      ];
+      const forwarder = await Forwarder.create({ config, in: front, out: rear, engine: { lanes: 2 } });
+      await forwarder.start();
+      const before = await peers.snmp();
+      const get = async (bytes: number): Promise<void> => {
+        const url = `http://${FRONT}:${first}/${bytes}`;
+        const got = await peers.client.run('sh', '-c', `curl -sS --max-time 60 ${url} | sha256sum`);
+        assert.is(got.out.slice(0, 64), bodyHash(bytes), got.err);
+      };
+      await get(LARGE / 4);
+      for (let i = 0; i < 3; i++) await Promise.all(Array.from({ length: 16 }, () => get(SMALL)));
+      const after = await peers.snmp();
+      for (const bad of ['TcpInCsumErrors', 'TcpEstabResets', 'TcpOutRsts'])
+        assert.is((after[bad] ?? 0) - (before[bad] ?? 0), 0, bad);
+      const { ports, hops, engine } = await forwarder.stop();
+      assert.equal([front.status.queues, rear.status.queues, engine.crashes.length], [2, 2, 0]);
+      for (const name of ['in', 'out']) {
+        const { blocks } = ports.find(p => p.port === name)!;
+        for (const lane of [0, 1]) {
+          const received = blocks.filter(b => b.lane === lane).reduce((n, b) => n + b.rxPackets, 0);
+          assert.ok(received > 500, `lane ${lane} received ${received} at ${name}`);
+        }
+      }
+      for (const { counts } of hops)
+        for (const bad of ['no_flow', 'no_port', 'no_backend', 'malformed'] as const)
+          assert.is(counts[bad].packets, 0, bad);
+    } finally {
+      peers.close();
+    }
+  },
+  { missing, timeoutMs: 60_000 },
+);
+
+for (const engine of ['kernel', 'etherloom'])
+  test(
+    `SIGHUP takes over the backends of the file: a download goes on, new connections go to another; ${engine}`,
+    async () => {
+      const peers = new Peers();
+      const folder = mkdtempSync(join(tmpdir(), 'etherloom-backends-'));
+      const file = join(folder, 'chain.json');
+      const write = (port: number, more: object = {}): void => {
+        const services = [{ ports: [7999], backends: [`${BACKEND}:${port}`], protocols: ['tcp'] }];
+        writeFileSync(file, JSON.stringify({ address: FRONT, source: REAR, services, ...more }));
+      };
+      try {
+        if (engine === 'kernel') await peers.takeRedirected();
+        await peers.serve();
+        await peers.serve(SERVER_PORT + 1);
+        write(SERVER_PORT);
+        const forward = await peers.forward('--config', file, '--engine', engine);
+        const connections = async (port: number): Promise<number> =>
+          (await peers.server.run('ss', '-Htan', `sport = :${port}`)).out
+            .split('\n')
+            .filter(l => /^(ESTAB|FIN-WAIT|CLOS|LAST-ACK)/.test(l)).length;
+        const get = (bytes: number, ...args: string[]) =>
+          peers.client.run(
+            'sh',
+            '-c',
+            `curl -sS --max-time 30 ${args.join(' ')} http://${FRONT}:7999/${bytes} | sha256sum`,
+          );
+        const large = get(20_000_000, '--limit-rate', '4M');
+        while ((await connections(SERVER_PORT)) === 0) await new Promise(done => setTimeout(done, 20));
+        const reload = async (event: RegExp): Promise<void> => {
+          forward.kill('SIGHUP');
+          while (!event.test(forward.output())) await new Promise(done => setTimeout(done, 20));
+        };
+        write(SERVER_PORT + 1);
+        await reload(/"event":"backends".*8001/);
+        const before = await connections(SERVER_PORT);
+        const second = get(6_000_000, '--limit-rate', '3M');
+        for (const from = performance.now(); performance.now() - from < 5000; )
+          if (await connections(SERVER_PORT + 1)) break;
+        assert.is(await connections(SERVER_PORT + 1), 1, 'the other one has it');
+        assert.ok((await connections(SERVER_PORT)) <= before, 'the first has none more');
+        assert.is((await second).out.slice(0, 64), bodyHash(6_000_000));
+        write(SERVER_PORT, { flows: 8 });
+        await reload(/"event":"refused","code":"ERR_FORWARD_CONFIG"/);
+        assert.is((await get(SMALL)).out.slice(0, 64), bodyHash(SMALL));
+        const { out, err } = await large;
+        assert.is(out.slice(0, 64), bodyHash(20_000_000), err);
+        await forward.stop();
+      } finally {
+        peers.close();
+        rmSync(folder, { recursive: true });
+      }
+    },
+    { missing, timeoutMs: 60_000 },
+  );
 
 test(
   'a forwarder that is killed leaves no program behind',

@@ -19,9 +19,11 @@ export class Peers {
   readonly server = new Namespace('forward');
   readonly #children: ChildProcess[] = [];
 
-  constructor() {
+  /** `queues` of every interface. */
+  constructor(queues = 1) {
+    const many = ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`];
     const wire = (a: Namespace, dev: string, b: Namespace, peer: string): void => {
-      a.ip('link', 'add', dev, 'type', 'veth', 'peer', 'name', peer, 'netns', b.name);
+      a.ip('link', 'add', dev, ...many, 'type', 'veth', 'peer', 'name', peer, 'netns', b.name, ...many);
     };
     wire(this.client, 'c0', this.middle, 'in');
     wire(this.middle, 'out', this.server, 's0');
@@ -55,6 +57,7 @@ export class Peers {
     });
     return {
       output: () => said,
+      kill: signal => void child.kill(signal),
       async stop(signal = 'SIGINT') {
         const closed = new Promise(done => child.once('close', done));
         child.kill(signal);
@@ -65,8 +68,8 @@ export class Peers {
   }
 
   /** The server: 100 MB and less over HTTP, UDP echo. */
-  serve(): Promise<Running> {
-    return this.start(this.server, /listening/, process.execPath, ...TSX, SERVER, `${SERVER_PORT}`);
+  serve(port = SERVER_PORT): Promise<Running> {
+    return this.start(this.server, /listening/, process.execPath, ...TSX, SERVER, `${port}`);
   }
 
   /** `etherloom forward` between `in` and `out`, in JSON. */
@@ -109,6 +112,7 @@ export class Peers {
 
 export interface Running {
   output(): string;
+  kill(signal: NodeJS.Signals): void;
   /** Ends it and gives all that it said. */
   stop(signal?: NodeJS.Signals): Promise<string>;
 }

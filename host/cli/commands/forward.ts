@@ -37,6 +37,7 @@ export interface ForwardOptions {
 /** A chain at work, whoever runs it. */
 interface Running {
   counters(): HopCounters[];
+  setBackends(config: ForwardConfig): Promise<void>;
   /** Stops it; the last counters and, in the engine, the frames that were counted. */
   stop(): Promise<{ hops: HopCounters[]; frames?: number; crashes?: number }>;
 }
@@ -124,6 +125,7 @@ async function inEngine(
   await forwarder.start();
   return {
     counters: () => forwarder.counters().hops,
+    setBackends: next => forwarder.setBackends(next),
     async stop() {
       const { hops, engine } = await forwarder.stop();
       return { hops, frames: engine.ledger.total, crashes: engine.crashes.length };
@@ -149,6 +151,7 @@ async function inKernel(config: ForwardConfig, front: NicSpec, rear: NicSpec): P
   });
   return {
     counters: () => forwarder.counters().hops,
+    setBackends: next => forwarder.setBackends(next),
     async stop() {
       const { hops } = forwarder.counters();
       forwarder.close();
@@ -204,6 +207,13 @@ function summary(hops: readonly HopCounters[], ports: readonly number[]): string
   );
 }
 
+const backendsOf = (config: ForwardConfig): string =>
+  config.services
+    .map(s =>
+      s.backends.map(b => `${b.address.includes(':') ? `[${b.address}]` : b.address}:${b.port}`).join(', '),
+    )
+    .join('; ');
+
 /** @throws EtherloomError ERR_USAGE_*, ERR_FORWARD_*, ERR_NIC_*, ERR_KERNEL_* */
 export async function forward(options: ForwardOptions): Promise<number> {
   const front = parseNicSpec(options.in);
@@ -222,6 +232,22 @@ export async function forward(options: ForwardOptions): Promise<number> {
       `forwarding ${config.address.join(', ')} port ${config.services.map(s => s.ports[0]).join(', ')} over ` +
         `${ports.length} hop${ports.length === 1 ? '' : 's'}${kernel ? ' in the kernel' : ''}; Ctrl-C ends it`,
     );
+  const reload = async (): Promise<void> => {
+    const file = options.config!;
+    try {
+      const next = readForwardConfig(file);
+      await running.setBackends(next);
+      say('backends', { services: next.services });
+      if (!options.json) print(`${file}: new flows go to ${backendsOf(next)}`);
+    } catch (error) {
+      // What runs goes on as it is.
+      const { code, message } = error as EtherloomError;
+      say('refused', { code, message });
+      if (!options.json) print(`${file}: not taken over: ${code}: ${message}`);
+    }
+  };
+  const onHangup = (): void => void reload();
+  if (options.config !== undefined) process.on('SIGHUP', onHangup);
   const started = performance.now();
   let before = running.counters();
   let beforeMs = started;
@@ -234,6 +260,7 @@ export async function forward(options: ForwardOptions): Promise<number> {
     say('counters', { seconds, rates, hops });
     if (!options.json && !options.quiet) showLine(live(seconds, rates));
   });
+  process.off('SIGHUP', onHangup);
   const { hops, frames, crashes } = await running.stop();
   const seconds = (performance.now() - started) / 1000;
   say('stopped', { seconds, hops, frames, crashes });
