@@ -1545,6 +1545,7 @@ export const QUEUED_FRAME_IFINDEX: u32 = 8;
 export const QUEUED_FRAME_TRANSPORT: u32 = 12;
 export const QUEUED_FRAME_NEXT: u32 = 16;
 export const QUEUED_FRAME_ADDR: u32 = 20;
+export const QUEUED_FRAME_LEAVES: u32 = 24;
 /** The packet in a frame that waits in a pkt_queue, or that a program took out of one: struct xdp_frame, 16 B of which programs read. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class QueuedFrame {
@@ -1560,14 +1561,12 @@ export class QueuedFrame {
   next: u32;
   /** Its first byte, relative to the packet area */
   addr: u32;
+  /** Port that it was about to leave by, 0 = it came in: it is taken out when that port has room */
+  leaves: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
   private __pad3: u8;
-  private __pad4: u8;
-  private __pad5: u8;
-  private __pad6: u8;
-  private __pad7: u8;
 }
 
 export const TRACE_RING_SIZE: u32 = 192;

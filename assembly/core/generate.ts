@@ -8,8 +8,7 @@
 // The frame is no packet before TX or PASS: what a program leaves in it otherwise is no drop. Its bytes are what the
 // frame held last, as in a driver's page pool. A stream whose port has no room, or no frame, waits where it is.
 import {
-  FRAME_HEADROOM, FRAME_SIZE, Hook, LaneState, NO_FRAME, Port, RING_SIZE, StreamFlag, XdpAction,
-  XdpContext,
+  FRAME_HEADROOM, FRAME_SIZE, Hook, LaneState, NO_FRAME, Port, StreamFlag, XdpAction, XdpContext,
 } from "../layout.gen";
 import { blockOf, countGen, countIn } from "./counters";
 import { egress } from "./egress";
@@ -18,8 +17,7 @@ import { lane, packetAt, self } from "./lane";
 import { clearRedirect } from "./redirect";
 import { budget } from "./room";
 import { allocFrame, freeFrame } from "../mem/frames";
-import { reserve, ringAt } from "../mem/ring";
-import { flush, portUp } from "../nic/tx";
+import { flush, portUp, roomAt } from "../nic/tx";
 import { endVisit, streamAt, takeReady } from "../stream/ready";
 import { ETH_SIZE } from "../wire/layout.gen";
 
@@ -31,14 +29,6 @@ const ROUND_RUNS: u32 = 256;
 /** The frame that the next run gets; NO_FRAME when there is none in hand. */
 // A number, not the name: in a cycle of imports asc would set the global in a start function, once in every instance.
 let spare: u32 = 0xffff_ffff;
-
-/** Packets that the transmit ring which `port` has for this lane takes, at most `n`. */
-// @ts-ignore: decorator
-@inline function roomAt(port: Port, n: u32): u32 {
-  let r = ringAt(port.txAt + lane * RING_SIZE);
-  if (r.slots == 0) r = ringAt(self().outboundAt + port.txLane * RING_SIZE);
-  return reserve(r, n);
-}
 
 /** Points the context at the whole room of an empty packet. */
 // @ts-ignore: decorator

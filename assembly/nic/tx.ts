@@ -7,7 +7,7 @@ import {
 import { header, lane, self } from "../core/lane";
 import { freeFrame } from "../mem/frames";
 import { lend } from "./umem";
-import { descAddr, entry, peek, push, release, ringAt, staged, submit } from "../mem/ring";
+import { descAddr, entry, peek, push, release, reserve, ringAt, staged, submit } from "../mem/ring";
 
 /** Rings in LaneState.touched with something staged. */
 let touched: u32 = 0;
@@ -27,6 +27,12 @@ let touched: u32 = 0;
   if (!push(r, addr, len, options)) return false;
   if (first) store<u32>((self().touchedAt + (touched++ << 2)) as usize, <u32>changetype<usize>(r));
   return true;
+}
+
+/** Packets that this lane can still stage for the wire of `port`, at most `n`. */
+export function roomAt(port: Port, n: u32): u32 {
+  const r = ringAt(port.txAt + lane * RING_SIZE);
+  return reserve(r.slots != 0 ? r : ringAt(self().outboundAt + port.txLane * RING_SIZE), n);
 }
 
 /** Stages a packet on the wire of `port`. False when its ring is full: the frame is still the caller's. */

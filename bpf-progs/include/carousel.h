@@ -6,7 +6,7 @@
  *
  * Packets with growing times leave in that order, none before its time; but one that lies further ahead than the wheel
  * spans leaves at the wheel's end, so make none while one of the same stream waits (CAROUSEL_HORIZON_NS). A program that includes this file defines
- * `static inline void carousel_sent(const struct xdp_frame *frame)`, called for each packet that leaves the wheel.
+ * `static inline void carousel_sent(const struct xdp_frame *frame, __u64 now)`, called for each packet that leaves the wheel.
  */
 #pragma once
 #include "bpf.h"
@@ -45,7 +45,7 @@ struct {
 	__uint(map_extra, CAROUSEL_DEPTH);
 } carousel SEC(".maps");
 
-static inline void carousel_sent(const struct xdp_frame *frame);
+static inline void carousel_sent(const struct xdp_frame *frame, __u64 now);
 
 static inline void carousel_arm(struct carousel_lane *lane, __u64 slot)
 {
@@ -56,7 +56,8 @@ static inline void carousel_arm(struct carousel_lane *lane, __u64 slot)
 /* The pacer: sends what is due, oldest first, and is armed for what comes next. */
 static int carousel_turn(void *map, __u32 *key, struct carousel_lane *lane)
 {
-	__u64 here = bpf_ktime_get_ns() / CAROUSEL_SLOT_NS;
+	__u64 now = bpf_ktime_get_ns();
+	__u64 here = now / CAROUSEL_SLOT_NS;
 	__u64 slot = lane->armed;
 
 	for (int i = 0; i < CAROUSEL_BURST; i++) {
@@ -73,12 +74,12 @@ static int carousel_turn(void *map, __u32 *key, struct carousel_lane *lane)
 			break;
 		frame = bpf_pkt_queue_dequeue(&carousel, next);
 		if (!frame) {
-			/* A lossless lane without room: at the next slot again, the packet stays where it is. */
+			/* The port has no room: the packet stays where it is, until the next slot. */
 			lane->armed = slot;
 			bpf_timer_start(&lane->pacer, (here + 1) * CAROUSEL_SLOT_NS, BPF_F_TIMER_ABS | BPF_F_TIMER_PACER);
 			return 0;
 		}
-		carousel_sent(frame);
+		carousel_sent(frame, now);
 		bpf_packet_send(frame, frame->ifindex);
 	}
 	carousel_arm(lane, slot);

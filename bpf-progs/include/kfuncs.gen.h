@@ -25,7 +25,7 @@ extern int el_ready(__u32 id) __ksym;
 /* xdp, xdp_egress, xdp_gen: Puts the packet into a bucket of this lane if the verdict is XDP_REDIRECT. -EINVAL: no such bucket; -ENOSPC: it is full. */
 extern int bpf_pkt_queue_enqueue(struct xdp_md *ctx, void *map__map, __u64 bucket) __ksym;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter; acquires; may give NULL: Takes the oldest packet out of a bucket of this lane. NULL: none, or no room to send it in a lossless lane. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter; acquires; may give NULL: Takes the oldest packet out of a bucket of this lane. NULL: none, or no room where it was about to go. */
 extern struct xdp_frame *bpf_pkt_queue_dequeue(void *map__map, __u64 bucket) __ksym;
 
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter: 1 when no packet waits in the bucket. */

@@ -290,6 +290,7 @@ struct etherloom_queued_frame {
 	__u32 transport; /* ingress_ifindex of that context: the transport, on its way out */
 	__u32 next; /* 1 + number of the next frame of its bucket, 0 = the last */
 	__u32 addr; /* Its first byte, relative to the packet area */
+	__u32 leaves; /* Port that it was about to leave by, 0 = it came in: it is taken out when that port has room */
 } __attribute__((aligned(32)));
 _Static_assert(sizeof(struct etherloom_queued_frame) == 32, "QueuedFrame");
 

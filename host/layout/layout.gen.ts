@@ -1839,6 +1839,7 @@ export const QueuedFrameLayout = {
   transport: 12,
   next: 16,
   addr: 20,
+  leaves: 24,
 } as const;
 /** The packet in a frame that waits in a pkt_queue, or that a program took out of one: struct xdp_frame, 16 B of which programs read. */
 export class QueuedFrameView {
@@ -1887,6 +1888,13 @@ export class QueuedFrameView {
   }
   set addr(v: number) {
     this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Port that it was about to leave by, 0 = it came in: it is taken out when that port has room */
+  get leaves(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set leaves(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
   }
 }
 

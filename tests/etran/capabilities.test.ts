@@ -299,14 +299,56 @@ test('6: whatever numbers a program names, only open streams of its own lane are
 
 test('12: what a program could do harm with is refused before it runs', () => {
   for (const [text, type, rule] of [
-    ['r0 = *(u8 *)(r1 +2048)\nexit', 'xdp_gen', 'no such field'],
-    ['*(u32 *)(r1 +16) = r1\nr0 = 1\nexit', 'xdp_gen', ''],
-    ['r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +0)\nexit', 'xdp_egress', 'packet'],
-    ['r2 = 1\n*(u32 *)(r1 +20) = r2\nr0 = 1\nexit', 'xdp_egress', 'read-only'],
+    ['r0 = *(u8 *)(r1 +2048)\nexit', 'xdp_gen', /no such field/],
+    ['r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +0)\nexit', 'xdp_egress', /packet-bounds/],
+    ['r2 = 1\n*(u32 *)(r1 +20) = r2\nr0 = 1\nexit', 'xdp_egress', /read-only/],
+  ] as const)
+    assert.throws(() => verify(assembleSpec(text, { type })), rule, text);
+});
+
+test('12: a packet that was taken out of a queue is sent or dropped on every path, once, and not touched afterwards', () => {
+  const take = `.map wheel pkt_queue max=8 extra=4
+    r1 = map[wheel]
+    r2 = 3
+    call kfunc bpf_pkt_queue_dequeue#1
+    `;
+  const send = `r1 = r6
+    r2 = 1
+    call kfunc bpf_packet_send#2
+    `;
+  const end = 'r0 = 1\nexit';
+  const program = (text: string, type: ProgramType = 'xdp') => verify(assembleSpec(text, { type }));
+  const sound = `${take}if r0 == 0 goto out\nr6 = r0\nr7 = *(u32 *)(r6 +4)\n${send}out:\n${end}`;
+  for (const type of ['xdp', 'xdp_egress', 'xdp_gen', 'tc'] as const) assert.ok(program(sound, type), type);
+  for (const [what, text, rule] of [
+    ['kept', `${take}${end}`, /reference-leak/],
+    [
+      'kept on one path',
+      `${take}if r0 == 0 goto out\nr6 = r0\nr7 = *(u32 *)(r6 +0)\nif r7 > 64 goto out\n${send}out:\n${end}`,
+      /reference-leak/,
+    ],
+    ['not compared with NULL', `${take}r6 = r0\n${send}${end}`, /null-pointer/],
+    ['sent twice', `${take}if r0 == 0 goto out\nr6 = r0\n${send}${send}out:\n${end}`, /kfunc-argument/],
+    [
+      'read after it was sent',
+      `${take}if r0 == 0 goto out\nr6 = r0\n${send}r7 = *(u32 *)(r6 +0)\nout:\n${end}`,
+      /memory-access/,
+    ],
+    [
+      'written to',
+      `${take}if r0 == 0 goto out\nr6 = r0\nr7 = 0\n*(u32 *)(r6 +0) = r7\n${send}out:\n${end}`,
+      /read-only/,
+    ],
+    [
+      'read beyond what it shows',
+      `${take}if r0 == 0 goto out\nr6 = r0\nr7 = *(u32 *)(r6 +16)\n${send}out:\n${end}`,
+      /mem-bounds/,
+    ],
+    ['no pkt_queue', sound.replace('pkt_queue max=8 extra=4', 'array key=4 value=4 max=8'), /kfunc-argument/],
   ] as const)
     assert.throws(
-      () => verify(assembleSpec(text, { type })),
-      (e: Error) => e.message.includes(rule),
-      text,
+      () => program(text),
+      (e: Error) => e.name === 'VerifierError' && rule.test(e.message),
+      what,
     );
 });

@@ -41,6 +41,9 @@ for (const [name, bitsPerSecond, packets] of [
     }
     const [c] = p.engine.counters();
     assert.equal([c.egress.tx, c.egress.redirect, c.txPackets], [1, packets - 1, packets]);
+    const late = all.slice(1).reduce((sum, d) => sum + d.left - d.at, 0n);
+    const { sent, last, late: counted } = p.streams.get(1)!;
+    assert.equal([sent, last, counted], [BigInt(packets), all[packets - 1].left, late]);
     assert.equal(p.wheel.counts(), { queued: packets - 1, taken: packets - 1, refused: 0 });
     assert.is((await p.engine.stop()).ledger.free, FRAMES);
   });
@@ -111,6 +114,48 @@ test('a full slot drops what finds no room, with a reason, and the streams go on
   assert.is(numbers(all, 1).length, 3000 - full);
   assert.is(p.wheel.counts().refused, full);
   assert.is(p.streams.get(1)!.waiting, 0);
+  assert.is((await p.engine.stop()).ledger.free, FRAMES);
+});
+
+test('a stream that was held up catches up what it has credit for, and no more', async () => {
+  for (const [credit, burst] of [
+    [0, 1],
+    [5_000_000, 6],
+  ]) {
+    const p = await virtual();
+    // A packet a millisecond; after the tenth the lane stands still for 20 ms, but nothing is in the wheel.
+    p.open(0, 1_514_000, 10, { credit });
+    await p.engine.start();
+    p.start(0);
+    p.run(START + SECOND);
+    p.engine.advance(START + 2n * SECOND - p.engine.now());
+    const s = p.streams.get(0)!;
+    p.streams.set(0, { ...s, left: 20n });
+    p.start(0);
+    const all = p.run(START + 10n * SECOND);
+    assert.is(all.length, 20);
+    const atOnce = all.filter(d => d.left - all[0].left < SLOT_NS);
+    assert.is(atOnce.length, burst, `credit of ${credit} ns`);
+    await p.engine.stop();
+  }
+});
+
+test('when the port has no room packets stay in the wheel, and none is dropped', async () => {
+  const p = await Paced.create({ inline: true, clock: 'virtual', startNs: START, ringSlots: 64 });
+  p.open(0, 125_000_000, 300, { ahead: 200 });
+  await p.engine.start();
+  p.start(0);
+  // Nobody takes what was sent for 10 ms.
+  for (let i = 0; i < 20_000 && p.engine.now() < START + 10_000_000n; i++) {
+    if (p.engine.step()) continue;
+    const due = p.engine.nextDueNs();
+    if (due !== undefined && due > p.engine.now()) p.engine.advance(due - p.engine.now());
+    else if (due === undefined) break;
+  }
+  assert.equal(p.engine.counters()[0].drops, { XDP_DROP: 1 });
+  assert.is(p.engine.counters()[0].txPackets, 64);
+  const all = p.run(START + SECOND);
+  assert.equal(numbers(all, 0), counting(300));
   assert.is((await p.engine.stop()).ledger.free, FRAMES);
 });
 

@@ -17,10 +17,12 @@ export interface PacedStream {
   rest: bigint;
   made: bigint;
   sent: bigint;
+  last: bigint;
+  late: bigint;
   size: number;
   ahead: number;
   waiting: number;
-  pad: number;
+  credit: number;
 }
 
 /** A packet as it left. */
@@ -78,7 +80,7 @@ export class Paced {
     id: number,
     rate: number,
     packets: number,
-    { size = 1514, ahead = 64, transport = 0, from = 0n } = {},
+    { size = 1514, ahead = 64, transport = 0, from = 0n, credit = 0 } = {},
   ): void {
     openStream(this.engine, id, { transport });
     this.streams.set(id, {
@@ -88,10 +90,12 @@ export class Paced {
       rest: 0n,
       made: 0n,
       sent: 0n,
+      last: 0n,
+      late: 0n,
       size,
       ahead,
       waiting: 0,
-      pad: 0,
+      credit,
     });
   }
 

@@ -7,10 +7,10 @@ import { header, lane, packetAt, self } from "../../core/lane";
 import { RedirectKind, clearRedirect, setRedirect } from "../../core/redirect";
 import { roomToTake } from "../../core/room";
 import { freeFrame } from "../../mem/frames";
-import { flush, portUp, transmit } from "../../nic/tx";
+import { flush, portUp, roomAt, transmit } from "../../nic/tx";
 import { EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENODEV, ENOSPC } from "../helpers/errno";
 import { head } from "../maps/map";
-import { bucketEmpty, bucketFull, countRefused, firstFrom, takePacket } from "../maps/pkt_queue";
+import { bucketEmpty, bucketFull, countRefused, firstFrom, oldest, takeOldest } from "../maps/pkt_queue";
 
 /** Packets that programs of this lane took out and neither sent nor dropped yet. */
 let held: u32 = 0;
@@ -33,12 +33,18 @@ export function bpf_pkt_queue_enqueue(ctx: usize, map: usize, bucket: u64): i32 
   return 0;
 }
 
-/** Takes the oldest packet out. NULL: there is none, or it could not be sent without loss in a lossless lane. */
+/**
+ * Takes the oldest packet out. NULL: there is none, or it would be lost for want of room: in the transmit ring of the port
+ * that it was about to leave by, in a lossless lane in any ring.
+ */
 export function bpf_pkt_queue_dequeue(map: usize, bucket: u64): usize {
   if (bucket >= (head(map).maxEntries as u64)) return 0;
-  if (!roomToTake(self(), held)) return 0;
-  const q = takePacket(map, <u32>bucket);
-  if (changetype<usize>(q) != 0) held++;
+  const q = oldest(map, <u32>bucket);
+  if (changetype<usize>(q) == 0 || !roomToTake(self(), held)) return 0;
+  const port = portUp(q.leaves);
+  if (changetype<usize>(port) != 0 && roomAt(port, held + 1) <= held) return 0;
+  takeOldest(map, <u32>bucket, q);
+  held++;
   return changetype<usize>(q);
 }
 

@@ -113,6 +113,7 @@ export function putPacket(map: usize, bucket: u32, x: XdpContext, ifindex: u32):
   q.transport = x.ingressIfindex;
   q.next = 0;
   q.addr = addr;
+  q.leaves = x.egressIfindex;
   const b = bucketOf(map, lane, bucket);
   if (b.head == 0) {
     b.head = n;
@@ -123,18 +124,21 @@ export function putPacket(map: usize, bucket: u32, x: XdpContext, ifindex: u32):
   laneOf(map, lane).queued++;
 }
 
-/** Takes the oldest packet out of a bucket of this lane; null when it is empty. The frame is the caller's. */
-export function takePacket(map: usize, bucket: u32): QueuedFrame {
+/** The oldest packet of a bucket of this lane; null when it is empty. */
+// @ts-ignore: decorator
+@inline export function oldest(map: usize, bucket: u32): QueuedFrame {
+  const n = bucketOf(map, lane, bucket).head;
+  return n == 0 ? changetype<QueuedFrame>(0) : recordOf(n);
+}
+
+/** Takes the oldest packet, `q`, out of its bucket. The frame is the caller's. */
+export function takeOldest(map: usize, bucket: u32, q: QueuedFrame): void {
   const b = bucketOf(map, lane, bucket);
-  const n = b.head;
-  if (n == 0) return changetype<QueuedFrame>(0);
-  const q = recordOf(n);
   const next = q.next;
   b.head = next;
   b.count--;
   if (next == 0) clearBit(map, lane, bucket);
   laneOf(map, lane).taken++;
-  return q;
 }
 
 /**

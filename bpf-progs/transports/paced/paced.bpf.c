@@ -22,10 +22,12 @@ struct paced_stream {
 	__u64 rest;    /* what is missing to the next whole ns: parts of 1 / rate */
 	__u64 made;
 	__u64 sent;
+	__u64 last;    /* when the last one left, ns */
+	__u64 late;    /* by how much those from the wheel left after their times, all together, ns */
 	__u32 size;    /* bytes of a frame: 60 to 1514 */
 	__u32 ahead;   /* packets that may wait in the wheel at a time */
 	__u32 waiting; /* packets that do */
-	__u32 pad;
+	__u32 credit;  /* by so much a stream that was held up may be behind and catch up, ns: 0 as in Carousel */
 };
 
 struct paced_header {
@@ -48,13 +50,17 @@ static inline struct paced_stream *stream_of(__u32 id)
 	return bpf_map_lookup_elem(&paced_streams, &id);
 }
 
-static inline void carousel_sent(const struct xdp_frame *frame)
+static inline void carousel_sent(const struct xdp_frame *frame, __u64 now)
 {
 	struct paced_stream *s = stream_of(frame->stream);
+	__u64 at;
 
 	if (!s)
 		return;
+	if (!el_frame_load(frame, offsetof(struct paced_header, at), &at, sizeof(at)))
+		s->late += now - at;
 	s->waiting--;
+	s->last = now;
 	s->sent++;
 	if (s->left)
 		el_ready(frame->stream);
@@ -95,7 +101,8 @@ int paced_gen(struct xdp_md *ctx)
 /* The times of a stream's packets are exact: what an interval has of a fraction of a ns is carried on. */
 static inline __u64 time_of(struct paced_stream *s, __u64 now, __u64 bytes)
 {
-	__u64 at = s->next > now ? s->next : now;
+	__u64 first = now - s->credit;
+	__u64 at = s->next > first ? s->next : first;
 	__u64 rate = s->rate ? s->rate : 1;
 	__u64 whole = bytes * NS_PER_S + s->rest;
 
@@ -121,6 +128,7 @@ int paced_egress(struct xdp_md *ctx)
 	s->waiting--;
 	if (verdict < 0)
 		return XDP_REDIRECT;
+	s->last = now;
 	s->sent++;
 	return verdict;
 }

@@ -18,7 +18,7 @@ export const pktQueueKfuncs = defineKfuncs({ objects: { xdp_frame: READABLE } },
     flags: ['acquire', 'ret_null'],
     types: NET,
     mapTypes: ['pkt_queue'],
-    doc: 'Takes the oldest packet out of a bucket of this lane. NULL: none, or no room to send it in a lossless lane.',
+    doc: 'Takes the oldest packet out of a bucket of this lane. NULL: none, or no room where it was about to go.',
   },
   {
     prototype: 'u64 bpf_pkt_queue_empty(void *map__map, u64 bucket)',

@@ -145,6 +145,11 @@ export const mapStructs: StructSchema[] = [
       f('transport', 'u32', 'ingress_ifindex of that context: the transport, on its way out'),
       f('next', 'u32', '1 + number of the next frame of its bucket, 0 = the last'),
       f('addr', 'u32', 'Its first byte, relative to the packet area'),
+      f(
+        'leaves',
+        'u32',
+        'Port that it was about to leave by, 0 = it came in: it is taken out when that port has room',
+      ),
     ],
   },
   {

@@ -1,0 +1,104 @@
+/**
+ * Pacing: streams through the Carousel wheel of bpf-progs/transports/paced on a worker lane, in real time. How far what
+ * leaves in a second is from the set rate, and how late a packet leaves.
+ */
+import { Paced } from '../tests/support/paced.js';
+import type { Bench } from './harness/bench.js';
+
+const SIZE = 1514;
+/** Asked: so close to the set rate over a second. */
+const MOST_PERCENT = 0.4;
+/** Packets of a stream that may wait: 20 ms of the wheel's 25, so that a lane that stands still for less falls behind for no time. */
+const AHEAD_S = 0.02;
+const MOST_AHEAD = 16_384;
+/** What a stream may catch up after the system kept its lane from its CPU, in the rows that say so. */
+const CREDIT_NS = 20_000_000;
+
+/** Streams at two moments, all together. */
+interface Seen {
+  packets: number;
+  /** Mean of when their last packets left, ns. */
+  lastNs: number;
+  lateNs: number;
+}
+
+/** Reads a stream's counters as of one packet: its lane goes on meanwhile. */
+function look(p: Paced, streams: number): Seen {
+  const seen = { packets: 0, lastNs: 0, lateNs: 0 };
+  for (let id = 0; id < streams; id++)
+    for (;;) {
+      const { sent, last, late } = p.streams.get(id)!;
+      if (p.streams.get(id)!.last !== last) continue;
+      seen.packets += Number(sent);
+      seen.lastNs += Number(last) / streams;
+      seen.lateNs += Number(late);
+      break;
+    }
+  return seen;
+}
+
+interface Pace {
+  /** Bytes per second of all streams, by the times at which their packets left. */
+  rate: number;
+  packets: number;
+  /** Mean time after its own at which a packet left, µs. */
+  lateUs: number;
+  dropped: number;
+}
+
+/** Lets `streams` streams send at `rate` bytes per second together, for so long. */
+async function pace(rate: number, streams: number, seconds: number, credit: number): Promise<Pace> {
+  const each = Math.round(rate / streams);
+  const ahead = Math.max(2, Math.floor(Math.min(MOST_AHEAD / streams, (each * AHEAD_S) / SIZE)));
+  const frames = 2048 + ahead * streams;
+  const p = await Paced.create({ sink: true, frames, ringSlots: 4096, spinUs: 1000 });
+  try {
+    for (let id = 0; id < streams; id++) p.open(id, each, 2 ** 40, { ahead, credit });
+    await p.engine.start();
+    for (let id = 0; id < streams; id++) p.start(id);
+    await new Promise(done => setTimeout(done, 500));
+    const first = look(p, streams);
+    await new Promise(done => setTimeout(done, seconds * 1000));
+    const last = look(p, streams);
+    const packets = last.packets - first.packets;
+    const { PKT_QUEUE_FULL = 0, TX_FULL = 0 } = p.engine.counters()[0].drops;
+    return {
+      rate: (packets * SIZE) / ((last.lastNs - first.lastNs) / 1e9),
+      packets,
+      lateUs: (last.lateNs - first.lateNs) / packets / 1000,
+      dropped: PKT_QUEUE_FULL + TX_FULL,
+    };
+  } finally {
+    await p.engine.stop();
+    await p.collection.close();
+  }
+}
+
+export default async function pacing(bench: Bench): Promise<void> {
+  for (const [name, bits, streams, credit] of [
+    ['1 Mbit/s', 1e6, 1, 0],
+    ['1 Mbit/s', 1e6, 1, CREDIT_NS],
+    ['10 Mbit/s', 1e7, 1, 0],
+    ['100 Mbit/s', 1e8, 1, 0],
+    ['1 Gbit/s', 1e9, 1, 0],
+    ['1 Gbit/s', 1e9, 100, 0],
+    ['5 Gbit/s', 5e9, 1, 0],
+    ['10 Gbit/s', 1e10, 1, 0],
+    ['10 Gbit/s', 1e10, 1, CREDIT_NS],
+    ['10 Gbit/s', 1e10, 100, 0],
+  ] as const) {
+    const { rate, packets, lateUs, dropped } = await pace(bits / 8, streams, bench.quick ? 0.3 : 1, credit);
+    const percent = (Math.abs(rate * 8 - bits) / bits) * 100;
+    bench.row({
+      group: 'pacing',
+      name: `${name}, ${streams} stream${streams === 1 ? '' : 's'}${credit ? ', credit of 20 ms' : ''}`,
+      conditions:
+        `${SIZE} B, worker lane, sink, 1 s: ${packets} packets, ${((rate * 8) / 1e6).toFixed(3)} Mbit/s, ` +
+        `a packet ${lateUs.toFixed(1)} µs late, ${dropped} dropped`,
+      unit: '%',
+      value: percent,
+      target: `≤ ${MOST_PERCENT} % off`,
+      met: percent <= MOST_PERCENT,
+    });
+  }
+}
