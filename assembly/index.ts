@@ -5,4 +5,5 @@ export * from "./nic/index";
 export * from "./wire/index";
 export * from "./responder/index";
 export * from "./stream/index";
+export * from "./cc/index";
 export * from "./bpf/index";

@@ -310,6 +310,44 @@ export const enum AppState {
   DEAD = 2,
 }
 
+/** Cc.algorithm. */
+export const enum CcAlgorithm {
+  RENO = 0,
+  CUBIC = 1,
+  DCTCP = 2,
+  DCTCP_RATE = 3,
+  TIMELY = 4,
+  BBR = 5,
+}
+
+/** Bits of Cc.flags. ECT: send packets as ECN-capable. DCTCP_ECHO: marks are echoed as RFC 8257 says. OWN_RECOVERY: cwnd is what it says at all times, no PRR. PACED (set before el_cc_init): window-based algorithms give a rate, too. */
+export const enum CcFlag {
+  ECT = 1,
+  DCTCP_ECHO = 2,
+  OWN_RECOVERY = 4,
+  PACED = 16,
+}
+
+/** CcEvent.kind. ENTER: recovery, or the answer to a mark, begins. LEAVE: it is over. RTO: the retransmission timeout. UNDO: the last ENTER or RTO was spurious. IDLE: nothing was sent for an RTO. MSS: Cc.mss was changed. */
+export const enum CcKind {
+  ACK = 0,
+  ENTER = 1,
+  LEAVE = 2,
+  RTO = 3,
+  UNDO = 4,
+  IDLE = 5,
+  MSS = 6,
+}
+
+/** Bits of CcEvent.flags. CWND_LIMITED: cwnd was what kept more from being sent. APP_LIMITED: the rate sample is of a time without enough to send. RECOVERY: the ACK came during recovery. ECE: ENTER because of a mark. AGAIN: a further timeout of the same episode. */
+export const enum CcEventFlag {
+  CWND_LIMITED = 1,
+  APP_LIMITED = 2,
+  RECOVERY = 4,
+  ECE = 8,
+  AGAIN = 16,
+}
+
 export const ARENA_HEADER_SIZE: u32 = 128;
 export const ARENA_HEADER_MAGIC: u32 = 0;
 export const ARENA_HEADER_VERSION: u32 = 4;
@@ -4663,4 +4701,316 @@ export class Rtt {
   min3Rtt: u32;
   /** When */
   min3At: u32;
+}
+
+export const CC_SIZE: u32 = 160;
+export const CC_ALGORITHM: u32 = 0;
+export const CC_MSS: u32 = 4;
+export const CC_CWND: u32 = 8;
+export const CC_SSTHRESH: u32 = 12;
+export const CC_RATE: u32 = 16;
+export const CC_FLAGS: u32 = 24;
+export const CC_UNDO_CWND: u32 = 28;
+export const CC_UNDO_SSTHRESH: u32 = 32;
+export const CC_UNDO_PRIV: u32 = 36;
+export const CC_PRIV: u32 = 40;
+/** State of congestion control, bytes and µs. All zero before el_cc_init, but for CcFlag.PACED. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class Cc {
+  /** CcAlgorithm */
+  algorithm: u32;
+  /** Largest segment, bytes; the transport may change it (CcKind.MSS) */
+  mss: u32;
+  /** Congestion window, bytes */
+  cwnd: u32;
+  /** Slow-start threshold, bytes */
+  ssthresh: u32;
+  /** Pacing rate, bytes/s; 0 = not paced */
+  rate: u64;
+  /** CcFlag bits */
+  flags: u32;
+  /** cwnd before the last ENTER or RTO */
+  undoCwnd: u32;
+  /** ssthresh before it */
+  undoSsthresh: u32;
+  /** What the algorithm keeps of before it */
+  undoPriv: u32;
+  /** The algorithm's own */
+  priv0: u32;
+  priv1: u32;
+  priv2: u32;
+  priv3: u32;
+  priv4: u32;
+  priv5: u32;
+  priv6: u32;
+  priv7: u32;
+  priv8: u32;
+  priv9: u32;
+  priv10: u32;
+  priv11: u32;
+  priv12: u32;
+  priv13: u32;
+  priv14: u32;
+  priv15: u32;
+  priv16: u32;
+  priv17: u32;
+  priv18: u32;
+  priv19: u32;
+  priv20: u32;
+  priv21: u32;
+  priv22: u32;
+  priv23: u32;
+  priv24: u32;
+  priv25: u32;
+  priv26: u32;
+  priv27: u32;
+  priv28: u32;
+  priv29: u32;
+}
+
+export const CC_EVENT_SIZE: u32 = 64;
+export const CC_EVENT_KIND: u32 = 0;
+export const CC_EVENT_ACKED: u32 = 4;
+export const CC_EVENT_MARKED: u32 = 8;
+export const CC_EVENT_LOST: u32 = 12;
+export const CC_EVENT_IN_FLIGHT: u32 = 16;
+export const CC_EVENT_FLAGS: u32 = 20;
+export const CC_EVENT_UNA: u32 = 24;
+export const CC_EVENT_NXT: u32 = 28;
+export const CC_EVENT_RTT_US: u32 = 32;
+export const CC_EVENT_SRTT_US: u32 = 36;
+export const CC_EVENT_MIN_RTT_US: u32 = 40;
+export const CC_EVENT_DELIVERED: u32 = 44;
+export const CC_EVENT_INTERVAL_US: u32 = 48;
+export const CC_EVENT_PRIOR_DELIVERED: u32 = 52;
+export const CC_EVENT_NOW_NS: u32 = 56;
+/** What a transport tells congestion control. It fills all of it. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcEvent {
+  /** CcKind */
+  kind: u32;
+  /** Bytes newly delivered by this ACK, cumulatively or by SACK */
+  acked: u32;
+  /** Of these: bytes covered by marks */
+  marked: u32;
+  /** Bytes newly found lost */
+  lost: u32;
+  /** Bytes in flight before this ACK; ENTER and RTO: flight size */
+  inFlight: u32;
+  /** CcEventFlag bits */
+  flags: u32;
+  /** SND.UNA after the ACK */
+  una: u32;
+  /** SND.NXT */
+  nxt: u32;
+  /** Round-trip sample of this ACK, µs; 0 = none */
+  rttUs: u32;
+  /** Smoothed round-trip time, µs; 0 = none */
+  srttUs: u32;
+  /** Least one of the window, µs; 0 = none */
+  minRttUs: u32;
+  /** Rate sample: bytes delivered … */
+  delivered: u32;
+  /** … in this time, µs; 0 = no sample */
+  intervalUs: u32;
+  /** Bytes delivered in all, when the sampled packet was sent, modulo 2^32 */
+  priorDelivered: u32;
+  /** Time, ns */
+  nowNs: u64;
+}
+
+export const CC_RENO_SIZE: u32 = 4;
+export const CC_RENO_ACKED: u32 = 0;
+/** Cc.priv of Reno. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcReno {
+  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
+  acked: u32;
+}
+
+export const CC_CUBIC_SIZE: u32 = 64;
+export const CC_CUBIC_EPOCH_US: u32 = 0;
+export const CC_CUBIC_STATE: u32 = 4;
+export const CC_CUBIC_W_MAX: u32 = 8;
+export const CC_CUBIC_K_US: u32 = 12;
+export const CC_CUBIC_ORIGIN: u32 = 16;
+export const CC_CUBIC_PRIOR: u32 = 20;
+export const CC_CUBIC_W_EST: u32 = 24;
+export const CC_CUBIC_EST_ACKED: u32 = 28;
+export const CC_CUBIC_ACKED: u32 = 32;
+export const CC_CUBIC_ROUND_END: u32 = 36;
+export const CC_CUBIC_LAST_MIN_US: u32 = 40;
+export const CC_CUBIC_ROUND_MIN_US: u32 = 44;
+export const CC_CUBIC_SAMPLES: u32 = 48;
+export const CC_CUBIC_BASELINE_US: u32 = 52;
+export const CC_CUBIC_CSS_ROUNDS: u32 = 56;
+export const CC_CUBIC_CSS_ACKED: u32 = 60;
+/** Cc.priv of CUBIC with HyStart++. Windows in bytes, times in µs modulo 2^32. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcCubic {
+  /** When congestion avoidance began; valid with CUBIC_EPOCH */
+  epochUs: u32;
+  /** Bits: 1 = in an epoch, 2 = the epoch follows a timeout, 4 = HyStart++ is in CSS, 8 = it is over */
+  state: u32;
+  /** Window before the last reduction */
+  wMax: u32;
+  /** Time from the epoch until the curve is back at wMax */
+  kUs: u32;
+  /** Window that the curve has at kUs */
+  origin: u32;
+  /** Window when the last reduction came */
+  prior: u32;
+  /** Window that Reno would have */
+  wEst: u32;
+  /** Bytes acknowledged that wEst has not grown for yet */
+  estAcked: u32;
+  /** Bytes acknowledged that cwnd has not grown for yet */
+  acked: u32;
+  /** HyStart++: sequence number that ends the round */
+  roundEnd: u32;
+  /** Least sample of the last round; largest u32 = none */
+  lastMinUs: u32;
+  /** Least sample of this one */
+  roundMinUs: u32;
+  /** Samples of this one */
+  samples: u32;
+  /** Least sample when CSS began */
+  baselineUs: u32;
+  /** Rounds in CSS */
+  cssRounds: u32;
+  /** Bytes acknowledged in CSS that cwnd has not grown for yet */
+  cssAcked: u32;
+}
+
+export const CC_MARKS_SIZE: u32 = 36;
+export const CC_MARKS_ALPHA: u32 = 0;
+export const CC_MARKS_ACKED_BYTES: u32 = 4;
+export const CC_MARKS_MARKED_BYTES: u32 = 8;
+export const CC_MARKS_ROUND_END: u32 = 12;
+export const CC_MARKS_BEGUN: u32 = 16;
+export const CC_MARKS_ACKED: u32 = 20;
+export const CC_MARKS_SLOW: u32 = 24;
+export const CC_MARKS_LOST_BYTES: u32 = 28;
+export const CC_MARKS_ROUND_US: u32 = 32;
+/** Cc.priv of DCTCP, by window and by rate. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcMarks {
+  /** Share of marked bytes, 2^20 = all */
+  alpha: u32;
+  /** Bytes acknowledged in this round */
+  ackedBytes: u32;
+  /** Of these: marked */
+  markedBytes: u32;
+  /** Sequence number that ends the round */
+  roundEnd: u32;
+  /** 1 = roundEnd is set */
+  begun: u32;
+  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
+  acked: u32;
+  /** By rate: 1 = slow start */
+  slow: u32;
+  /** By rate: bytes lost in this round */
+  lostBytes: u32;
+  /** By rate: when the round began */
+  roundUs: u32;
+}
+
+export const CC_TIMELY_SIZE: u32 = 36;
+export const CC_TIMELY_ROUND_END: u32 = 0;
+export const CC_TIMELY_BEGUN: u32 = 4;
+export const CC_TIMELY_PREVIOUS_US: u32 = 8;
+export const CC_TIMELY_SLOPE: u32 = 12;
+export const CC_TIMELY_FALLING: u32 = 16;
+export const CC_TIMELY_SLOW: u32 = 20;
+export const CC_TIMELY_LOST_BYTES: u32 = 24;
+export const CC_TIMELY_ACKED_BYTES: u32 = 28;
+export const CC_TIMELY_ROUND_US: u32 = 32;
+/** Cc.priv of TIMELY. Times in µs. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcTimely {
+  /** Sequence number that ends the round */
+  roundEnd: u32;
+  /** 1 = roundEnd is set */
+  begun: u32;
+  /** Sample of the last round, 0 = none */
+  previousUs: u32;
+  /** Smoothed difference of samples, µs × 1024 */
+  slope: i32;
+  /** Rounds in a row with a slope that is not positive */
+  falling: u32;
+  /** 1 = slow start */
+  slow: u32;
+  /** Bytes lost in this round */
+  lostBytes: u32;
+  /** Bytes acknowledged in this round */
+  ackedBytes: u32;
+  /** When the round began */
+  roundUs: u32;
+}
+
+export const CC_BBR_SIZE: u32 = 96;
+export const CC_BBR_BW: u32 = 0;
+export const CC_BBR_BW2: u32 = 8;
+export const CC_BBR_BW3: u32 = 16;
+export const CC_BBR_FULL_BW: u32 = 24;
+export const CC_BBR_BW_ROUND: u32 = 32;
+export const CC_BBR_BW2_ROUND: u32 = 36;
+export const CC_BBR_BW3_ROUND: u32 = 40;
+export const CC_BBR_MODE: u32 = 44;
+export const CC_BBR_ROUND: u32 = 48;
+export const CC_BBR_ROUND_DELIVERED: u32 = 52;
+export const CC_BBR_FULL_ROUNDS: u32 = 56;
+export const CC_BBR_PHASE: u32 = 60;
+export const CC_BBR_PHASE_US: u32 = 64;
+export const CC_BBR_MIN_US: u32 = 68;
+export const CC_BBR_MIN_AT_US: u32 = 72;
+export const CC_BBR_PROBE_END_US: u32 = 76;
+export const CC_BBR_PRIOR_CWND: u32 = 80;
+export const CC_BBR_STATE: u32 = 84;
+export const CC_BBR_CONSERVE_ROUND: u32 = 88;
+/** Cc.priv of BBR. Rates in bytes/s, times in µs modulo 2^32. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcBbr {
+  /** Largest delivery rate of the last rounds */
+  bw: u64;
+  /** Largest one after that */
+  bw2: u64;
+  /** Largest one after the second */
+  bw3: u64;
+  /** Delivery rate when it last grew by a quarter */
+  fullBw: u64;
+  /** Round of bw */
+  bwRound: u32;
+  /** Of bw2 */
+  bw2Round: u32;
+  /** Of bw3 */
+  bw3Round: u32;
+  /** 0 STARTUP, 1 DRAIN, 2 PROBE_BW, 3 PROBE_RTT */
+  mode: u32;
+  /** Rounds so far */
+  round: u32;
+  /** Bytes delivered in all that end the round */
+  roundDelivered: u32;
+  /** Rounds in a row without such growth; 3 = the pipe is full */
+  fullRounds: u32;
+  /** Phase of PROBE_BW, 0 … 7 */
+  phase: u32;
+  /** When it began */
+  phaseUs: u32;
+  /** Least round-trip time of the last 10 s; 0 = none */
+  minUs: u32;
+  /** When it was seen */
+  minAtUs: u32;
+  /** PROBE_RTT: its earliest end, valid with state bit 1 */
+  probeEndUs: u32;
+  /** cwnd before PROBE_RTT or recovery */
+  priorCwnd: u32;
+  /** Bits: 1 = probeEndUs is set, 2 = a round passed in PROBE_RTT, 4 = packet conservation, 8 = in recovery */
+  state: u32;
+  /** Round in which packet conservation began */
+  conserveRound: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
 }

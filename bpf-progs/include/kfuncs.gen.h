@@ -4,6 +4,8 @@
 
 #define __ksym __attribute__((section(".ksyms")))
 
+struct el_cc;
+struct el_cc_event;
 struct el_intervals;
 struct el_range;
 struct el_rtt;
@@ -108,3 +110,9 @@ extern int el_rtt_backoff(struct el_rtt *rtt) __ksym;
 
 /* xdp, xdp_egress, xdp_gen: SipHash-2-4 under the key of the engine: initial sequence numbers, cookies. */
 extern __u64 el_siphash(const void *data, __u32 data__sz) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Begins anew with an algorithm (EL_CC_RENO …). A window that is set stays: on a live flow only the algorithm changes. -EINVAL for one that there is not. */
+extern int el_cc_init(struct el_cc *cc, __u32 algorithm, __u32 mss) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Tells what happened to the flow (event->kind); cwnd, ssthresh and rate are new then. */
+extern int el_cc_event(struct el_cc *cc, const struct el_cc_event *event) __ksym;

@@ -59,6 +59,36 @@
 #define EL_EV_FREED 65536
 #define EL_EV_RUNG 2147483648u
 
+/* Cc.algorithm. */
+#define EL_CC_RENO 0
+#define EL_CC_CUBIC 1
+#define EL_CC_DCTCP 2
+#define EL_CC_DCTCP_RATE 3
+#define EL_CC_TIMELY 4
+#define EL_CC_BBR 5
+
+/* Bits of Cc.flags. ECT: send packets as ECN-capable. DCTCP_ECHO: marks are echoed as RFC 8257 says. OWN_RECOVERY: cwnd is what it says at all times, no PRR. PACED (set before el_cc_init): window-based algorithms give a rate, too. */
+#define EL_CC_ECT 1
+#define EL_CC_DCTCP_ECHO 2
+#define EL_CC_OWN_RECOVERY 4
+#define EL_CC_PACED 16
+
+/* CcEvent.kind. ENTER: recovery, or the answer to a mark, begins. LEAVE: it is over. RTO: the retransmission timeout. UNDO: the last ENTER or RTO was spurious. IDLE: nothing was sent for an RTO. MSS: Cc.mss was changed. */
+#define EL_CC_ACK 0
+#define EL_CC_ENTER 1
+#define EL_CC_LEAVE 2
+#define EL_CC_RTO 3
+#define EL_CC_UNDO 4
+#define EL_CC_IDLE 5
+#define EL_CC_MSS 6
+
+/* Bits of CcEvent.flags. CWND_LIMITED: cwnd was what kept more from being sent. APP_LIMITED: the rate sample is of a time without enough to send. RECOVERY: the ACK came during recovery. ECE: ENTER because of a mark. AGAIN: a further timeout of the same episode. */
+#define EL_CC_F_CWND_LIMITED 1
+#define EL_CC_F_APP_LIMITED 2
+#define EL_CC_F_RECOVERY 4
+#define EL_CC_F_ECE 8
+#define EL_CC_F_AGAIN 16
+
 /* First object of the arena: where each region lies. Written once by the host before any lane starts. */
 struct etherloom_arena_header {
 	__u32 magic; /* 0x4d4c5445, "ETLM" */
@@ -716,3 +746,117 @@ struct el_rtt {
 	__u32 min3_at; /* When */
 };
 _Static_assert(sizeof(struct el_rtt) == 68, "Rtt");
+
+/* State of congestion control, bytes and µs. All zero before el_cc_init, but for CcFlag.PACED. */
+struct el_cc {
+	__u32 algorithm; /* CcAlgorithm */
+	__u32 mss; /* Largest segment, bytes; the transport may change it (CcKind.MSS) */
+	__u32 cwnd; /* Congestion window, bytes */
+	__u32 ssthresh; /* Slow-start threshold, bytes */
+	__u64 rate; /* Pacing rate, bytes/s; 0 = not paced */
+	__u32 flags; /* CcFlag bits */
+	__u32 undo_cwnd; /* cwnd before the last ENTER or RTO */
+	__u32 undo_ssthresh; /* ssthresh before it */
+	__u32 undo_priv; /* What the algorithm keeps of before it */
+	__u32 priv[30]; /* The algorithm's own */
+};
+_Static_assert(sizeof(struct el_cc) == 160, "Cc");
+
+/* What a transport tells congestion control. It fills all of it. */
+struct el_cc_event {
+	__u32 kind; /* CcKind */
+	__u32 acked; /* Bytes newly delivered by this ACK, cumulatively or by SACK */
+	__u32 marked; /* Of these: bytes covered by marks */
+	__u32 lost; /* Bytes newly found lost */
+	__u32 in_flight; /* Bytes in flight before this ACK; ENTER and RTO: flight size */
+	__u32 flags; /* CcEventFlag bits */
+	__u32 una; /* SND.UNA after the ACK */
+	__u32 nxt; /* SND.NXT */
+	__u32 rtt_us; /* Round-trip sample of this ACK, µs; 0 = none */
+	__u32 srtt_us; /* Smoothed round-trip time, µs; 0 = none */
+	__u32 min_rtt_us; /* Least one of the window, µs; 0 = none */
+	__u32 delivered; /* Rate sample: bytes delivered … */
+	__u32 interval_us; /* … in this time, µs; 0 = no sample */
+	__u32 prior_delivered; /* Bytes delivered in all, when the sampled packet was sent, modulo 2^32 */
+	__u64 now_ns; /* Time, ns */
+};
+_Static_assert(sizeof(struct el_cc_event) == 64, "CcEvent");
+
+/* Cc.priv of Reno. */
+struct etherloom_cc_reno {
+	__u32 acked; /* Bytes acknowledged since cwnd last grew, in congestion avoidance */
+};
+_Static_assert(sizeof(struct etherloom_cc_reno) == 4, "CcReno");
+
+/* Cc.priv of CUBIC with HyStart++. Windows in bytes, times in µs modulo 2^32. */
+struct etherloom_cc_cubic {
+	__u32 epoch_us; /* When congestion avoidance began; valid with CUBIC_EPOCH */
+	__u32 state; /* Bits: 1 = in an epoch, 2 = the epoch follows a timeout, 4 = HyStart++ is in CSS, 8 = it is over */
+	__u32 w_max; /* Window before the last reduction */
+	__u32 k_us; /* Time from the epoch until the curve is back at wMax */
+	__u32 origin; /* Window that the curve has at kUs */
+	__u32 prior; /* Window when the last reduction came */
+	__u32 w_est; /* Window that Reno would have */
+	__u32 est_acked; /* Bytes acknowledged that wEst has not grown for yet */
+	__u32 acked; /* Bytes acknowledged that cwnd has not grown for yet */
+	__u32 round_end; /* HyStart++: sequence number that ends the round */
+	__u32 last_min_us; /* Least sample of the last round; largest u32 = none */
+	__u32 round_min_us; /* Least sample of this one */
+	__u32 samples; /* Samples of this one */
+	__u32 baseline_us; /* Least sample when CSS began */
+	__u32 css_rounds; /* Rounds in CSS */
+	__u32 css_acked; /* Bytes acknowledged in CSS that cwnd has not grown for yet */
+};
+_Static_assert(sizeof(struct etherloom_cc_cubic) == 64, "CcCubic");
+
+/* Cc.priv of DCTCP, by window and by rate. */
+struct etherloom_cc_marks {
+	__u32 alpha; /* Share of marked bytes, 2^20 = all */
+	__u32 acked_bytes; /* Bytes acknowledged in this round */
+	__u32 marked_bytes; /* Of these: marked */
+	__u32 round_end; /* Sequence number that ends the round */
+	__u32 begun; /* 1 = roundEnd is set */
+	__u32 acked; /* Bytes acknowledged since cwnd last grew, in congestion avoidance */
+	__u32 slow; /* By rate: 1 = slow start */
+	__u32 lost_bytes; /* By rate: bytes lost in this round */
+	__u32 round_us; /* By rate: when the round began */
+};
+_Static_assert(sizeof(struct etherloom_cc_marks) == 36, "CcMarks");
+
+/* Cc.priv of TIMELY. Times in µs. */
+struct etherloom_cc_timely {
+	__u32 round_end; /* Sequence number that ends the round */
+	__u32 begun; /* 1 = roundEnd is set */
+	__u32 previous_us; /* Sample of the last round, 0 = none */
+	__s32 slope; /* Smoothed difference of samples, µs × 1024 */
+	__u32 falling; /* Rounds in a row with a slope that is not positive */
+	__u32 slow; /* 1 = slow start */
+	__u32 lost_bytes; /* Bytes lost in this round */
+	__u32 acked_bytes; /* Bytes acknowledged in this round */
+	__u32 round_us; /* When the round began */
+};
+_Static_assert(sizeof(struct etherloom_cc_timely) == 36, "CcTimely");
+
+/* Cc.priv of BBR. Rates in bytes/s, times in µs modulo 2^32. */
+struct etherloom_cc_bbr {
+	__u64 bw; /* Largest delivery rate of the last rounds */
+	__u64 bw2; /* Largest one after that */
+	__u64 bw3; /* Largest one after the second */
+	__u64 full_bw; /* Delivery rate when it last grew by a quarter */
+	__u32 bw_round; /* Round of bw */
+	__u32 bw2_round; /* Of bw2 */
+	__u32 bw3_round; /* Of bw3 */
+	__u32 mode; /* 0 STARTUP, 1 DRAIN, 2 PROBE_BW, 3 PROBE_RTT */
+	__u32 round; /* Rounds so far */
+	__u32 round_delivered; /* Bytes delivered in all that end the round */
+	__u32 full_rounds; /* Rounds in a row without such growth; 3 = the pipe is full */
+	__u32 phase; /* Phase of PROBE_BW, 0 … 7 */
+	__u32 phase_us; /* When it began */
+	__u32 min_us; /* Least round-trip time of the last 10 s; 0 = none */
+	__u32 min_at_us; /* When it was seen */
+	__u32 probe_end_us; /* PROBE_RTT: its earliest end, valid with state bit 1 */
+	__u32 prior_cwnd; /* cwnd before PROBE_RTT or recovery */
+	__u32 state; /* Bits: 1 = probeEndUs is set, 2 = a round passed in PROBE_RTT, 4 = packet conservation, 8 = in recovery */
+	__u32 conserve_round; /* Round in which packet conservation began */
+};
+_Static_assert(sizeof(struct etherloom_cc_bbr) == 96, "CcBbr");

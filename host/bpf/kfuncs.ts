@@ -5,6 +5,7 @@
  */
 import { EtherloomError } from '../errors.js';
 import { CallKind, type Insn, OP_CALL } from './insn.js';
+import { ccKfuncs } from './kfuncs/cc.js';
 import type { Kfunc } from './kfuncs/kfunc.js';
 import { packetKfuncs } from './kfuncs/packet.js';
 import { pktQueueKfuncs } from './kfuncs/pkt_queue.js';
@@ -47,6 +48,7 @@ export const kfuncs: readonly Kfunc[] = registerKfuncs([
   ...pktQueueKfuncs,
   ...streamKfuncs,
   ...transportKfuncs,
+  ...ccKfuncs,
 ]);
 
 export const kfuncById = (id: number): Kfunc | undefined => byId[id - FIRST_ID];

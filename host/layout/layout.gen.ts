@@ -331,6 +331,48 @@ export const AppState = {
 } as const;
 export type AppState = (typeof AppState)[keyof typeof AppState];
 
+/** Cc.algorithm. */
+export const CcAlgorithm = {
+  RENO: 0,
+  CUBIC: 1,
+  DCTCP: 2,
+  DCTCP_RATE: 3,
+  TIMELY: 4,
+  BBR: 5,
+} as const;
+export type CcAlgorithm = (typeof CcAlgorithm)[keyof typeof CcAlgorithm];
+
+/** Bits of Cc.flags. ECT: send packets as ECN-capable. DCTCP_ECHO: marks are echoed as RFC 8257 says. OWN_RECOVERY: cwnd is what it says at all times, no PRR. PACED (set before el_cc_init): window-based algorithms give a rate, too. */
+export const CcFlag = {
+  ECT: 1,
+  DCTCP_ECHO: 2,
+  OWN_RECOVERY: 4,
+  PACED: 16,
+} as const;
+export type CcFlag = (typeof CcFlag)[keyof typeof CcFlag];
+
+/** CcEvent.kind. ENTER: recovery, or the answer to a mark, begins. LEAVE: it is over. RTO: the retransmission timeout. UNDO: the last ENTER or RTO was spurious. IDLE: nothing was sent for an RTO. MSS: Cc.mss was changed. */
+export const CcKind = {
+  ACK: 0,
+  ENTER: 1,
+  LEAVE: 2,
+  RTO: 3,
+  UNDO: 4,
+  IDLE: 5,
+  MSS: 6,
+} as const;
+export type CcKind = (typeof CcKind)[keyof typeof CcKind];
+
+/** Bits of CcEvent.flags. CWND_LIMITED: cwnd was what kept more from being sent. APP_LIMITED: the rate sample is of a time without enough to send. RECOVERY: the ACK came during recovery. ECE: ENTER because of a mark. AGAIN: a further timeout of the same episode. */
+export const CcEventFlag = {
+  CWND_LIMITED: 1,
+  APP_LIMITED: 2,
+  RECOVERY: 4,
+  ECE: 8,
+  AGAIN: 16,
+} as const;
+export type CcEventFlag = (typeof CcEventFlag)[keyof typeof CcEventFlag];
+
 /** Offsets in bytes. First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export const ArenaHeaderLayout = {
   size: 128,
@@ -4380,5 +4422,718 @@ export class RttView {
   }
   set min3At(v: number) {
     this.mem.setUint32(this.at + 64, v, true);
+  }
+}
+
+/** Offsets in bytes. State of congestion control, bytes and µs. All zero before el_cc_init, but for CcFlag.PACED. */
+export const CcLayout = {
+  size: 160,
+  algorithm: 0,
+  mss: 4,
+  cwnd: 8,
+  ssthresh: 12,
+  rate: 16,
+  flags: 24,
+  undoCwnd: 28,
+  undoSsthresh: 32,
+  undoPriv: 36,
+  priv: 40,
+} as const;
+/** State of congestion control, bytes and µs. All zero before el_cc_init, but for CcFlag.PACED. */
+export class CcView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** CcAlgorithm */
+  get algorithm(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set algorithm(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Largest segment, bytes; the transport may change it (CcKind.MSS) */
+  get mss(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set mss(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Congestion window, bytes */
+  get cwnd(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set cwnd(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Slow-start threshold, bytes */
+  get ssthresh(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set ssthresh(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Pacing rate, bytes/s; 0 = not paced */
+  get rate(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set rate(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** CcFlag bits */
+  get flags(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set flags(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** cwnd before the last ENTER or RTO */
+  get undoCwnd(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set undoCwnd(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** ssthresh before it */
+  get undoSsthresh(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set undoSsthresh(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** What the algorithm keeps of before it */
+  get undoPriv(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set undoPriv(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** The algorithm's own */
+  priv(i: number): number {
+    return this.mem.getUint32(this.at + 40 + i * 4, true);
+  }
+}
+
+/** Offsets in bytes. What a transport tells congestion control. It fills all of it. */
+export const CcEventLayout = {
+  size: 64,
+  kind: 0,
+  acked: 4,
+  marked: 8,
+  lost: 12,
+  inFlight: 16,
+  flags: 20,
+  una: 24,
+  nxt: 28,
+  rttUs: 32,
+  srttUs: 36,
+  minRttUs: 40,
+  delivered: 44,
+  intervalUs: 48,
+  priorDelivered: 52,
+  nowNs: 56,
+} as const;
+/** What a transport tells congestion control. It fills all of it. */
+export class CcEventView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** CcKind */
+  get kind(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set kind(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Bytes newly delivered by this ACK, cumulatively or by SACK */
+  get acked(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set acked(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Of these: bytes covered by marks */
+  get marked(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set marked(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Bytes newly found lost */
+  get lost(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set lost(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Bytes in flight before this ACK; ENTER and RTO: flight size */
+  get inFlight(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set inFlight(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** CcEventFlag bits */
+  get flags(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set flags(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** SND.UNA after the ACK */
+  get una(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set una(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** SND.NXT */
+  get nxt(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set nxt(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Round-trip sample of this ACK, µs; 0 = none */
+  get rttUs(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set rttUs(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Smoothed round-trip time, µs; 0 = none */
+  get srttUs(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set srttUs(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Least one of the window, µs; 0 = none */
+  get minRttUs(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set minRttUs(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Rate sample: bytes delivered … */
+  get delivered(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set delivered(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** … in this time, µs; 0 = no sample */
+  get intervalUs(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set intervalUs(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Bytes delivered in all, when the sampled packet was sent, modulo 2^32 */
+  get priorDelivered(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set priorDelivered(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** Time, ns */
+  get nowNs(): bigint {
+    return this.mem.getBigUint64(this.at + 56, true);
+  }
+  set nowNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 56, v, true);
+  }
+}
+
+/** Offsets in bytes. Cc.priv of Reno. */
+export const CcRenoLayout = {
+  size: 4,
+  acked: 0,
+} as const;
+/** Cc.priv of Reno. */
+export class CcRenoView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
+  get acked(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set acked(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+}
+
+/** Offsets in bytes. Cc.priv of CUBIC with HyStart++. Windows in bytes, times in µs modulo 2^32. */
+export const CcCubicLayout = {
+  size: 64,
+  epochUs: 0,
+  state: 4,
+  wMax: 8,
+  kUs: 12,
+  origin: 16,
+  prior: 20,
+  wEst: 24,
+  estAcked: 28,
+  acked: 32,
+  roundEnd: 36,
+  lastMinUs: 40,
+  roundMinUs: 44,
+  samples: 48,
+  baselineUs: 52,
+  cssRounds: 56,
+  cssAcked: 60,
+} as const;
+/** Cc.priv of CUBIC with HyStart++. Windows in bytes, times in µs modulo 2^32. */
+export class CcCubicView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** When congestion avoidance began; valid with CUBIC_EPOCH */
+  get epochUs(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set epochUs(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Bits: 1 = in an epoch, 2 = the epoch follows a timeout, 4 = HyStart++ is in CSS, 8 = it is over */
+  get state(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set state(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Window before the last reduction */
+  get wMax(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set wMax(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Time from the epoch until the curve is back at wMax */
+  get kUs(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set kUs(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Window that the curve has at kUs */
+  get origin(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set origin(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Window when the last reduction came */
+  get prior(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set prior(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Window that Reno would have */
+  get wEst(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set wEst(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Bytes acknowledged that wEst has not grown for yet */
+  get estAcked(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set estAcked(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Bytes acknowledged that cwnd has not grown for yet */
+  get acked(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set acked(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** HyStart++: sequence number that ends the round */
+  get roundEnd(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set roundEnd(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Least sample of the last round; largest u32 = none */
+  get lastMinUs(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set lastMinUs(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** Least sample of this one */
+  get roundMinUs(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set roundMinUs(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Samples of this one */
+  get samples(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set samples(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Least sample when CSS began */
+  get baselineUs(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set baselineUs(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** Rounds in CSS */
+  get cssRounds(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set cssRounds(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
+  }
+  /** Bytes acknowledged in CSS that cwnd has not grown for yet */
+  get cssAcked(): number {
+    return this.mem.getUint32(this.at + 60, true);
+  }
+  set cssAcked(v: number) {
+    this.mem.setUint32(this.at + 60, v, true);
+  }
+}
+
+/** Offsets in bytes. Cc.priv of DCTCP, by window and by rate. */
+export const CcMarksLayout = {
+  size: 36,
+  alpha: 0,
+  ackedBytes: 4,
+  markedBytes: 8,
+  roundEnd: 12,
+  begun: 16,
+  acked: 20,
+  slow: 24,
+  lostBytes: 28,
+  roundUs: 32,
+} as const;
+/** Cc.priv of DCTCP, by window and by rate. */
+export class CcMarksView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Share of marked bytes, 2^20 = all */
+  get alpha(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set alpha(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Bytes acknowledged in this round */
+  get ackedBytes(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set ackedBytes(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Of these: marked */
+  get markedBytes(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set markedBytes(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Sequence number that ends the round */
+  get roundEnd(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set roundEnd(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** 1 = roundEnd is set */
+  get begun(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set begun(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
+  get acked(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set acked(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** By rate: 1 = slow start */
+  get slow(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set slow(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** By rate: bytes lost in this round */
+  get lostBytes(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set lostBytes(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** By rate: when the round began */
+  get roundUs(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set roundUs(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+}
+
+/** Offsets in bytes. Cc.priv of TIMELY. Times in µs. */
+export const CcTimelyLayout = {
+  size: 36,
+  roundEnd: 0,
+  begun: 4,
+  previousUs: 8,
+  slope: 12,
+  falling: 16,
+  slow: 20,
+  lostBytes: 24,
+  ackedBytes: 28,
+  roundUs: 32,
+} as const;
+/** Cc.priv of TIMELY. Times in µs. */
+export class CcTimelyView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Sequence number that ends the round */
+  get roundEnd(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set roundEnd(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** 1 = roundEnd is set */
+  get begun(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set begun(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Sample of the last round, 0 = none */
+  get previousUs(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set previousUs(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Smoothed difference of samples, µs × 1024 */
+  get slope(): number {
+    return this.mem.getInt32(this.at + 12, true);
+  }
+  set slope(v: number) {
+    this.mem.setInt32(this.at + 12, v, true);
+  }
+  /** Rounds in a row with a slope that is not positive */
+  get falling(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set falling(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** 1 = slow start */
+  get slow(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set slow(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Bytes lost in this round */
+  get lostBytes(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set lostBytes(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Bytes acknowledged in this round */
+  get ackedBytes(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set ackedBytes(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** When the round began */
+  get roundUs(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set roundUs(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+}
+
+/** Offsets in bytes. Cc.priv of BBR. Rates in bytes/s, times in µs modulo 2^32. */
+export const CcBbrLayout = {
+  size: 96,
+  bw: 0,
+  bw2: 8,
+  bw3: 16,
+  fullBw: 24,
+  bwRound: 32,
+  bw2Round: 36,
+  bw3Round: 40,
+  mode: 44,
+  round: 48,
+  roundDelivered: 52,
+  fullRounds: 56,
+  phase: 60,
+  phaseUs: 64,
+  minUs: 68,
+  minAtUs: 72,
+  probeEndUs: 76,
+  priorCwnd: 80,
+  state: 84,
+  conserveRound: 88,
+} as const;
+/** Cc.priv of BBR. Rates in bytes/s, times in µs modulo 2^32. */
+export class CcBbrView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Largest delivery rate of the last rounds */
+  get bw(): bigint {
+    return this.mem.getBigUint64(this.at + 0, true);
+  }
+  set bw(v: bigint) {
+    this.mem.setBigUint64(this.at + 0, v, true);
+  }
+  /** Largest one after that */
+  get bw2(): bigint {
+    return this.mem.getBigUint64(this.at + 8, true);
+  }
+  set bw2(v: bigint) {
+    this.mem.setBigUint64(this.at + 8, v, true);
+  }
+  /** Largest one after the second */
+  get bw3(): bigint {
+    return this.mem.getBigUint64(this.at + 16, true);
+  }
+  set bw3(v: bigint) {
+    this.mem.setBigUint64(this.at + 16, v, true);
+  }
+  /** Delivery rate when it last grew by a quarter */
+  get fullBw(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set fullBw(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+  /** Round of bw */
+  get bwRound(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set bwRound(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Of bw2 */
+  get bw2Round(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set bw2Round(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Of bw3 */
+  get bw3Round(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set bw3Round(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
+  }
+  /** 0 STARTUP, 1 DRAIN, 2 PROBE_BW, 3 PROBE_RTT */
+  get mode(): number {
+    return this.mem.getUint32(this.at + 44, true);
+  }
+  set mode(v: number) {
+    this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Rounds so far */
+  get round(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set round(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Bytes delivered in all that end the round */
+  get roundDelivered(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set roundDelivered(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** Rounds in a row without such growth; 3 = the pipe is full */
+  get fullRounds(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set fullRounds(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
+  }
+  /** Phase of PROBE_BW, 0 … 7 */
+  get phase(): number {
+    return this.mem.getUint32(this.at + 60, true);
+  }
+  set phase(v: number) {
+    this.mem.setUint32(this.at + 60, v, true);
+  }
+  /** When it began */
+  get phaseUs(): number {
+    return this.mem.getUint32(this.at + 64, true);
+  }
+  set phaseUs(v: number) {
+    this.mem.setUint32(this.at + 64, v, true);
+  }
+  /** Least round-trip time of the last 10 s; 0 = none */
+  get minUs(): number {
+    return this.mem.getUint32(this.at + 68, true);
+  }
+  set minUs(v: number) {
+    this.mem.setUint32(this.at + 68, v, true);
+  }
+  /** When it was seen */
+  get minAtUs(): number {
+    return this.mem.getUint32(this.at + 72, true);
+  }
+  set minAtUs(v: number) {
+    this.mem.setUint32(this.at + 72, v, true);
+  }
+  /** PROBE_RTT: its earliest end, valid with state bit 1 */
+  get probeEndUs(): number {
+    return this.mem.getUint32(this.at + 76, true);
+  }
+  set probeEndUs(v: number) {
+    this.mem.setUint32(this.at + 76, v, true);
+  }
+  /** cwnd before PROBE_RTT or recovery */
+  get priorCwnd(): number {
+    return this.mem.getUint32(this.at + 80, true);
+  }
+  set priorCwnd(v: number) {
+    this.mem.setUint32(this.at + 80, v, true);
+  }
+  /** Bits: 1 = probeEndUs is set, 2 = a round passed in PROBE_RTT, 4 = packet conservation, 8 = in recovery */
+  get state(): number {
+    return this.mem.getUint32(this.at + 84, true);
+  }
+  set state(v: number) {
+    this.mem.setUint32(this.at + 84, v, true);
+  }
+  /** Round in which packet conservation began */
+  get conserveRound(): number {
+    return this.mem.getUint32(this.at + 88, true);
+  }
+  set conserveRound(v: number) {
+    this.mem.setUint32(this.at + 88, v, true);
   }
 }

@@ -4,6 +4,7 @@
  * One file a subject in schema/. Plain data; offsets follow C rules (natural alignment, little-endian) and are never written by hand.
  */
 import { arenaStructs } from './schema/arena.js';
+import { ccEnums, ccStructs } from './schema/cc.js';
 import { contextEnums, contextStructs } from './schema/context.js';
 import { fibStructs } from './schema/fib.js';
 import { laneEnums, laneStructs } from './schema/lane.js';
@@ -30,6 +31,7 @@ export const enums: EnumSchema[] = [
   ...streamEnums,
   ...wheelEnums,
   ...appEnums,
+  ...ccEnums,
 ];
 
 export const structs: StructSchema[] = [
@@ -46,4 +48,5 @@ export const structs: StructSchema[] = [
   ...responderStructs,
   ...streamStructs,
   ...transportStructs,
+  ...ccStructs,
 ];
