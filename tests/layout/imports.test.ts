@@ -29,7 +29,6 @@ const ASSEMBLY: Record<string, string> = {
   responder: 'layout.gen mem wire core nic',
   stream: 'layout.gen mem wire core nic',
   bpf: 'layout.gen mem wire core nic responder stream',
-  bpf: 'layout.gen mem wire core nic responder',
   cc: 'layout.gen bpf',
   bench: 'index mem nic',
 };
