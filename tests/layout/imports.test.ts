@@ -29,7 +29,7 @@ const ASSEMBLY: Record<string, string> = {
   responder: 'layout.gen mem wire core nic',
   stream: 'layout.gen mem wire core nic',
   bpf: 'layout.gen mem wire core nic responder stream',
-  cc: 'layout.gen bpf',
+  cc: 'layout.gen core',
   bench: 'index mem nic',
 };
 /** Below every folder: knows errors only. */
