@@ -16,7 +16,7 @@ import { mapsOf } from '../corpus/maps.js';
 export const Op = {
   INIT: 0,
   /** a: 0 counts, 1 counts and starts itself after `extra` ns, 2 counts and notes what cancelling itself gives,
-   * 3 counts and deletes its element, 4 sets fired to the time and extra to the number of firings in all. */
+   * 3 counts and deletes its element, 4 sets fired to the time and extra to the number of firings in all, 5 to the lane. */
   CALLBACK: 1,
   START: 2,
   CANCEL: 3,
@@ -88,6 +88,7 @@ callback:
     if r9 == 2 goto suicidal
     if r9 == 3 goto deleting
     if r9 == 4 goto stamping
+    if r9 == 5 goto placing
     r2 = subprog[counts]
     call timer_set_callback
     exit
@@ -101,6 +102,10 @@ suicidal:
     exit
 deleting:
     r2 = subprog[deletes]
+    call timer_set_callback
+    exit
+placing:
+    r2 = subprog[places]
     call timer_set_callback
     exit
 stamping:
@@ -168,6 +173,14 @@ cancels:
     *(u64 *)(r6 + 16) = r1
     r1 = r6
     call timer_cancel
+    *(u64 *)(r6 + 24) = r0
+    r0 = 0
+    exit
+places:
+    r6 = r3
+    call ktime_get_ns
+    *(u64 *)(r6 + 16) = r0
+    call get_smp_processor_id
     *(u64 *)(r6 + 24) = r0
     r0 = 0
     exit
