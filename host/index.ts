@@ -79,10 +79,20 @@ export {
 } from './forward/config.js';
 export type { Flow, HopCounters } from './forward/counters.js';
 export { KernelForwarder, type KernelForwarderOptions } from './forward/kernel_chain.js';
-export { XdpAction } from './layout/layout.gen.js';
+export { StreamEvent, StreamRequest, XdpAction } from './layout/layout.gen.js';
 export type { Arena, ArenaOptions } from './mem/arena.js';
 export type { Core } from './mem/core.js';
 export type { Packet } from './mem/ring.js';
+export type { StreamOptions } from './mem/streams.js';
+export { StreamApp, type TakeEvent } from './net/burst/stream_app.js';
+export {
+  type OpenStream,
+  StreamApps,
+  type StreamCounters,
+  type StreamHost,
+  streamCounters,
+} from './net/burst/stream_apps.js';
+export { StreamEnd } from './net/burst/stream_end.js';
 export {
   type AfXdpNic,
   type AfXdpOptions,

@@ -30,7 +30,7 @@ const ASSEMBLY: Record<string, string> = {
   stream: 'layout.gen mem wire core nic',
   bpf: 'layout.gen mem wire core nic responder stream',
   cc: 'layout.gen core',
-  bench: 'index mem nic',
+  bench: 'index layout.gen mem core nic stream',
 };
 /** Below every folder: knows errors only. */
 const BASE = 'json';

@@ -40,6 +40,10 @@ test('the shipped core has no loops of tests and benchmarks', () => {
       'ring_turn_numbers',
       'rss_turn',
       'rss_turn_plain',
+      'stream_copies',
+      'stream_echo',
+      'stream_echo_until',
+      'stream_plain_copies',
     ]),
   );
 });

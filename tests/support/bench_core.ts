@@ -16,6 +16,10 @@ export interface BenchExports extends CoreExports {
   ring_turn_numbers(producer: number, consumer: number, total: number, burst: number): number;
   rss_turn(data: number, len: number, rounds: number): number;
   rss_turn_plain(key: number, input: number, bytes: number, rounds: number): number;
+  stream_copies(ctx: number, id: number, len: number, rounds: number, place: boolean): number;
+  stream_echo(ctx: number, count: number, most: number): number;
+  stream_echo_until(ctx: number, count: number, most: number, stop: number): void;
+  stream_plain_copies(to: number, from: number, len: number, rounds: number): number;
 }
 
 const WASM = new URL('../../build/bench/core.wasm', import.meta.url);
