@@ -36,7 +36,9 @@ export interface ProgramTypeRow {
   readonly hook: { readonly name: HookName; readonly slot: Hook } | undefined;
   /** What it runs on: packets that a port receives, or those that the lane makes for a stream. */
   readonly input: 'received' | 'made';
-  /** Why it is attached to no interface of the kernel; undefined when it can be. */
+  /** How it is attached to an interface of the kernel; undefined when it cannot be. */
+  readonly kernelLink: 'xdp' | 'tcx' | undefined;
+  /** Why it cannot. */
   readonly notInKernel: string | undefined;
   /** Where lanes count its verdicts one by one (Counters); without, they count what became of the packet. */
   readonly counted: 'verdicts' | 'gen' | 'egress' | undefined;
@@ -76,6 +78,7 @@ const MADE = {
   legacyLoads: false,
   spinLocks: true,
   input: 'made',
+  kernelLink: undefined,
   notInKernel: "Linux has no such hook: it is one of the two that eTran's patch adds",
   verdict: xdpVerdict,
 } as const;
@@ -97,6 +100,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     spinLocks: true,
     hook: { name: 'xdp', slot: Hook.XDP },
     input: 'received',
+    kernelLink: 'xdp',
     notInKernel: undefined,
     counted: 'verdicts',
     verdict: xdpVerdict,
@@ -136,6 +140,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     spinLocks: true,
     hook: { name: 'tc_ingress', slot: Hook.TC_INGRESS },
     input: 'received',
+    kernelLink: 'tcx',
     notInKernel: undefined,
     counted: undefined,
     verdict: retval => (retval === TC_UNSPEC ? 'TC_ACT_UNSPEC' : (TC_VERDICTS[retval] ?? '')),
@@ -155,6 +160,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     spinLocks: false,
     hook: { name: 'socket_filter', slot: Hook.SOCKET_FILTER },
     input: 'received',
+    kernelLink: undefined,
     notInKernel: 'there it belongs to a socket, not to an interface',
     counted: undefined,
     // It returns how many bytes to keep.
@@ -175,6 +181,7 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     spinLocks: false,
     hook: undefined,
     input: 'received',
+    kernelLink: undefined,
     notInKernel: 'this engine does not know what it is',
     counted: undefined,
     verdict: () => '',

@@ -326,6 +326,11 @@ test(
       await words(['bpf-progs/obj/dns_tap.bpf.o', '--nic', 'af_xdp:lo']),
       /ERR_PROGRAM_TYPE.*belongs to a socket.*xdp or tc/,
     );
+    for (const program of ['gen_entrance', 'egress_entrance'])
+      assert.match(
+        await words(['bpf-progs/obj/paced.bpf.o', '--program', program, '--nic', 'af_xdp:lo']),
+        /ERR_PROGRAM_TYPE.*Linux has no such hook/,
+      );
     const mark = ['bpf-progs/obj/tc_edge.bpf.o', '--program', 'tc_mark', '--nic'];
     assert.match(await words([...mark, 'af_xdp:lo,attach=native']), /ERR_USAGE_OPTION.*of type tc.*TCX/);
   },

@@ -17,11 +17,14 @@ import {
 import { type HookName, programTypes } from '../../host/bpf/program_types.js';
 import type { MapSpec, MapTypeName, ProgramType } from '../../host/bpf/spec.js';
 import { verify } from '../../host/bpf/verify/verify.js';
+import { attachObject } from '../../host/engine/attach_object.js';
+import { runCapture } from '../../host/engine/capture_run.js';
 import type { Verdicts } from '../../host/engine/counters.js';
 import { Engine } from '../../host/engine/engine.js';
 import { testPacket } from '../../host/engine/test_run.js';
 import { HostNic } from '../../host/nic/index.js';
 import { Paced } from '../support/paced.js';
+import { loadObject, OBJECTS } from '../support/program_rig.js';
 import { udpFrame } from '../support/programs.js';
 import { random } from '../support/random.js';
 import { generator, madeBy, makesReady, openStream, streamView, Todo, wakes } from '../support/streams.js';
@@ -29,6 +32,8 @@ import { assert, suite } from '../support/suite.js';
 
 const test = suite('eTran');
 const SECOND = 1_000_000_000n;
+const STREAMS = { count: 64, bytes: 4096 };
+const CAPTURE = 'tests/fixtures/capture/real-traffic.pcapng';
 const zero: Verdicts = { aborted: 0, drop: 0, pass: 0, tx: 0, redirect: 0, other: 0 };
 const NAMES = ['aborted', 'drop', 'pass', 'tx', 'redirect'] as const;
 
@@ -38,7 +43,13 @@ const compiled = (text: string, type: ProgramType) =>
 test('1: ingress, egress and gen hooks run verified programs on each packet, and count each of five verdicts', async () => {
   for (const [v, name] of NAMES.entries()) {
     const nic = new HostNic({ name: 'a' });
-    const engine = await Engine.create({ nics: [nic], inline: true, frames: 512, mapBytes: 1 << 16 });
+    const engine = await Engine.create({
+      nics: [nic],
+      inline: true,
+      frames: 512,
+      mapBytes: 1 << 16,
+      streams: STREAMS,
+    });
     const todo = new Todo(engine, 1);
     openStream(engine, 0);
     engine.attach(await engine.load(generator(todo)), 'a');
@@ -60,7 +71,13 @@ test('1: ingress, egress and gen hooks run verified programs on each packet, and
   }
   for (const [v, name] of NAMES.entries()) {
     const nic = new HostNic({ name: 'a' });
-    const engine = await Engine.create({ nics: [nic], inline: true, frames: 512, mapBytes: 1 << 16 });
+    const engine = await Engine.create({
+      nics: [nic],
+      inline: true,
+      frames: 512,
+      mapBytes: 1 << 16,
+      streams: STREAMS,
+    });
     openStream(engine, 0);
     engine.attach(await engine.load(makesReady()), 'a');
     engine.attach(await engine.load(compiled(`r0 = ${v}\nexit`, 'xdp_gen')), 'a');
@@ -90,7 +107,13 @@ test('1: the same verified program says the same in the interpreter, in the JIT 
     exit`;
   for (const type of ['xdp_egress', 'xdp_gen'] as const) {
     const nic = new HostNic({ name: 'a' });
-    const engine = await Engine.create({ nics: [nic], inline: true, frames: 64, mapBytes: 1 << 16 });
+    const engine = await Engine.create({
+      nics: [nic],
+      inline: true,
+      frames: 64,
+      mapBytes: 1 << 16,
+      streams: STREAMS,
+    });
     const spec = assembleSpec(text, { type });
     const loaded = await engine.load(compileProgram(verify(spec), {}));
     const packet = testPacket(engine.arena, type, udpFrame());
@@ -134,6 +157,34 @@ test('1: programs hang at the hook of their type only; the kernel, which has non
   }
   assert.match(programTypes.xdp_gen.notInKernel!, /Linux has no such hook/);
   await engine.stop();
+});
+
+test('1: a program of either hook can be attached by itself; a capture, which is received, is no input for it', async () => {
+  for (const [name, counted] of [
+    ['gen_entrance', 'gen'],
+    ['egress_entrance', 'egress'],
+  ] as const) {
+    const engine = await Engine.create({
+      nics: [new HostNic()],
+      inline: true,
+      frames: 64,
+      mapBytes: 16 << 20,
+    });
+    const { program, collection } = await attachObject(engine, 1, loadObject('paced'), name);
+    assert.is(programTypes[program.spec.type].counted, counted);
+    await engine.stop();
+    await collection.close();
+    const refused = await runCapture({
+      object: `${OBJECTS}paced.bpf.o`,
+      program: name,
+      in: CAPTURE,
+      lanes: 1,
+    }).then(
+      () => '',
+      e => `${e.code}: ${e.message}`,
+    );
+    assert.match(refused, /ERR_PROGRAM_TYPE: .*packets that are made/);
+  }
 });
 
 test('2: an entrance demultiplexes by transport through a PROG_ARRAY; one of no transport makes and sends nothing', async () => {
@@ -274,6 +325,7 @@ test('6: whatever numbers a program names, only open streams of its own lane are
     lanes: LANES,
     frames: 1024,
     mapBytes: 1 << 16,
+    streams: { count: 128, bytes: 4096 },
   });
   const next = random(3);
   const todo = new Todo(engine, STREAMS);

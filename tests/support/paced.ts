@@ -55,7 +55,13 @@ export class Paced {
   static async create(options: Partial<EngineOptions> & { sink?: boolean } = {}): Promise<Paced> {
     const { sink = false, ...more } = options;
     const nic = new HostNic({ name: 'wire', sink, queues: 1 });
-    const engine = await Engine.create({ nics: [nic], frames: 4096, mapBytes: 16 << 20, ...more });
+    const engine = await Engine.create({
+      nics: [nic],
+      frames: 4096,
+      mapBytes: 16 << 20,
+      streams: { count: 1024, bytes: 4096 },
+      ...more,
+    });
     const collection = await Collection.load(loadObject('paced'), engine);
     for (const name of ['paced_start', 'gen_entrance', 'egress_entrance'])
       engine.attach(collection.program(name), 'wire');

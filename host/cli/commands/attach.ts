@@ -181,8 +181,8 @@ function statistics(name: string): Seen {
 }
 
 async function inKernel({ options, spec, object, program, config }: Job): Promise<Running> {
-  const { notInKernel } = programTypes[program.type];
-  if (notInKernel)
+  const { kernelLink, notInKernel } = programTypes[program.type];
+  if (!kernelLink)
     throw new EtherloomError(
       'ERR_PROGRAM_TYPE',
       `${program.name} is of type ${program.type}, which --engine kernel cannot attach: ${notInKernel}`,
@@ -197,17 +197,17 @@ async function inKernel({ options, spec, object, program, config }: Job): Promis
   try {
     if (config) configureKernelMaps(kernel, config);
     const mode = spec.kind === 'af_xdp' ? spec.attach : undefined;
-    if (mode && program.type === 'tc')
+    if (mode && kernelLink === 'tcx')
       throw new EtherloomError(
         'ERR_USAGE_OPTION',
-        `attach=${mode} for ${program.name}, which is of type tc`,
+        `attach=${mode} for ${program.name}, which is of type ${program.type}`,
         {
           expected: 'no attach: it hangs by TCX',
         },
       );
     const loaded = kernel.program(program.name);
     const link =
-      program.type === 'tc'
+      kernelLink === 'tcx'
         ? KernelLink.attachTc(loaded, ifindex)
         : KernelLink.attachXdp(loaded, ifindex, mode);
     const before = statistics(name);
