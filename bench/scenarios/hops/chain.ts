@@ -26,9 +26,6 @@ export interface Chain {
 
 export const SERVER_PORT = 8000;
 
-/** Source ports of a forwarder, from 16384 on. */
-const FLOWS = 45_056;
-
 /** Port on which forwarder j of n listens, counted from the client: 8000 − n … 7999, as in the report. */
 export const portOf = (j: number, n: number): number => SERVER_PORT - n + j;
 
@@ -105,11 +102,9 @@ export class ForwarderChain implements Chain {
     const ports = Array.from({ length: forwarders }, (_, j) => portOf(j, forwarders));
     const config = {
       address: entry.address,
-      // A chain begins with the first source port again, whose last connection the server may remember for a minute.
+      // A client's port leads to the same source port in every chain, but chains listen on ports of their own, and Linux
+      // begins timestamps elsewhere for each tuple: the server, which remembers for a minute, would refuse every second one.
       source: extraSource(this.path, forwarders),
-      // As many as connections in the server's minute of memory: a port used earlier meets its predecessor there, and
-      // every second one is refused at first, as Linux begins timestamps elsewhere for each tuple of a client.
-      flows: FLOWS,
       services: [{ ports, backends: [`${server.address}:${SERVER_PORT}@${server.mac}`], protocols: ['tcp'] }],
     };
     const script = fileURLToPath(new URL('forwarder.ts', import.meta.url));
