@@ -34,7 +34,7 @@ export default async function wrap(bench: Bench): Promise<void> {
       nic.again({ count });
       while (engine.busy) engine.step(64);
     };
-    play(BATCH);
+    play(16 * BATCH);
     const s = bench.time(name, () => play(BATCH), { batch: BATCH });
     await engine.stop();
     bare ??= s.ns;
