@@ -81,6 +81,47 @@ export function resolveTyped(btf: Btf, typeId: number, value: unknown, path: str
   );
 }
 
+const NETWORK_ORDER: Readonly<Record<string, 16 | 32>> = { __be16: 16, __be32: 32 };
+
+/** Bits of a type that is __be16 or __be32, by whatever name besides. */
+function networkBits(btf: Btf, typeId: number): 16 | 32 | undefined {
+  for (let id = typeId, depth = 0; ; depth++) {
+    tooDeep(depth);
+    const type = typeOf(btf, id);
+    if (type.kind === 'typedef' && NETWORK_ORDER[type.name]) return NETWORK_ORDER[type.name];
+    if (type.kind !== 'typedef' && type.kind !== 'const' && type.kind !== 'volatile') return undefined;
+    id = type.type;
+  }
+}
+
+/** The other way: numbers of types __be16 and __be32 as text that `resolveTyped` takes back. */
+export function showTyped(btf: Btf, typeId: number, value: unknown, depth = 0): unknown {
+  tooDeep(depth);
+  if (typeof value === 'number') {
+    const bits = networkBits(btf, typeId);
+    if (bits === undefined) return value;
+    const bytes = [value, value >>> 8, value >>> 16, value >>> 24].map(b => b & 255);
+    return bits === 32 ? bytes.join('.') : `be16:${(bytes[0] << 8) | bytes[1]}`;
+  }
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  const type = resolve(btf, typeId);
+  if (Array.isArray(value))
+    return type.kind === 'array' ? value.map(item => showTyped(btf, type.type, item, depth + 1)) : value;
+  const members = type.kind === 'struct' || type.kind === 'union' ? layout(btf, typeId) : [];
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => {
+      const member = members.find(m => m.name === name);
+      return [name, member ? showTyped(btf, member.type, item, depth + 1) : item];
+    }),
+  );
+}
+
+/** A key or value of a map as it is printed: what is in network order as text. */
+export function showText(spec: MapSpec, what: 'key' | 'value', value: unknown): unknown {
+  const id = what === 'key' ? spec.btf?.keyId : spec.btf?.valueId;
+  return spec.btf && id ? showTyped(spec.btf.types, id, value) : value;
+}
+
 /** A key or value of a map, text resolved. @throws EtherloomError ERR_CONFIG_TEXT naming the field */
 export function resolveText(spec: MapSpec, what: 'key' | 'value', value: unknown): unknown {
   const id = what === 'key' ? spec.btf?.keyId : spec.btf?.valueId;

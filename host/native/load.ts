@@ -48,18 +48,23 @@ export type Pointers = readonly (number | Uint8Array)[];
 
 export type NativeLoad = { ok: true; native: Native } | { ok: false; reason: string };
 
+/** What builds the addon, from the folder of the project that it is for. */
+const BUILD = import.meta.url.includes('/node_modules/')
+  ? 'npm run build:native --prefix node_modules/etherloom'
+  : 'npm run build:native';
+
 function load(): NativeLoad {
   if (process.platform !== 'linux')
     return { ok: false, reason: `kernel features need Linux, this is ${process.platform}` };
   // The same relative place from host/native (tsx) and dist/native (built).
   const file = fileURLToPath(new URL('../../build/etherloom.node', import.meta.url));
   if (!existsSync(file))
-    return { ok: false, reason: 'native addon not built: run npm run build:native (needs a C compiler)' };
+    return { ok: false, reason: `native addon not built: run ${BUILD} (needs a C compiler)` };
   try {
     const native = createRequire(import.meta.url)(file) as Native;
     // The newest function: an addon of an older version has bpf and close only.
     if (typeof native.setns !== 'function')
-      return { ok: false, reason: 'native addon is older than this version: run npm run build:native' };
+      return { ok: false, reason: `native addon is older than this version: run ${BUILD}` };
     return { ok: true, native };
   } catch (error) {
     return { ok: false, reason: `native addon does not load: ${(error as Error).message.split('\n')[0]}` };

@@ -26,6 +26,18 @@ import { removeLeftovers, Topology } from './topology.js';
 const SIZES = Array.from({ length: 14 }, (_, i) => 78 * 2 ** (i + 2));
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
+const USAGE = `npm run bench:hops -- [OPTIONS]      as root, with iproute2 and a C compiler; siege and socat where they are installed
+
+  --quick            four sizes, 2 and 5 hops, two repetitions: shows that it works, in minutes
+  --peers A,B        of ${Object.keys(PEERS).join(', ')}
+  --hops 2,…,5       a chain of N ports is N − 1 forwarders
+  --sizes BYTES,…    bodies; default 78 × 2^i, i = 2 … 15
+  --clients 1,16     at a time
+  --reps N           default 5, half as many with more than one client
+  --out FOLDER       table, CSV and plots; default bench/results/hops-DATE, with --quick build/bench/hops
+  --no-siege         without siege
+  --no-awake         let CPUs halt`;
+
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
@@ -37,9 +49,15 @@ const { values } = parseArgs({
     out: { type: 'string' },
     siege: { type: 'boolean', default: true },
     awake: { type: 'boolean', default: true },
+    help: { type: 'boolean', short: 'h', default: false },
   },
   allowNegative: true,
 });
+
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 
 const wrong = (message: string): never => {
   console.error(message);

@@ -1,6 +1,8 @@
 /** etherloom attach: a program at a live interface, in the engine or in the kernel itself, until Ctrl-C or for a time. */
+
 import { readFileSync } from 'node:fs';
 import { configureGlobals, configureKernelMaps, type MapConfig, readMapConfig } from '../../bpf/config.js';
+import { showText } from '../../bpf/config_text.js';
 import { kernelAvailable } from '../../bpf/kernel/available.js';
 import { KernelCollection } from '../../bpf/kernel/collection.js';
 import { KernelLink } from '../../bpf/kernel/link.js';
@@ -255,7 +257,7 @@ function dump(running: Running, names: readonly string[]): Record<string, unknow
       const entries: unknown[] = [];
       for (const [key, value] of map) {
         if (entries.length === DUMPED) break;
-        entries.push({ key, value });
+        entries.push({ key: showText(map.spec, 'key', key), value: showText(map.spec, 'value', value) });
       }
       return [name, entries];
     }),

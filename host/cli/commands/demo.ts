@@ -26,24 +26,24 @@ export interface DemoOptions {
   json?: boolean;
 }
 
-/** Every program of every object in a folder. */
-function programsOf(folder: string): { stem: string; file: string; program: string }[] {
-  return readdirSync(folder)
-    .filter(f => f.endsWith('.bpf.o'))
+/** Folders of programs that received packets go through; those of transports make packets of their own. */
+const RECEIVING = ['filters', 'nic'];
+
+/** Every program that received packets go through. */
+function receivingPrograms(): { stem: string; file: string; program: string }[] {
+  return RECEIVING.flatMap(folder => readdirSync(join(PROGRAMS, folder), { withFileTypes: true }))
+    .filter(entry => entry.isDirectory())
+    .map(entry => entry.name)
     .sort()
-    .flatMap(f => {
-      const file = join(folder, f);
-      return Object.keys(openObject(file).programs).map(program => ({
-        stem: f.slice(0, -'.bpf.o'.length),
-        file,
-        program,
-      }));
+    .flatMap(stem => {
+      const file = join(PROGRAMS, 'obj', `${stem}.bpf.o`);
+      return Object.keys(openObject(file).programs).map(program => ({ stem, file, program }));
     });
 }
 
 export async function demo(options: DemoOptions): Promise<number> {
   const capture = options.in ?? CAPTURE;
-  const jobs = programsOf(join(PROGRAMS, 'obj'));
+  const jobs = receivingPrograms();
   makeFolder(options.out);
   const runs: CaptureRun[] = [];
   const bar = progressBar(options.quiet || options.json, jobs[0].program);

@@ -2,9 +2,10 @@
 import type { Btf, BtfType } from '../../../host/bpf/btf/btf.js';
 import { encodeValue } from '../../../host/bpf/btf/codec.js';
 import { configureMaps, type MapConfig } from '../../../host/bpf/config.js';
-import { resolveText, resolveTyped } from '../../../host/bpf/config_text.js';
+import { resolveText, resolveTyped, showText } from '../../../host/bpf/config_text.js';
 import { EtherloomError } from '../../../host/errors.js';
 import { formatIp, parseIp, parsePrefix } from '../../../host/wire/address.js';
+import { loadObject } from '../../support/program_rig.js';
 import { assert, suite } from '../../support/suite.js';
 import { bench, make } from './support.js';
 
@@ -100,4 +101,20 @@ test('addresses survive the way to text and back', () => {
     assert.is(formatIp(parseIp(text)), text);
   assert.is(formatIp(parseIp('::ffff:10.1.2.3')), '::ffff:a01:203');
   assert.equal(parsePrefix('10.0.0.0/8').bits, 8);
+});
+
+test('what is printed of a map is in the words that configurations take: addresses and ports in network order', () => {
+  const { maps } = loadObject('flow_stats');
+  const spec = maps.flows;
+  const key = resolveText(spec, 'key', {
+    src: ['10.77.0.2', 0, 0, 0],
+    dst: ['10.77.0.1', 0, 0, 0],
+    sport: 'be16:33088',
+    dport: 'be16:7777',
+    protocol: 17,
+  }) as Record<string, unknown>;
+  const shown = showText(spec, 'key', key) as Record<string, unknown>;
+  assert.equal(shown.src, ['10.77.0.2', '0.0.0.0', '0.0.0.0', '0.0.0.0']);
+  assert.equal([shown.sport, shown.dport, shown.protocol], ['be16:33088', 'be16:7777', 17]);
+  assert.equal(resolveText(spec, 'key', shown), key, 'and it is taken back');
 });
