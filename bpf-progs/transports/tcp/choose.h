@@ -83,7 +83,7 @@ static inline int nagle_holds(const struct tcp_flow *f, __u32 len, __u32 mss)
 /* New data, or the FIN. `probe`: a tail loss probe, which cwnd does not hold back. */
 noinline int plan_new(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, struct tcp_plan *p NONNULL, __u32 probe)
 {
-	__u32 avail = write_seq(f) - f->snd_nxt, edge = f->snd_una + f->snd_wnd, mss = mss_now(f), pipe, len, open;
+	__u32 avail = write_seq(f) - f->snd_nxt, mss = mss_now(f), open = window_open(f), pipe, len;
 	int fin = f->flags & FLOW_FIN_QUEUED && !(f->flags & FLOW_FIN_SENT);
 
 	if (f->flags & FLOW_FIN_SENT)
@@ -98,13 +98,12 @@ noinline int plan_new(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 			f->flags &= ~FLOW_CWND_LIMITED;
 		return 0;
 	}
-	open = after(edge, f->snd_nxt) ? edge - f->snd_nxt : 0;
 	len = least(least(avail, mss), open);
 	if (avail && !len)
 		return 0;
 	if (len < avail && len < mss) {
 		/* The window cuts it short: wait for more, unless it is half of what the peer ever offered (RFC 9293 §3.8.6.2.1). */
-		if (len < f->max_wnd / 2 && f->snd_nxt != f->snd_una)
+		if (len < f->max_wnd / 2 && !probe)
 			return 0;
 	} else if (len && !probe && nagle_holds(f, len, mss)) {
 		return 0;
@@ -154,6 +153,10 @@ static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_
 			count(TCPLossProbes);
 			return 1;
 		}
+	}
+	if (f->todo & TODO_NUDGE) {
+		f->todo &= ~TODO_NUDGE;
+		return plan_new(f, b, p, 1);
 	}
 	if ((f->cc.rate || f->opt.rate) && !pace_allows(f, now))
 		return 0;
@@ -221,7 +224,7 @@ noinline int tcp_choose(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL,
 		f->todo &= ~TODO_PROBE;
 		plan_ack(f, p, PLAN_PROBE);
 		p->seq = f->snd_una - 1;
-	} else if (f->todo & TODO_ACK || window_news(f)) {
+	} else if (f->todo & TODO_ACK || (IN_STATE(f, RECEIVING) && window_news(f))) {
 		plan_ack(f, p, PLAN_ACK);
 		count(TCPPureAcks);
 	}

@@ -64,8 +64,12 @@ static inline void on_rto(struct tcp_flow *f, struct tcp_board *b, struct tcp_ne
 
 static inline void on_persist(struct tcp_flow *f, __u64 now)
 {
-	if (!window_shut(f))
+	if (!window_holds(f))
 		return;
+	if (window_open(f)) {
+		f->todo |= TODO_NUDGE;
+		return;
+	}
 	if (give_up(f, f->probes, TCP_DEFAULT(f->opt.retries, 15), now)) {
 		time_out(f);
 		return;

@@ -72,7 +72,7 @@ enum tcp_todo {
 	TODO_PROBE = 8,     /* window probe or keepalive: an old sequence number that asks for an ACK */
 	TODO_TLP = 16,
 	TODO_FORCE = 32,    /* one retransmission whatever the window says */
-	TODO_FREE = 64,     /* after the RST */
+	TODO_NUDGE = 64,    /* send into a silly window: it has lasted long enough */
 };
 
 /* Deadlines of a flow; one bpf_timer serves them all. */
@@ -130,6 +130,7 @@ struct tcp_flow {
 	__u32 rcv_adv;   /* right edge of the window that was offered */
 	__u32 rcv_up;
 	__u32 rcv_size;  /* of the receive ring */
+	__u32 rcv_best;  /* the largest window that was offered */
 	__u32 rcv_mss;   /* size of the peer's segments, for delayed ACKs */
 	__u32 fin_seq;   /* of the peer's FIN */
 	__u32 ts_recent;

@@ -26,7 +26,7 @@ static inline void pace(struct tcp_flow *f, __u32 bytes, __u64 now)
 /* New data is in flight. -1: the board cannot note it. */
 static inline int sent_new(struct tcp_flow *f, struct tcp_board *b, const struct tcp_plan *p, __u64 now)
 {
-	__u32 end = p->seq + p->len + !!(p->flags & TCP_FIN);
+	__u32 end = p->seq + p->len + !!(p->flags & TCP_FIN), pipe;
 
 	if (board_sent(b, f, end, US(now)))
 		return -1;
@@ -37,6 +37,10 @@ static inline int sent_new(struct tcp_flow *f, struct tcp_board *b, const struct
 		f->flags |= FLOW_FIN_SENT;
 	if (p->len < f->mss && p->len)
 		f->snd_sml = end;
+	/* Slow start grows a window of which half is used, congestion avoidance one that is used (RFC 7661). */
+	pipe = pipe_of(f, b);
+	if (pipe + f->mss > f->cc.cwnd || (f->cc.cwnd < f->cc.ssthresh && 2 * pipe >= f->cc.cwnd))
+		f->flags |= FLOW_CWND_LIMITED;
 	return 0;
 }
 

@@ -71,6 +71,7 @@ noinline int tcp_prepare(struct tcp_flow *f NONNULL, __u32 id, const struct tcp_
 	clock_init(id);
 	size = el_stream_rcv_limit(id);
 	f->rcv_size = size;
+	f->rcv_best = least(size, INITIAL_WINDOW);
 	f->rcv_wscale = 0;
 	for (id = 0; id < 14; id++) {
 		if (size >> f->rcv_wscale <= 65535)
@@ -136,17 +137,19 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 	f->todo &= ~TODO_SYN;
 	f->xmit = XMIT_NONE;
 	never(f, TIMER_XMIT);
-	f->retries = 0;
 	f->backoff = 0;
 	f->stuck_ns = s->now;
 	mss_sync(f);
 	if (f->opt.flags & TCP_OPT_PACE)
 		f->cc.flags |= EL_CC_PACED;
 	el_cc_init(&f->cc, f->opt.algorithm, f->mss);
+	if (f->opt.initial_cwnd)
+		f->cc.cwnd = f->opt.initial_cwnd * f->mss;
 	if (!(f->flags & FLOW_RETRANSMITTED))
 		el_rtt_sample(&f->rtt, most(US(s->now - f->sent_ns), 1));
-	else
+	if (f->retries)
 		f->cc.cwnd = f->mss; /* RFC 5681 §3.1: after a lost SYN the window is one segment */
+	f->retries = 0;
 	if (f->opt.flags & TCP_OPT_KEEPALIVE)
 		due(f, TIMER_LIFE, s->now + TCP_DEFAULT(f->opt.keep_idle_ms, 7200000) * NS_PER_MS);
 	if (f->listener) {

@@ -10,6 +10,7 @@
 #define ICMP_PROT_UNREACH 2
 #define ICMPV6_UNREACH 1
 #define ICMPV6_TOO_BIG 2
+#define ICMPV6_PORT 4
 
 /* What of the packet is quoted, as `s` has it when such a segment comes to us: source and destination exchanged. */
 struct icmp_quote {
@@ -58,6 +59,7 @@ noinline int icmp_parse(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 		s->dst[0] = ip.saddr;
 		if (icmp.code == ICMP_FRAG_NEEDED)
 			mtu = most(ntohs(icmp.mtu), 68);
+		s->len = ntohs(ip.tot_len);
 	} else if (eth->h_proto == htons(ETH_P_IPV6)) {
 		struct ipv6hdr ip;
 
@@ -77,6 +79,7 @@ noinline int icmp_parse(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 		memcpy(s->dst, ip.saddr, sizeof(s->dst));
 		if (icmp.type == ICMPV6_TOO_BIG)
 			mtu = most(ntohs(icmp.mtu), 1280);
+		s->len = ntohs(ip.payload_len) + sizeof(ip);
 	} else {
 		return -1;
 	}
@@ -136,16 +139,17 @@ static inline int icmp_error(struct xdp_md *ctx, struct tcp_segment *s)
 	if (before(s->seq, f->snd_una) || after(s->seq, f->snd_nxt))
 		return XDP_DROP;
 	if (mtu) {
+		/* What fits cannot have been too big. */
+		if (s->len <= mtu)
+			return XDP_DROP;
 		tcp_too_big(f, b, n, mtu, s->now);
 		return XDP_DROP;
 	}
-	/* Nobody is there: known at once while connecting, else only that something is wrong (RFC 9293 §3.9.2.2). */
-	if (f->state == TCP_SYN_SENT && s->seq == f->iss) {
-		__u32 port = f->family == AF_INET ? s->flags == ICMP_PORT_UNREACH || s->flags == ICMP_PROT_UNREACH :
-						    s->flags == 4;
-
+	/* Hard errors end an attempt to connect; all others, and all errors later on, may pass (RFC 1122 §4.2.3.9, RFC 5461). */
+	if (f->state == TCP_SYN_SENT && s->seq == f->iss &&
+	    (f->family == AF_INET ? s->flags == ICMP_PORT_UNREACH || s->flags == ICMP_PROT_UNREACH : s->flags == ICMPV6_PORT)) {
 		count(AttemptFails);
-		tcp_done(f, port ? 111 /* ECONNREFUSED */ : 113 /* EHOSTUNREACH */);
+		tcp_done(f, 111 /* ECONNREFUSED */);
 	}
 	return XDP_DROP;
 }

@@ -18,7 +18,7 @@ static inline void ack_limited(struct tcp_flow *f, __u64 now)
 {
 	__u32 ms = MS(now);
 
-	if (f->oow_ms && ms - f->oow_ms < 500) {
+	if (f->oow_ms && ms - f->oow_ms < 500 && !(f->opt.flags & TCP_OPT_NO_ACK_LIMIT)) {
 		count(TCPACKSkippedSeq);
 		return;
 	}
@@ -29,7 +29,7 @@ static inline void ack_limited(struct tcp_flow *f, __u64 now)
 /* Reports a duplicate with the next ACK (RFC 2883). */
 static inline void report_duplicate(struct tcp_flow *f, __u32 from, __u32 to)
 {
-	if (!(f->flags & FLOW_SACK))
+	if (!(f->flags & FLOW_SACK) || f->opt.flags & TCP_OPT_NO_DSACK)
 		return;
 	count(TCPDSACKOldSent);
 	f->dsack_from = from;
@@ -98,10 +98,14 @@ static inline void urgent_input(struct tcp_flow *f, const struct tcp_segment *s)
 /* Beyond a hole: kept in place, reported by SACK. */
 static inline void out_of_order(struct tcp_flow *f, __u32 from, __u32 to)
 {
+	struct el_range twice = {};
+
 	/* A peer without SACK counts our ACKs: each segment gets its own (RFC 5681 §4.2). */
 	if (!(f->flags & FLOW_SACK) && f->todo & TODO_ACK && f->repeats < 64)
 		f->repeats++;
 	ack_now(f);
+	if (el_intervals_overlap(&f->ooo, from, to, &twice) > 0)
+		report_duplicate(f, twice.from, twice.to);
 	if (el_intervals_add(&f->ooo, from, to) < 0) {
 		count(TCPOFODrop);
 		return;

@@ -22,6 +22,9 @@ enum tcp_option_flag {
 	TCP_OPT_COOKIES = 8192,      /* listener: SYN cookies always, not only when the backlog is full */
 	TCP_OPT_NO_COOKIES = 16384,  /* listener: never */
 	TCP_OPT_NO_IDLE_RESTART = 32768,
+	TCP_OPT_NO_DSACK = 65536,
+	TCP_OPT_NO_FRTO = 131072,
+	TCP_OPT_NO_ACK_LIMIT = 262144, /* ACKs of unacceptable segments as many as come (RFC 5961 §7) */
 };
 
 struct tcp_options {
@@ -43,7 +46,8 @@ struct tcp_options {
 	__u8 retries;             /* of data; 0 = 15 */
 	__u8 tos;
 	__u8 ttl;                 /* 0 = 64 */
-	__u16 pad;
+	__u8 initial_cwnd;        /* segments; 0 = 10 (RFC 6928) */
+	__u8 pad;
 };
 
 #define TCP_DEFAULT(value, otherwise) ((value) ? (value) : (otherwise))

@@ -35,6 +35,7 @@ static inline __u16 window_offer(struct tcp_flow *f)
 		wire = 0;
 	wire = least(wire, 65535);
 	f->rcv_adv = later_of(had, f->rcv_nxt + (wire << scale));
+	f->rcv_best = most(f->rcv_best, f->rcv_adv - f->rcv_nxt);
 	return wire;
 }
 
@@ -43,7 +44,7 @@ static inline int window_news(const struct tcp_flow *f)
 {
 	__u32 edge = f->irs + 1 + el_stream_rcv_limit(f->id), open = f->rcv_adv - f->rcv_nxt, room = edge - f->rcv_nxt;
 
-	return room >= 2 * open && room - open >= least(f->rcv_size / 2, 2 * f->mss) && !before(edge, f->rcv_adv);
+	return 2 * open <= f->rcv_best && room >= 2 * open && room - open >= least(f->rcv_size / 2, 2 * f->mss);
 }
 
 static inline __be32 option_word(__u32 a, __u32 b, __u32 c, __u32 d)

@@ -34,6 +34,7 @@ extern int el_ready(__u32 id) __ksym;
 extern __u32 el_packet_sum(struct xdp_md *ctx, __u32 off, __u32 len) __ksym;
 extern int el_intervals_add(struct el_intervals *s, __u32 from, __u32 to) __ksym;
 extern __u32 el_intervals_trim(struct el_intervals *s, __u32 upto) __ksym;
+extern int el_intervals_overlap(struct el_intervals *s, __u32 from, __u32 to, struct el_range *part) __ksym;
 extern int el_intervals_recent(struct el_intervals *s, __u32 n, struct el_range *range) __ksym;
 extern int el_rtt_sample(struct el_rtt *rtt, __u32 us) __ksym;
 extern int el_cc_init(struct el_cc *cc, __u32 algorithm, __u32 mss) __ksym;

@@ -51,6 +51,9 @@ static inline void ts_update(struct tcp_flow *f, const struct tcp_segment *s)
 /* First to fourth check. 1: go on with the ACK. */
 static inline int acceptable(struct tcp_flow *f, struct tcp_segment *s)
 {
+	/* Agreed timestamps are in every segment (RFC 7323 §3.2). */
+	if (f->flags & FLOW_TIMESTAMPS && !s->timestamps && !(s->flags & TCP_RST) && f->state != TCP_SYN_RECV)
+		return 0;
 	if (paws_rejects(f, s) && !(s->flags & TCP_RST)) {
 		count(PAWSEstab);
 		if (s->len || s->flags & (TCP_SYN | TCP_FIN))
@@ -101,6 +104,15 @@ static inline int syn_acked(struct xdp_md *ctx, struct tcp_flow *f, struct tcp_b
 	}
 	if (s->ack != f->iss + 1)
 		return reply_reset(ctx, s);
+	if (f->listener) {
+		struct tcp_listener *l = listener_of(s);
+
+		/* Its listener is gone: nobody would take the connection. */
+		if (!l || l->slot + 1 != f->listener) {
+			tcp_done(f, 0);
+			return reply_reset(ctx, s);
+		}
+	}
 	tcp_established(f, b, s);
 	return -1;
 }
@@ -119,7 +131,7 @@ static inline void tcp_payload(struct xdp_md *ctx, struct tcp_flow *f, struct tc
 	/* The application is gone: what arrives for it cannot be delivered (RFC 9293 §3.6.1). */
 	if (f->flags & FLOW_ORPHAN && after(s->seq + s->len, f->rcv_nxt)) {
 		count(TCPAbortOnData);
-		owe(f, TODO_RST | TODO_FREE);
+		owe(f, TODO_RST);
 		return;
 	}
 	urgent_input(f, s);
@@ -242,7 +254,7 @@ static inline int tcp_syn(struct xdp_md *ctx, struct tcp_segment *s, struct tcp_
 	if (!w)
 		return XDP_ABORTED;
 	waiting = w->established - w->accepted;
-	if ((__s32)waiting >= (__s32)most(l->backlog, 1)) {
+	if ((__s32)waiting > (__s32)l->backlog) {
 		count(ListenOverflows);
 		count(ListenDrops);
 		return XDP_DROP;
@@ -294,6 +306,8 @@ noinline int tcp_stranger(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 		if (s->flags & TCP_RST)
 			return XDP_DROP;
 		if (!(s->flags & TCP_ACK)) {
+			if (s->flags & TCP_SYN && s->flags & TCP_FIN)
+				return reply_reset(ctx, s);
 			if (s->flags & TCP_SYN)
 				return tcp_syn(ctx, s, l, fresh);
 			return XDP_DROP;

@@ -168,7 +168,9 @@ noinline int tcp_recover(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	if (sack && (b->sacked || f->ca >= TCP_CA_RECOVERY))
 		tcp_rack(f, b, n, s->now);
 
-	if (f->ca >= TCP_CA_CWR && !before(f->snd_una, f->high_seq) && n->una_moved) {
+	/* CWR is held until something sent after it is acked: only then has the peer seen it (RFC 3168 §6.1.2). */
+	if (f->ca >= TCP_CA_CWR && n->una_moved &&
+	    (f->ca == TCP_CA_CWR ? after(f->snd_una, f->high_seq) : !before(f->snd_una, f->high_seq))) {
 		if (f->ca != TCP_CA_CWR && may_undo(f, s, n))
 			undo(f, b, n, s->now);
 		else
@@ -214,7 +216,7 @@ noinline int tcp_loss(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 		undo_init(f);
 	/* Nobody has answered a probe that says more than this. */
 	f->flags &= ~(FLOW_TLP | FLOW_TLP_RETRANS | FLOW_FRTO);
-	if (fresh && f->flags & FLOW_SACK && !reneged)
+	if (fresh && f->flags & FLOW_SACK && !reneged && !(f->opt.flags & TCP_OPT_NO_FRTO))
 		f->flags |= FLOW_FRTO;
 	cc_tell(f, n, EL_CC_RTO, fresh ? 0 : EL_CC_F_AGAIN, now);
 	board_lose(b, n, f->snd_nxt, reneged);

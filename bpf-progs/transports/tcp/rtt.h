@@ -35,12 +35,22 @@ static inline __u64 pto_ns(const struct tcp_flow *f)
 	return us * NS_PER_US;
 }
 
-/* There is something to send that the peer's window does not let go. */
-static inline int window_shut(const struct tcp_flow *f)
+/* Bytes that the peer's window lets go. */
+static inline __u32 window_open(const struct tcp_flow *f)
 {
-	__u32 end = write_seq(f) + (f->flags & FLOW_FIN_QUEUED && !(f->flags & FLOW_FIN_SENT));
+	__u32 edge = f->snd_una + f->snd_wnd;
 
-	return after(end, f->snd_nxt) && !after(f->snd_una + f->snd_wnd, f->snd_nxt);
+	return after(edge, f->snd_nxt) ? edge - f->snd_nxt : 0;
+}
+
+/* There is something to send that the peer's window does not let go: it is shut, or silly. */
+static inline int window_holds(const struct tcp_flow *f)
+{
+	__u32 avail = write_seq(f) - f->snd_nxt, open = window_open(f);
+
+	if (f->flags & FLOW_FIN_SENT || !avail)
+		return 0;
+	return !open || (open < least(avail, f->mss) && open < f->max_wnd / 2);
 }
 
 /*
@@ -52,7 +62,7 @@ noinline int tcp_rearm(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, 
 	__u64 rto = rto_ns(f), pto;
 
 	if (f->snd_nxt == f->snd_una) {
-		if (IN_STATE(f, SENDING) && window_shut(f)) {
+		if (IN_STATE(f, SENDING) && window_holds(f)) {
 			if (f->xmit != XMIT_PERSIST)
 				xmit_due(f, XMIT_PERSIST, now + rto);
 		} else {

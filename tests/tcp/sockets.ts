@@ -1,0 +1,364 @@
+/**
+ * Sockets as Linux has them, over a TCP that is reached by streams: what the packet-level scripts of tests/conformance
+ * call. It knows nothing of engines; `TcpCore` is what it needs of one.
+ */
+import type { Answer, Arrival, Call, Setup, SocketOption } from '../conformance/tcp/driver.js';
+import type { VirtualHost } from '../conformance/tcp/virtual/driver.js';
+
+/** `struct tcp_options`; what is not there is 0. */
+export interface TcpOptions {
+  flags: number;
+  algorithm: number;
+  sndBytes: number;
+  rcvBytes: number;
+  mss: number;
+  rate: number;
+  userTimeoutMs: number;
+  keepIdleMs: number;
+  keepIntervalMs: number;
+  minRtoUs: number;
+  delackUs: number;
+  finTimeoutMs: number;
+  keepProbes: number;
+  synRetries: number;
+  synackRetries: number;
+  retries: number;
+  tos: number;
+  ttl: number;
+  initialCwnd: number;
+}
+
+export const OptionFlag = {
+  NODELAY: 1,
+  CORK: 2,
+  KEEPALIVE: 4,
+  ECN: 8,
+  NO_ECN: 16,
+  NO_TIMESTAMPS: 32,
+  NO_SACK: 64,
+  NO_WSCALE: 128,
+  NO_DELACK: 256,
+  PACE: 512,
+  NO_PMTUD: 1024,
+  PROBE_MTU: 2048,
+  NO_TLP: 4096,
+  COOKIES: 8192,
+  NO_COOKIES: 16384,
+  NO_IDLE_RESTART: 32768,
+  NO_DSACK: 65536,
+  NO_FRTO: 131072,
+  NO_ACK_LIMIT: 262144,
+} as const;
+
+export const Request = { CONNECT: 1, SHUTDOWN: 2, CLOSE: 4, ABORT: 8, OPTIONS: 16 } as const;
+const State = { ESTABLISHED: 1, SYN_SENT: 2, SYN_RECV: 3, TIME_WAIT: 6, CLOSE: 7, CLOSE_WAIT: 8, LAST_ACK: 9 } as const;
+const STATES = [
+  'CLOSED', 'ESTABLISHED', 'SYN_SENT', 'SYN_RECEIVED', 'FIN_WAIT_1', 'FIN_WAIT_2', 'TIME_WAIT', 'CLOSED',
+  'CLOSE_WAIT', 'LAST_ACK', 'LISTEN', 'CLOSING',
+];
+const FlowFlag = { FIN_QUEUED: 1 << 8, FIN_SEEN: 1 << 10, URGENT_IN: 1 << 20 } as const;
+const ERRNO: Record<number, string> = {
+  32: 'EPIPE', 98: 'EADDRINUSE', 101: 'ENETUNREACH', 103: 'ECONNABORTED', 104: 'ECONNRESET', 110: 'ETIMEDOUT',
+  111: 'ECONNREFUSED', 113: 'EHOSTUNREACH',
+};
+
+/** What is looked at of a connection. */
+export interface FlowView {
+  state: number;
+  error: number;
+  flags: number;
+  /** Positions in the receive stream. */
+  urgent: number;
+  received: number;
+  fin: number;
+  read: number;
+  /** Bytes that may be read, and that may be written. */
+  readable: number;
+  room: number;
+}
+
+export interface TcpCore {
+  readonly time: number;
+  readonly due: number | undefined;
+  inject(packet: Uint8Array): void;
+  collect(): Arrival[];
+  advance(to: number): void;
+  listen(port: number, backlog: number, options: TcpOptions): number;
+  unlisten(port: number): void;
+  /** A connection of the listener that nobody has taken, 0 = none. */
+  accepted(slot: number): number;
+  connect(from: number, port: number, options: TcpOptions): number;
+  setOptions(id: number, options: TcpOptions, urgents: number): void;
+  request(id: number, bits: number): void;
+  flow(id: number): FlowView;
+  write(id: number, bytes: Uint8Array): void;
+  flush(): void;
+  read(id: number, most: number): Uint8Array;
+  state(port: number, peerPort: number): number;
+  close(): void;
+}
+
+interface Socket {
+  kind: 'listener' | 'stream';
+  /** Slot of a listener, number of a stream. */
+  id: number;
+  port: number;
+  options: TcpOptions;
+  urgents: number;
+  reported: boolean;
+  noRead: boolean;
+  linger: boolean;
+  oobInline: boolean;
+  /** Position of the urgent byte that was read. */
+  urgentRead: number;
+}
+
+export const plainOptions = (): TcpOptions => ({
+  flags: 0, algorithm: 0, sndBytes: 0, rcvBytes: 0, mss: 0, rate: 0, userTimeoutMs: 0, keepIdleMs: 0,
+  keepIntervalMs: 0, minRtoUs: 0, delackUs: 0, finTimeoutMs: 0, keepProbes: 0, synRetries: 0, synackRetries: 0,
+  retries: 0, tos: 0, ttl: 0, initialCwnd: 0,
+});
+
+/** How a script's setup is said to our TCP. */
+export function optionsOf(s: Setup): TcpOptions {
+  const o = plainOptions();
+  const flag = (on: boolean, bit: number): void => {
+    if (on) o.flags |= bit;
+  };
+  flag(s.ecn === 'on', OptionFlag.ECN);
+  flag((s.ecn ?? 'off') === 'off', OptionFlag.NO_ECN);
+  flag(s.timestamps === false, OptionFlag.NO_TIMESTAMPS);
+  flag(s.windowScaling === false, OptionFlag.NO_WSCALE);
+  flag(s.sack === false, OptionFlag.NO_SACK);
+  flag(s.dsack === false, OptionFlag.NO_DSACK);
+  flag(!s.tlp, OptionFlag.NO_TLP);
+  flag(!s.frto, OptionFlag.NO_FRTO);
+  flag(s.synCookies === 'always', OptionFlag.COOKIES);
+  flag((s.synCookies ?? 'never') === 'never', OptionFlag.NO_COOKIES);
+  flag(s.mtuProbing === true, OptionFlag.PROBE_MTU);
+  flag(!s.ackLimit, OptionFlag.NO_ACK_LIMIT);
+  o.algorithm = s.congestion === 'cubic' ? 1 : 0;
+  o.minRtoUs = (s.rtoMinMs ?? 1000) * 1000;
+  o.synRetries = s.synRetries ?? 0;
+  o.synackRetries = s.synAckRetries ?? 0;
+  o.retries = s.retries ?? 0;
+  o.finTimeoutMs = s.finTimeoutMs ?? 0;
+  o.rcvBytes = s.receiveBuffer ?? 0;
+  o.sndBytes = s.sendBuffer ?? 0;
+  o.initialCwnd = s.initialCwnd ?? 0;
+  return o;
+}
+
+export class SocketHost implements VirtualHost {
+  readonly #sockets = new Map<number, Socket>();
+
+  constructor(
+    readonly setup: Setup,
+    readonly core: TcpCore,
+  ) {}
+
+  get time(): number {
+    return this.core.time;
+  }
+
+  get due(): number | undefined {
+    return this.core.due;
+  }
+
+  inject(packet: Uint8Array): void {
+    this.core.inject(packet);
+  }
+
+  collect(): Arrival[] {
+    return this.core.collect();
+  }
+
+  advance(to: number): void {
+    this.core.advance(to);
+  }
+
+  close(): void {
+    this.core.close();
+  }
+
+  call(call: Call): Omit<Answer, 'at'> {
+    switch (call.do) {
+      case 'listen': {
+        const s = this.#socket('listener', call.port, call.options);
+        s.id = this.core.listen(call.port, call.backlog, s.options);
+        this.#sockets.set(call.socket, s);
+        return {};
+      }
+      case 'accept': {
+        const l = this.#sockets.get(call.socket)!;
+        const id = this.core.accepted(l.id);
+        if (!id) return { error: 'EAGAIN' };
+        this.#sockets.set(call.as, { ...l, options: { ...l.options }, kind: 'stream', id, urgentRead: -1 });
+        return {};
+      }
+      case 'connect': {
+        const s = this.#socket('stream', call.from, call.options);
+        s.id = this.core.connect(call.from, call.port, s.options);
+        this.#sockets.set(call.socket, s);
+        return { error: 'EINPROGRESS' };
+      }
+      case 'state':
+        return { text: STATES[this.core.state(call.port, call.peerPort)] };
+      case 'close':
+      case 'abort': {
+        const s = this.#sockets.get(call.socket)!;
+        this.#sockets.delete(call.socket);
+        if (s.kind === 'listener') {
+          this.core.unlisten(s.port);
+          for (let id = this.core.accepted(s.id); id; id = this.core.accepted(s.id)) this.core.request(id, Request.ABORT);
+        } else this.core.request(s.id, call.do === 'abort' || s.linger ? Request.ABORT : Request.CLOSE);
+        return {};
+      }
+    }
+    const s = this.#sockets.get(call.socket);
+    if (!s) return { error: 'EBADF' };
+    if (call.do === 'set') return this.#set(s, call.name, call.value);
+    if (s.kind === 'listener') return { error: 'ENOTCONN', text: '' };
+    switch (call.do) {
+      case 'write':
+        return this.#write(s, call.bytes, call.urgent);
+      case 'read':
+        return call.urgent ? this.#readUrgent(s) : this.#read(s, call.most);
+      case 'shutdown':
+        return this.#shutdown(s, call.how);
+      case 'poll':
+        return { text: this.#poll(s) };
+      case 'error': {
+        const error = this.#error(s);
+        return { text: error ?? 'none' };
+      }
+    }
+  }
+
+  #socket(kind: Socket['kind'], port: number, list: [SocketOption, number][]): Socket {
+    const s: Socket = {
+      kind, id: 0, port, options: optionsOf(this.setup), urgents: 0, reported: false, noRead: false, linger: false,
+      oobInline: false, urgentRead: -1,
+    };
+    for (const [name, value] of list) this.#option(s, name, value);
+    return s;
+  }
+
+  #option(s: Socket, name: SocketOption, value: number): void {
+    const o = s.options;
+    const flag = (bit: number, on: boolean): void => {
+      o.flags = on ? o.flags | bit : o.flags & ~bit;
+    };
+    switch (name) {
+      case 'nodelay': return flag(OptionFlag.NODELAY, value !== 0);
+      case 'keepalive': return flag(OptionFlag.KEEPALIVE, value !== 0);
+      case 'keepIdleS': o.keepIdleMs = value * 1000; return;
+      case 'keepIntervalS': o.keepIntervalMs = value * 1000; return;
+      case 'keepCount': o.keepProbes = value; return;
+      case 'userTimeoutMs': o.userTimeoutMs = value; return;
+      case 'lingerS': s.linger = value === 0; return;
+      case 'oobInline': s.oobInline = value !== 0; return;
+      case 'receiveBuffer': o.rcvBytes = value; return;
+      case 'sendBuffer': o.sndBytes = value; return;
+      case 'maxSegment': o.mss = value; return;
+      case 'dontFragment': return flag(OptionFlag.NO_PMTUD, value === 0);
+    }
+  }
+
+  #set(s: Socket, name: SocketOption, value: number): Omit<Answer, 'at'> {
+    this.#option(s, name, value);
+    if (s.kind === 'stream') this.core.setOptions(s.id, s.options, s.urgents);
+    return {};
+  }
+
+  /** The error that is pending, which is told once. */
+  #error(s: Socket): string | undefined {
+    const f = this.core.flow(s.id);
+    if (f.state !== State.CLOSE || !f.error || s.reported) return undefined;
+    s.reported = true;
+    return ERRNO[f.error] ?? `E${f.error}`;
+  }
+
+  #write(s: Socket, bytes: Uint8Array, urgent: boolean): Omit<Answer, 'at'> {
+    const f = this.core.flow(s.id);
+    const error = this.#error(s);
+    if (error) return { error };
+    if (f.state === State.SYN_SENT || f.state === State.SYN_RECV || f.state === 0) return { error: 'EAGAIN' };
+    if (f.flags & FlowFlag.FIN_QUEUED || (f.state !== State.ESTABLISHED && f.state !== State.CLOSE_WAIT))
+      return { error: 'EPIPE' };
+    const taken = Math.min(bytes.length, f.room);
+    if (!taken) return { error: 'EAGAIN' };
+    this.core.write(s.id, bytes.subarray(0, taken));
+    if (urgent) this.core.setOptions(s.id, s.options, ++s.urgents);
+    this.core.flush();
+    return { value: taken };
+  }
+
+  /** Whether the urgent byte is beyond what was read, or was taken out of the stream. */
+  #mark(f: FlowView): number | undefined {
+    return f.flags & FlowFlag.URGENT_IN ? f.urgent : undefined;
+  }
+
+  #ended(f: FlowView): boolean {
+    return (f.flags & FlowFlag.FIN_SEEN) !== 0 && f.received > f.fin && f.readable === 0;
+  }
+
+  #read(s: Socket, most: number): Omit<Answer, 'at'> {
+    let f = this.core.flow(s.id);
+    let want = Math.min(most, f.readable);
+    const mark = this.#mark(f);
+    if (mark !== undefined && !s.oobInline) {
+      if (mark === f.read && f.readable) {
+        // The urgent byte is no part of the stream.
+        this.#keepUrgent(s, f);
+        this.core.read(s.id, 1);
+        f = this.core.flow(s.id);
+        want = Math.min(most, f.readable);
+      } else if (mark > f.read && mark < f.read + want) want = mark - f.read;
+    }
+    if (want) return { bytes: this.core.read(s.id, want) };
+    const error = this.#error(s);
+    if (error) return { error };
+    if (this.#ended(f) || s.noRead || f.state === State.CLOSE) return { bytes: new Uint8Array(0) };
+    if (f.state === State.SYN_SENT) return { error: 'ENOTCONN' };
+    return { error: 'EAGAIN' };
+  }
+
+  readonly #urgentBytes = new Map<Socket, number>();
+
+  #keepUrgent(_s: Socket, _f: FlowView): void {}
+
+  #readUrgent(s: Socket): Omit<Answer, 'at'> {
+    const f = this.core.flow(s.id);
+    const mark = this.#mark(f);
+    if (mark === undefined || s.oobInline || s.urgentRead === mark) return { error: 'EINVAL' };
+    if (mark >= f.received) return { error: 'EAGAIN' };
+    s.urgentRead = mark;
+    return { bytes: this.#urgentBytes.has(s) ? Uint8Array.of(this.#urgentBytes.get(s)!) : this.core.read(-s.id, mark) };
+  }
+
+  #shutdown(s: Socket, how: 'read' | 'write' | 'both'): Omit<Answer, 'at'> {
+    const f = this.core.flow(s.id);
+    if (f.state === State.CLOSE || f.state === 0) return { error: 'ENOTCONN' };
+    if (how !== 'write') s.noRead = true;
+    if (how !== 'read') this.core.request(s.id, Request.SHUTDOWN);
+    return {};
+  }
+
+  #poll(s: Socket): string {
+    const f = this.core.flow(s.id);
+    const closed = f.state === State.CLOSE;
+    const rdhup = closed || s.noRead || ((f.flags & FlowFlag.FIN_SEEN) !== 0 && f.received > f.fin);
+    const shut = closed || (f.flags & FlowFlag.FIN_QUEUED) !== 0;
+    const mark = this.#mark(f);
+    const words: string[] = [];
+    const connecting = f.state === State.SYN_SENT || f.state === State.SYN_RECV;
+    if (f.readable > 0 || rdhup) words.push('in');
+    if (!connecting && (shut || f.room * 3 >= (s.options.sndBytes || 262144))) words.push('out');
+    if (mark !== undefined && s.urgentRead !== mark && mark < f.received) words.push('pri');
+    if (closed && f.error && !s.reported) words.push('err');
+    if (closed || (rdhup && shut)) words.push('hup');
+    if (rdhup) words.push('rdhup');
+    return words.join(' ');
+  }
+}
