@@ -94,6 +94,8 @@ export interface TcpCore {
   write(id: number, bytes: Uint8Array): void;
   flush(): void;
   read(id: number, most: number): Uint8Array;
+  /** The byte that is read after `offset` others. */
+  peek(id: number, offset: number): number;
   state(port: number, peerPort: number): number;
   close(): void;
 }
@@ -109,8 +111,10 @@ interface Socket {
   noRead: boolean;
   linger: boolean;
   oobInline: boolean;
-  /** Position of the urgent byte that was read. */
+  /** Position of the urgent byte that was read, of the one that was taken out of the stream, and that one. */
   urgentRead: number;
+  urgentGone: number;
+  urgentByte: number;
 }
 
 export const plainOptions = (): TcpOptions => ({
@@ -193,7 +197,7 @@ export class SocketHost implements VirtualHost {
         const l = this.#sockets.get(call.socket)!;
         const id = this.core.accepted(l.id);
         if (!id) return { error: 'EAGAIN' };
-        this.#sockets.set(call.as, { ...l, options: { ...l.options }, kind: 'stream', id, urgentRead: -1 });
+        this.#sockets.set(call.as, { ...l, options: { ...l.options }, kind: 'stream', id, urgentRead: -1, urgentGone: -1 });
         return {};
       }
       case 'connect': {
@@ -238,7 +242,7 @@ export class SocketHost implements VirtualHost {
   #socket(kind: Socket['kind'], port: number, list: [SocketOption, number][]): Socket {
     const s: Socket = {
       kind, id: 0, port, options: optionsOf(this.setup), urgents: 0, reported: false, noRead: false, linger: false,
-      oobInline: false, urgentRead: -1,
+      oobInline: false, urgentRead: -1, urgentGone: -1, urgentByte: 0,
     };
     for (const [name, value] of list) this.#option(s, name, value);
     return s;
@@ -310,7 +314,8 @@ export class SocketHost implements VirtualHost {
     if (mark !== undefined && !s.oobInline) {
       if (mark === f.read && f.readable) {
         // The urgent byte is no part of the stream.
-        this.#keepUrgent(s, f);
+        s.urgentByte = this.core.peek(s.id, 0);
+        s.urgentGone = mark;
         this.core.read(s.id, 1);
         f = this.core.flow(s.id);
         want = Math.min(most, f.readable);
@@ -324,17 +329,13 @@ export class SocketHost implements VirtualHost {
     return { error: 'EAGAIN' };
   }
 
-  readonly #urgentBytes = new Map<Socket, number>();
-
-  #keepUrgent(_s: Socket, _f: FlowView): void {}
-
   #readUrgent(s: Socket): Omit<Answer, 'at'> {
     const f = this.core.flow(s.id);
     const mark = this.#mark(f);
     if (mark === undefined || s.oobInline || s.urgentRead === mark) return { error: 'EINVAL' };
     if (mark >= f.received) return { error: 'EAGAIN' };
     s.urgentRead = mark;
-    return { bytes: this.#urgentBytes.has(s) ? Uint8Array.of(this.#urgentBytes.get(s)!) : this.core.read(-s.id, mark) };
+    return { bytes: Uint8Array.of(s.urgentGone === mark ? s.urgentByte : this.core.peek(s.id, mark - f.read)) };
   }
 
   #shutdown(s: Socket, how: 'read' | 'write' | 'both'): Omit<Answer, 'at'> {

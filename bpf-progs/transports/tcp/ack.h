@@ -43,7 +43,8 @@ static inline void tell_ack(struct tcp_flow *f, struct tcp_segment *s, struct tc
 	e->rtt_us = n->rtt_us;
 	if (f->flags & FLOW_CWND_LIMITED)
 		flags |= EL_CC_F_CWND_LIMITED;
-	if (f->ca == TCP_CA_CWR || f->ca == TCP_CA_RECOVERY)
+	/* What was SACKed beyond a hole may be followed by a loss: the window waits. */
+	if (f->ca == TCP_CA_CWR || f->ca == TCP_CA_RECOVERY || (!n->una_moved && !(f->flags & FLOW_REORDERING)))
 		flags |= EL_CC_F_RECOVERY;
 	if (f->app_limited) {
 		if (after(f->delivered, f->app_limited))

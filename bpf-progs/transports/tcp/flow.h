@@ -7,9 +7,10 @@
  */
 #pragma once
 #include "count.h"
+#include "kfuncs.gen.h"
+#include "layout.gen.h"
 #include "net.h"
 #include "options.h"
-#include "prims.h"
 #include "seq.h"
 
 /* As Linux numbers them (include/net/tcp_states.h), so that tools mean the same. */
@@ -103,6 +104,7 @@ struct tcp_flow {
 	__u64 route_ns; /* the route is asked for again after this */
 	__s32 error;    /* errno that ended it */
 	__u32 mtu;      /* of the path: link, or ICMP, or probing */
+	__u32 link_mtu; /* of the port and the route */
 
 	/* send */
 	__u32 iss;
@@ -162,7 +164,7 @@ struct tcp_flow {
 	__u32 dupacks;   /* without SACK */
 	__u32 rack_us;   /* of the latest delivered transmission: when it was sent, */
 	__u32 rack_end;  /* its end, */
-	__u32 rack_rtt;  /* and its round trip */
+	__u32 rack_rtt;  /* and 1 + its round trip, µs; 0: nothing was delivered yet */
 	__u32 fack;
 	__u32 reo_round; /* snd_nxt when a DSACK widened the reordering window */
 	__u8 reo_mult;
@@ -255,6 +257,10 @@ struct tcp_listener {
 	__u32 backlog; /* connections that may wait for accept, and handshakes under way */
 	__u32 pad;
 	struct tcp_options opt;
+};
+
+struct tcp_address {
+	__be32 address[4]; /* IPv4 in word 0 */
 };
 
 /* Lanes add to the first three (atomically), the control plane writes the last. */

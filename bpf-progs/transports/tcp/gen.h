@@ -35,7 +35,7 @@ static inline int sent_new(struct tcp_flow *f, struct tcp_board *b, const struct
 	f->snd_nxt = end;
 	if (p->flags & TCP_FIN)
 		f->flags |= FLOW_FIN_SENT;
-	if (p->len < f->mss && p->len)
+	if (p->len < mss_now(f) && p->len)
 		f->snd_sml = end;
 	/* Slow start grows a window of which half is used, congestion avoidance one that is used (RFC 7661). */
 	pipe = pipe_of(f, b);
@@ -116,6 +116,8 @@ noinline int tcp_generate(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct
 	if (!n || f->state == TCP_FREE || f->state == TCP_CLOSE || !tcp_route(ctx, f, now))
 		return XDP_ABORTED;
 	p->frame = (data_end_of(ctx) - data_of(ctx)) - sizeof(struct ethhdr);
+	if (!f->link_mtu || f->link_mtu > p->frame)
+		f->link_mtu = p->frame;
 	if (!f->mtu || f->mtu > p->frame) {
 		f->mtu = p->frame;
 		mss_sync(f);

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "receive.h"
+#include "route.h"
 
 #define ICMP_FRAG_NEEDED 4
 #define ICMP_PORT_UNREACH 3
@@ -103,6 +104,7 @@ noinline int tcp_too_big(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	if (mtu < 552 && f->family == AF_INET)
 		mtu = 552;
 	f->mtu = mtu;
+	path_learned(f, now);
 	mss_sync(f);
 	f->cc.mss = f->mss;
 	cc_tell(f, n, EL_CC_MSS, 0, now);

@@ -57,7 +57,7 @@ static inline __u32 syn_options(struct tcp_flow *f, const struct tcp_plan *p, __
 {
 	__u32 answer = f->state == TCP_SYN_RECV, opt = f->opt.flags, words = 1, mss;
 
-	mss = p->frame - (f->family == AF_INET ? 40 : 60);
+	mss = f->link_mtu - (f->family == AF_INET ? 40 : 60);
 	if (f->opt.mss)
 		mss = least(mss, f->opt.mss);
 	option[0] = option_word(OPT_MSS, 4, mss >> 8 & 255, mss & 255);

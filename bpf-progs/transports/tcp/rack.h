@@ -12,7 +12,8 @@ static inline __u32 reo_wnd_us(const struct tcp_flow *f, const struct tcp_board 
 
 	if (!(f->flags & FLOW_REORDERING) && (f->ca >= TCP_CA_RECOVERY || b->sacked >= DUP_THRESH * f->mss))
 		return 0;
-	us = f->rtt.min_rtt / 4 * (f->reo_mult + 1);
+	/* A path whose delay varies much reorders more than its least delay tells. */
+	us = most(f->rtt.min_rtt / 4, f->rtt.srtt / 16) * (f->reo_mult + 1);
 	return least(us, f->rtt.srtt);
 }
 

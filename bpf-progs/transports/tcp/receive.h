@@ -8,10 +8,6 @@
 /* Addresses that are ours. Segments to others pass, whatever their ports. */
 enum { ADDRESS_RESET = 1 /* unknown ports are answered by RST; else they pass, for whoever shares the address */ };
 
-struct tcp_address {
-	__be32 address[4];
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);

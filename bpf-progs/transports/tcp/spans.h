@@ -221,7 +221,7 @@ static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const str
 	if (after(s->sent_us, f->rack_us) || (s->sent_us == f->rack_us && after(s->end, f->rack_end)) || !f->rack_rtt) {
 		f->rack_us = s->sent_us;
 		f->rack_end = s->end;
-		f->rack_rtt = most(rtt, 1);
+		f->rack_rtt = rtt + 1;
 	}
 }
 
@@ -301,7 +301,7 @@ noinline int board_rack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 			continue;
 		if (!(before(s->sent_us, f->rack_us) || (s->sent_us == f->rack_us && before(s->end, f->rack_end))))
 			continue;
-		left = s->sent_us + f->rack_rtt + reo_us - now_us;
+		left = s->sent_us + f->rack_rtt - 1 + reo_us - now_us;
 		if (left > 0) {
 			n->hole_us = most(n->hole_us, left);
 			continue;

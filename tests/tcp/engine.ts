@@ -1,0 +1,202 @@
+/**
+ * Our TCP in an inline engine in virtual time, with the far end of a wire in hand: the object of bpf-progs/obj, its maps
+ * and programs, and one application. What a script, or another engine, is connected to.
+ */
+import { readFileSync } from 'node:fs';
+import { Collection } from '../../host/bpf/collection.js';
+import { loadElf } from '../../host/bpf/elf/load.js';
+import type { KeyedMap } from '../../host/bpf/maps/keyed.js';
+import { Engine, type EngineOptions } from '../../host/engine/engine.js';
+import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
+import { StreamApps } from '../../host/net/burst/stream_apps.js';
+import type { StreamApp } from '../../host/net/burst/stream_app.js';
+import type { StreamEnd } from '../../host/net/burst/stream_end.js';
+import { parseIp } from '../../host/wire/address.js';
+import type { TcpOptions } from './sockets.js';
+
+const OBJECT = new URL('../../bpf-progs/obj/tcp.bpf.o', import.meta.url);
+const ADDRESS_RESET = 1;
+/** Maps that have an entry for each stream. */
+const PER_STREAM = ['tcp_flows', 'tcp_boards', 'tcp_control', 'tcp_clocks'];
+/** IP protocols that the entrance hands on. */
+const PROTOCOLS: [number, string][] = [
+  [1, 'tcp_icmp'],
+  [6, 'tcp_ingress'],
+  [58, 'tcp_icmp'],
+];
+
+const swap16 = (n: number): number => ((n & 255) << 8) | (n >> 8);
+
+/** An address as four words in network order, IPv4 in the first. */
+export function words(address: string): number[] {
+  const bytes = parseIp(address);
+  const dv = new DataView(new ArrayBuffer(16));
+  bytes.forEach((b, i) => dv.setUint8(i, b));
+  return [0, 4, 8, 12].map(at => dv.getUint32(at, true));
+}
+
+export const familyOf = (address: string): number => (address.includes(':') ? 10 : 2);
+
+/** The C structure of options that are named as TypeScript names them. */
+function optionsIn(o: Partial<TcpOptions>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(o).map(([k, v]) => [k.replace(/[A-Z]/g, c => `_${c.toLowerCase()}`), v]),
+  );
+}
+
+export interface Flow extends Record<string, unknown> {
+  state: number;
+  error: number;
+  flags: number;
+}
+
+export class TcpEngine {
+  readonly ends = new Map<number, StreamEnd>();
+  /** Streams that the application was told of: events that nobody has looked at. */
+  readonly events = new Map<number, number>();
+  readonly accepted: number[] = [];
+  #slots = 0;
+
+  private constructor(
+    readonly engine: Engine,
+    readonly app: StreamApp,
+    readonly apps: StreamApps,
+    readonly collection: Collection,
+  ) {}
+
+  /** @param addresses its own, by port */
+  static async create(
+    options: EngineOptions & { addresses: Record<string, string[]>; streamCount?: number },
+  ): Promise<TcpEngine> {
+    const { addresses, streamCount = 64, ...more } = options;
+    const engine = await Engine.create({
+      ...{ inline: true, clock: 'virtual', warmMs: 0, frames: 2048, mapBytes: 8 << 20 },
+      ...{ streams: { count: streamCount, bytes: 16 << 20 } },
+      ...more,
+    });
+    const spec = loadElf(readFileSync(OBJECT));
+    for (const name of PER_STREAM) spec.maps[name].maxEntries = streamCount;
+    const collection = await Collection.load(spec, engine);
+    const map = (name: string) => collection.maps[name] as KeyedMap<unknown, unknown>;
+    for (const [protocol, name] of PROTOCOLS) map('transports').set(protocol, collection.programs[name].placed);
+    for (const [port, list] of Object.entries(addresses)) {
+      engine.attach(collection.programs.tcp_entrance.placed, port, 'xdp');
+      engine.attach(collection.programs.tcp_gen.placed, port);
+      engine.attach(collection.programs.tcp_egress.placed, port);
+      for (const a of list) map('tcp_addresses').set({ address: words(a) }, ADDRESS_RESET);
+    }
+    await engine.start();
+    const apps = new StreamApps(engine);
+    return new TcpEngine(engine, apps.open(), apps, collection);
+  }
+
+  map(name: string): KeyedMap<unknown, Record<string, unknown>> {
+    return this.collection.maps[name] as KeyedMap<unknown, Record<string, unknown>>;
+  }
+
+  /** Lets the lane work until it waits, and the application hear of it. */
+  settle(): void {
+    do {
+      this.app.flush();
+      this.engine.run();
+      this.app.take((end, events) => {
+        this.ends.set(end.id, end);
+        this.events.set(end.id, (this.events.get(end.id) ?? 0) | events);
+        if (events & StreamEvent.ACCEPT) this.accepted.push(end.id);
+      });
+    } while (this.app.pending);
+  }
+
+  flow(id: number): Flow {
+    return this.map('tcp_flows').get(id) as Flow;
+  }
+
+  listen(address: string | 4 | 6, port: number, backlog: number, options: Partial<TcpOptions> = {}): number {
+    const slot = ++this.#slots;
+    const any = typeof address === 'number';
+    this.map('tcp_backlogs').set(slot, { opening: 0, established: 0, cookie_s: 0, accepted: 0 });
+    this.map('tcp_listeners').set(
+      {
+        address: any ? [0, 0, 0, 0] : words(address),
+        port: swap16(port),
+        family: any ? (address === 6 ? 10 : 2) : familyOf(address),
+      },
+      { app: this.app.number, slot, backlog, pad: 0, opt: optionsIn(options) },
+    );
+    return slot;
+  }
+
+  unlisten(family: 4 | 6, port: number): void {
+    this.map('tcp_listeners').delete({ address: [0, 0, 0, 0], port: swap16(port), family: family === 6 ? 10 : 2 });
+  }
+
+  /** Closes all listeners and forgets what they had counted. */
+  unlistenAll(): void {
+    this.map('tcp_listeners').clear();
+    this.#slots = 0;
+  }
+
+  /** Counts a connection as taken. */
+  took(slot: number): void {
+    const b = this.map('tcp_backlogs').get(slot) as Record<string, number>;
+    this.map('tcp_backlogs').set(slot, { ...b, accepted: b.accepted + 1 });
+  }
+
+  #control(id: number, more: Record<string, unknown>, options: Partial<TcpOptions>): void {
+    const known = this.map('tcp_control').get(id) as Record<string, unknown>;
+    this.map('tcp_control').set(id, { ...known, ...more, opt: optionsIn(options) });
+  }
+
+  connect(
+    local: string,
+    localPort: number,
+    remote: string,
+    port: number,
+    options: Partial<TcpOptions> = {},
+    ifindex = 1,
+  ): StreamEnd {
+    const end = this.apps.stream(this.app, {
+      ...{ send: options.sndBytes || 262144, receive: options.rcvBytes || 262144 },
+      ...{ ifindex, transport: 6 },
+    });
+    this.ends.set(end.id, end);
+    this.#control(
+      end.id,
+      {
+        local: words(local),
+        remote: words(remote),
+        lport: swap16(localPort),
+        rport: swap16(port),
+        family: familyOf(local),
+        ifindex,
+        app: this.app.number,
+        urgent: 0,
+      },
+      options,
+    );
+    end.request(StreamRequest.CONNECT);
+    return end;
+  }
+
+  setOptions(id: number, options: Partial<TcpOptions>, urgent: number): void {
+    this.#control(id, { urgent }, options);
+    this.ends.get(id)!.request(StreamRequest.OPTIONS);
+  }
+
+  counters(): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (const [i, name] of countNames().entries()) {
+      const per = this.map('tcp_counters').get(i) as unknown as bigint[];
+      const n = per.reduce((sum, v) => sum + Number(v), 0);
+      if (n) out[name] = n;
+    }
+    return out;
+  }
+}
+
+/** Names of enum tcp_count, in order. */
+export function countNames(): string[] {
+  const text = readFileSync(new URL('../../bpf-progs/transports/tcp/count.h', import.meta.url), 'utf8');
+  const body = /enum tcp_count \{([\s\S]*?)TCP_COUNTS/.exec(text)![1];
+  return [...body.matchAll(/^\t(\w+),/gm)].map(m => m[1]);
+}
