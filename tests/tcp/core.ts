@@ -64,7 +64,7 @@ export class EngineCore implements TcpCore {
     tcp.events.clear();
     this.#slots.clear();
     this.#urgents.clear();
-    tcp.map('tcp_timewaits').clear();
+    for (const name of ['tcp_timewaits', 'tcp_paths']) tcp.map(name).clear();
     this.collect();
   }
 

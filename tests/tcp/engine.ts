@@ -50,6 +50,12 @@ export interface Flow extends Record<string, unknown> {
   flags: number;
 }
 
+/** One inline lane in virtual time, with room for so many streams. */
+export const engineOptions = (streamCount: number): Omit<EngineOptions, 'nics'> => ({
+  ...{ inline: true, clock: 'virtual', warmMs: 0, frames: 2048, mapBytes: 16 << 20 },
+  ...{ streams: { count: streamCount, bytes: 16 << 20 } },
+});
+
 export class TcpEngine {
   readonly ends = new Map<number, StreamEnd>();
   /** Streams that the application was told of: events that nobody has looked at. */
@@ -64,16 +70,23 @@ export class TcpEngine {
     readonly collection: Collection,
   ) {}
 
-  /** @param addresses its own, by port */
+  /** An engine of its own. @param addresses its own, by port */
   static async create(
     options: EngineOptions & { addresses: Record<string, string[]>; streamCount?: number },
   ): Promise<TcpEngine> {
     const { addresses, streamCount = 64, ...more } = options;
-    const engine = await Engine.create({
-      ...{ inline: true, clock: 'virtual', warmMs: 0, frames: 2048, mapBytes: 8 << 20 },
-      ...{ streams: { count: streamCount, bytes: 16 << 20 } },
-      ...more,
-    });
+    const engine = await Engine.create({ ...engineOptions(streamCount), ...more });
+    const tcp = await TcpEngine.on(engine, addresses, streamCount);
+    await engine.start();
+    return tcp;
+  }
+
+  /** An instance of the object at ports of an engine that is not started yet: several are so many hosts. */
+  static async on(
+    engine: Engine,
+    addresses: Record<string, string[]>,
+    streamCount = 64,
+  ): Promise<TcpEngine> {
     const spec = loadElf(readFileSync(OBJECT));
     for (const name of PER_STREAM) spec.maps[name].maxEntries = streamCount;
     const collection = await Collection.load(spec, engine);
@@ -85,7 +98,6 @@ export class TcpEngine {
       engine.attach(collection.programs.tcp_egress.placed, port);
       for (const a of list) map('tcp_addresses').set({ address: words(a) }, ADDRESS_RESET);
     }
-    await engine.start();
     const apps = new StreamApps(engine);
     return new TcpEngine(engine, apps.open(), apps, collection);
   }
@@ -98,10 +110,12 @@ export class TcpEngine {
   settle(): void {
     do {
       this.app.flush();
-      this.engine.run();
+      this.engine.run({ untilNs: this.engine.now() });
       this.app.take((end, events) => {
+        // A number may be another stream's by now.
+        const before = this.ends.get(end.id) === end ? (this.events.get(end.id) ?? 0) : 0;
         this.ends.set(end.id, end);
-        this.events.set(end.id, (this.events.get(end.id) ?? 0) | events);
+        this.events.set(end.id, before | events);
         if (events & StreamEvent.ACCEPT) this.accepted.push(end.id);
       });
     } while (this.app.pending);
@@ -160,6 +174,7 @@ export class TcpEngine {
       ...{ ifindex, transport: 6 },
     });
     this.ends.set(end.id, end);
+    this.events.delete(end.id);
     this.#control(
       end.id,
       {

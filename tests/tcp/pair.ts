@@ -1,0 +1,167 @@
+/**
+ * Two hosts of one engine, each with an instance of the object, and the wire of the model NIC between them; and what their
+ * applications do: send, receive and compare, close.
+ */
+import { createHash } from 'node:crypto';
+import { Engine } from '../../host/engine/engine.js';
+import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
+import { type LinkSettings, modelLink } from '../../host/nic/index.js';
+import type { StreamEnd } from '../../host/net/burst/stream_end.js';
+import { engineOptions, TcpEngine } from './engine.js';
+import type { TcpOptions } from './sockets.js';
+
+const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
+const ADDRESSES6 = ['fd00::1', 'fd00::2'] as const;
+const MS = 1_000_000n;
+
+/** Bytes that differ from place to place. */
+export function pattern(bytes: number, seed: number): Uint8Array {
+  const out = new Uint8Array(bytes);
+  let x = seed | 1;
+  for (let i = 0; i < bytes; i++) {
+    x = Math.imul(x, 1664525) + 1013904223;
+    out[i] = x >>> 24;
+  }
+  return out;
+}
+
+const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** An application's side of a connection. */
+export class Side {
+  readonly got: Uint8Array[] = [];
+  bytes = 0;
+  sent = 0;
+  ended = false;
+  shut = false;
+  closed = false;
+
+  constructor(
+    readonly host: TcpEngine,
+    readonly end: StreamEnd,
+    readonly data: Uint8Array,
+    /** Closes only after the other has. */
+    readonly waits: boolean,
+  ) {}
+
+  /** Writes, reads, and closes when all is done. */
+  work(): void {
+    if (this.closed) return;
+    const events = this.host.events.get(this.end.id) ?? 0;
+    if (this.sent < this.data.length) this.sent += this.end.write(this.data.subarray(this.sent));
+    const n = this.end.readable;
+    if (n) {
+      const into = new Uint8Array(n);
+      this.end.read(into);
+      this.got.push(into);
+      this.bytes += n;
+    }
+    if (events & StreamEvent.HUP && !this.end.readable) this.ended = true;
+    if (this.sent === this.data.length && !this.shut && (!this.waits || this.ended)) {
+      this.shut = true;
+      this.end.request(StreamRequest.SHUTDOWN);
+    }
+    if (this.shut && this.ended && !this.end.unacknowledged) {
+      this.closed = true;
+      this.end.request(StreamRequest.CLOSE);
+      this.end.release();
+    }
+  }
+
+  get sha(): string {
+    return sha(Buffer.concat(this.got));
+  }
+}
+
+export interface Transfer {
+  /** Bytes from the one that connects, and back. */
+  forth: number;
+  back?: number;
+  family?: 4 | 6;
+  /** Who shuts down first; default both, when they have sent all. */
+  first?: 'client' | 'server' | 'both';
+  /** Both connect, nobody listens. */
+  simultaneous?: boolean;
+  client?: Partial<TcpOptions>;
+  server?: Partial<TcpOptions>;
+  /** Virtual time that it may take, ms. */
+  limitMs?: number;
+}
+
+export class Pair {
+  #port = 2000;
+
+  private constructor(
+    readonly engine: Engine,
+    readonly a: TcpEngine,
+    readonly b: TcpEngine,
+  ) {}
+
+  static async create(link: LinkSettings & { seed?: number } = {}): Promise<Pair> {
+    const { a, b } = modelLink({ name: 'wire', packets: 65536, ...link });
+    const streams = 32;
+    const engine = await Engine.create({ nics: [a, b], seed: 7, ...engineOptions(streams), frames: 8192 });
+    for (const [i, address] of [...ADDRESSES, ...ADDRESSES6].entries()) {
+      const port = 2 - (i & 1);
+      engine.routes.add({ prefix: address, port });
+      engine.routes.addNeighbour({ port, address, mac: `02:00:00:00:00:0${(i & 1) + 1}` });
+    }
+    const hosts = [
+      await TcpEngine.on(engine, { 'wire.a': [ADDRESSES[0], ADDRESSES6[0]] }, streams),
+      await TcpEngine.on(engine, { 'wire.b': [ADDRESSES[1], ADDRESSES6[1]] }, streams),
+    ];
+    await engine.start();
+    return new Pair(engine, hosts[0], hosts[1]);
+  }
+
+  /** Lets time pass until `done`, at most `limitMs`. Returns whether it was. */
+  run(done: () => boolean, limitMs: number, work: () => void = () => {}): boolean {
+    const { engine } = this;
+    const until = engine.now() + BigInt(Math.round(limitMs)) * MS;
+    for (;;) {
+      this.a.settle();
+      this.b.settle();
+      work();
+      this.a.app.flush();
+      this.b.app.flush();
+      engine.step();
+      if (done()) return true;
+      const next = engine.nextDueNs();
+      if (next === undefined || next > until) return done();
+      if (next > engine.now()) engine.advance(next - engine.now());
+    }
+  }
+
+  /** Makes a connection, moves bytes both ways, closes. Throws when time runs out. */
+  transfer(t: Transfer): { ms: number; client: Side; server: Side; shas: [string, string, string, string] } {
+    const { a, b } = this;
+    const [local, remote] = t.family === 6 ? ADDRESSES6 : ADDRESSES;
+    const port = this.#port++;
+    const forth = pattern(t.forth, port);
+    const back = pattern(t.back ?? 0, port + 1);
+    const begun = this.engine.now();
+    let server: Side | undefined;
+    if (!t.simultaneous) b.listen(t.family ?? 4, port, 8, t.server);
+    const client = new Side(a, a.connect(local, port, remote, port, t.client), forth, t.first === 'server');
+    if (t.simultaneous) {
+      const end = b.connect(remote, port, local, port, t.server, 2);
+      server = new Side(b, end, back, t.first === 'client');
+    }
+    const over = this.run(
+      () => client.closed && server?.closed === true && client.end.finished && server.end.finished,
+      t.limitMs ?? 600_000,
+      () => {
+        const id = b.accepted.shift();
+        if (id !== undefined) server = new Side(b, b.ends.get(id)!, back, t.first === 'client');
+        client.work();
+        server?.work();
+      },
+    );
+    if (!over || !server)
+      throw new Error(
+        `after ${t.limitMs ?? 600_000} ms: ${server?.bytes} of ${t.forth}, ${client.bytes} of ${t.back ?? 0}; states ${a.flow(client.end.id).state} ${server && b.flow(server.end.id).state}; ${JSON.stringify([a.counters(), b.counters()])}`,
+      );
+    const ms = Number(this.engine.now() - begun) / 1e6;
+    return { ms, client, server, shas: [sha(forth), server.sha, sha(back), client.sha] };
+  }
+}

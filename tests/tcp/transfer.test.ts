@@ -1,0 +1,67 @@
+/** Our TCP with itself over a wire that loses, reorders and doubles, in virtual time: every byte, once, in order. */
+import { assert, suite } from '../support/suite.js';
+import { Pair, type Transfer } from './pair.js';
+import { OptionFlag } from './sockets.js';
+
+const test = suite('tcp: transfers');
+const LIMIT = { timeoutMs: 60_000 };
+
+async function moves(pair: Pair, t: Transfer): Promise<number> {
+  const { ms, shas } = pair.transfer(t);
+  assert.is(shas[0], shas[1], 'forth');
+  assert.is(shas[2], shas[3], 'back');
+  return ms;
+}
+
+test(
+  'bytes go both ways over IPv4 and IPv6, and every order of closing ends in nothing',
+  async () => {
+    const pair = await Pair.create({ delayNs: 5_000_000 });
+    for (const family of [4, 6] as const)
+      for (const first of ['client', 'server', 'both'] as const)
+        await moves(pair, { forth: 300_000, back: 200_000, family, first });
+    await moves(pair, { forth: 3000, back: 2000, simultaneous: true });
+    for (const host of [pair.a, pair.b]) {
+      assert.is([...host.map('tcp4')].length + [...host.map('tcp6')].length, 0);
+      assert.is(host.counters().RetransSegs, undefined);
+      assert.is(host.counters().InCsumErrors, undefined);
+    }
+    assert.is(pair.a.apps.streamsOf(pair.a.app.number) + pair.a.apps.streamsOf(pair.b.app.number), 0);
+    await pair.engine.stop();
+  },
+  LIMIT,
+);
+
+for (const [what, link] of [
+  ['loses 1 of 100', { loss: 0.01 }],
+  ['loses 1 of 20', { loss: 0.05 }],
+  ['reorders 1 of 5', { reorder: 0.2 }],
+  ['loses, reorders, doubles and corrupts', { loss: 0.02, reorder: 0.05, duplicate: 0.02, corrupt: 0.01 }],
+  ['has 20 Mbit/s and a short buffer', { rate: 20_000_000, queueBytes: 30_000 }],
+] as const)
+  test(
+    `a wire that ${what} delivers all, with SACK and timestamps and without`,
+    async () => {
+      const pair = await Pair.create({ delayNs: 5_000_000, seed: 3, ...link });
+      const times: number[] = [];
+      for (const flags of [0, OptionFlag.NO_SACK, OptionFlag.NO_TIMESTAMPS | OptionFlag.NO_WSCALE])
+        times.push(await moves(pair, { forth: 1_000_000, back: 100_000, client: { flags }, limitMs: 300_000 }));
+      await pair.engine.stop();
+    },
+    LIMIT,
+  );
+
+test(
+  'small rings, small writes and a peer that marks instead of losing',
+  async () => {
+    const pair = await Pair.create({
+      ...{ delayNs: 1_000_000, rate: 50_000_000, queueBytes: 200_000, ecnBytes: 20_000 },
+    });
+    await moves(pair, { forth: 200_000, server: { rcvBytes: 4096 }, client: { sndBytes: 8192 } });
+    await moves(pair, { forth: 3_000_000, client: { flags: OptionFlag.ECN } });
+    assert.ok(pair.a.counters().TCPDeliveredCE > 0, 'marks were echoed');
+    assert.is(pair.a.counters().RetransSegs, undefined);
+    await pair.engine.stop();
+  },
+  LIMIT,
+);
