@@ -136,7 +136,7 @@ function toTypeScript(): string {
 }
 
 function toC(): string {
-  const out = [`/* ${NOTE} */`, '#pragma once', '#include <linux/types.h>', ''];
+  const out = [`/* ${NOTE} */`, '#pragma once', '#include "types.h"', ''];
   for (const c of constants) out.push(`#define ${c.c ?? `ETHERLOOM_${c.name}`} ${c.value} /* ${c.doc} */`);
   for (const e of enums) {
     if (!e.c) continue;

@@ -8,8 +8,8 @@ import { loadElf } from '../../host/bpf/elf/load.js';
 import type { KeyedMap } from '../../host/bpf/maps/keyed.js';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
-import { StreamApps } from '../../host/net/burst/stream_apps.js';
 import type { StreamApp } from '../../host/net/burst/stream_app.js';
+import { StreamApps } from '../../host/net/burst/stream_apps.js';
 import type { StreamEnd } from '../../host/net/burst/stream_end.js';
 import { parseIp } from '../../host/wire/address.js';
 import type { TcpOptions } from './sockets.js';
@@ -31,7 +31,7 @@ const swap16 = (n: number): number => ((n & 255) << 8) | (n >> 8);
 export function words(address: string): number[] {
   const bytes = parseIp(address);
   const dv = new DataView(new ArrayBuffer(16));
-  bytes.forEach((b, i) => dv.setUint8(i, b));
+  for (const [i, b] of bytes.entries()) dv.setUint8(i, b);
   return [0, 4, 8, 12].map(at => dv.getUint32(at, true));
 }
 
@@ -82,16 +82,13 @@ export class TcpEngine {
   }
 
   /** An instance of the object at ports of an engine that is not started yet: several are so many hosts. */
-  static async on(
-    engine: Engine,
-    addresses: Record<string, string[]>,
-    streamCount = 64,
-  ): Promise<TcpEngine> {
+  static async on(engine: Engine, addresses: Record<string, string[]>, streamCount = 64): Promise<TcpEngine> {
     const spec = loadElf(readFileSync(OBJECT));
     for (const name of PER_STREAM) spec.maps[name].maxEntries = streamCount;
     const collection = await Collection.load(spec, engine);
     const map = (name: string) => collection.maps[name] as KeyedMap<unknown, unknown>;
-    for (const [protocol, name] of PROTOCOLS) map('transports').set(protocol, collection.programs[name].placed);
+    for (const [protocol, name] of PROTOCOLS)
+      map('transports').set(protocol, collection.programs[name].placed);
     for (const [port, list] of Object.entries(addresses)) {
       engine.attach(collection.programs.tcp_entrance.placed, port, 'xdp');
       engine.attach(collection.programs.tcp_gen.placed, port);
@@ -141,7 +138,11 @@ export class TcpEngine {
   }
 
   unlisten(family: 4 | 6, port: number): void {
-    this.map('tcp_listeners').delete({ address: [0, 0, 0, 0], port: swap16(port), family: family === 6 ? 10 : 2 });
+    this.map('tcp_listeners').delete({
+      address: [0, 0, 0, 0],
+      port: swap16(port),
+      family: family === 6 ? 10 : 2,
+    });
   }
 
   /** Closes all listeners and forgets what they had counted. */

@@ -51,15 +51,39 @@ export const OptionFlag = {
 } as const;
 
 export const Request = { CONNECT: 1, SHUTDOWN: 2, CLOSE: 4, ABORT: 8, OPTIONS: 16 } as const;
-const State = { ESTABLISHED: 1, SYN_SENT: 2, SYN_RECV: 3, TIME_WAIT: 6, CLOSE: 7, CLOSE_WAIT: 8, LAST_ACK: 9 } as const;
+const State = {
+  ESTABLISHED: 1,
+  SYN_SENT: 2,
+  SYN_RECV: 3,
+  TIME_WAIT: 6,
+  CLOSE: 7,
+  CLOSE_WAIT: 8,
+  LAST_ACK: 9,
+} as const;
 const STATES = [
-  'CLOSED', 'ESTABLISHED', 'SYN_SENT', 'SYN_RECEIVED', 'FIN_WAIT_1', 'FIN_WAIT_2', 'TIME_WAIT', 'CLOSED',
-  'CLOSE_WAIT', 'LAST_ACK', 'LISTEN', 'CLOSING',
+  'CLOSED',
+  'ESTABLISHED',
+  'SYN_SENT',
+  'SYN_RECEIVED',
+  'FIN_WAIT_1',
+  'FIN_WAIT_2',
+  'TIME_WAIT',
+  'CLOSED',
+  'CLOSE_WAIT',
+  'LAST_ACK',
+  'LISTEN',
+  'CLOSING',
 ];
 const FlowFlag = { FIN_QUEUED: 1 << 8, FIN_SEEN: 1 << 10, URGENT_IN: 1 << 20 } as const;
 const ERRNO: Record<number, string> = {
-  32: 'EPIPE', 98: 'EADDRINUSE', 101: 'ENETUNREACH', 103: 'ECONNABORTED', 104: 'ECONNRESET', 110: 'ETIMEDOUT',
-  111: 'ECONNREFUSED', 113: 'EHOSTUNREACH',
+  32: 'EPIPE',
+  98: 'EADDRINUSE',
+  101: 'ENETUNREACH',
+  103: 'ECONNABORTED',
+  104: 'ECONNRESET',
+  110: 'ETIMEDOUT',
+  111: 'ECONNREFUSED',
+  113: 'EHOSTUNREACH',
 };
 
 /** What is looked at of a connection. */
@@ -118,9 +142,25 @@ interface Socket {
 }
 
 export const plainOptions = (): TcpOptions => ({
-  flags: 0, algorithm: 0, sndBytes: 0, rcvBytes: 0, mss: 0, rate: 0, userTimeoutMs: 0, keepIdleMs: 0,
-  keepIntervalMs: 0, minRtoUs: 0, delackUs: 0, finTimeoutMs: 0, keepProbes: 0, synRetries: 0, synackRetries: 0,
-  retries: 0, tos: 0, ttl: 0, initialCwnd: 0,
+  flags: 0,
+  algorithm: 0,
+  sndBytes: 0,
+  rcvBytes: 0,
+  mss: 0,
+  rate: 0,
+  userTimeoutMs: 0,
+  keepIdleMs: 0,
+  keepIntervalMs: 0,
+  minRtoUs: 0,
+  delackUs: 0,
+  finTimeoutMs: 0,
+  keepProbes: 0,
+  synRetries: 0,
+  synackRetries: 0,
+  retries: 0,
+  tos: 0,
+  ttl: 0,
+  initialCwnd: 0,
 });
 
 /** How a script's setup is said to our TCP. */
@@ -197,7 +237,14 @@ export class SocketHost implements VirtualHost {
         const l = this.#sockets.get(call.socket)!;
         const id = this.core.accepted(l.id);
         if (!id) return { error: 'EAGAIN' };
-        this.#sockets.set(call.as, { ...l, options: { ...l.options }, kind: 'stream', id, urgentRead: -1, urgentGone: -1 });
+        this.#sockets.set(call.as, {
+          ...l,
+          options: { ...l.options },
+          kind: 'stream',
+          id,
+          urgentRead: -1,
+          urgentGone: -1,
+        });
         return {};
       }
       case 'connect': {
@@ -214,7 +261,8 @@ export class SocketHost implements VirtualHost {
         this.#sockets.delete(call.socket);
         if (s.kind === 'listener') {
           this.core.unlisten(s.port);
-          for (let id = this.core.accepted(s.id); id; id = this.core.accepted(s.id)) this.core.request(id, Request.ABORT);
+          for (let id = this.core.accepted(s.id); id; id = this.core.accepted(s.id))
+            this.core.request(id, Request.ABORT);
         } else this.core.request(s.id, call.do === 'abort' || s.linger ? Request.ABORT : Request.CLOSE);
         return {};
       }
@@ -241,8 +289,18 @@ export class SocketHost implements VirtualHost {
 
   #socket(kind: Socket['kind'], port: number, list: [SocketOption, number][]): Socket {
     const s: Socket = {
-      kind, id: 0, port, options: optionsOf(this.setup), urgents: 0, reported: false, noRead: false, linger: false,
-      oobInline: false, urgentRead: -1, urgentGone: -1, urgentByte: 0,
+      kind,
+      id: 0,
+      port,
+      options: optionsOf(this.setup),
+      urgents: 0,
+      reported: false,
+      noRead: false,
+      linger: false,
+      oobInline: false,
+      urgentRead: -1,
+      urgentGone: -1,
+      urgentByte: 0,
     };
     for (const [name, value] of list) this.#option(s, name, value);
     return s;
@@ -254,18 +312,39 @@ export class SocketHost implements VirtualHost {
       o.flags = on ? o.flags | bit : o.flags & ~bit;
     };
     switch (name) {
-      case 'nodelay': return flag(OptionFlag.NODELAY, value !== 0);
-      case 'keepalive': return flag(OptionFlag.KEEPALIVE, value !== 0);
-      case 'keepIdleS': o.keepIdleMs = value * 1000; return;
-      case 'keepIntervalS': o.keepIntervalMs = value * 1000; return;
-      case 'keepCount': o.keepProbes = value; return;
-      case 'userTimeoutMs': o.userTimeoutMs = value; return;
-      case 'lingerS': s.linger = value === 0; return;
-      case 'oobInline': s.oobInline = value !== 0; return;
-      case 'receiveBuffer': o.rcvBytes = value; return;
-      case 'sendBuffer': o.sndBytes = value; return;
-      case 'maxSegment': o.mss = value; return;
-      case 'dontFragment': return flag(OptionFlag.NO_PMTUD, value === 0);
+      case 'nodelay':
+        return flag(OptionFlag.NODELAY, value !== 0);
+      case 'keepalive':
+        return flag(OptionFlag.KEEPALIVE, value !== 0);
+      case 'keepIdleS':
+        o.keepIdleMs = value * 1000;
+        return;
+      case 'keepIntervalS':
+        o.keepIntervalMs = value * 1000;
+        return;
+      case 'keepCount':
+        o.keepProbes = value;
+        return;
+      case 'userTimeoutMs':
+        o.userTimeoutMs = value;
+        return;
+      case 'lingerS':
+        s.linger = value === 0;
+        return;
+      case 'oobInline':
+        s.oobInline = value !== 0;
+        return;
+      case 'receiveBuffer':
+        o.rcvBytes = value;
+        return;
+      case 'sendBuffer':
+        o.sndBytes = value;
+        return;
+      case 'maxSegment':
+        o.mss = value;
+        return;
+      case 'dontFragment':
+        return flag(OptionFlag.NO_PMTUD, value === 0);
     }
   }
 
@@ -335,7 +414,9 @@ export class SocketHost implements VirtualHost {
     if (mark === undefined || s.oobInline || s.urgentRead === mark) return { error: 'EINVAL' };
     if (mark >= f.received) return { error: 'EAGAIN' };
     s.urgentRead = mark;
-    return { bytes: Uint8Array.of(s.urgentGone === mark ? s.urgentByte : this.core.peek(s.id, mark - f.read)) };
+    return {
+      bytes: Uint8Array.of(s.urgentGone === mark ? s.urgentByte : this.core.peek(s.id, mark - f.read)),
+    };
   }
 
   #shutdown(s: Socket, how: 'read' | 'write' | 'both'): Omit<Answer, 'at'> {

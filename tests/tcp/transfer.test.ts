@@ -45,7 +45,9 @@ for (const [what, link] of [
       const pair = await Pair.create({ delayNs: 5_000_000, seed: 3, ...link });
       const times: number[] = [];
       for (const flags of [0, OptionFlag.NO_SACK, OptionFlag.NO_TIMESTAMPS | OptionFlag.NO_WSCALE])
-        times.push(await moves(pair, { forth: 1_000_000, back: 100_000, client: { flags }, limitMs: 300_000 }));
+        times.push(
+          await moves(pair, { forth: 1_000_000, back: 100_000, client: { flags }, limitMs: 300_000 }),
+        );
       await pair.engine.stop();
     },
     LIMIT,
