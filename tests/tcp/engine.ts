@@ -4,7 +4,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { Collection } from '../../host/bpf/collection.js';
-import { loadElf } from '../../host/bpf/elf/load.js';
 import type { KeyedMap } from '../../host/bpf/maps/keyed.js';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
@@ -12,9 +11,9 @@ import type { StreamApp } from '../../host/net/burst/stream_app.js';
 import { StreamApps } from '../../host/net/burst/stream_apps.js';
 import type { StreamEnd } from '../../host/net/burst/stream_end.js';
 import { parseIp } from '../../host/wire/address.js';
+import { loadObject } from '../support/program_rig.js';
 import type { TcpOptions } from './sockets.js';
 
-const OBJECT = new URL('../../bpf-progs/obj/tcp.bpf.o', import.meta.url);
 const ADDRESS_RESET = 1;
 /** Maps that have an entry for each stream. */
 const PER_STREAM = ['tcp_flows', 'tcp_boards', 'tcp_control', 'tcp_clocks'];
@@ -83,7 +82,7 @@ export class TcpEngine {
 
   /** An instance of the object at ports of an engine that is not started yet: several are so many hosts. */
   static async on(engine: Engine, addresses: Record<string, string[]>, streamCount = 64): Promise<TcpEngine> {
-    const spec = loadElf(readFileSync(OBJECT));
+    const spec = loadObject('tcp');
     for (const name of PER_STREAM) spec.maps[name].maxEntries = streamCount;
     const collection = await Collection.load(spec, engine);
     const map = (name: string) => collection.maps[name] as KeyedMap<unknown, unknown>;
