@@ -91,7 +91,10 @@ export class ForwarderChain implements Chain {
   ) {
     this.namespaces = [path.namespace];
     // veth takes redirected packets only where the other end polls, which it does with GRO; NICs have it on.
-    for (const end of [path.client, path.server]) offload(end, 'gro', 'on');
+    for (const end of [path.client, path.server]) {
+      offload(end, 'gro', 'on');
+      polledByThread(end);
+    }
     // What an AF_XDP socket sends is put together by the other end's GRO only where this one has no segmentation offload
     // (veth_skb_is_eligible_for_gro); what is redirected in the kernel always is.
     for (const end of [path.in, path.out]) offload(end, 'tso', 'off');
@@ -111,7 +114,7 @@ export class ForwarderChain implements Chain {
     const args = ['--import', 'tsx', script, this.name, JSON.stringify(config)];
     this.running = namespace.spawn(process.execPath, ...args);
     const line = await ready(this.running, this.name);
-    this.conditions = `${line.replace(/^ready: /, '')}; GRO at client and server, no TSO at the forwarder`;
+    this.conditions = `${line.replace(/^ready: /, '')}; GRO and threaded NAPI at client and server, no TSO at the forwarder`;
     return { host: entry.address, port: ports[0] };
   }
 
@@ -119,6 +122,21 @@ export class ForwarderChain implements Chain {
     if (this.running) await stopChild(this.running);
     this.running = undefined;
   }
+}
+
+/**
+ * What comes is worked on by a thread of the interface instead of whoever sends: an AF_XDP socket sends in copy mode
+ * packet by packet, and each would be a softirq of its own that finds nothing to put together.
+ */
+function polledByThread({ namespace, dev }: End): void {
+  const ran = spawnSync(
+    'ip',
+    ['netns', 'exec', namespace.name, 'sh', '-c', `echo 1 > /sys/class/net/${dev}/threaded`],
+    {
+      encoding: 'utf8',
+    },
+  );
+  if (ran.status !== 0) throw new Error(`threaded NAPI of ${dev}: ${ran.stderr || ran.error?.message}`);
 }
 
 function offload({ namespace, dev }: End, feature: string, state: 'on' | 'off'): void {
