@@ -205,3 +205,11 @@ static inline void packet_flow(const struct packet *p, enum parse_result parsed,
 		last |= ports_of(p->l4);
 	word[4] = last;
 }
+
+/* Whether an ICMP message quotes the packet that it is about. */
+static inline int is_icmp_error(__u8 type, const int v6)
+{
+	if (v6)
+		return type && type < ICMPV6_ECHO;
+	return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
+}

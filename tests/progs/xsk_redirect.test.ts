@@ -1,5 +1,6 @@
 /** The program of the AF_XDP NIC: what its rules take and what they leave, on interpreter, JIT and kernel. */
 import { encodeRule, type RedirectRule } from '../../host/nic/af_xdp/rules.js';
+import { fragments, icmpError } from '../forward/frames.js';
 import { missingKernel } from '../support/helper_rig.js';
 import { type PacketFields, packet } from '../support/packets.js';
 import { programEngines } from '../support/program_rig.js';
@@ -81,14 +82,61 @@ test('without rules nothing is taken, with own everything', () => {
   all.close();
 });
 
-test('later fragments and extension headers do not hide a packet from its rule', () => {
+for (const [src, dst] of [
+  ['10.0.0.1', '10.0.0.2'],
+  ['fd00::1', 'fd00::2'],
+])
+  test(`${src}: later fragments go where their first one went, and those of nobody to the kernel`, () => {
+    const { fate, close } = runner([{ protocol: 'udp', port: 7 }]);
+    const datagram = (dport: number, id: number) =>
+      fragments(packet({ src, dst, dport, protocol: 'udp', payload: new Uint8Array(300) }), 104, id);
+    const [taken, left, mixed] = [datagram(7, 1), datagram(9, 2), datagram(9, 1)];
+    assert.is(fate(taken[1]), 'left', 'before its first nobody knows');
+    for (const part of taken) assert.is(fate(part), 'taken');
+    for (const part of left) assert.is(fate(part), 'left', 'other people’s');
+    assert.is(fate(taken[1]), 'taken');
+    assert.is(fate(mixed[0]), 'left', 'the number comes again');
+    assert.is(fate(mixed[1]), 'left');
+    close();
+    const all = runner([{ protocol: 'udp', address: dst }]);
+    assert.is(all.fate(taken[1]), 'taken', 'a rule without ports asks for no first fragment');
+    all.close();
+  });
+
+for (const [mine, other] of [
+  ['10.0.0.1', '10.0.0.2'],
+  ['fd00::1', 'fd00::2'],
+])
+  test(`${mine}: ICMP errors about what rules take are taken, all other ICMP is left`, () => {
+    const { fate, send, close } = runner([{ protocol: 'udp', address: mine, port: [7, 9] }]);
+    const v6 = mine.includes(':');
+    const sent = (f: PacketFields = {}) =>
+      packet({ src: mine, dst: other, sport: 7, dport: 4000, protocol: 'udp', ...f });
+    const error = (about: Uint8Array, f: PacketFields = {}) =>
+      icmpError(about, { src: other, dst: mine, ...f });
+    assert.is(fate(error(sent())), 'taken');
+    assert.is(fate(error(sent(), { type: v6 ? 2 : 3, code: v6 ? 0 : 4 })), 'taken', 'too big');
+    assert.is(fate(error(sent(), { type: v6 ? 3 : 11 })), 'taken', 'time exceeded');
+    assert.is(fate(error(sent(), { vlans: [5] })), 'taken');
+    assert.is(fate(error(sent({ sport: 10 }))), 'left', 'another port');
+    assert.is(
+      fate(error(sent({ sport: 10, dport: 7 }))),
+      'left',
+      'the far end’s port is the kernel’s affair',
+    );
+    assert.is(fate(error(sent({ protocol: 'tcp' }))), 'left', 'another protocol');
+    assert.is(fate(error(sent({ src: v6 ? 'fd00::9' : '10.0.0.9' }))), 'left', 'not sent from here');
+    assert.is(fate(error(sent(), { type: v6 ? 128 : 8 })), 'left', 'an echo that looks like it');
+    assert.is(send({ src: other, dst: mine, protocol: 'icmp', ...(v6 ? { type: 128 } : {}) }), 'left');
+    assert.is(fate(error(sent(), {}).subarray(0, v6 ? 100 : 60)), 'left', 'cut short');
+    const [first, later] = fragments(sent({ payload: new Uint8Array(300) }), 104, 3);
+    assert.is(fate(error(first)), 'taken', 'about a first fragment');
+    assert.is(fate(error(later)), 'left', 'about a later one, which has no ports');
+    close();
+  });
+
+test('extension headers do not hide a packet from its rule', () => {
   const { fate, close } = runner([{ protocol: 'udp', port: 7 }]);
-  const later = packet({ src: '10.0.0.1', dst: '10.0.0.2', dport: 9, protocol: 'udp' });
-  assert.is(fate(later), 'left');
-  later.set([0x20, 0x05], 20);
-  assert.is(fate(later), 'taken', 'a fragment without ports');
-  later.set([0x20, 0x00], 20);
-  assert.is(fate(later), 'left', 'the first fragment has ports');
   const v6 = packet({ src: 'fd00::1', dst: 'fd00::2', dport: 7, protocol: 'udp' });
   const extended = Uint8Array.from([
     ...v6.subarray(0, 18),

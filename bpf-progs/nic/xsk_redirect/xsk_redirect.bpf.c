@@ -1,6 +1,7 @@
 /*
- * What the AF_XDP NIC puts at an interface: takes to the engine's sockets what the rules ask for, and leaves the rest
- * (ARP, ICMP, other people's ports) to the kernel. With `own` everything is taken.
+ * What the AF_XDP NIC puts at an interface: takes to the engine's sockets what the rules ask for, the ICMP errors about
+ * it and its later fragments, and leaves the rest (ARP, pings, other people's ports) to the kernel. With `own`
+ * everything is taken.
  */
 #include "parse.h"
 
@@ -8,12 +9,17 @@
 #define MAX_QUEUES 64
 /* Where a transport header may begin, bytes: beyond stands for no ports. */
 #define MAX_HEADERS 4096
+/* Datagrams in fragments that are remembered. */
+#define MAX_FRAGMENTED 4096
+/* With `own` packets are parsed for partial checksums only: so many of the first of each CPU, then one in so many. */
+#define LOOK_FIRST 4096
+#define LOOK_EVERY 64
 
 /* One class of packets by destination. Addresses are in network order, IPv4 in word 0. */
 struct rule {
 	__be32 addr[4];  /* already masked */
 	__be32 mask[4];  /* all zero: any address */
-	__u16 port_low;  /* host order, inclusive; 0 … 65535: any, and protocols without ports */
+	__u16 port_low;  /* host order, inclusive; 0 … 65535: any, and packets that say none */
 	__u16 port_high;
 	__u8 protocol;   /* 0: any */
 	__u8 family;     /* AF_INET, AF_INET6; 0: either */
@@ -55,6 +61,22 @@ struct {
 	__type(value, __u64);
 } seen SEC(".maps");
 
+/* What makes fragments one datagram: RFC 791 §3.2, RFC 8200 §4.5. */
+struct fragment_key {
+	__be32 src[4]; /* IPv4 in word 0 */
+	__be32 dst[4];
+	__be32 id;
+	__u32 protocol; /* IPv6: 0 */
+};
+
+/* Datagrams whose first fragment was taken: the later ones, which say no port, go the same way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FRAGMENTED);
+	__type(key, struct fragment_key);
+	__type(value, __u32);
+} fragments SEC(".maps");
+
 static inline void count(__u32 what)
 {
 	__u64 *n = bpf_map_lookup_elem(&seen, &what);
@@ -68,6 +90,8 @@ struct target {
 	__be32 addr[4];  /* IPv4 in word 0 */
 	__u32 sum;       /* of the pseudo header, words as they lie in memory */
 	__u32 l4;        /* offset of the transport header, 0: not to be read */
+	__be32 src[4];
+	__be32 id;       /* of fragments */
 	__u16 port;
 	__u8 has_port;
 	__u8 protocol;
@@ -90,9 +114,8 @@ static inline int fits(const struct rule *r, const struct target *t)
 		off |= (t->addr[i] & r->mask[i]) ^ r->addr[i];
 	if (off)
 		return 0;
-	/* A later fragment says no port: it goes where the first one may have gone. */
 	if (!t->has_port)
-		return 1;
+		return !r->port_low && r->port_high == 0xffff;
 	return t->port >= r->port_low && t->port <= r->port_high;
 }
 
@@ -150,6 +173,7 @@ noinline int skip_extensions(struct xdp_md *ctx, struct target *t)
 			return 0;
 		if (t->protocol == IPPROTO_FRAGMENT) {
 			t->fragment = 1;
+			t->id = ext.id;
 			t->l4 += sizeof(ext);
 		} else {
 			t->l4 += t->protocol == IPPROTO_AH ? (ext.len + 2) * 4 : (ext.len + 1) * 8;
@@ -170,6 +194,8 @@ static inline int locate4(struct iphdr *ip, __u32 at, void *end, struct target *
 		return 0;
 	t->family = AF_INET;
 	t->addr[0] = ip->daddr;
+	t->src[0] = ip->saddr;
+	t->id = ip->id;
 	t->protocol = ip->protocol;
 	t->fragment = (ip->frag_off & (IP_OFFSET_MASK | IP_MORE)) != 0;
 	t->l4 = ip->frag_off & IP_OFFSET_MASK ? 0 : at + ip->ihl * 4;
@@ -183,6 +209,7 @@ static inline int locate6(struct xdp_md *ctx, struct ipv6hdr *ip, __u32 at, void
 		return 0;
 	t->family = AF_INET6;
 	memcpy(t->addr, ip->daddr, 16);
+	memcpy(t->src, ip->saddr, 16);
 	t->protocol = ip->nexthdr;
 	t->l4 = at + sizeof(*ip);
 	t->sum = words(ip->saddr, 4) + words(ip->daddr, 4) + ip->payload_len;
@@ -261,29 +288,102 @@ noinline int read_transport(struct xdp_md *ctx, struct target *t)
 	return check == (__u16)sum;
 }
 
+/*
+ * An ICMP error quotes a packet that was sent from here. Makes of its target that of the packet's answer: what rules take
+ * by its destination. 0: it is none, or quotes somebody else's packet.
+ */
+noinline int quoted(struct xdp_md *ctx, struct target *t)
+{
+	struct icmphdr icmp;
+	struct ipv6hdr ip6;
+	struct iphdr ip;
+	__be16 port;
+	__u32 at;
+
+	if (!t || t->fragment || !t->l4 || t->protocol != (t->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return 0;
+	at = t->l4 + sizeof(icmp);
+	if (bpf_xdp_load_bytes(ctx, t->l4, &icmp, sizeof(icmp)) || !is_icmp_error(icmp.type, t->family == AF_INET6))
+		return 0;
+	if (t->family == AF_INET) {
+		if (bpf_xdp_load_bytes(ctx, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 || ip.saddr != t->addr[0])
+			return 0;
+		t->protocol = ip.protocol;
+		t->l4 = ip.frag_off & IP_OFFSET_MASK ? 0 : at + ip.ihl * 4;
+	} else {
+		if (bpf_xdp_load_bytes(ctx, at, &ip6, sizeof(ip6)) || ip6.saddr[0] != t->addr[0] ||
+		    ip6.saddr[1] != t->addr[1] || ip6.saddr[2] != t->addr[2] || ip6.saddr[3] != t->addr[3])
+			return 0;
+		t->protocol = ip6.nexthdr;
+		t->l4 = at + sizeof(ip6);
+		if (!skip_extensions(ctx, t))
+			return 0;
+	}
+	if (!t->l4 || !has_ports(t->protocol))
+		return 1;
+	if (bpf_xdp_load_bytes(ctx, t->l4 + offsetof(struct udphdr, source), &port, sizeof(port)))
+		return 0;
+	t->port = ntohs(port);
+	t->has_port = 1;
+	return 1;
+}
+
+/* Whether the rules take a fragment. The first one decides for all; a later one that comes before it is left. */
+noinline int wanted_fragment(const struct target *t, __u32 n)
+{
+	struct fragment_key key = {};
+	__u32 one = 1;
+	int take;
+
+	if (!t)
+		return 0;
+	memcpy(key.src, t->src, 16);
+	memcpy(key.dst, t->addr, 16);
+	key.id = t->id;
+	key.protocol = t->family == AF_INET ? t->protocol : 0;
+	take = wanted(t, n);
+	if (!t->l4)
+		return take || bpf_map_lookup_elem(&fragments, &key) != NULL;
+	if (take)
+		bpf_map_update_elem(&fragments, &key, &one, BPF_ANY);
+	else
+		bpf_map_delete_elem(&fragments, &key);
+	return take;
+}
+
 SEC("xdp")
 int xsk_redirect(struct xdp_md *ctx)
 {
+	__u32 zero = 0, which = SEEN_TAKEN;
 	struct target t = {};
 	struct settings *s;
-	__u32 zero = 0;
+	__u64 *taken;
 	int verdict;
 
 	s = bpf_map_lookup_elem(&settings, &zero);
-	if (!s)
+	taken = bpf_map_lookup_elem(&seen, &which);
+	if (!s || !taken)
 		return XDP_PASS;
-	if (locate(ctx, &t)) {
-		int partial = read_transport(ctx, &t);
+	if (s->own) {
+		if ((*taken < LOOK_FIRST || !(*taken % LOOK_EVERY)) && locate(ctx, &t) && read_transport(ctx, &t))
+			count(SEEN_PARTIAL);
+	} else {
+		int partial;
 
-		if (!s->own && !wanted(&t, s->rules))
+		if (!locate(ctx, &t))
+			goto left;
+		partial = read_transport(ctx, &t);
+		if (t.fragment ? !wanted_fragment(&t, s->rules) :
+				 !wanted(&t, s->rules) && (!quoted(ctx, &t) || !wanted(&t, s->rules)))
 			goto left;
 		if (partial)
 			count(SEEN_PARTIAL);
-	} else if (!s->own) {
-		goto left;
 	}
 	verdict = bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
-	count(verdict == XDP_REDIRECT ? SEEN_TAKEN : SEEN_NO_SOCKET);
+	if (verdict == XDP_REDIRECT)
+		*taken += 1;
+	else
+		count(SEEN_NO_SOCKET);
 	return verdict;
 left:
 	count(SEEN_LEFT);

@@ -430,7 +430,8 @@ export class AfXdpNic implements Nic {
     const remedy = (who: string) => `ethtool -K ${who} tx off, or complete them in a program`;
     if (partial >= PARTIAL_PACKETS)
       warnings.push(
-        `${partial} packets came with partial checksums: whoever they are sent on to drops them. ` +
+        `${partial} packets came with partial checksums${this.options.own ? ', of those looked at' : ''}: ` +
+          'whoever they are sent on to drops them. ' +
           remedy(peer?.name ?? 'PEER'),
       );
     else if (peer?.checksums === false)

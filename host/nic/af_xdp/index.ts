@@ -7,5 +7,5 @@ export {
   MAX_MTU as AF_XDP_MAX_MTU,
 } from './af_xdp_nic.js';
 export type { Seen } from './program.js';
-export type { RedirectRule } from './rules.js';
+export { MAX_RULES, type RedirectRule } from './rules.js';
 export type { SocketStats } from './socket.js';

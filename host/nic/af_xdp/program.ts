@@ -26,7 +26,10 @@ export interface Seen {
   left: number;
   /** Asked for, but come by a queue that has no socket: left to the kernel. */
   noSocket: number;
-  /** Of those taken or without socket: TCP or UDP whose checksum the sender left to hardware. */
+  /**
+   * Of those taken or without socket: TCP or UDP whose checksum the sender left to hardware. With `own` only the first
+   * 4,096 packets of each CPU are looked at, then one in 64.
+   */
   partial: number;
 }
 

@@ -1,4 +1,5 @@
 /** AF_XDP against the kernel over veth: what is asked for goes through the engine and back, the rest is untouched. */
+import { cpus } from 'node:os';
 import { Engine } from '../../../host/engine/engine.js';
 import { afXdp } from '../../../host/nic/index.js';
 import { PacketSocket } from '../../support/packet_socket.js';
@@ -164,6 +165,31 @@ test(
       assert.ok(Object.keys(ledger.inFlight).every(place => place.startsWith('rx ')));
     }
   },
+  { missing },
+);
+
+test(
+  'an engine that owns its interface looks for partial checksums at 4,096 packets of each CPU, then at one in 64',
+  () =>
+    onVeth({ veth: { offload: true }, nic: { own: true } }, async ({ veth, nic }) => {
+      const count = 12_000;
+      // The engine answers no ARP here.
+      veth.far.ip(
+        'neighbour',
+        'replace',
+        veth.nearAddress,
+        'lladdr',
+        '02:00:00:00:00:07',
+        'dev',
+        veth.farLink,
+      );
+      await veth.udp({ count, sockets: 4, window: 64, waitMs: 1 });
+      const { taken, partial } = nic.seen;
+      assert.ok(taken >= count, `${taken} taken`);
+      assert.ok(partial >= 4096 && partial <= cpus().length * 4096 + count / 64, `${partial} told`);
+      assert.ok(partial < taken, `${partial} of ${taken}`);
+      assert.match(nic.status.warnings.join(), /came with partial checksums, of those looked at/);
+    }).then(() => {}),
   { missing },
 );
 
