@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { MapConfig, MapEntry } from '../bpf/config.js';
 import { EtherloomError } from '../errors.js';
 import type { Backend, ForwardConfig } from './config.js';
-import { type ChainMacs, type Hop, hopConfig, planHops, roomForBackends } from './hop.js';
+import { backendName, type ChainMacs, type Hop, hopConfig, planHops, roomForBackends } from './hop.js';
 
 interface Turn {
   first: number;
@@ -24,9 +24,12 @@ class Table {
   #inUse = 0;
   /** Keys of the listeners, by what they say: one whose backends are all gone stays, with none. */
   readonly #listeners = new Map<string, MapEntry>();
+  /** What stands in both halves: flows that are open may use the one that is not in use. */
+  readonly #standing = new Map<number, MapEntry>();
 
   constructor(hop: Hop) {
     const config = hopConfig(hop);
+    this.#note(entriesOf(config, 'backends'));
     this.#room = roomForBackends(config);
     for (const l of entriesOf(config, 'listeners')) this.#listeners.set(JSON.stringify(l.key), l);
   }
@@ -49,10 +52,24 @@ class Table {
     }
     for (const [name, entry] of turned) this.#listeners.set(name, entry);
     this.#inUse = base;
-    return [
-      { backends: backends.map(b => ({ ...b, key: base + (b.key as number) })) },
-      { listeners: [...turned.values()] },
-    ];
+    const moved = backends.map(b => ({ ...b, key: base + (b.key as number) }));
+    this.#note(moved);
+    return [{ backends: moved }, { listeners: [...turned.values()] }];
+  }
+
+  /** The entries that have other Ethernet addresses in the hop as it is now. */
+  readdressed(hop: Hop): MapEntry[] {
+    const now = new Map(entriesOf(hopConfig(hop), 'backends').map(e => [backendName(e.value), e.value]));
+    const changed = [...this.#standing.values()].flatMap(({ key, value }) => {
+      const fresh = now.get(backendName(value));
+      return fresh === undefined || isDeepStrictEqual(fresh, value) ? [] : [{ key, value: fresh }];
+    });
+    this.#note(changed);
+    return changed;
+  }
+
+  #note(entries: readonly MapEntry[]): void {
+    for (const entry of entries) this.#standing.set(entry.key as number, entry);
   }
 }
 
@@ -76,6 +93,16 @@ export class Backends {
       this.write(i, backends);
       this.write(i, listeners);
     }
+  }
+
+  /** Writes the Ethernet addresses that have changed; the hops whose table has. */
+  readdress(config: ForwardConfig, macOf: (backend: Backend) => string): number[] {
+    return planHops(config, { hops: this.macs, backend: macOf }).flatMap((hop, i) => {
+      const backends = this.#tables[i].readdressed(hop);
+      if (!backends.length) return [];
+      this.write(i, { backends });
+      return [i];
+    });
   }
 }
 

@@ -12,11 +12,12 @@ import { Engine, type EngineOptions } from '../engine/engine.js';
 import type { LoadedProgram } from '../engine/program.js';
 import type { EngineReport } from '../engine/report.js';
 import { EtherloomError } from '../errors.js';
+import { PortLayout } from '../layout/layout.gen.js';
+import { AF_XDP_MAX_MTU } from '../nic/af_xdp/index.js';
 import { joint } from '../nic/joint.js';
 import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 import { formatMac } from '../wire/address.js';
-import { Backends, checkBackendsOnly } from './backends.js';
 import type { Backend, ForwardConfig } from './config.js';
 import {
   addCounts,
@@ -38,6 +39,7 @@ import {
   PORTS_MAP,
   planHops,
 } from './hop.js';
+import { Neighbourhood, type OwnMacs, type Resolve, resolveAll } from './neighbourhood.js';
 
 export interface ForwarderOptions {
   config: ForwardConfig;
@@ -45,8 +47,11 @@ export interface ForwarderOptions {
   in: Nic;
   /** Towards backends. Default: `in`, for a single hop. */
   out?: Nic;
-  /** Ethernet address of a backend, or of the router before it; `mac` of the configuration goes first. */
-  resolve?: (backend: Backend) => string | Promise<string>;
+  /**
+   * Ethernet address of a backend, or of the router before it; `mac` of the configuration goes first. Asked again every
+   * 250 ms while the chain runs, so that a backend that comes back with another card is reached again.
+   */
+  resolve?: Resolve;
   /** Ports that answer ARP, neighbour discovery and echo for their addresses: where no kernel does. Default: neither. */
   respond?: { in?: boolean; out?: boolean };
   /** Where each hop begins to look for source ports, of `flows`, if the preferred one is taken. Default: anywhere. */
@@ -83,38 +88,37 @@ interface LoadedHop {
 
 export class Forwarder {
   readonly #hops: readonly LoadedHop[];
-  readonly #backends: Backends;
-  readonly #resolve: ForwarderOptions['resolve'];
-  #config: ForwardConfig;
+  readonly #neighbourhood: Neighbourhood;
 
   private constructor(
     readonly engine: Engine,
-    { config, resolve }: ForwarderOptions,
+    { config, resolve, out }: ForwarderOptions,
     hops: readonly LoadedHop[],
+    backends: ReadonlyMap<Backend, string>,
   ) {
     this.#hops = hops;
-    this.#config = config;
-    this.#resolve = resolve;
-    const [planned, macs] = [hops.map(h => h.hop), hops.map(h => h.hop.macs)];
-    this.#backends = new Backends(planned, macs, (i, contents) =>
-      configureMaps(hops[i].collection.maps, contents, hops[i].collection.spec),
-    );
+    const ends = endsOf(engine, hops.length, out !== undefined);
+    this.#neighbourhood = new Neighbourhood({
+      config,
+      hops: hops.map(({ hop }) => hop),
+      backends,
+      resolve,
+      look: () => ownMacs(ends),
+      write: (hop, entries) => configureMaps(hops[hop].collection.maps, entries, hops[hop].collection.spec),
+    });
   }
 
   /** As it is now. */
   get config(): ForwardConfig {
-    return this.#config;
+    return this.#neighbourhood.config;
   }
 
   /**
    * Changes the backends while packets flow: new flows go to those of `config`, flows that are open stay where they are.
    * @throws EtherloomError ERR_FORWARD_CONFIG when anything else is another, ERR_FORWARD_MAC; nothing is changed then
    */
-  async setBackends(config: ForwardConfig): Promise<void> {
-    checkBackendsOnly(this.#config, config);
-    const macs = await resolveAll(config, this.#resolve);
-    this.#backends.change(config, b => macs.get(b)!);
-    this.#config = config;
+  setBackends(config: ForwardConfig): Promise<void> {
+    return this.#neighbourhood.setBackends(config);
   }
 
   /**
@@ -128,8 +132,13 @@ export class Forwarder {
       throw new EtherloomError('ERR_FORWARD_CONFIG', `${count} hops at one interface`, {
         expected: 'a second NIC towards the backends, or one port per service',
       });
+    // A joint lets pass what fits a frame: the NICs have limits of their own.
     const joints = Array.from({ length: count - 1 }, (_, i) =>
-      joint({ name: `hop${i}-hop${i + 1}`, macs: [innerMac(i, 1), innerMac(i + 1, 0)] }),
+      joint({
+        name: `hop${i}-hop${i + 1}`,
+        macs: [innerMac(i, 1), innerMac(i + 1, 0)],
+        mtu: AF_XDP_MAX_MTU,
+      }),
     );
     const resolved = await resolveAll(config, options.resolve);
     const engine = await Engine.create({
@@ -141,7 +150,7 @@ export class Forwarder {
       nics: [options.in, ...joints.flatMap(j => [j.a, j.b]), ...(options.out ? [options.out] : [])],
     });
     try {
-      return new Forwarder(engine, options, await loadHops(engine, options, resolved));
+      return new Forwarder(engine, options, await loadHops(engine, options, resolved), resolved);
     } catch (error) {
       // NICs are open: what the kernel lent goes back.
       await engine.stop().catch(() => {});
@@ -150,8 +159,19 @@ export class Forwarder {
   }
 
   /** @throws EtherloomError ERR_ENGINE_STATE, ERR_LANE_START */
-  start(): Promise<void> {
-    return this.engine.start();
+  async start(): Promise<void> {
+    await this.engine.start();
+    this.#neighbourhood.start();
+  }
+
+  /** Looks now whether interfaces and backends have other Ethernet addresses: what it does by itself every 250 ms. */
+  refresh(): Promise<void> {
+    return this.#neighbourhood.refresh();
+  }
+
+  /** Backends that cannot be reached now, in words. */
+  get trouble(): string[] {
+    return this.#neighbourhood.trouble;
   }
 
   get hopCount(): number {
@@ -201,6 +221,7 @@ export class Forwarder {
    * @throws EtherloomError ERR_FRAMES_LOST
    */
   async stop(): Promise<ForwarderReport> {
+    this.#neighbourhood.stop();
     const engine = await this.engine.stop();
     return { ...this.counters(), engine };
   }
@@ -214,15 +235,11 @@ async function loadHops(
 ): Promise<LoadedHop[]> {
   const { config } = options;
   const count = config.services[0].ports.length;
-  const first = engine.ports[0];
-  const last = options.out ? engine.ports[engine.ports.length - 1] : first;
-  // The ports of hop i: those that the joints before and after it end in.
-  const ends = Array.from({ length: count }, (_, i): [Port, Port] => [
-    i === 0 ? first : engine.ports[2 * i],
-    i === count - 1 ? last : engine.ports[2 * i + 1],
-  ]);
+  const ends = endsOf(engine, count, options.out !== undefined);
+  const first = ends[0][0];
+  const last = ends[count - 1][1];
   const macs = {
-    hops: ends.map(([a, b]) => [formatMac(a.mac), formatMac(b.mac)] as const),
+    hops: ownMacs(ends),
     backend: (b: Backend) => resolved.get(b)!,
   };
   const loaded: LoadedHop[] = [];
@@ -242,6 +259,23 @@ async function loadHops(
   return loaded;
 }
 
+type Ends = readonly (readonly [Port, Port])[];
+
+/** The ports of every hop: those that the joints before and after it end in. */
+function endsOf(engine: Engine, count: number, two: boolean): Ends {
+  const first = engine.ports[0];
+  const last = two ? engine.ports[engine.ports.length - 1] : first;
+  return Array.from({ length: count }, (_, i) => [
+    i === 0 ? first : engine.ports[2 * i],
+    i === count - 1 ? last : engine.ports[2 * i + 1],
+  ]);
+}
+
+/** Their Ethernet addresses, as the interfaces have them now. */
+const ownMacs = (ends: Ends): OwnMacs => ends.map(([a, b]) => [macOf(a), macOf(b)] as const);
+const macOf = ({ arena, at }: Port): string =>
+  formatMac(arena.u8.slice(at + PortLayout.mac, at + PortLayout.mac + 6));
+
 /** Each address by itself: routes are none of a forwarder's business. */
 function respond(engine: Engine, { config, respond }: ForwarderOptions, first: Port, last: Port): void {
   const own = new Map<Port, string[]>();
@@ -259,20 +293,4 @@ const key = (i: number): Uint8Array => new Uint8Array(Uint32Array.of(i).buffer);
 /** All copies of one value of per-CPU counters. */
 function sum(bytes: Uint8Array): Count {
   return addCounts(new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length / 16, 16);
-}
-
-async function resolveAll(
-  config: ForwardConfig,
-  resolve: ForwarderOptions['resolve'],
-): Promise<Map<Backend, string>> {
-  const found = new Map<Backend, string>();
-  for (const backend of config.services.flatMap(s => s.backends)) {
-    const mac = backend.mac ?? (await resolve?.(backend));
-    if (!mac)
-      throw new EtherloomError('ERR_FORWARD_MAC', `the Ethernet address of ${backend.address} is not known`, {
-        expected: 'ADDRESS:PORT@MAC, where nobody can be asked',
-      });
-    found.set(backend, mac);
-  }
-  return found;
 }

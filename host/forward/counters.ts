@@ -89,7 +89,7 @@ const AF_INET = 2;
 export function isAlive(view: DataView, at: number, nowNs: bigint): boolean {
   return (
     view.getBigUint64(at + MAPPING.expires, true) >= nowNs &&
-    view.getUint32(at + MAPPING.state, true) < STATES.length
+    view.getUint8(at + MAPPING.state) < STATES.length
   );
 }
 
@@ -108,7 +108,7 @@ export function readFlow(view: DataView, at: number, sourcePort: number, nowNs: 
     sourcePort,
     backend: formatIp(bytes(MAPPING.backend, length)),
     backendPort: word(MAPPING.backendPort),
-    state: STATES[view.getUint32(at + MAPPING.state, true)],
+    state: STATES[view.getUint8(at + MAPPING.state)],
     leftNs: view.getBigUint64(at + MAPPING.expires, true) - nowNs,
   };
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { configureGlobals, type MapConfig } from '../bpf/config.js';
 import { openObject } from '../bpf/open.js';
 import type { CollectionSpec } from '../bpf/spec.js';
-import { formatMac, parseMac } from '../wire/address.js';
+import { parseMac } from '../wire/address.js';
 import { type Ages, type Backend, type ForwardConfig, type Protocol, sameFamily } from './config.js';
 
 export const FORWARD_OBJECT = fileURLToPath(new URL('../../bpf-progs/obj/forward.bpf.o', import.meta.url));
@@ -32,6 +32,8 @@ const AGE_ORDER: readonly (keyof Ages)[] = [
   'udpOpening',
   'udpOpen',
 ];
+/** Of the table of backends, when a hop is loaded. */
+export const FIRST_GENERATION = 1;
 const PROTOCOL_NUMBER = { tcp: 6, udp: 17 } as const;
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -39,6 +41,19 @@ const AF_INET6 = 10;
 export interface HopBackend extends Backend {
   mac: string;
 }
+
+/** An entry of the table of backends. */
+const backendValue = ({ address, port, mac }: HopBackend): Record<string, unknown> => ({
+  addr: isIPv4(address) ? [address, 0, 0, 0] : address,
+  port: `be16:${port}`,
+  up: 1,
+  mac: macWords(mac),
+  pad: 0,
+});
+
+/** Which backend an entry is, whatever its Ethernet address. */
+export const backendName = (value: unknown): string =>
+  JSON.stringify({ ...(value as Record<string, unknown>), mac: undefined });
 
 export interface Hop {
   /** At most one address of each family, in both. */
@@ -106,6 +121,11 @@ const macWords = (mac: string): number[] => [...new Uint16Array(parseMac(mac).sl
 const addressOf = (addresses: readonly string[], v4: boolean): string | undefined =>
   addresses.find(a => isIPv4(a) === v4);
 
+/** `links` of flow.h, all of .data: what may change while packets flow. @param generation of the table of backends */
+export const linksConfig = (macs: readonly [string, string], generation: number): MapConfig[string] => ({
+  links: { in: macWords(macs[0]), out: macWords(macs[1]), generation, pad: 0 },
+});
+
 /** Constants and map contents of a hop, in the form of configuration files. The devmap is left to whom it attaches. */
 export function hopConfig(hop: Hop): MapConfig {
   const backends: { key: number; value: unknown }[] = [];
@@ -122,17 +142,7 @@ export function hopConfig(hop: Hop): MapConfig {
         },
         value: { first: backends.length, count: own.length },
       });
-      for (const b of own)
-        backends.push({
-          key: backends.length,
-          value: {
-            addr: v4 ? [b.address, 0, 0, 0] : b.address,
-            port: `be16:${b.port}`,
-            up: 1,
-            mac: macWords(b.mac),
-            pad: 0,
-          },
-        });
+      for (const b of own) backends.push({ key: backends.length, value: backendValue(b) });
     }
   const flags =
     (hop.complete?.forth ? COMPLETE_FORTH : 0) |
@@ -150,13 +160,11 @@ export function hopConfig(hop: Hop): MapConfig {
         slots: hop.flows,
         flags,
         secret: hop.secret ?? randomInt(2 ** 32),
-        mac_in: macWords(hop.macs[0]),
-        mac_out: macWords(hop.macs[1]),
-        pad: 0,
         age_ns: AGE_ORDER.map(name => BigInt(Math.round(hop.ages[name] * 1e9))),
       },
     },
     '.bss': { cursor: hop.firstSlot ?? randomInt(hop.flows), fragment_id: randomInt(2 ** 32) },
+    '.data': linksConfig(hop.macs, FIRST_GENERATION),
     listeners,
     backends,
   };
@@ -178,6 +186,9 @@ export function hopObject(hop: Hop, config: MapConfig = hopConfig(hop)): Collect
   return object;
 }
 
+/** What those of inner links begin with: locally administered. */
+export const INNER_MAC = '02:00:66:77:';
+
 /** An Ethernet address of our own for the end of an inner link: hop 0 … 15, end 0 (towards clients) or 1. */
 export const innerMac = (hop: number, end: 0 | 1): string =>
-  formatMac(Uint8Array.of(2, 0, 0x66, 0x77, hop, end));
+  INNER_MAC + [hop, end].map(n => n.toString(16).padStart(2, '0')).join(':');

@@ -4,11 +4,12 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { EtherloomError } from '../errors.js';
-import { isMac } from '../wire/address.js';
 import type { Backend } from './config.js';
+import { INNER_MAC } from './hop.js';
+import { type Neighbour, neighbourOf, routeTo } from './netlink.js';
 
 /** How long a neighbour may take to answer, ms. */
 const ANSWER_MS = 3000;
@@ -20,13 +21,15 @@ export interface Interface {
   name: string;
   ifindex: number;
   mac: string;
+  /** Largest IP packet, bytes. */
+  mtu: number;
 }
 
 /** @throws EtherloomError ERR_FORWARD_INTERFACE when there is no such interface */
 export function interfaceOf(name: string): Interface {
   const read = (what: string): string => readFileSync(`/sys/class/net/${name}/${what}`, 'utf8').trim();
   try {
-    return { name, ifindex: Number(read('ifindex')), mac: read('address') };
+    return { name, ifindex: Number(read('ifindex')), mac: read('address'), mtu: Number(read('mtu')) };
   } catch (cause) {
     throw new EtherloomError('ERR_FORWARD_INTERFACE', `no interface ${name}`, {
       cause,
@@ -63,6 +66,35 @@ export function addressesOf(name: string): string[] {
   );
 }
 
+/** Begin of the names of a process's pairs; what follows tells them apart. */
+const stemOf = (pid: number): string => `el${pid.toString(36)}-`;
+const STEM = /^el([0-9a-z]+)-[0-9a-z]+[ab]$/;
+
+/** Whether a process is there, whoever's it is. */
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+/** Removes pairs of processes that were killed before they could: of their names and addresses, so nobody else's. */
+export function sweepPairs(): void {
+  for (const name of readdirSync('/sys/class/net')) {
+    const pid = Number.parseInt(STEM.exec(name)?.[1] ?? '', 36);
+    if (!pid || lives(pid)) continue;
+    try {
+      if (interfaceOf(name).mac.startsWith(INNER_MAC)) spawnSync('ip', ['link', 'delete', name]);
+    } catch {
+      // It went with its other end.
+    }
+  }
+}
+
+let made = 0;
+
 /** A veth pair, up, without addresses of its own. */
 export class VethPair {
   private constructor(
@@ -70,15 +102,20 @@ export class VethPair {
     readonly b: Interface,
   ) {}
 
-  /** @throws EtherloomError ERR_FORWARD_IP */
-  static create(a: { name: string; mac: string }, b: { name: string; mac: string }): VethPair {
-    const end = (e: { name: string; mac: string }): string[] => ['name', e.name, 'address', e.mac];
-    ip('link', 'add', ...end(a), 'type', 'veth', 'peer', ...end(b));
+  /**
+   * Ends with these Ethernet addresses. Names tell whose it is: see sweepPairs.
+   * @throws EtherloomError ERR_FORWARD_IP
+   */
+  static create(macs: readonly [string, string], mtu: number): VethPair {
+    const stem = `${stemOf(process.pid)}${(made++).toString(36)}`;
+    const [a, b] = [`${stem}a`, `${stem}b`];
+    const end = (name: string, mac: string): string[] => ['name', name, 'address', mac, 'mtu', `${mtu}`];
+    ip('link', 'add', ...end(a, macs[0]), 'type', 'veth', 'peer', ...end(b, macs[1]));
     try {
-      for (const { name } of [a, b]) ip('link', 'set', 'dev', name, 'addrgenmode', 'none', 'up');
-      return new VethPair(interfaceOf(a.name), interfaceOf(b.name));
+      for (const name of [a, b]) ip('link', 'set', 'dev', name, 'addrgenmode', 'none', 'up');
+      return new VethPair(interfaceOf(a), interfaceOf(b));
     } catch (error) {
-      spawnSync('ip', ['link', 'delete', a.name]);
+      spawnSync('ip', ['link', 'delete', a]);
       throw error;
     }
   }
@@ -90,27 +127,22 @@ export class VethPair {
 
 /**
  * The Ethernet address of the neighbour by which the kernel reaches a backend: the backend's own, or its router's. Asks
- * by a datagram when the kernel does not know it yet.
- * @throws EtherloomError ERR_FORWARD_MAC, ERR_FORWARD_IP
+ * by a datagram when the kernel does not know it, or has not heard of it lately: packets of an engine are no sign of
+ * life to the kernel.
+ * @throws EtherloomError ERR_FORWARD_MAC, ERR_NETLINK
  */
 export async function resolveMac({ address }: Pick<Backend, 'address'>): Promise<string> {
-  const [route] = JSON.parse(ip('-j', 'route', 'get', address)) as { gateway?: string; dev: string }[];
-  const neighbour = route.gateway ?? address;
-  const look = (): string | undefined => {
-    const found = JSON.parse(ip('-j', 'neigh', 'show', 'to', neighbour, 'dev', route.dev) || '[]') as {
-      lladdr?: string;
-    }[];
-    return found.find(n => n.lladdr && isMac(n.lladdr))?.lladdr;
-  };
   const until = performance.now() + ANSWER_MS;
+  // Anew each time: the interface may be another by now.
+  const look = (): Neighbour | undefined => neighbourOf(routeTo(address));
   let found = look();
-  if (!found) ask(address);
+  if (!found || found.stale) ask(address);
   while (!found && performance.now() < until) {
     await new Promise(done => setTimeout(done, LOOK_MS));
     found = look();
   }
-  if (found) return found;
-  throw new EtherloomError('ERR_FORWARD_MAC', `${neighbour} on ${route.dev} does not answer`, {
+  if (found) return found.mac;
+  throw new EtherloomError('ERR_FORWARD_MAC', `${routeTo(address).neighbour} does not answer`, {
     expected: 'a neighbour that does, or its address by hand: ADDRESS:PORT@MAC',
   });
 }

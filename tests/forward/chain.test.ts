@@ -3,6 +3,7 @@ import { formatIp } from '../../host/wire/address.js';
 import { checksum, packet, read } from '../support/packets.js';
 import { assert, suite } from '../support/suite.js';
 import {
+  bytesOf,
   checkAt,
   fragments,
   icmpError,
@@ -301,6 +302,70 @@ test('a packet that has no hop left ends here', () =>
     assert.equal(b.forth(request({ src: CLIENT6, flags: SYN, ttl: 1 })), []);
     assert.is(b.counts(0).ttl, 1);
   }, input(4)));
+
+test('what is for another port of ours is the host’s, whatever its hop limit and its flags', () =>
+  bench(b => {
+    for (const ttl of [0, 1, 2, 64])
+      for (const flags of [SYN, ACK, SYN_ACK, 4])
+        assert.equal(b.forth(request({ dport: 22, flags, ttl })), []);
+    assert.equal(b.forth(request({ dport: 22, protocol: 'udp', ttl: 1 })), []);
+    assert.equal(b.counts(), { no_listener: 17 });
+  }));
+
+test('a packet as long as a frame takes goes through all hops, if the interfaces take it', () =>
+  bench(
+    b => {
+      const payload = bytes(1700);
+      const there = one(b.forth(request({ flags: SYN, payload })));
+      assert.is(there.l4.length, 1720);
+      one(b.back(reply(there, { flags: SYN_ACK, payload })));
+    },
+    input(3),
+    { links: { mtu: 1774 } },
+  ));
+
+test('an ICMP error about a packet with options, extension headers or a first fragment finds its flow', () =>
+  bench(b => {
+    const there = one(b.forth(request({ protocol: 'udp', payload: bytes(300) })));
+    const there6 = one(b.forth(request({ src: CLIENT6, protocol: 'udp', payload: bytes(300) })));
+    const strange = [
+      withOptions(there.bytes, [1, 1, 148, 4, 0, 0, 1, 0]),
+      fragments(there.bytes, 104, 5)[0],
+      withExtensions(there6.bytes, [padding(0), padding(60, 2)]),
+      fragments(there6.bytes, 104, 5)[0],
+    ];
+    for (const [i, frame] of strange.entries()) {
+      const v6 = i >= 2;
+      const back = one(
+        b.back(icmpError(frame, { src: v6 ? BACKEND6 : BACKEND, dst: v6 ? REAR6 : REAR })),
+        `kind ${i}`,
+      );
+      assert.equal([back.src, back.dst], v6 ? [FRONT6, CLIENT6] : [FRONT, CLIENT]);
+      const quoted = quotation(back.bytes);
+      // Addresses and ports are the client's; what lies between them is as it was.
+      const [head, ports] = v6 ? [22, quoted.length] : [26, 14 + (quoted[14] & 15) * 4];
+      assert.equal(
+        [...quoted.subarray(head, head + (v6 ? 32 : 8))],
+        v6 ? [...bytesOf(CLIENT6), ...bytesOf(FRONT6)] : [...bytesOf(CLIENT), ...bytesOf(FRONT)],
+      );
+      if (!v6) assert.equal([word(quoted, ports), word(quoted, ports + 2)], [40000, PORT]);
+      else
+        assert.ok(
+          Buffer.from(quoted).includes(Buffer.from([40000 >> 8, 40000 & 255, PORT >> 8, PORT & 255])),
+        );
+    }
+    const later = fragments(there6.bytes, 104, 5)[1];
+    assert.equal(b.back(icmpError(later, { src: BACKEND6, dst: REAR6 })), [], 'a later one has no ports');
+    assert.equal([b.counts().error, b.counts().not_ours], [4, 1]);
+  }));
+
+test('a later fragment over IPv6 may name another header than the first one did', () =>
+  bench(b => {
+    const [first, later] = fragments(request({ src: CLIENT6, protocol: 'udp', payload: bytes(200) }), 104, 7);
+    assert.is(b.forth(first).length, 1);
+    later[54] = 6;
+    assert.is(b.forth(later).length, 1);
+  }));
 
 test('backends share the connections, and each connection stays with its backend', () =>
   bench(

@@ -5,12 +5,18 @@ import { join } from 'node:path';
 import { layout } from '../../host/bpf/btf/types.js';
 import { loadElf } from '../../host/bpf/elf/load.js';
 import type { EtherloomError } from '../../host/errors.js';
-import { forwardConfig, parseBackend, readForwardConfig } from '../../host/forward/config.js';
+import {
+  type ForwardInput,
+  forwardConfig,
+  parseBackend,
+  readForwardConfig,
+} from '../../host/forward/config.js';
 import { MAPPING, REASONS } from '../../host/forward/counters.js';
 import { FORWARD_OBJECT } from '../../host/forward/hop.js';
+import { chainRules } from '../../host/forward/rules.js';
 import { FILTERS } from '../support/program_rig.js';
 import { assert, suite } from '../support/suite.js';
-import { input } from './rig.js';
+import { FIRST_PORT, FRONT, input, REAR } from './rig.js';
 
 const test = suite('forward: configuration');
 
@@ -91,6 +97,39 @@ test('a file says the same; one that is no JSON is named', () => {
     () => readForwardConfig(file),
     (e: EtherloomError) => e.code === 'ERR_CONFIG_READ' && e.file === file,
   );
+});
+
+const rulesOf = (more: Partial<ForwardInput>, shared = false) =>
+  chainRules(forwardConfig({ ...input(1), ...more }), shared);
+const BACKENDS4 = ['10.1.0.1:8000@02:00:00:00:01:01'];
+
+test('rules of a chain: a family without a backend and a protocol without a service are left to the kernel', () => {
+  const { front, rear } = rulesOf({
+    services: [{ ports: [80], backends: BACKENDS4, protocols: ['tcp'] }],
+  });
+  assert.equal(front, [{ protocol: 'tcp', address: FRONT, port: 80 }]);
+  assert.equal(rear, [{ protocol: 'tcp', address: REAR, port: [FIRST_PORT, FIRST_PORT + 1023] }]);
+  assert.is(rulesOf({}).front.length, 4, 'two families, two protocols');
+});
+
+test('rules of a chain: ports side by side are one rule, and too many rules are refused before anything is made', () => {
+  const services = (ports: number[]) => ports.map(port => ({ ports: [port], backends: BACKENDS4 }));
+  const side = Array.from({ length: 200 }, (_, i) => 2000 + ((i * 7) % 200));
+  assert.equal(
+    rulesOf({ services: services([...side, 443]) }).front.map(r => r.port),
+    [443, [2000, 2199], 443, [2000, 2199]],
+  );
+  const apart = Array.from({ length: 32 }, (_, i) => 2000 + 2 * i);
+  assert.is(rulesOf({ services: services(apart) }).front.length, 64);
+  for (const [ports, shared] of [
+    [[...apart, 3001], false],
+    [apart, true],
+  ] as const)
+    assert.throws(
+      () => rulesOf({ services: services([...ports]) }, shared),
+      (e: EtherloomError) =>
+        e.code === 'ERR_FORWARD_CONFIG' && e.path === 'services' && /66 rules.*at most 64/.test(e.message),
+    );
 });
 
 test('names of reasons and places of a flow are those of the object', () => {

@@ -237,11 +237,19 @@ test('another port leads to the same one after a restart, and 1,024 that Linux c
   assert.equal(lives[0], lives[1]);
 });
 
-test('UDP keeps the parity of its port', () =>
-  bench(b => {
-    for (let sport = 5000; sport < 5100; sport++)
-      assert.is(one(b.forth(request({ protocol: 'udp', sport }))).sport & 1, sport & 1);
-  }));
+for (const [firstPort, flows] of [
+  [FIRST_PORT, 1024],
+  [FIRST_PORT + 1, 1024],
+  [FIRST_PORT + 1, 1023],
+])
+  test(`UDP keeps the parity of its port, where ${flows} begin at ${firstPort}`, () =>
+    bench(
+      b => {
+        for (let sport = 5000; sport < 5100; sport += 3)
+          assert.is(one(b.forth(request({ protocol: 'udp', sport }))).sport & 1, sport & 1, `${sport}`);
+      },
+      input(1, { firstPort, flows }),
+    ));
 
 test('a port that another client has, or had until just now, is not taken while others are free', () =>
   bench(b => {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { kernelAvailable } from '../../host/bpf/kernel/available.js';
 import { Forwarder } from '../../host/forward/chain.js';
 import { forwardConfig } from '../../host/forward/config.js';
-import { frontRules, rearRules } from '../../host/forward/rules.js';
+import { chainRules } from '../../host/forward/rules.js';
 import { afXdp } from '../../host/nic/af_xdp/index.js';
 import { missingNamespaces } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
@@ -32,8 +32,13 @@ const SMALL = 300_000;
 const ports = (hops: number): string =>
   Array.from({ length: hops }, (_, i) => SERVER_PORT - hops + i).join(',');
 
+interface Started {
+  nics: { nic: string; mode: string; modeReason: string; copy?: string }[];
+}
+
 interface Final {
   event: string;
+  warnings: string[];
   hops: { counts: Record<string, { packets: number }> }[];
   frames?: number;
 }
@@ -78,6 +83,19 @@ async function everything(peers: Peers, hops: number, ...engine: string[]): Prom
       assert.is(counts[bad].packets, 0, `hop ${i}: ${bad}`);
   }
   assert.ok(final.hops[0].counts.completed.packets > 0, 'veth leaves checksums to a card that is none');
+  const { nics } = JSON.parse(said.split('\n').find(line => line.includes('"started"'))!) as Started;
+  assert.equal(
+    nics.map(n => [n.nic, n.mode]),
+    [
+      ['in', 'native'],
+      ['out', 'native'],
+    ],
+  );
+  if (!engine.includes('kernel')) {
+    assert.is(nics[0].copy, 'copy');
+    assert.match(final.warnings.join('\n'), /^in: \d+ packets came with partial checksums/m);
+    assert.match(said, /"event":"warning","warning":"(in|out): /, 'told when first seen');
+  }
   if (!engine.includes('kernel')) assert.ok(final.frames! > 0, 'frames were counted');
 }
 
@@ -137,9 +155,10 @@ test(
         source: REAR,
         services: [{ ports: [first, last], backends: [`${BACKEND}:${SERVER_PORT}@${mac}`] }],
       });
+      const rules = chainRules(config, false);
       const [front, rear] = [
-        afXdp({ interface: 'in', namespace: peers.middle.name, rules: frontRules(config) }),
-        afXdp({ interface: 'out', namespace: peers.middle.name, rules: rearRules(config) }),
+        afXdp({ interface: 'in', namespace: peers.middle.name, rules: rules.front }),
+        afXdp({ interface: 'out', namespace: peers.middle.name, rules: rules.rear }),
       ];
       const forwarder = await Forwarder.create({ config, in: front, out: rear, engine: { lanes: 2 } });
       await forwarder.start();
@@ -248,6 +267,109 @@ test(
       for (let i = 0; i < 500 && /prog\/xdp/.test(peers.middle.ip('link', 'show')); i++)
         await new Promise(done => setTimeout(done, 20));
       assert.not.match(peers.middle.ip('link', 'show'), /prog\/xdp/);
+    } finally {
+      peers.close();
+    }
+  },
+  { missing, timeoutMs: 60_000 },
+);
+
+for (const signal of ['SIGKILL', 'SIGHUP'] as const)
+  test(
+    signal === 'SIGKILL'
+      ? 'pairs of a forwarder that was killed are removed by the next one, those of one that lives are not'
+      : 'a forwarder whose terminal is closed puts its pairs away',
+    async () => {
+      const peers = new Peers();
+      const pairs = (): string[] => peers.middle.ip('-o', 'link').match(/\bel[0-9a-z]+-\w+/g) ?? [];
+      const start = () =>
+        peers.forward(
+          ...['--ports', '7997,7998,7999', '--engine', 'kernel'],
+          ...['--backend', `${BACKEND}:8000`],
+        );
+      try {
+        const first = await start();
+        const before = new Set(pairs());
+        assert.is(before.size, 4, `two pairs: ${[...before]}`);
+        await first.stop(signal);
+        if (signal === 'SIGHUP') {
+          assert.equal(pairs(), []);
+          return;
+        }
+        assert.is(new Set(pairs()).size, 4, 'they outlive it');
+        const second = await start();
+        const after = pairs();
+        assert.is(new Set(after).size, 4);
+        assert.not(
+          after.some(name => before.has(name)),
+          'others',
+        );
+        // A third finds no interface that is free, but sweeps first.
+        await start().then(
+          () => assert.unreachable('two programs at one interface'),
+          (e: Error) => assert.match(e.message, /ERR_KERNEL_ATTACH/),
+        );
+        assert.equal(pairs(), after);
+        await second.stop();
+        assert.equal(pairs(), []);
+      } finally {
+        peers.close();
+      }
+    },
+    { missing, timeoutMs: 60_000 },
+  );
+
+test(
+  'pairs between hops have the smaller MTU of the two interfaces, and unequal ones are told',
+  async () => {
+    const peers = new Peers();
+    try {
+      peers.middle.ip('link', 'set', 'in', 'mtu', '3000');
+      peers.middle.ip('link', 'set', 'out', 'mtu', '2000');
+      const chain = await peers.forward(
+        ...['--ports', '7998,7999', '--engine', 'kernel', '--backend', `${BACKEND}:8000`],
+      );
+      const mtus = peers.middle.ip('-o', 'link').match(/el[0-9a-z]+-\S+ .*?mtu \d+/g) ?? [];
+      assert.is(mtus.length, 2);
+      for (const line of mtus) assert.match(line, /mtu 2000$/);
+      const said = await chain.stop();
+      assert.match(said, /"warning","warning":"MTU 3000 at in, 2000 at out/);
+    } finally {
+      peers.close();
+    }
+  },
+  { missing, timeoutMs: 60_000 },
+);
+
+test(
+  'drivers without XDP get the whole chain in generic mode, with the reason and what to do about segments',
+  async () => {
+    const peers = new Peers();
+    try {
+      const chain = await peers.start(
+        peers.middle,
+        /"started"/,
+        ...peers.command('--in', 'af_xdp:in', '--out', 'af_xdp:lo', '--engine', 'kernel'),
+        ...[
+          '--ports',
+          '7998,7999',
+          '--source',
+          REAR,
+          '--address',
+          FRONT,
+          '--backend',
+          `${BACKEND}:80@02:00:00:00:00:09`,
+          '--json',
+        ],
+      );
+      const { nics } = JSON.parse(chain.output().split('\n')[0]) as Started;
+      assert.equal(
+        nics.map(n => n.mode),
+        ['generic', 'generic'],
+      );
+      assert.match(nics[0].modeReason, /native: the driver has no XDP \(EOPNOTSUPP\)/);
+      assert.match(peers.middle.ip('link', 'show', 'in'), /xdpgeneric/);
+      assert.match(await chain.stop(), /generic: packets that the kernel has put together.*ethtool -K/);
     } finally {
       peers.close();
     }

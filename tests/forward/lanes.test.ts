@@ -6,9 +6,24 @@ import { forwardConfig } from '../../host/forward/config.js';
 import { JointEnd, joint, type ModelEnd, modelLink } from '../../host/nic/index.js';
 import { read } from '../support/packets.js';
 import { assert, suite } from '../support/suite.js';
-import { input, reply, request, SYN } from './rig.js';
+import {
+  ACK,
+  BACKEND,
+  BACKEND_PORT,
+  FIN_ACK,
+  FIRST_PORT,
+  input,
+  REAR,
+  reply,
+  request,
+  SYN,
+  SYN_ACK,
+} from './rig.js';
 
 const test = suite('forward: lanes');
+
+/** What a backend answers from and to, without having been asked. */
+const ANSWER = { src: BACKEND, dst: REAR, sport: BACKEND_PORT };
 
 /** Packets that arrive within 5 s, as many as are asked for. */
 async function arrive(end: ModelEnd, count: number): Promise<Uint8Array[]> {
@@ -83,6 +98,36 @@ test(
       // A joint keeps a packet in its lane: what lane i received at the NIC it received at every hop.
       for (const port of ports.filter(p => p.port.startsWith('hop')))
         for (const b of port.blocks) if (b.rxPackets) assert.is(b.queue, b.lane);
+    }),
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'both ends of 300 connections say FIN at once, to two lanes, 40 times: every hop has seen both each time',
+  () =>
+    chain(2, async (f, clients, backends) => {
+      // Ports that every hop keeps; after the first time they open their old flows again.
+      const sports = Array.from({ length: 300 }, (_, i) => FIRST_PORT + i);
+      const round = async (forth: number, back: number): Promise<void> => {
+        for (const sport of sports) {
+          if (forth) clients.send(request({ sport, flags: forth }));
+          if (back) backends.send(reply(read(request({ sport })), { ...ANSWER, dport: sport, flags: back }));
+        }
+        const got = await Promise.all([
+          forth ? arrive(backends, sports.length) : [],
+          back ? arrive(clients, sports.length) : [],
+        ]);
+        assert.is(got.flat().length, sports.length * got.filter(g => g.length).length, 'all of them arrive');
+      };
+      const states = (hop: number): string[] => [...new Set(f.flows(hop).map(x => x.state))];
+      for (let n = 0; n < 40; n++) {
+        await round(SYN, 0);
+        await round(0, SYN_ACK);
+        await round(ACK, 0);
+        for (const hop of [0, 1, 2]) assert.equal(states(hop), ['open'], `time ${n}, hop ${hop}`);
+        await round(FIN_ACK, FIN_ACK);
+        for (const hop of [0, 1, 2]) assert.equal(states(hop), ['closed'], `time ${n}, hop ${hop}`);
+      }
     }),
   { timeoutMs: 60_000 },
 );

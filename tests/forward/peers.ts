@@ -13,24 +13,58 @@ export const SERVER_PORT = 8000;
 /** Kernel counters of a namespace by group and name, as snmp and netstat of /proc/net have them. */
 export type Snmp = Record<string, number>;
 
+function wire(a: Namespace, dev: string, b: Namespace, peer: string, queues = 1): void {
+  const many = ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`];
+  a.ip('link', 'add', dev, ...many, 'type', 'veth', 'peer', 'name', peer, 'netns', b.name, ...many);
+}
+
 export class Peers {
   readonly client = new Namespace('forward');
   readonly middle = new Namespace('forward');
   readonly server = new Namespace('forward');
   readonly #children: ChildProcess[] = [];
+  readonly #more: Namespace[] = [];
 
-  /** `queues` of every interface. */
-  constructor(queues = 1) {
-    const many = ['numrxqueues', `${queues}`, 'numtxqueues', `${queues}`];
-    const wire = (a: Namespace, dev: string, b: Namespace, peer: string): void => {
-      a.ip('link', 'add', dev, ...many, 'type', 'veth', 'peer', 'name', peer, 'netns', b.name, ...many);
-    };
-    wire(this.client, 'c0', this.middle, 'in');
-    wire(this.middle, 'out', this.server, 's0');
+  /** @param queues of every interface */
+  constructor(readonly queues = 1) {
+    this.wireClient();
+    this.wireServer();
+  }
+
+  /** The pair between client and forwarder; again after one end was deleted. */
+  wireClient(): void {
+    wire(this.client, 'c0', this.middle, 'in', this.queues);
     this.client.configure('c0', `${CLIENT}/24`, `${CLIENT6}/64`);
     this.middle.configure('in', `${FRONT}/24`, `${FRONT6}/64`);
+  }
+
+  /** The pair between forwarder and server; again after one end was deleted. */
+  wireServer(): void {
+    wire(this.middle, 'out', this.server, 's0', this.queues);
     this.middle.configure('out', `${REAR}/24`, `${REAR6}/64`);
     this.server.configure('s0', `${BACKEND}/24`, `${BACKEND6}/64`);
+  }
+
+  /** A namespace behind the server, which becomes a router: 10.2.0.1 and fd02::1, on a link with that MTU. */
+  async behindServer(mtu: number): Promise<Namespace> {
+    const far = new Namespace('forward');
+    this.#more.push(far);
+    wire(this.server, 'r0', far, 'f0');
+    this.server.configure('r0', '10.2.0.2/24', 'fd02::2/64');
+    far.configure('f0', '10.2.0.1/24', 'fd02::1/64');
+    this.server.ip('link', 'set', 'r0', 'mtu', `${mtu}`);
+    for (const [route, via] of [
+      ['10.2.0.0/24', BACKEND],
+      ['fd02::/64', BACKEND6],
+    ])
+      this.middle.ip('route', 'add', route, 'via', via);
+    for (const [route, via] of [
+      ['10.1.0.0/24', '10.2.0.2'],
+      ['fd01::/64', 'fd02::2'],
+    ])
+      far.ip('route', 'add', route, 'via', via);
+    await this.server.run('sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+    return far;
   }
 
   /** A veth takes redirected packets only when its far end polls. */
@@ -68,22 +102,19 @@ export class Peers {
   }
 
   /** The server: 100 MB and less over HTTP, UDP echo. */
-  serve(port = SERVER_PORT): Promise<Running> {
-    return this.start(this.server, /listening/, process.execPath, ...TSX, SERVER, `${port}`);
+  serve(port = SERVER_PORT, where = this.server): Promise<Running> {
+    return this.start(where, /listening/, process.execPath, ...TSX, SERVER, `${port}`);
+  }
+
+  /** `etherloom forward` with arguments: the command and the rest. */
+  command(...args: string[]): [string, ...string[]] {
+    return [process.execPath, ...TSX, MAIN, 'forward', ...args];
   }
 
   /** `etherloom forward` between `in` and `out`, in JSON. */
   forward(...args: string[]): Promise<Running> {
-    return this.start(
-      this.middle,
-      /"started"/,
-      process.execPath,
-      ...TSX,
-      MAIN,
-      'forward',
-      ...['--in', 'af_xdp:in', '--out', 'af_xdp:out', '--json', '--interval', '60'],
-      ...args,
-    );
+    const between = ['--in', 'af_xdp:in', '--out', 'af_xdp:out', '--json', '--interval', '60'];
+    return this.start(this.middle, /"started"/, ...this.command(...between, ...args));
   }
 
   /** Counters of client and server together. */
@@ -106,7 +137,7 @@ export class Peers {
 
   close(): void {
     for (const child of this.#children) child.kill('SIGKILL');
-    for (const ns of [this.client, this.middle, this.server]) ns.close();
+    for (const ns of [this.client, this.middle, this.server, ...this.#more]) ns.close();
   }
 }
 

@@ -1,8 +1,8 @@
 /** A forwarder between two wires whose far ends are the test: one lane, virtual time. */
-import { Forwarder, type ForwarderCounters } from '../../host/forward/chain.js';
+import { Forwarder, type ForwarderCounters, type ForwarderOptions } from '../../host/forward/chain.js';
 import { type ForwardInput, forwardConfig } from '../../host/forward/config.js';
 import { REASONS, type Reason } from '../../host/forward/counters.js';
-import { type ModelEnd, modelLink } from '../../host/nic/index.js';
+import { type ModelEnd, type ModelOptions, modelLink } from '../../host/nic/index.js';
 import { type PacketFields, packet, read, type Seen } from '../support/packets.js';
 import { assert } from '../support/suite.js';
 
@@ -46,15 +46,20 @@ export class Bench {
     readonly backends: ModelEnd,
   ) {}
 
-  static async open(given: ForwardInput = input()): Promise<Bench> {
-    const front = modelLink({ name: 'front' });
-    const rear = modelLink({ name: 'rear' });
+  static async open(
+    given: ForwardInput = input(),
+    more: Partial<ForwarderOptions> & { links?: ModelOptions } = {},
+  ): Promise<Bench> {
+    const { links, ...options } = more;
+    const front = modelLink({ name: 'front', ...links });
+    const rear = modelLink({ name: 'rear', ...links });
     const forwarder = await Forwarder.create({
       config: forwardConfig(given),
       in: front.a,
       out: rear.a,
       firstSlot: 0,
       engine: { inline: true, clock: 'virtual', frames: 1024, warmMs: 0 },
+      ...options,
     });
     await forwarder.start();
     return new Bench(forwarder, front.b, rear.b);
@@ -94,8 +99,12 @@ export class Bench {
 }
 
 /** Runs `body` with a forwarder; every frame is accounted for afterwards. */
-export async function bench(body: (b: Bench) => unknown, given?: ForwardInput): Promise<void> {
-  const b = await Bench.open(given);
+export async function bench(
+  body: (b: Bench) => unknown,
+  given?: ForwardInput,
+  more?: Parameters<typeof Bench.open>[1],
+): Promise<void> {
+  const b = await Bench.open(given, more);
   try {
     await body(b);
   } finally {

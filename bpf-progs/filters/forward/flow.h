@@ -23,6 +23,8 @@
 /* A slot aged so long ago is as good as any: no backend remembers its last connection (Linux: TCP_TIMEWAIT_LEN). */
 #define REST_NS 60000000000ULL
 #define BACKEND_TRIES 8
+/* Other lanes that may change a flow between a look at it and our own change. */
+#define FOLLOW_TRIES 8
 /* Until a slot that is being filled may be used again, should its writer die. */
 #define SETUP_NS 1000000000ULL
 /* Later than any time. */
@@ -44,9 +46,6 @@ struct hop {
 	__u32 slots;      /* as `flows` has entries */
 	__u32 flags;
 	__u32 secret;
-	__u16 mac_in[3]; /* our address towards clients, and towards backends */
-	__u16 mac_out[3];
-	__u32 pad;
 	__u64 age_ns[STATES];
 };
 
@@ -56,9 +55,23 @@ enum seen { SEEN_FIN_FORTH = 1, SEEN_FIN_BACK = 2, SEEN_FINS = 3, SEEN_ANSWER = 
 /* Constants of this instance, set before it is loaded: both compilers fold them. */
 const volatile struct hop hop = {};
 
+/* What may change while packets flow: an interface that comes back has another address, and so has a backend. */
+struct links {
+	__u16 in[3];      /* our Ethernet address towards clients */
+	__u16 generation; /* counts the changes of `backends`: flows of another one ask again */
+	__u16 out[3];     /* and towards backends */
+	__u16 pad;
+} __attribute__((aligned(8)));
+
+/* Of its own map, .data: the host writes it as a whole. */
+struct links links = { .generation = 1 };
+
 struct mapping {
 	__u64 expires_ns;
-	__u32 state;
+	/* One word, WORD(): it changes as one, so nobody who is late changes the flow that came after. */
+	__u8 state;
+	__u8 seen; /* SEEN_* */
+	__u16 pad;
 	__u32 epoch; /* counts the flows that the slot has had */
 	__be32 client[4];
 	__be32 backend[4];
@@ -69,11 +82,19 @@ struct mapping {
 	__u8 family;
 	__u16 diff;      /* transport checksum: request as it came → as it leaves; its complement is the way back */
 	__u16 addr_diff; /* the same of the addresses alone */
-	__u16 client_mac[3];
+	__u16 client_mac[3]; /* of whoever brought its last packet */
+	__u16 generation;    /* of `links`, when backend_mac was looked up */
 	__u16 backend_mac[3];
-	__u32 seen; /* SEEN_* */
-	__u32 pad;
+	__u16 pad2;
+	__u32 backend_index;
 };
+
+/* State, SEEN_* and epoch of a flow, as bytes 0, 1 and 4 … 7 of what WORD points to. */
+#define WORD(f) ((volatile word64 *)&(f)->state)
+#define STATE_OF(word) ((__u8)(word))
+#define SEEN_OF(word) ((__u8)((word) >> 8))
+#define EPOCH_OF(word) ((__u32)((word) >> 32))
+#define WORD_OF(epoch, seen, state) ((__u64)(epoch) << 32 | (__u32)(seen) << 8 | (__u32)(state))
 
 /* Clients, made and compared in whole words: see packet_flow of parse.h. */
 struct key4 {
@@ -239,11 +260,15 @@ static inline __u16 csum_keep(__u64 diff)
 	return ~csum_fold(diff);
 }
 
-static inline void copy_mac(__u16 *to, const volatile __u16 *from)
+static inline void copy_mac(__u16 *to, const __u16 *from)
 {
-	to[0] = from[0];
-	to[1] = from[1];
+	*(word32 *)to = *(const word32 *)from;
 	to[2] = from[2];
+}
+
+static inline int same_mac(const __u16 *a, const __u16 *b)
+{
+	return *(const word32 *)a == *(const word32 *)b && a[2] == b[2];
 }
 
 #define LISTEN(v6) ((v6) ? hop.listen6 : &hop.listen4)
@@ -252,15 +277,16 @@ static inline void copy_mac(__u16 *to, const volatile __u16 *from)
 /* A flow as a packet found it. */
 struct match {
 	struct mapping *flow;
+	__u64 word; /* as it was then */
 	__u32 slot;
 	__u32 direction;
 };
 
 enum found { FOUND, NOT_OURS, NO_FLOW, NO_ANSWER };
 
-static inline int alive(const struct mapping *f, __u64 now)
+static inline int alive(const struct mapping *f, __u64 word, __u64 now)
 {
-	return f->expires_ns >= now && f->state != SETUP;
+	return f->expires_ns >= now && STATE_OF(word) != SETUP;
 }
 
 /* The slot that table4 or table6 has for a client. `ports`: the client's and the listener's, as they lie in a packet. */
@@ -289,12 +315,16 @@ static inline enum found find_flow(const __be32 *src, const __be32 *dst, __be16 
 {
 	__u32 slot = ntohs(dport) - hop.first_port, ports = (__u32)dport << 16 | sport, *known;
 	struct mapping *f;
+	__u64 word;
 
 	if (slot < hop.slots) {
 		if (!same_addr(dst, SOURCE(v6), v6))
 			return NOT_OURS;
 		f = bpf_map_lookup_elem(&flows, &slot);
-		if (!f || !alive(f, now) || f->protocol != protocol || f->family != (v6 ? AF_INET6 : AF_INET) ||
+		if (!f)
+			return NO_ANSWER;
+		word = *WORD(f);
+		if (!alive(f, word, now) || f->protocol != protocol || f->family != (v6 ? AF_INET6 : AF_INET) ||
 		    f->backend_port != sport || !same_addr(src, f->backend, v6))
 			return NO_ANSWER;
 		m->direction = BACK;
@@ -306,12 +336,16 @@ static inline enum found find_flow(const __be32 *src, const __be32 *dst, __be16 
 			return NO_FLOW;
 		slot = *known;
 		f = bpf_map_lookup_elem(&flows, &slot);
-		if (!f || !alive(f, now) || f->protocol != protocol || f->family != (v6 ? AF_INET6 : AF_INET) ||
+		if (!f)
+			return NO_FLOW;
+		word = *WORD(f);
+		if (!alive(f, word, now) || f->protocol != protocol || f->family != (v6 ? AF_INET6 : AF_INET) ||
 		    *(word32 *)&f->client_port != ports || !same_addr(src, f->client, v6))
 			return NO_FLOW;
 		m->direction = FORTH;
 	}
 	m->flow = f;
+	m->word = word;
 	m->slot = slot;
 	return FOUND;
 }
@@ -321,10 +355,13 @@ struct request {
 	__be32 client[4];
 	__be16 client_port;
 	__be16 listen_port;
+	__u16 mac[3];
 	__u8 protocol;
 	__u8 family;
-	__u16 mac[3];
+	__u8 tcp_flags;
+	__u8 hops; /* that it has left */
 	__u32 slot; /* out */
+	__u32 backend; /* out */
 	__u64 now;
 };
 
@@ -369,12 +406,12 @@ static inline void forget(const struct mapping *f, __u32 slot)
 	}
 }
 
-/* The slot becomes ours if nobody was faster since `seen` was read. */
+/* The slot becomes ours if nobody was faster since `seen` was read, and its next flow begins. */
 static inline int claim(struct mapping *f, __u64 seen, __u64 now)
 {
 	if (__sync_val_compare_and_swap(&f->expires_ns, seen, now + SETUP_NS) != seen)
 		return 0;
-	*(volatile __u32 *)&f->state = SETUP;
+	*WORD(f) = WORD_OF(f->epoch + 1, 0, SETUP);
 	return 1;
 }
 
@@ -448,7 +485,8 @@ noinline int claim_any(__u64 now)
  * The slot that a client's own port leads to: of the same port, where that is one of ours (RFC 4787 REQ-3). It is the
  * same after a restart, when nobody here knows which ports a backend still holds in TIME_WAIT: that lets a SYN in if
  * its sequence number or timestamp is later, and those of one client's port are, those of two are as chance has it.
- * Linux connects from even ports, which halved are 14,116 slots of their own; UDP keeps its parity (REQ-4).
+ * Linux connects from even ports, which halved are 14,116 slots of their own. UDP keeps its parity (REQ-4) unless
+ * somebody else has that slot: then any will do.
  */
 static inline __u32 preferred_slot(const struct request *r)
 {
@@ -456,26 +494,29 @@ static inline __u32 preferred_slot(const struct request *r)
 
 	if (slot < hop.slots)
 		return slot;
+	if (!hop.slots)
+		return 0;
 	if (r->protocol == IPPROTO_TCP)
-		port = port >> 1 | (port & 1) << 15;
-	return hop.slots ? port % hop.slots : 0;
+		return (port >> 1 | (port & 1) << 15) % hop.slots;
+	slot = port % hop.slots;
+	if ((hop.first_port + slot - port) & 1)
+		slot = slot ? slot - 1 : hop.slots > 1;
+	return slot;
 }
 
-static inline struct backend *choose_backend(const struct request *r)
+static inline struct backend *choose_backend(struct request *r, const struct listener *l)
 {
-	struct listener_key key = { r->listen_port, r->protocol, r->family };
-	struct listener *l = bpf_map_lookup_elem(&listeners, &key);
 	__u32 hash, n, i;
 	struct backend *b;
 
-	if (!l)
-		return NULL;
 	hash = jhash_addr(r->client, hop.secret ^ ((__u32)r->client_port << 16 | r->listen_port));
 	for (i = 0; i < BACKEND_TRIES && i < l->count; i++) {
 		n = l->first + (hash + i) % l->count;
 		b = bpf_map_lookup_elem(&backends, &n);
-		if (b && b->up)
+		if (b && b->up) {
+			r->backend = n;
 			return b;
+		}
 	}
 	return NULL;
 }
@@ -484,6 +525,7 @@ static inline struct backend *choose_backend(const struct request *r)
 noinline int open_flow(struct request *r)
 {
 	__u32 *known, stale = 0;
+	struct listener *l;
 	struct backend *b;
 	struct mapping *f;
 	__u64 seen, diff;
@@ -494,9 +536,14 @@ noinline int open_flow(struct request *r)
 	struct listener_key key = { r->listen_port, r->protocol, r->family };
 	const int v6 = r->family == AF_INET6;
 
-	if (!bpf_map_lookup_elem(&listeners, &key))
+	l = bpf_map_lookup_elem(&listeners, &key);
+	if (!l)
 		return -COUNT_NO_LISTENER;
-	b = choose_backend(r);
+	if (r->hops <= 1)
+		return -COUNT_TTL;
+	if (r->protocol == IPPROTO_TCP && (r->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+		return -COUNT_NO_FLOW;
+	b = choose_backend(r, l);
 	if (!b)
 		return -COUNT_NO_BACKEND;
 	known = known_slot(r);
@@ -522,7 +569,6 @@ noinline int open_flow(struct request *r)
 			return -COUNT_NO_PORT;
 		forget(f, r->slot);
 	}
-	f->epoch += 1;
 	f->client[0] = r->client[0];
 	f->client[1] = r->client[1];
 	f->client[2] = r->client[2];
@@ -536,8 +582,10 @@ noinline int open_flow(struct request *r)
 	f->backend_port = b->port;
 	f->protocol = r->protocol;
 	f->family = r->family;
-	f->seen = 0;
 	copy_mac(f->client_mac, r->mac);
+	/* Before the address: should both change now, the next packet looks again. */
+	f->generation = *(volatile __u16 *)&links.generation;
+	f->backend_index = r->backend;
 	copy_mac(f->backend_mac, b->mac);
 	diff = v6 ? diff_addr(f->client, hop.source6, 1) + diff_addr(hop.listen6, f->backend, 1) :
 		    diff_addr(f->client, &hop.source4, 0) + diff_addr(&hop.listen4, f->backend, 0);
@@ -549,38 +597,118 @@ noinline int open_flow(struct request *r)
 		f->expires_ns = 0;
 		return -COUNT_NO_PORT;
 	}
-	*(volatile __u32 *)&f->state = r->protocol == IPPROTO_TCP ? TCP_OPENING : UDP_OPENING;
+	__sync_lock_test_and_set((word64 *)WORD(f), WORD_OF(f->epoch, 0, r->protocol == IPPROTO_TCP ? TCP_OPENING : UDP_OPENING));
 	count(COUNT_OPENED, 0);
 	return r->slot;
 }
 
-/* What a packet does to its flow: state, and the time that it may now be silent. */
-static inline void touch(struct mapping *f, __u32 direction, __u8 tcp_flags, __u64 now)
+/* The word of a flow after a packet that may change it. */
+static inline __u64 word_after(__u64 word, __u32 direction, __u32 tcp_flags)
 {
-	__u32 state = f->state;
+	__u32 state = STATE_OF(word), seen = SEEN_OF(word);
 
-	if (f->protocol == IPPROTO_TCP) {
-		if (unlikely(tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))) {
-			if (tcp_flags & TCP_RST) {
-				state = TCP_CLOSED;
-			} else if (tcp_flags & TCP_FIN) {
-				f->seen |= direction == FORTH ? SEEN_FIN_FORTH : SEEN_FIN_BACK;
-				state = (f->seen & SEEN_FINS) == SEEN_FINS ? TCP_CLOSED : TCP_CLOSING;
-			} else if (direction == BACK) {
-				f->seen |= SEEN_ANSWER;
-			} else if (state == TCP_CLOSED && !(tcp_flags & TCP_ACK)) {
-				/* The client uses its port again: the tuple is still unique, what is old is the two ends' affair. */
-				f->seen = 0;
-				state = TCP_OPENING;
-				count(COUNT_REOPENED, 0);
-			}
-			f->state = state;
-		} else if (unlikely(state == TCP_OPENING) && direction == FORTH && f->seen & SEEN_ANSWER) {
-			f->state = state = TCP_OPEN;
+	if (state >= UDP_OPENING) {
+		if (state == UDP_OPENING && direction == BACK)
+			state = UDP_OPEN;
+	} else if (tcp_flags & TCP_RST) {
+		state = TCP_CLOSED;
+	} else if (tcp_flags & TCP_FIN) {
+		seen |= direction == FORTH ? SEEN_FIN_FORTH : SEEN_FIN_BACK;
+		state = (seen & SEEN_FINS) == SEEN_FINS ? TCP_CLOSED : TCP_CLOSING;
+	} else if (tcp_flags & TCP_SYN) {
+		if (direction == BACK) {
+			seen |= SEEN_ANSWER;
+		} else if (state == TCP_CLOSED && !(tcp_flags & TCP_ACK)) {
+			/* The client uses its port again: the tuple is still unique, what is old is the two ends' affair. */
+			seen = 0;
+			state = TCP_OPENING;
 		}
-	} else if (unlikely(state == UDP_OPENING) && direction == BACK) {
-		f->state = state = UDP_OPEN;
+	} else if (state == TCP_OPENING && direction == FORTH && seen & SEEN_ANSWER) {
+		state = TCP_OPEN;
 	}
+	return WORD_OF(EPOCH_OF(word), seen, state);
+}
+
+/*
+ * Changes a flow by a packet, whatever other lanes or CPUs do to it meanwhile: both directions of one may meet different
+ * ones. Its word now, or 0: the slot has another flow since `word` was read.
+ */
+noinline __u64 follow(__u32 slot, __u64 word, __u32 direction, __u32 tcp_flags)
+{
+	struct mapping *f = bpf_map_lookup_elem(&flows, &slot);
+	__u64 next, was;
+	int i;
+
+	if (!f)
+		return 0;
+	for (i = 0; i < FOLLOW_TRIES; i++) {
+		next = word_after(word, direction, tcp_flags);
+		if (next == word)
+			return word;
+		was = __sync_val_compare_and_swap((word64 *)WORD(f), word, next);
+		if (was == word) {
+			if (STATE_OF(word) == TCP_CLOSED && STATE_OF(next) == TCP_OPENING)
+				count(COUNT_REOPENED, 0);
+			return next;
+		}
+		if (EPOCH_OF(was) != EPOCH_OF(word))
+			return 0;
+		word = was;
+	}
+	return word;
+}
+
+/* From now on a flow may be silent for as long as its state allows. */
+static inline void live_on(struct mapping *f, __u64 word, __u64 now)
+{
+	__u32 state = STATE_OF(word);
+
+	/* What is compared is what is used: clang would compare another form of it. */
+	barrier_var(state);
 	if (state < STATES)
-		f->expires_ns = now + hop.age_ns[state];
+		*(volatile __u64 *)&f->expires_ns = now + hop.age_ns[state];
+}
+
+/* What a packet does to its flow: state, and the time that it may now be silent. 0: there is another flow by now. */
+static inline int touch(struct match *m, __u8 protocol, __u8 tcp_flags, __u64 now)
+{
+	struct mapping *f = m->flow;
+	__u64 word = m->word, again;
+	__u32 state = STATE_OF(word);
+
+	if (protocol == IPPROTO_TCP ? tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) || state == TCP_OPENING :
+				      state == UDP_OPENING) {
+		word = follow(m->slot, word, m->direction, tcp_flags);
+		if (!word)
+			return 0;
+	}
+	live_on(f, word, now);
+	/* Changed by another lane just now: one of the two times was written last, and it must be the later state's. */
+	again = *WORD(f);
+	if (unlikely(again != word)) {
+		if (EPOCH_OF(again) != EPOCH_OF(word))
+			return 0;
+		live_on(f, again, now);
+	}
+	return 1;
+}
+
+/*
+ * The backend's Ethernet address is asked for again: one of them has changed. One that was taken out while its flows go
+ * on may have left its place to another: then the address stays as it is.
+ */
+noinline int refresh(__u32 slot)
+{
+	struct mapping *f = bpf_map_lookup_elem(&flows, &slot);
+	struct backend *b;
+	__u32 n;
+
+	if (!f)
+		return 0;
+	f->generation = *(volatile __u16 *)&links.generation;
+	n = f->backend_index;
+	b = bpf_map_lookup_elem(&backends, &n);
+	if (b && same_addr(b->addr, f->backend, f->family == AF_INET6) && b->port == f->backend_port)
+		copy_mac(f->backend_mac, b->mac);
+	return 0;
 }

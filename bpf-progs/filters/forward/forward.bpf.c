@@ -36,16 +36,13 @@ static inline int on_ports(struct xdp_md *ctx, const struct view *v, const int v
 	found = find_flow(IP_SRC(ip, v6), IP_DST(ip, v6), udp->source, udp->dest, v->protocol, v6, now, &m);
 	if (found == NOT_OURS)
 		return verdict(COUNT_NOT_OURS, bytes, XDP_PASS);
-	if (unlikely(IP_HOPS(ip, v6) <= 1))
-		return verdict(COUNT_TTL, bytes, XDP_DROP);
 	if (unlikely(found != FOUND)) {
 		struct request r = { .client_port = udp->source, .listen_port = udp->dest, .protocol = v->protocol,
-				     .family = v6 ? AF_INET6 : AF_INET, .now = now };
+				     .family = v6 ? AF_INET6 : AF_INET, .tcp_flags = flags, .hops = IP_HOPS(ip, v6),
+				     .now = now };
 		int slot;
 
 		if (found == NO_ANSWER)
-			return verdict(COUNT_NO_FLOW, bytes, XDP_DROP);
-		if (v->protocol == IPPROTO_TCP && (flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
 			return verdict(COUNT_NO_FLOW, bytes, XDP_DROP);
 		copy_addr(r.client, IP_SRC(ip, v6), v6);
 		copy_mac(r.mac, (__u16 *)data + 3);
@@ -57,13 +54,21 @@ static inline int on_ports(struct xdp_md *ctx, const struct view *v, const int v
 		m.flow = bpf_map_lookup_elem(&flows, &m.slot);
 		if (!m.flow)
 			return XDP_ABORTED;
+		m.word = *WORD(m.flow);
+	} else {
+		if (unlikely(IP_HOPS(ip, v6) <= 1))
+			return verdict(COUNT_TTL, bytes, XDP_DROP);
+		/* Where the client's packets come from now is where the answers go. */
+		if (m.direction == FORTH && unlikely(!same_mac(m.flow->client_mac, (__u16 *)data + 3)))
+			copy_mac(m.flow->client_mac, (__u16 *)data + 3);
 	}
-	touch(m.flow, m.direction, flags, now);
+	if (unlikely(!touch(&m, v->protocol, flags, now)))
+		return verdict(COUNT_NO_FLOW, bytes, XDP_DROP);
 	ends_of(m.flow, m.slot, m.direction, v6, &e);
 
 	/* Checksums of fragments are complete: who fragments has summed before. */
 	if (unlikely(v->fragmented)) {
-		diff = note_fragment(ctx, v, m.slot, m.flow->epoch, m.direction);
+		diff = note_fragment(ctx, v, m.slot, EPOCH_OF(m.word), m.direction);
 	} else if (hop.flags & (m.direction == FORTH ? COMPLETE_FORTH : COMPLETE_BACK)) {
 		sum = pseudo_sum(IP_SRC(ip, v6), IP_DST(ip, v6), v->protocol, v->l4_len, v6);
 		if (*check == (__u16)sum) {
@@ -93,7 +98,7 @@ static inline int on_ports(struct xdp_md *ctx, const struct view *v, const int v
 		*check = csum_apply(*check, way(m.direction, m.flow->diff));
 addresses:
 	rewrite_ip(ip, &e, v6, diff + way(m.direction, m.flow->addr_diff));
-	return send(data, end, m.flow, m.direction);
+	return send(data, end, m.flow, m.slot, m.direction);
 }
 
 SEC("xdp")

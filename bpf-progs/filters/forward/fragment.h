@@ -13,7 +13,7 @@ struct fragment_key {
 	__be32 src[4];
 	__be32 dst[4];
 	__be32 id;
-	__u32 protocol;
+	__u32 protocol; /* IPv6: 0, as later fragments may name another (RFC 8200 §4.5) */
 };
 
 struct fragment {
@@ -34,7 +34,7 @@ struct {
 static inline int fragment_key(void *ip, const struct exthdr *ext, __u8 protocol, const int v6, struct fragment_key *key)
 {
 	memset(key, 0, sizeof(*key));
-	key->protocol = protocol;
+	key->protocol = v6 ? 0 : protocol;
 	copy_addr(key->src, IP_SRC(ip, v6), v6);
 	copy_addr(key->dst, IP_DST(ip, v6), v6);
 	key->id = v6 ? ext->id : IP4(ip)->id;
@@ -114,7 +114,7 @@ static inline int later_fragment(void *data, void *end, const struct view *v, co
 	fragment_key(ip, ext, v->protocol, v6, &key);
 	known = bpf_map_lookup_elem(&fragments, &key);
 	f = known ? bpf_map_lookup_elem(&flows, &known->slot) : NULL;
-	if (!known || !f || known->expires_ns < now || !alive(f, now) || f->epoch != known->epoch) {
+	if (!known || !f || known->expires_ns < now || !alive(f, *WORD(f), now) || f->epoch != known->epoch) {
 		if (to_us(ip, v6))
 			return verdict(COUNT_NO_FRAGMENT, end - data, XDP_DROP);
 		return verdict(COUNT_NOT_OURS, end - data, XDP_PASS);
@@ -125,7 +125,7 @@ static inline int later_fragment(void *data, void *end, const struct view *v, co
 	diff = way(known->direction, f->addr_diff);
 	rewrite_ip(ip, &e, v6, diff + set_number(ip, ext, v6, known->id));
 	count(COUNT_FRAGMENT, end - data);
-	return send(data, end, f, known->direction);
+	return send(data, end, f, known->slot, known->direction);
 }
 
 /* A fragment after the first: the verdict. */

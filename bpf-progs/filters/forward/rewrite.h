@@ -122,7 +122,7 @@ static inline void rewrite_ip(void *ip, const struct ends *e, const int v6, __u6
 }
 
 /* Sends the packet on, MAC addresses put right. */
-static inline int send(void *data, void *end, const struct mapping *f, __u32 direction)
+static inline int send(void *data, void *end, const struct mapping *f, __u32 slot, __u32 direction)
 {
 	__u16 *mac = data; /* to, from */
 
@@ -131,13 +131,15 @@ static inline int send(void *data, void *end, const struct mapping *f, __u32 dir
 	if ((void *)(mac + 6) > end)
 		return XDP_ABORTED;
 	if (direction == FORTH) {
+		if (unlikely(f->generation != links.generation))
+			refresh(slot);
 		copy_mac(mac, f->backend_mac);
-		copy_mac(mac + 3, hop.mac_out);
+		copy_mac(mac + 3, links.out);
 		count(COUNT_FORTH, end - data);
 		return bpf_redirect_map(&ports, PORT_OUT, XDP_TX);
 	}
 	copy_mac(mac, f->client_mac);
-	copy_mac(mac + 3, hop.mac_in);
+	copy_mac(mac + 3, links.in);
 	count(COUNT_BACK, end - data);
 	return bpf_redirect_map(&ports, PORT_IN, XDP_TX);
 }

@@ -55,51 +55,71 @@ static inline int view_ip4(struct view *v, void *data, void *end)
 	return 1;
 }
 
-/* IPv6 at `v->ip` and its extension headers, by copies, which need no proof for each way. 0: as above. */
-static inline int view_ip6(struct view *v, struct xdp_md *ctx, void *data, void *end)
-{
-	struct ipv6hdr *ip = data + (v->ip & MAX_OFFSET);
-	struct exthdr ext;
-	__u32 at, until;
+/* IPv6 extension headers: where they begin, and what was found behind them. */
+struct chain {
+	__u32 at; /* in: the first; out: what the last one carries */
+	__u32 until;
+	__u32 fragment; /* of the fragment header, 0: none */
 	__u8 next;
+	__u8 later;
+	__u8 strange;
+	__u8 pad;
+};
+
+/* Walks them by copies, which need no proof for each way; global: verified once. 0: cut short. */
+noinline int walk_chain(struct xdp_md *ctx, struct chain *c)
+{
+	struct exthdr ext;
 	int i;
 
-	v->v6 = 1;
-	at = v->ip + sizeof(*ip);
-	if ((void *)(ip + 1) > end || (ip->flow & htonl(0xf0000000)) != htonl(0x60000000))
+	if (!c)
 		return 0;
-	until = at + ntohs(ip->payload_len);
-	if (until > (__u32)(end - data))
-		return 0;
-	next = ip->nexthdr;
 	for (i = 0; i < MAX_EXTENSIONS; i++) {
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT && next != IPPROTO_MH)
+		if (c->next != IPPROTO_HOPOPTS && c->next != IPPROTO_ROUTING && c->next != IPPROTO_DSTOPTS &&
+		    c->next != IPPROTO_FRAGMENT && c->next != IPPROTO_MH)
 			break;
-		if (at + sizeof(ext) > until || bpf_xdp_load_bytes(ctx, at, &ext, sizeof(ext)))
+		if (c->at + sizeof(ext) > c->until || bpf_xdp_load_bytes(ctx, c->at, &ext, sizeof(ext)))
 			return 0;
-		if (next == IPPROTO_FRAGMENT) {
-			v->fragmented = 1;
-			v->fragment = at;
-			at += sizeof(ext);
+		if (c->next == IPPROTO_FRAGMENT) {
+			c->fragment = c->at;
+			c->at += sizeof(ext);
 			if (ext.frag_off & htons(0xfff8)) {
-				v->later = 1;
-				next = ext.nexthdr;
+				c->later = 1;
+				c->next = ext.nexthdr;
 				break;
 			}
 		} else {
 			/* A routing header with segments left: the checksum covers another address than the header's. */
-			if (next == IPPROTO_ROUTING && ext.frag_off >> 8)
-				v->strange = 1;
-			at += (ext.len + 1) * 8;
+			if (c->next == IPPROTO_ROUTING && ext.frag_off >> 8)
+				c->strange = 1;
+			c->at += (ext.len + 1) * 8;
 		}
-		next = ext.nexthdr;
+		c->next = ext.nexthdr;
 	}
-	if (at > until)
+	return c->at <= c->until;
+}
+
+/* IPv6 at `v->ip` and its extension headers. 0: as above. */
+static inline int view_ip6(struct view *v, struct xdp_md *ctx, void *data, void *end)
+{
+	struct ipv6hdr *ip = data + (v->ip & MAX_OFFSET);
+	struct chain c = {};
+
+	v->v6 = 1;
+	if ((void *)(ip + 1) > end || (ip->flow & htonl(0xf0000000)) != htonl(0x60000000))
 		return 0;
-	v->l4 = at;
-	v->l4_len = until - at;
-	v->protocol = next;
+	c.at = v->ip + sizeof(*ip);
+	c.until = c.at + ntohs(ip->payload_len);
+	c.next = ip->nexthdr;
+	if (c.until > (__u32)(end - data) || !walk_chain(ctx, &c))
+		return 0;
+	v->fragment = c.fragment;
+	v->fragmented = c.fragment != 0;
+	v->later = c.later;
+	v->strange = c.strange;
+	v->l4 = c.at;
+	v->l4_len = c.until - c.at;
+	v->protocol = c.next;
 	return 1;
 }
 
