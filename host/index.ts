@@ -13,6 +13,13 @@ export { helpers } from './bpf/helpers.js';
 export type { CompiledProgram } from './bpf/jit/compiled.js';
 export { type Kfunc, kfuncs } from './bpf/kfuncs.js';
 export {
+  attachKernel,
+  KernelAttachment,
+  type KernelAttachOptions,
+} from './bpf/kernel/attach.js';
+export { KernelDevMap, type KernelDevmapValue } from './bpf/kernel/devmap.js';
+export type { XdpMode } from './bpf/kernel/link.js';
+export {
   ArrayMap,
   ArrayOfMaps,
   BloomFilterMap,

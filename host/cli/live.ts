@@ -7,24 +7,55 @@ export interface Lasting {
   interval: number;
 }
 
-/** Resolves at SIGINT, SIGTERM or when the time is over; calls `each` at every interval. */
-export function until(
+/** A terminal that is closed ends a command as Ctrl-C does: what it made is to be put away. */
+export const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** A wish to end, from its first moment on: heard while things are still being made, too. */
+export interface Ending {
+  /** Resolves at the first of its signals. */
+  readonly asked: Promise<void>;
+  /** Signals do again what they do by default. */
+  release(): void;
+}
+
+export function ending(signals = ENDS): Ending {
+  let heard = (): void => {};
+  const asked = new Promise<void>(resolve => {
+    heard = resolve;
+  });
+  for (const signal of signals) process.on(signal, heard);
+  return {
+    asked,
+    release() {
+      for (const signal of signals) process.off(signal, heard);
+    },
+  };
+}
+
+/** Resolves when the time is over or one of `ends` does; calls `each` at every interval. Rejects when that throws. */
+export async function until(
   { duration, interval }: Lasting,
   each: () => void,
-  over?: Promise<unknown>,
+  ...ends: (Promise<unknown> | undefined)[]
 ): Promise<void> {
-  return new Promise(resolve => {
-    const end = (): void => {
-      clearInterval(ticking);
-      clearTimeout(last);
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, end);
-      resolve();
-    };
-    const ticking = setInterval(each, interval * 1000);
-    const last = duration === undefined ? undefined : setTimeout(end, duration * 1000);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
-    void over?.then(end);
+  let ticking: NodeJS.Timeout | undefined;
+  let last: NodeJS.Timeout | undefined;
+  const failed = new Promise<void>((resolve, reject) => {
+    ticking = setInterval(() => {
+      try {
+        each();
+      } catch (error) {
+        reject(error);
+      }
+    }, interval * 1000);
+    if (duration !== undefined) last = setTimeout(resolve, duration * 1000);
   });
+  try {
+    await Promise.race([failed, ...ends.filter(end => end !== undefined)]);
+  } finally {
+    clearInterval(ticking);
+    clearTimeout(last);
+  }
 }
 
 /** Rewrites one line on a terminal; elsewhere a line each time. */

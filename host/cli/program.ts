@@ -10,6 +10,7 @@ import type { JitOptions } from './commands/jit.js';
 import type { RunOptions } from './commands/run.js';
 import type { TestRunCliOptions } from './commands/test_run.js';
 import type { VerifyOptions } from './commands/verify.js';
+import { givenOptions } from './given.js';
 import { EXIT } from './output.js';
 import { usageError } from './usage.js';
 
@@ -186,7 +187,7 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .option('--duration <s>', 'end after so long', wholeNumber(1, 1e6))
     .option('--quiet', 'no live counters')
     .action(async (_own, self: Command) => {
-      const options = self.optsWithGlobals<ForwardOptions>();
+      const options = { ...self.optsWithGlobals<ForwardOptions>(), given: givenOptions(self) };
       code = await (await import('./commands/forward.js')).forward(options);
     });
 
@@ -213,7 +214,7 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .option('--interval <s>', 'seconds between two lines of counters', seconds, 1)
     .option('--quiet', 'no line of counters')
     .action(async (object: string, _own, self: Command) => {
-      const options = self.optsWithGlobals<AttachOptions>();
+      const options = { ...self.optsWithGlobals<AttachOptions>(), given: givenOptions(self) };
       code = await (await import('./commands/attach.js')).attach(object, options);
     });
 

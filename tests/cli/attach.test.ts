@@ -119,6 +119,20 @@ for (const [args, words] of [
   [['--nic', 'model', '--dump', 'nothing'], /ERR_USAGE_DUMP.*totals/],
   [['--nic', 'model', '--engine', 'kernel'], /ERR_USAGE_NIC.*no interface of the kernel/],
   [['--nic', 'model', '--take', 'tcp/80'], /ERR_USAGE_TAKE.*an af_xdp NIC/],
+  [
+    ['--nic', 'af_xdp:lo', '--engine', 'kernel', '--take', 'tcp/80'],
+    /ERR_USAGE_OPTION.*--take with --engine kernel.*sees every packet/,
+  ],
+  [
+    ['--nic', 'af_xdp:lo', '--engine', 'kernel', '--lanes', '1'],
+    /ERR_USAGE_OPTION.*--lanes with --engine kernel/,
+  ],
+  [
+    ['--nic', 'af_xdp:lo', '--engine', 'kernel', '--address', '10.0.0.1/24'],
+    /ERR_USAGE_OPTION.*--address with --engine kernel/,
+  ],
+  [['--nic', 'af_xdp:lo,own=yes', '--engine', 'kernel'], /ERR_USAGE_OPTION.*own= in af_xdp:lo,own=yes/],
+  [['--nic', 'af_xdp:lo,queues=1', '--engine', 'kernel'], /ERR_USAGE_OPTION.*queues= in/],
   [['--nic', 'af_xdp:lo'], /ERR_USAGE_TAKE.*takes nothing.*own=yes/],
   [['--nic', 'af_xdp:lo', '--take', 'tcp:80'], /ERR_USAGE_TAKE.*PROTOCOL/],
   [['--nic', 'af_xdp:lo', '--take', 'icmp/80'], /ERR_USAGE_TAKE.*a port without a protocol/],
@@ -314,6 +328,38 @@ test(
 );
 
 test(
+  'attach --engine kernel whose interface goes says so, and ends with the last counters',
+  async () => {
+    const left = new Namespace('cli');
+    const right = new Namespace('cli');
+    const [a, b] = [linkName('ve'), linkName('ve')];
+    try {
+      ip('link', 'add', a, 'type', 'veth', 'peer', 'name', b);
+      left.adopt(a, '10.66.0.1/24');
+      right.adopt(b, '10.66.0.2/24');
+      const attached = new Attached(
+        [OBJECT, '--nic', `af_xdp:${a}`, '--engine', 'kernel', '--interval', '0.05', '--dump', 'flows'],
+        { ns: left },
+      );
+      await attached.event('started');
+      assert.is((await right.ping('10.66.0.1', '-c', '4')).received, 4);
+      await new Promise(done => setTimeout(done, 200));
+      left.ip('link', 'delete', a);
+      const { warning } = (await attached.event('warning')) as { warning: string };
+      assert.match(warning, new RegExp(`^${a} is gone`));
+      const last = await attached.stop();
+      assert.ok((last.rxPackets as number) >= 4, `${last.rxPackets}`);
+      assert.equal(last.warnings, [warning]);
+      assert.ok((last.maps as { flows: unknown[] }).flows.length > 0, 'its maps can still be read');
+    } finally {
+      left.close();
+      right.close();
+    }
+  },
+  { missing: missingKernel, timeoutMs: 40_000 },
+);
+
+test(
   'attach --engine kernel says what is wrong: no such interface, a program that hangs at none, a mode that is XDP’s',
   async () => {
     const words = (args: string[]): Promise<string> =>
@@ -349,7 +395,12 @@ test(
       right.adopt(b, '10.66.0.2/24');
       const line = [OBJECT, '--nic', `af_xdp:${a}`, '--take', 'icmp@10.66.0.9', '--address', '10.66.0.9/24'];
       const part = new Attached(line, { ns: left });
-      await part.event('started');
+      const started = (await part.event('started')) as {
+        how: string;
+        attached: { mode: string; copy: string };
+      };
+      assert.equal([started.attached.mode, started.attached.copy], ['native', 'copy']);
+      assert.match(started.how, /native \(.+\), copy \(.+\), 1 queue$/);
       // ARP is the kernel's, which does not know the address: the peer is told.
       const mac = /link\/ether (\S+)/.exec(left.ip('link', 'show', a))![1];
       right.ip('neighbour', 'replace', '10.66.0.9', 'lladdr', mac, 'dev', b);
@@ -357,6 +408,19 @@ test(
       assert.is((await right.ping('10.66.0.1', '-c', '2')).received, 2);
       const last = await part.stop();
       assert.ok((last.rxPackets as number) >= 4 && (last.rxPackets as number) < 6);
+      // Told once, the number in it aside, and again at the end.
+      const generic = new Attached(
+        [OBJECT, '--nic', `af_xdp:${a},attach=generic`, '--take', 'udp/9', '--interval', '0.05'],
+        { ns: left },
+      );
+      await generic.event('warning');
+      await new Promise(done => setTimeout(done, 300));
+      const { warnings } = (await generic.stop()) as { warnings: string[] };
+      assert.ok(
+        warnings.some(w => w.startsWith(`${a}: generic mode on veth`)),
+        warnings.join(),
+      );
+      assert.is(generic.events.filter(e => e.event === 'warning').length, warnings.length);
 
       right.ip('neighbour', 'flush', 'dev', b);
       const own = new Attached(

@@ -104,6 +104,45 @@ const WRONG: [what: string, args: string[], code: string, message: RegExp][] = [
     /ADDRESS:PORT/,
   ],
   ['an age that is none', [...NICS, '--age', 'tcpOpen'], 'ERR_USAGE_VALUE', /NAME=SECONDS/],
+  [
+    'lanes in the kernel',
+    ['--in', 'af_xdp:lo', '--config', config, '--engine', 'kernel', '--lanes', '1'],
+    'ERR_USAGE_OPTION',
+    /--lanes with --engine kernel.*the CPU that the packet came to/,
+  ],
+  [
+    'frames in the kernel',
+    ['--in', 'af_xdp:lo', '--config', config, '--engine', 'kernel', '--frames', '256'],
+    'ERR_USAGE_OPTION',
+    /--frames/,
+  ],
+  [
+    'spinning in the kernel',
+    ['--in', 'af_xdp:lo', '--config', config, '--engine', 'kernel', '--spin', '0'],
+    'ERR_USAGE_OPTION',
+    /--spin/,
+  ],
+  [
+    'queues in the kernel',
+    ['--in', 'af_xdp:lo', '--out', 'af_xdp:lo,queues=1', '--config', config, '--engine', 'kernel'],
+    'ERR_USAGE_OPTION',
+    /queues= in af_xdp:lo,queues=1/,
+  ],
+  [
+    'an interface of its own in the kernel',
+    ['--in', 'af_xdp:lo,own=yes', '--config', config, '--engine', 'kernel'],
+    'ERR_USAGE_OPTION',
+    /own=/,
+  ],
+  [
+    'two ways of attachment in the kernel',
+    [
+      ...['--in', 'af_xdp:lo,attach=native', '--out', 'af_xdp:lo,attach=generic'],
+      ...['--config', config, '--engine', 'kernel'],
+    ],
+    'ERR_USAGE_OPTION',
+    /attach=native in --in, attach=generic in --out/,
+  ],
   ['the kernel on a file', [...NICS, '--config', config, '--engine', 'kernel'], 'ERR_USAGE_NIC', /af_xdp/],
 ];
 

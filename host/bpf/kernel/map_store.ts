@@ -15,6 +15,7 @@ import { PerCpuArrayMap, PerCpuHashMap } from '../maps/percpu.js';
 import type { BatchStore, StorePlace } from '../maps/store.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
 import { bpf, Cmd, errnoName, MAP_ELEM } from './attr.js';
+import { KernelDevMap } from './devmap.js';
 import { type KernelMap, possibleCpus } from './map.js';
 import { deleteBatch, lookupBatch, updateBatch } from './map_batch.js';
 
@@ -194,19 +195,25 @@ const CLASSES: Partial<Record<MapTypeName, new (spec: MapSpec, place: StorePlace
   lpm_trie: LpmTrieMap as new (spec: MapSpec, place: StorePlace) => KeyedMap,
 };
 
-/** Whether typedMap takes maps of this type: those whose elements are plain keys and values. */
+/** Of those whose entries mean something else here than in the engine. */
+const TARGETS: typeof CLASSES = {
+  devmap: KernelDevMap as new (spec: MapSpec, place: StorePlace) => KeyedMap,
+  devmap_hash: KernelDevMap as new (spec: MapSpec, place: StorePlace) => KeyedMap,
+};
+
+/** Whether the elements are plain keys and values, the same in the engine and here: what a configuration may fill. */
 export const isTyped = (type: MapTypeName): boolean => type in CLASSES;
 
 /**
  * The map with typed keys and values, as the class that its type has in the arena. Both see the same elements; destroy()
- * closes the kernel's map.
- * @throws MapError EOPNOTSUPP for types whose entries are programs, maps, ports or records
+ * closes the kernel's map. Entries of devmaps are the kernel's interfaces.
+ * @throws MapError EOPNOTSUPP for types whose entries are programs, maps, sockets or records
  */
 export function typedMap<M extends KeyedMap = KeyedMap>(map: KernelMap): M {
-  const build = CLASSES[map.spec.type];
+  const build = CLASSES[map.spec.type] ?? TARGETS[map.spec.type];
   if (!build)
     throw new MapError('EOPNOTSUPP', `map "${map.spec.name}" (${map.spec.type}) of the kernel by type`, {
-      expected: Object.keys(CLASSES).join(', '),
+      expected: Object.keys({ ...CLASSES, ...TARGETS }).join(', '),
     });
   return new build(map.spec, { store: new KernelStore(map, map.spec) }) as M;
 }

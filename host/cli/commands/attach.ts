@@ -1,11 +1,10 @@
 /** etherloom attach: a program at a live interface, in the engine or in the kernel itself, until Ctrl-C or for a time. */
 
 import { readFileSync } from 'node:fs';
-import { configureGlobals, configureKernelMaps, type MapConfig, readMapConfig } from '../../bpf/config.js';
+import { configureGlobals, type MapConfig, readMapConfig } from '../../bpf/config.js';
 import { showText } from '../../bpf/config_text.js';
+import { attachKernel } from '../../bpf/kernel/attach.js';
 import { kernelAvailable } from '../../bpf/kernel/available.js';
-import { KernelCollection } from '../../bpf/kernel/collection.js';
-import { KernelLink } from '../../bpf/kernel/link.js';
 import { type BpfMap, KeyedMap } from '../../bpf/maps/index.js';
 import { chooseProgram, openObject } from '../../bpf/open.js';
 import { programTypes } from '../../bpf/program_types.js';
@@ -13,10 +12,10 @@ import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
 import { attachObject, verdictsOf } from '../../engine/attach_object.js';
 import { Engine } from '../../engine/engine.js';
 import { EtherloomError } from '../../errors.js';
-import { native } from '../../native/load.js';
 import { type ModelEnd, modelLink, type Nic } from '../../nic/index.js';
-import { getIndex } from '../../nic/tap/index.js';
-import { clearLine, showLine, until } from '../live.js';
+import { type Instead, refuseOptions, refuseSocketOptions } from '../given.js';
+import { clearLine, type Ending, ending, showLine, until } from '../live.js';
+import { type NicReport, nicReport, nicWarnings, nicWords, Warnings } from '../nic_report.js';
 import { type ModelSpec, type NicSpec, parseNicSpec } from '../nic_spec.js';
 import { makeNic } from '../nics.js';
 import { EXIT, print, table, toJson } from '../output.js';
@@ -40,7 +39,16 @@ export interface AttachOptions {
   interval: number;
   quiet?: boolean;
   json?: boolean;
+  /** Names of the options that stand on the line. */
+  given?: readonly string[];
 }
+
+/** What only the engine has. */
+const NOT_IN_KERNEL: Instead = {
+  address: 'ip address add: the kernel answers for its own addresses',
+  take: '--engine etherloom: in the kernel the program sees every packet, and passes on what it does not want',
+  lanes: '--engine etherloom: the kernel runs a program on the CPU that the packet came to',
+};
 
 /** What is counted while it runs, whoever runs it. */
 interface Seen {
@@ -54,6 +62,10 @@ interface Seen {
 interface Running {
   /** How it is attached, in words. */
   how: string;
+  /** The same, for JSON, of an interface of the kernel. */
+  nic?: NicReport | undefined;
+  /** What is to be warned of now. */
+  warnings(): string[];
   seen(): Seen;
   /** Settles when there is nothing more to come: a capture that was played. */
   over?: Promise<unknown>;
@@ -107,8 +119,12 @@ async function inEngine(job: Job): Promise<Running> {
     await engine.start();
     traffic?.start();
     const [port] = engine.ports;
+    const report = nicReport(nic);
+    const lanes = `${options.lanes} lane${options.lanes === 1 ? '' : 's'}, port ${port.name}, MTU ${port.mtu}`;
     return {
-      how: `${options.lanes} lane${options.lanes === 1 ? '' : 's'}, port ${port.name}, MTU ${port.mtu}`,
+      how: report ? `${lanes}, ${nicWords(report)}` : lanes,
+      nic: report,
+      warnings: () => nicWarnings([nic]),
       seen: () => {
         const [c] = engine.counters();
         const dropped = Object.values(c.drops).reduce((a, b) => a + b, 0);
@@ -149,8 +165,8 @@ async function inEngine(job: Job): Promise<Running> {
   }
 }
 
-/** The interface of the kernel that the spec names. */
-function interfaceOf(spec: NicSpec): { name: string; ifindex: number } {
+/** Name of the interface of the kernel that the spec is about. */
+function interfaceOf(spec: NicSpec): string {
   const name =
     spec.kind === 'af_xdp' || spec.kind === 'tap' || spec.kind === 'tun' ? spec.interface : undefined;
   if (name === undefined)
@@ -160,72 +176,67 @@ function interfaceOf(spec: NicSpec): { name: string; ifindex: number } {
   const available = kernelAvailable();
   if (!available.ok)
     throw new EtherloomError('ERR_KERNEL_UNAVAILABLE', available.reason, { expected: '--engine etherloom' });
-  const addon = native();
-  const ifindex = addon.ok ? getIndex(addon.native, name) : -1;
-  if (ifindex <= 0)
-    throw new EtherloomError('ERR_NIC_ENODEV', `no interface ${name} in this network namespace`, {
-      expected: 'one that etherloom nics lists',
-    });
-  return { name, ifindex };
+  return name;
 }
 
-/** The kernel's own count of an interface: /sys/class/net/NAME/statistics. */
-function statistics(name: string): Seen {
-  const read = (what: string): number =>
-    Number(readFileSync(`/sys/class/net/${name}/statistics/${what}`, 'utf8'));
-  return {
-    rxPackets: read('rx_packets'),
-    rxBytes: read('rx_bytes'),
-    txPackets: read('tx_packets'),
-    txBytes: read('tx_bytes'),
-    dropped: read('rx_dropped'),
-  };
+/** The kernel's own count of an interface, /sys/class/net/NAME/statistics; undefined when that one is gone. */
+function statistics(name: string, ifindex: number): Seen | undefined {
+  const read = (what: string): number => Number(readFileSync(`/sys/class/net/${name}/${what}`, 'utf8'));
+  const count = (what: string): number => read(`statistics/${what}`);
+  try {
+    const seen = {
+      rxPackets: count('rx_packets'),
+      rxBytes: count('rx_bytes'),
+      txPackets: count('tx_packets'),
+      txBytes: count('tx_bytes'),
+      dropped: count('rx_dropped'),
+    };
+    // One made anew under the name counts from 0, and has no program.
+    return read('ifindex') === ifindex ? seen : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function inKernel({ options, spec, object, program, config }: Job): Promise<Running> {
-  const { kernelLink, notInKernel } = programTypes[program.type];
-  if (!kernelLink)
+  refuseOptions(options.given ?? [], '--engine kernel', NOT_IN_KERNEL);
+  refuseSocketOptions(spec);
+  const mode = spec.kind === 'af_xdp' ? spec.attach : undefined;
+  if (mode && programTypes[program.type].kernelLink === 'tcx')
     throw new EtherloomError(
-      'ERR_PROGRAM_TYPE',
-      `${program.name} is of type ${program.type}, which --engine kernel cannot attach: ${notInKernel}`,
-      { expected: 'a program of type xdp or tc, or --engine etherloom' },
+      'ERR_USAGE_OPTION',
+      `attach=${mode} for ${program.name}, which is of type ${program.type}`,
+      { expected: 'no attach: it hangs by TCX' },
     );
-  if (options.address)
-    throw new EtherloomError('ERR_USAGE_OPTION', '--address with --engine kernel', {
-      expected: 'ip address add: the kernel answers for its own addresses',
-    });
-  const { name, ifindex } = interfaceOf(spec);
-  const kernel = KernelCollection.load(object, { log: 'statistics' });
+  const attached = attachKernel(object, interfaceOf(spec), {
+    program: program.name,
+    ...(config ? { config } : {}),
+    ...(mode ? { mode } : {}),
+  });
+  const { link } = attached;
+  const { name, ifindex } = attached.target;
   try {
-    if (config) configureKernelMaps(kernel, config);
-    const mode = spec.kind === 'af_xdp' ? spec.attach : undefined;
-    if (mode && kernelLink === 'tcx')
-      throw new EtherloomError(
-        'ERR_USAGE_OPTION',
-        `attach=${mode} for ${program.name}, which is of type ${program.type}`,
-        {
-          expected: 'no attach: it hangs by TCX',
-        },
-      );
-    const loaded = kernel.program(program.name);
-    const link =
-      kernelLink === 'tcx'
-        ? KernelLink.attachTc(loaded, ifindex)
-        : KernelLink.attachXdp(loaded, ifindex, mode);
-    const before = statistics(name);
+    const none: Seen = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, dropped: 0 };
+    const before = statistics(name, ifindex) ?? none;
+    let last = none;
+    let gone = false;
     const seen = (): Seen => {
-      const now = statistics(name);
-      return Object.fromEntries(
-        Object.entries(now).map(([key, n]) => [key, n - before[key as keyof Seen]]),
-      ) as unknown as Seen;
+      const now = statistics(name, ifindex);
+      gone = now === undefined;
+      if (now)
+        last = Object.fromEntries(
+          Object.entries(now).map(([key, n]) => [key, n - before[key as keyof Seen]]),
+        ) as unknown as Seen;
+      return last;
     };
     return {
       how: `in the kernel at ${name}, ${link.mode} (${link.reason})`,
+      warnings: () => (gone ? [`${name} is gone, and the program with it: these are its last counters`] : []),
       seen,
-      map: which => kernel.map(which),
+      map: which => attached.map(which),
       async stop() {
         const { rxPackets, dropped } = seen();
-        link.close();
+        attached.detach();
         return {
           rows: [
             ['attached', `${link.mode}: ${link.reason}`],
@@ -236,11 +247,11 @@ async function inKernel({ options, spec, object, program, config }: Job): Promis
         };
       },
       async close() {
-        kernel.close();
+        attached.close();
       },
     };
   } catch (error) {
-    kernel.close();
+    attached.close();
     throw error;
   }
 }
@@ -279,6 +290,15 @@ function line(seconds: number, now: Seen, before: Seen, over: number): string {
 
 /** @throws EtherloomError ERR_USAGE_*, ERR_NIC_*, ERR_KERNEL_*, ERR_PROGRAM_*, ERR_CONFIG_*; VerifierError */
 export async function attach(path: string, options: AttachOptions): Promise<number> {
+  const end = ending();
+  try {
+    return await attachUntil(end, path, options);
+  } finally {
+    end.release();
+  }
+}
+
+async function attachUntil(end: Ending, path: string, options: AttachOptions): Promise<number> {
   const spec = parseNicSpec(options.nic);
   const object = openObject(path);
   const program = chooseProgram(object, options.program);
@@ -292,14 +312,16 @@ export async function attach(path: string, options: AttachOptions): Promise<numb
       });
 
   const running = await (options.engine === 'kernel' ? inKernel(job) : inEngine(job));
+  const warnings = new Warnings(running.warnings, options.json ?? false);
   // One line of JSON an event: who reads it need not wait for the end.
   const say = (event: string, what: object): void => {
     if (options.json) print(toJson({ event, ...what }, 0));
   };
   try {
     const about = { program: program.name, nic: spec.text, engine: options.engine };
-    say('started', { ...about, how: running.how });
+    say('started', { ...about, how: running.how, ...(running.nic ? { attached: running.nic } : {}) });
     if (!options.json) print(`${program.name}: ${running.how}; Ctrl-C ends it`);
+    warnings.tell();
     const started = performance.now();
     let before = running.seen();
     let beforeMs = started;
@@ -307,6 +329,7 @@ export async function attach(path: string, options: AttachOptions): Promise<numb
       options,
       () => {
         const now = running.seen();
+        warnings.tell();
         const nowMs = performance.now();
         const seconds = (nowMs - started) / 1000;
         say('counters', { seconds, ...now });
@@ -314,12 +337,15 @@ export async function attach(path: string, options: AttachOptions): Promise<numb
         [before, beforeMs] = [now, nowMs];
       },
       running.over,
+      end.asked,
     );
     const seconds = (performance.now() - started) / 1000;
     const seen = running.seen();
+    warnings.tell();
     const { rows, facts, failed } = await running.stop();
     const maps = dump(running, options.dump ?? []);
-    say('stopped', { seconds, ...about, ...seen, ...facts, ...(options.dump ? { maps } : {}) });
+    const told = { warnings: warnings.all, ...(options.dump ? { maps } : {}) };
+    say('stopped', { seconds, ...about, ...seen, ...facts, ...told });
     if (!options.json) {
       if (!options.quiet) clearLine();
       const all: [string, string][] = [
@@ -329,6 +355,7 @@ export async function attach(path: string, options: AttachOptions): Promise<numb
         ...rows,
       ];
       print(table([{ head: 'what' }, { head: 'value' }], all));
+      for (const warning of warnings.all) print(`warning: ${warning}`);
       for (const [name, entries] of Object.entries(maps)) {
         print(`map ${name}: ${entries.length} entries`);
         for (const entry of entries) print(`  ${toJson(entry, 0)}`);

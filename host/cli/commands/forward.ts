@@ -6,8 +6,11 @@ import { DROPPED, type HopCounters, PASSED, type Reason } from '../../forward/co
 import { addressesOf, interfaceOf, resolveMac } from '../../forward/interfaces.js';
 import { KernelForwarder } from '../../forward/kernel_chain.js';
 import { type Rates, ratesOf } from '../../forward/rates.js';
-import { frontRules, rearRules } from '../../forward/rules.js';
-import { clearLine, showLine, until } from '../live.js';
+import { chainRules } from '../../forward/rules.js';
+import type { Nic } from '../../nic/index.js';
+import { type Instead, refuseOptions, refuseSocketOptions } from '../given.js';
+import { clearLine, ENDS, type Ending, ending, showLine, until } from '../live.js';
+import { type NicReport, nicReport, nicWarnings, nicWords, Warnings } from '../nic_report.js';
 import { type NicSpec, parseNicSpec } from '../nic_spec.js';
 import { makeNic } from '../nics.js';
 import { EXIT, print, table, toJson } from '../output.js';
@@ -32,14 +35,36 @@ export interface ForwardOptions {
   duration?: number;
   quiet?: boolean;
   json?: boolean;
+  /** Names of the options that stand on the line. */
+  given?: readonly string[];
 }
+
+/** What only the engine has. */
+const NOT_IN_KERNEL: Instead = {
+  lanes: '--engine etherloom: the kernel runs a program on the CPU that the packet came to',
+  frames: '--engine etherloom: the kernel has buffers of its own',
+  spin: '--engine etherloom: the kernel has no lanes',
+};
 
 /** A chain at work, whoever runs it. */
 interface Running {
+  /** How its interfaces are attached. */
+  nics: (NicReport | KernelReport)[];
+  /** The same in words. */
+  how: string[];
+  /** What is to be warned of now. */
+  warnings(): string[];
   counters(): HopCounters[];
   setBackends(config: ForwardConfig): Promise<void>;
   /** Stops it; the last counters and, in the engine, the frames that were counted. */
   stop(): Promise<{ hops: HopCounters[]; frames?: number; crashes?: number }>;
+}
+
+/** How a program of the kernel is attached at both ends. */
+interface KernelReport {
+  nic: string;
+  mode: string;
+  modeReason: string;
 }
 
 /** Members that stand in the file or on the line, not in both. */
@@ -112,18 +137,25 @@ async function inEngine(
   rear: NicSpec,
 ): Promise<Running> {
   const same = options.out === undefined;
-  const rules = same ? [...frontRules(config), ...rearRules(config)] : frontRules(config);
+  const byRules = [front, rear].some(spec => spec.kind === 'af_xdp' && !spec.own);
+  const rules = byRules ? chainRules(config, same) : { front: [], rear: [] };
+  const nics: Nic[] = [makeNic(front, { rules: same ? [...rules.front, ...rules.rear] : rules.front })];
+  if (!same) nics.push(makeNic(rear, { rules: rules.rear }));
   const forwarder = await Forwarder.create({
     config,
-    in: makeNic(front, { rules }),
-    ...(same ? {} : { out: makeNic(rear, { rules: rearRules(config) }) }),
+    in: nics[0],
+    ...(same ? {} : { out: nics[1] }),
     // Only the kernel's own interfaces have neighbours that it knows.
     ...(interfaceIn(rear) === undefined ? {} : { resolve: resolveMac }),
     respond: { in: ownsInterface(front), out: ownsInterface(rear) },
     engine: { lanes: options.lanes, frames: options.frames, spinUs: options.spin },
   });
   await forwarder.start();
+  const reports = nics.map(nicReport).filter(r => r !== undefined);
   return {
+    nics: reports,
+    how: reports.map(nicWords),
+    warnings: () => [...nicWarnings(nics), ...unequal(forwarder), ...forwarder.trouble],
     counters: () => forwarder.counters().hops,
     setBackends: next => forwarder.setBackends(next),
     async stop() {
@@ -133,7 +165,32 @@ async function inEngine(
   };
 }
 
-async function inKernel(config: ForwardConfig, front: NicSpec, rear: NicSpec): Promise<Running> {
+/** Of a chain whose two ends take packets of different lengths. */
+function unequal({ engine: { ports } }: Forwarder): string[] {
+  const [first, last] = [ports[0], ports[ports.length - 1]];
+  if (first.mtu === last.mtu) return [];
+  return [
+    `MTU ${first.mtu} at ${first.name}, ${last.mtu} at ${last.name}: larger datagrams than the smaller are dropped`,
+  ];
+}
+
+/** One way of attachment for both ends. @throws EtherloomError ERR_USAGE_OPTION for two */
+function attachOf(front: NicSpec, rear: NicSpec): 'native' | 'generic' | undefined {
+  const [a, b] = [front, rear].map(spec => (spec.kind === 'af_xdp' ? spec.attach : undefined));
+  if (a && b && a !== b)
+    throw new EtherloomError('ERR_USAGE_OPTION', `attach=${a} in --in, attach=${b} in --out`, {
+      expected:
+        'one of the two, with --engine kernel: checksums that are left to the card need one way throughout',
+    });
+  return a ?? b;
+}
+
+async function inKernel(
+  options: ForwardOptions,
+  config: ForwardConfig,
+  front: NicSpec,
+  rear: NicSpec,
+): Promise<Running> {
   const name = (spec: NicSpec): string => {
     const found = interfaceIn(spec);
     if (found === undefined)
@@ -142,14 +199,21 @@ async function inKernel(config: ForwardConfig, front: NicSpec, rear: NicSpec): P
       });
     return found;
   };
-  const attach = front.kind === 'af_xdp' ? front.attach : undefined;
+  const ends = { in: name(front), out: name(rear) };
+  refuseOptions(options.given ?? [], '--engine kernel', NOT_IN_KERNEL);
+  for (const spec of [front, rear]) refuseSocketOptions(spec);
+  const attach = attachOf(front, rear);
   const forwarder = await KernelForwarder.create({
     config,
-    in: name(front),
-    out: name(rear),
+    ...ends,
     ...(attach === undefined ? {} : { attach }),
   });
+  const { attach: mode, attachReason: modeReason } = forwarder;
+  const nics = [...new Set(Object.values(ends))].map(nic => ({ nic, mode, modeReason }));
   return {
+    nics,
+    how: nics.map(n => `${n.nic} ${n.mode} (${n.modeReason})`),
+    warnings: () => [...forwarder.warnings, ...forwarder.trouble],
     counters: () => forwarder.counters().hops,
     setBackends: next => forwarder.setBackends(next),
     async stop() {
@@ -216,22 +280,36 @@ const backendsOf = (config: ForwardConfig): string =>
 
 /** @throws EtherloomError ERR_USAGE_*, ERR_FORWARD_*, ERR_NIC_*, ERR_KERNEL_* */
 export async function forward(options: ForwardOptions): Promise<number> {
+  // With a file a hangup means: read it again.
+  const end = ending(options.config === undefined ? ENDS : ENDS.filter(signal => signal !== 'SIGHUP'));
+  try {
+    return await forwardUntil(end, options);
+  } finally {
+    end.release();
+  }
+}
+
+async function forwardUntil(end: Ending, options: ForwardOptions): Promise<number> {
   const front = parseNicSpec(options.in);
   const rear = options.out === undefined ? front : parseNicSpec(options.out);
   const config = configOf(options, front, rear);
   const kernel = options.engine === 'kernel';
-  const running = await (kernel ? inKernel(config, front, rear) : inEngine(options, config, front, rear));
+  const running = await (kernel ? inKernel : inEngine)(options, config, front, rear);
   const { ports } = config.services[0];
   // One line of JSON an event: who reads it need not wait for the end.
   const say = (event: string, what: object): void => {
     if (options.json) print(toJson({ event, ...what }, 0));
   };
-  say('started', { engine: options.engine, config });
-  if (!options.json)
+  const warnings = new Warnings(running.warnings, options.json ?? false);
+  say('started', { engine: options.engine, config, nics: running.nics });
+  if (!options.json) {
     print(
       `forwarding ${config.address.join(', ')} port ${config.services.map(s => s.ports[0]).join(', ')} over ` +
         `${ports.length} hop${ports.length === 1 ? '' : 's'}${kernel ? ' in the kernel' : ''}; Ctrl-C ends it`,
     );
+    for (const line of running.how) print(line);
+  }
+  warnings.tell();
   const reload = async (): Promise<void> => {
     const file = options.config!;
     try {
@@ -251,22 +329,32 @@ export async function forward(options: ForwardOptions): Promise<number> {
   const started = performance.now();
   let before = running.counters();
   let beforeMs = started;
-  await until(options, () => {
+  const each = (): void => {
     const hops = running.counters();
     const now = performance.now();
     const rates = ratesOf(before, hops, (now - beforeMs) / 1000);
     const seconds = (now - started) / 1000;
     [before, beforeMs] = [hops, now];
+    warnings.tell();
     say('counters', { seconds, rates, hops });
     if (!options.json && !options.quiet) showLine(live(seconds, rates));
-  });
-  process.off('SIGHUP', onHangup);
+  };
+  try {
+    await until(options, each, end.asked);
+  } catch (error) {
+    await running.stop().catch(() => {});
+    throw error;
+  } finally {
+    process.off('SIGHUP', onHangup);
+  }
+  warnings.tell();
   const { hops, frames, crashes } = await running.stop();
   const seconds = (performance.now() - started) / 1000;
-  say('stopped', { seconds, hops, frames, crashes });
+  say('stopped', { seconds, hops, frames, crashes, warnings: warnings.all });
   if (!options.json) {
     if (!options.quiet) clearLine();
     print(summary(hops, ports));
+    for (const warning of warnings.all) print(`warning: ${warning}`);
     print(
       `${seconds.toFixed(1)} s` +
         (frames === undefined ? '' : `, ${frames} frames in all, every one accounted for`),
