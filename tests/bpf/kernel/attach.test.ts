@@ -98,7 +98,7 @@ test(
         'ERR_NIC_ENODEV',
       );
       assert.is(
-        code(() => attachKernel('bpf-progs/obj/tc_edge.bpf.o', near)),
+        code(() => attachKernel('bpf-progs/obj/dns_tap.bpf.o', near)),
         'ERR_PROGRAM_TYPE',
       );
       assert.is(
