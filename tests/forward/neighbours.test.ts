@@ -1,5 +1,6 @@
 /** Ethernet addresses that change while a chain runs: of clients, of backends, of the interfaces themselves. */
 import { kernelAvailable } from '../../host/bpf/kernel/available.js';
+import { forwardConfig } from '../../host/forward/config.js';
 import { PortLayout } from '../../host/layout/layout.gen.js';
 import { parseMac } from '../../host/wire/address.js';
 import { missingNamespaces } from '../support/netns.js';
@@ -77,6 +78,47 @@ for (const hops of [1, 3])
       { resolve },
     );
   });
+
+test('flows of a table that was turned over follow their own backend, and never another one', async () => {
+  const macs: Record<string, string> = {
+    [BACKEND]: '02:00:00:00:01:01',
+    [BACKEND6]: '02:00:00:00:01:02',
+    '10.1.0.8': '02:00:00:00:01:08',
+  };
+  const only = (address: string) => {
+    const { services, ...rest } = asked(1);
+    return forwardConfig({
+      ...rest,
+      services: [
+        { ...services[0], backends: [`${address}:${BACKEND_PORT}`, `[${BACKEND6}]:${BACKEND_PORT}`] },
+      ],
+    });
+  };
+  await bench(
+    async b => {
+      one(b.forth(request({ sport: 1, flags: SYN })));
+      await b.forwarder.setBackends(only('10.1.0.8'));
+      one(b.forth(request({ sport: 2, flags: SYN })));
+      one(b.forth(request({ src: 'fd00::1', sport: 3, flags: SYN })));
+      // The half in which the first flow found its backend has others now.
+      await b.forwarder.setBackends(only('10.1.0.8'));
+      macs['10.1.0.8'] = '02:00:00:00:0e:08';
+      macs[BACKEND6] = '02:00:00:00:0e:06';
+      macs[BACKEND] = '02:00:00:00:0e:01';
+      await b.forwarder.refresh();
+      assert.is(
+        one(b.forth(request({ sport: 1 }))).dmac,
+        '02:00:00:00:01:01',
+        'taken out: nobody asks for it',
+      );
+      assert.is(one(b.forth(request({ sport: 2 }))).dmac, '02:00:00:00:0e:08', 'of the other half');
+      assert.is(one(b.forth(request({ src: 'fd00::1', sport: 3 }))).dmac, '02:00:00:00:0e:06');
+      assert.is(one(b.forth(request({ sport: 4, flags: SYN }))).dmac, '02:00:00:00:0e:08');
+    },
+    asked(1),
+    { resolve: ({ address }) => macs[address] },
+  );
+});
 
 test('answers go to where the client’s last packet came from', () =>
   bench(b => {
