@@ -49,8 +49,7 @@ export const nicWarnings = (nics: readonly Nic[]): string[] =>
   });
 
 /**
- * Says each warning when it is first seen, and collects all. Counts in it change: two that differ in their numbers only
- * are one.
+ * Says each warning when it is first seen, and collects all. Two that differ in how many packets they count are one.
  */
 export class Warnings {
   readonly #said = new Map<string, string>();
@@ -64,7 +63,7 @@ export class Warnings {
   /** Looks, and says what is new. */
   tell(): void {
     for (const warning of this.look()) {
-      const key = warning.replace(/\d+/g, '0');
+      const key = warning.replace(/\b\d+(?= packets)/g, 'N');
       const known = this.#said.has(key);
       this.#said.set(key, warning);
       if (known) continue;

@@ -129,10 +129,11 @@ export class VethPair {
  * The Ethernet address of the neighbour by which the kernel reaches a backend: the backend's own, or its router's. Asks
  * by a datagram when the kernel does not know it, or has not heard of it lately: packets of an engine are no sign of
  * life to the kernel.
+ * @param again it was known before, and is looked at again soon: no waiting for an answer
  * @throws EtherloomError ERR_FORWARD_MAC, ERR_NETLINK
  */
-export async function resolveMac({ address }: Pick<Backend, 'address'>): Promise<string> {
-  const until = performance.now() + ANSWER_MS;
+export async function resolveMac({ address }: Pick<Backend, 'address'>, again = false): Promise<string> {
+  const until = performance.now() + (again ? 0 : ANSWER_MS);
   // Anew each time: the interface may be another by now.
   const look = (): Neighbour | undefined => neighbourOf(routeTo(address));
   let found = look();

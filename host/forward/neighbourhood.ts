@@ -12,8 +12,8 @@ import { FIRST_GENERATION, type Hop, linksConfig } from './hop.js';
 /** How often, ms. A look is two questions to the kernel a backend, by netlink. */
 export const LOOK_MS = 250;
 
-/** Resolves the Ethernet address by which a backend is reached. */
-export type Resolve = (backend: Backend) => string | Promise<string>;
+/** Resolves the Ethernet address by which a backend is reached. `again`: it was known once, and is asked for again soon. */
+export type Resolve = (backend: Backend, again: boolean) => string | Promise<string>;
 
 /** Own addresses of every hop: towards clients, towards backends. */
 export type OwnMacs = readonly (readonly [string, string])[];
@@ -41,6 +41,8 @@ export class Neighbourhood {
   #own: OwnMacs;
   #looking: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #failed: string | undefined;
 
   constructor(options: NeighbourhoodOptions) {
     const { hops, config, backends, write } = options;
@@ -72,17 +74,22 @@ export class Neighbourhood {
 
   /** Looks every 250 ms from now on; does not keep the process alive. */
   start(): void {
-    this.#timer ??= setInterval(() => void this.refresh(), LOOK_MS).unref();
+    this.#timer ??= setInterval(() => {
+      this.refresh().catch((error: unknown) => {
+        this.#failed = (error as Error).message;
+      });
+    }, LOOK_MS).unref();
   }
 
+  /** For good: maps are not written any more. */
   stop(): void {
     clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#stopped = true;
   }
 
-  /** Backends that cannot be reached now, in words. */
+  /** Backends that cannot be reached now, and why the last look failed, in words. */
   get trouble(): string[] {
-    return [...this.#trouble.values()];
+    return [...this.#trouble.values(), ...(this.#failed === undefined ? [] : [this.#failed])];
   }
 
   /** Looks once; looks do not overlap. What cannot be resolved keeps the address that it had. */
@@ -94,14 +101,15 @@ export class Neighbourhood {
   }
 
   async #look(): Promise<void> {
+    if (this.#stopped) return;
     this.#writeOwn();
     const { resolve } = this.#options;
     if (!resolve) return;
     const macs = this.#macs;
     const asked = [...macs.keys()].filter(b => b.mac === undefined);
-    const found = await Promise.allSettled(asked.map(async b => resolve(b)));
-    // Meanwhile others may have been told.
-    if (macs !== this.#macs) return;
+    const found = await Promise.allSettled(asked.map(async b => resolve(b, true)));
+    // Meanwhile others may have been told, or it is over.
+    if (macs !== this.#macs || this.#stopped) return;
     for (const [i, backend] of asked.entries()) {
       const answer = found[i];
       if (answer.status === 'rejected') this.#trouble.set(backend, (answer.reason as Error).message);
@@ -115,6 +123,7 @@ export class Neighbourhood {
       this.#generations[hop] = (this.#generations[hop] + 1) & 0xffff;
       this.#writeLinks(hop);
     }
+    this.#failed = undefined;
   }
 
   #writeOwn(): void {
@@ -137,7 +146,7 @@ export async function resolveAll(
 ): Promise<Map<Backend, string>> {
   const found = new Map<Backend, string>();
   for (const backend of config.services.flatMap(s => s.backends)) {
-    const mac = backend.mac ?? (await resolve?.(backend));
+    const mac = backend.mac ?? (await resolve?.(backend, false));
     if (!mac)
       throw new EtherloomError('ERR_FORWARD_MAC', `the Ethernet address of ${backend.address} is not known`, {
         expected: 'ADDRESS:PORT@MAC, where nobody can be asked',

@@ -157,7 +157,11 @@ async function inEngine(job: Job): Promise<Running> {
           failed: report.crashes.length > 0,
         };
       },
-      close: () => collection.close(),
+      async close() {
+        // Again is once; what failed between start and stop must not leave lanes behind.
+        await engine.stop().catch(() => {});
+        await collection.close();
+      },
     };
   } catch (error) {
     await engine.stop().catch(() => {});
