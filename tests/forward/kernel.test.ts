@@ -13,7 +13,7 @@ import { missingNamespaces } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
 import { bodyHash } from './body.js';
 import { Peers, SERVER_PORT } from './peers.js';
-import { BACKEND, BACKEND6, FRONT, FRONT6, input, REAR } from './rig.js';
+import { BACKEND, BACKEND6, FRONT, FRONT6, input, REAR, REAR6 } from './rig.js';
 
 const test = suite('forward: real peers');
 const kernel = kernelAvailable();
@@ -247,6 +247,37 @@ for (const engine of ['kernel', 'etherloom'])
     },
     { missing, timeoutMs: 60_000 },
   );
+
+test(
+  'SIGHUP brings the first backend of a family: its calls are taken from the kernel from then on',
+  async () => {
+    const peers = new Peers();
+    const folder = mkdtempSync(join(tmpdir(), 'etherloom-backends-'));
+    const file = join(folder, 'chain.json');
+    const write = (...backends: string[]): void => {
+      const services = [{ ports: [7999], backends, protocols: ['tcp'] }];
+      writeFileSync(file, JSON.stringify({ address: [FRONT, FRONT6], source: [REAR, REAR6], services }));
+    };
+    const get = (host: string) =>
+      peers.client.run('curl', '-sSg', '--max-time', '3', '-o', '/dev/null', `http://${host}:7999/10`);
+    try {
+      await peers.serve();
+      write(`${BACKEND}:${SERVER_PORT}`);
+      const forward = await peers.forward('--config', file);
+      assert.is((await get(FRONT)).code, 0);
+      assert.is((await get(`[${FRONT6}]`)).code, 7, 'the kernel refuses it: nobody listens');
+      write(`${BACKEND}:${SERVER_PORT}`, `[${BACKEND6}]:${SERVER_PORT}`);
+      forward.kill('SIGHUP');
+      while (!/"event":"backends"/.test(forward.output())) await new Promise(done => setTimeout(done, 20));
+      for (const host of [FRONT, `[${FRONT6}]`]) assert.is((await get(host)).code, 0, host);
+      await forward.stop();
+    } finally {
+      peers.close();
+      rmSync(folder, { recursive: true });
+    }
+  },
+  { missing, timeoutMs: 60_000 },
+);
 
 test(
   'a forwarder that is killed leaves no program behind',

@@ -7,6 +7,7 @@ import { addressesOf, interfaceOf, resolveMac } from '../../forward/interfaces.j
 import { KernelForwarder } from '../../forward/kernel_chain.js';
 import { type Rates, ratesOf } from '../../forward/rates.js';
 import { chainRules } from '../../forward/rules.js';
+import { AfXdpNic, type RedirectRule } from '../../nic/af_xdp/index.js';
 import type { Nic } from '../../nic/index.js';
 import { type Instead, refuseOptions, refuseSocketOptions } from '../given.js';
 import { clearLine, ENDS, type Ending, ending, showLine, until } from '../live.js';
@@ -137,10 +138,18 @@ async function inEngine(
   rear: NicSpec,
 ): Promise<Running> {
   const same = options.out === undefined;
-  const byRules = [front, rear].some(spec => spec.kind === 'af_xdp' && !spec.own);
-  const rules = byRules ? chainRules(config, same) : { front: [], rear: [] };
-  const nics: Nic[] = [makeNic(front, { rules: same ? [...rules.front, ...rules.rear] : rules.front })];
-  if (!same) nics.push(makeNic(rear, { rules: rules.rear }));
+  const specs = same ? [front] : [front, rear];
+  const byRules = specs.map(spec => spec.kind === 'af_xdp' && !spec.own);
+  /** What each NIC takes. */
+  const rulesOf = (all: ForwardConfig): RedirectRule[][] => {
+    if (!byRules.includes(true)) return [[], []];
+    const rules = chainRules(all, same);
+    return same ? [[...rules.front, ...rules.rear]] : [rules.front, rules.rear];
+  };
+  const taken = rulesOf(config);
+  const nics: Nic[] = specs.map((spec, i) => makeNic(spec, { rules: taken[i] }));
+  // Backends that were ever told: flows to one that was taken out go on, so what they need is taken on.
+  let ever = config;
   const forwarder = await Forwarder.create({
     config,
     in: nics[0],
@@ -157,13 +166,29 @@ async function inEngine(
     how: reports.map(nicWords),
     warnings: () => [...nicWarnings(nics), ...unequal(forwarder), ...forwarder.trouble],
     counters: () => forwarder.counters().hops,
-    setBackends: next => forwarder.setBackends(next),
+    async setBackends(next) {
+      const all = withBackends(next, ever);
+      const rules = rulesOf(all);
+      await forwarder.setBackends(next);
+      ever = all;
+      for (const [i, nic] of nics.entries())
+        if (byRules[i] && nic instanceof AfXdpNic) nic.setRules(rules[i]);
+    },
     async stop() {
       const { hops, engine } = await forwarder.stop();
       return { hops, frames: engine.ledger.total, crashes: engine.crashes.length };
     },
   };
 }
+
+/** A configuration with the backends of another besides its own. */
+const withBackends = (config: ForwardConfig, more: ForwardConfig): ForwardConfig => ({
+  ...config,
+  services: config.services.map((service, i) => ({
+    ...service,
+    backends: [...service.backends, ...(more.services[i]?.backends ?? [])],
+  })),
+});
 
 /** Of a chain whose two ends take packets of different lengths. */
 function unequal({ engine: { ports } }: Forwarder): string[] {
