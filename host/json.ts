@@ -2,9 +2,9 @@
  * Reading a JSON document that a user wrote: every look at a value says where it stands (`maps.3.key`), what was found
  * there and what was expected. Readers of one format extend it (bpf/spec_json_reader.ts, bpf/config.ts, forward/config.ts).
  */
-import { readFileSync } from 'node:fs';
 import { EtherloomError } from './errors.js';
-import { jsonMistake } from './json_syntax.js';
+import { readRegular } from './files.js';
+import { jsonMistake, jsonTwice } from './json_syntax.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -28,24 +28,45 @@ export interface NumberRange {
 }
 const U32: NumberRange = { least: 0, most: U32_MAX };
 
-/** JSON.parse whose error has the code given, and says where. @throws EtherloomError */
+/** Longest JSON file, bytes: a map of a million entries has some 100. */
+const MAX_JSON = 256 << 20;
+
+/**
+ * JSON.parse whose error has the code given, and says where. A member that stands twice is an error as well: JSON.parse
+ * takes the last without a word.
+ * @throws EtherloomError
+ */
 export function parseJson(text: string, from: { file: string; code: string; expected: string }): unknown {
+  const { file, code, expected } = from;
+  const offsetOf = (at: number | undefined): number => Buffer.byteLength(text.slice(0, at));
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (cause) {
-    const { file, code, expected } = from;
-    const offset = Buffer.byteLength(text.slice(0, jsonMistake(text)));
+    const offset = offsetOf(jsonMistake(text));
     throw new EtherloomError(code, `no JSON: ${(cause as Error).message}`, { file, offset, expected, cause });
   }
+  const twice = jsonTwice(text);
+  if (twice)
+    throw new EtherloomError(code, `the member ${JSON.stringify(twice.name)} stands twice in one object`, {
+      file,
+      offset: offsetOf(twice.at),
+      expected: 'each member once',
+    });
+  return value;
 }
 
-/** A file with one JSON value. @throws EtherloomError ERR_CONFIG_READ when there is none, or it is no JSON */
+/**
+ * A file with one JSON value.
+ * @throws EtherloomError ERR_FILE_KIND for what is no regular file; ERR_CONFIG_READ when there is none, or it is no JSON
+ */
 export function readJson(file: string): unknown {
   const expected = 'a readable JSON file';
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRegular(file, MAX_JSON).toString('utf8');
   } catch (cause) {
+    if (cause instanceof EtherloomError) throw cause;
     throw new EtherloomError('ERR_CONFIG_READ', (cause as Error).message, { file, cause, expected });
   }
   return parseJson(text, { file, code: 'ERR_CONFIG_READ', expected });

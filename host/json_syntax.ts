@@ -1,4 +1,7 @@
-/** Where a text stops being JSON: JSON.parse says that only for some mistakes, and in words that change with V8. */
+/**
+ * What JSON.parse does not say of a text: where it stops being JSON (said for some mistakes only, and in words that change
+ * with V8), and which member of an object stands twice (the last is taken).
+ */
 
 const BLANK = ' \t\n\r';
 const ESCAPED = '"\\/bfnrt';
@@ -69,16 +72,28 @@ class Scanner {
   }
 }
 
+/** Told of what a text has, in its order. */
+interface Visitor {
+  /** An object begins. */
+  object(): void;
+  /** A member of the innermost object: its name, with the quotes, from `at` to `end`. */
+  member(at: number, end: number): void;
+  /** The innermost object is over. */
+  over(): void;
+}
+
 /**
  * Index of the first character of `text` that no JSON value can go on with; `text.length` when only its end is missing,
  * undefined when nothing is wrong. However deep the text nests.
  */
-export function jsonMistake(text: string): number | undefined {
+export function jsonMistake(text: string, visitor?: Visitor): number | undefined {
   const s = new Scanner(text);
   /** What closes the objects and lists that are open. */
   const open: ('}' | ']')[] = [];
   const name = (): boolean => {
+    const { at } = s;
     if (!s.string()) return false;
+    visitor?.member(at, s.at);
     s.blanks();
     return s.take(':');
   };
@@ -89,6 +104,7 @@ export function jsonMistake(text: string): number | undefined {
       s.blanks();
       if (!s.take('}')) {
         open.push('}');
+        visitor?.object();
         if (!name()) return s.at;
         continue;
       }
@@ -100,10 +116,29 @@ export function jsonMistake(text: string): number | undefined {
       }
     } else if (!s.scalar()) return s.at;
     // It ended, and with it whatever closes here.
-    for (s.blanks(); open.length > 0 && s.take(open.at(-1)!); s.blanks()) open.pop();
+    for (s.blanks(); open.length > 0 && s.take(open.at(-1)!); s.blanks())
+      if (open.pop() === '}') visitor?.over();
     if (open.length === 0) return s.at < text.length ? s.at : undefined;
     if (!s.take(',')) return s.at;
     s.blanks();
     if (open.at(-1) === '}' && !name()) return s.at;
   }
+}
+
+/** The first member of a JSON text that its object had before, and where it stands; undefined when all are different. */
+export function jsonTwice(text: string): { name: string; at: number } | undefined {
+  const names: Set<string>[] = [];
+  let found: { name: string; at: number } | undefined;
+  jsonMistake(text, {
+    object: () => names.push(new Set()),
+    member(at, end) {
+      // "\u0061" and "a" are one name.
+      const name = JSON.parse(text.slice(at, end)) as string;
+      const known = names[names.length - 1];
+      if (known.has(name)) found ??= { name, at };
+      known.add(name);
+    },
+    over: () => names.pop(),
+  });
+  return found;
 }

@@ -1,28 +1,20 @@
 /** Reads what a user names: a compiled object or a SPEC.json. The first bytes decide, not the file's name. */
-import { readFileSync, statSync } from 'node:fs';
 import { EtherloomError } from '../errors.js';
+import { readRegular } from '../files.js';
 import { loadElf } from './elf/load.js';
 import { isRunnable } from './program_types.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
 import { parseSpecJson } from './spec_json.js';
 
 const ELF_MAGIC = 0x7f454c46;
-/** Longest object or spec, bytes. */
+/** Longest object or spec, bytes: nothing that is a program comes near. */
 const MAX_FILE = 256 << 20;
 
 /** @throws EtherloomError ERR_FILE_READ, ERR_FILE_KIND, and whatever the readers of the two forms throw */
 export function openObject(path: string): CollectionSpec {
   let bytes: Buffer;
   try {
-    const { size } = statSync(path);
-    // A device has no size and no end; nothing that is a program comes near the limit.
-    if (size > MAX_FILE || !statSync(path).isFile())
-      throw new EtherloomError(
-        'ERR_FILE_KIND',
-        size > MAX_FILE ? `${size} bytes are too many` : 'it is no regular file',
-        { file: path, expected: `a file of at most ${MAX_FILE} bytes` },
-      );
-    bytes = readFileSync(path);
+    bytes = readRegular(path, MAX_FILE);
   } catch (cause) {
     if (cause instanceof EtherloomError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';

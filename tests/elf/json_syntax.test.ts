@@ -1,4 +1,4 @@
-import { jsonMistake } from '../../host/json_syntax.js';
+import { jsonMistake, jsonTwice } from '../../host/json_syntax.js';
 import { random } from '../support/random.js';
 import { assert, suite } from '../support/suite.js';
 
@@ -39,6 +39,26 @@ test('the mistake is the first character that fits no JSON, where V8 says nothin
 test('however deep it nests', () => {
   assert.is(jsonMistake('['.repeat(1e6)), 1e6);
   assert.is(jsonMistake(`${'['.repeat(1e6)}${']'.repeat(1e6)}`), undefined);
+});
+
+test('a member that stands twice in its object is found, however its name is spelt', () => {
+  for (const [text, name, at] of [
+    ['{"a":1,"a":2}', 'a', 7],
+    ['{"a":1, "\\u0061" :2}', 'a', 8],
+    ['[{}, {"x":{"y":[{"k":1,"k":1}]}}]', 'k', 23],
+    ['{"a":{"b":1},"c":[],"a":0}', 'a', 20],
+    ['{"__proto__":1,"__proto__":2}', '__proto__', 15],
+    ['{"":1,"":1,"b":1,"b":1}', '', 6],
+  ] as const)
+    assert.equal(jsonTwice(text), { name, at }, text);
+  for (const text of [
+    '{"a":{"a":{"a":["a","a"]}},"b":{"a":1}}',
+    '[{"a":1},{"a":1}]',
+    '{"A":1,"a":1}',
+    '"a"',
+    '{}',
+  ])
+    assert.is(jsonTwice(text), undefined, text);
 });
 
 test('20,000 damaged documents: a mistake is found when JSON.parse refuses, and where it says so', () => {
