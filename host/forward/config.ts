@@ -10,7 +10,7 @@
  */
 import { isIPv4 } from 'node:net';
 import { JsonReader, type NumberRange, readJson } from '../json.js';
-import { formatIp, isMac, parseIp } from '../wire/address.js';
+import { formatIp, isUnicastIp, isUnicastMac, parseIp } from '../wire/address.js';
 
 export const PROTOCOLS = ['tcp', 'udp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -108,12 +108,12 @@ class ConfigReader extends JsonReader {
     try {
       if (typeof value === 'string') {
         const bytes = parseIp(value);
-        if (bytes.some(b => b !== 0)) return formatIp(bytes);
+        if (isUnicastIp(bytes)) return formatIp(bytes);
       }
     } catch {
       // said below
     }
-    throw this.fail(path, this.show(value), 'an IPv4 or IPv6 address');
+    throw this.fail(path, this.show(value), 'an IPv4 or IPv6 address of one station');
   }
 
   addresses(value: unknown, path: string): string[] {
@@ -127,8 +127,8 @@ class ConfigReader extends JsonReader {
     const given = typeof value === 'string' ? parseBackend(value) : value;
     if (!given) throw this.fail(path, this.show(value), 'ADDRESS:PORT, [V6]:PORT, with @MAC or without');
     const b = this.object(given, path, ['address', 'port', 'mac']);
-    if (b.mac !== undefined && !(typeof b.mac === 'string' && isMac(b.mac)))
-      throw this.fail(`${path}.mac`, this.show(b.mac), '02:00:00:00:00:01');
+    if (b.mac !== undefined && !(typeof b.mac === 'string' && isUnicastMac(b.mac)))
+      throw this.fail(`${path}.mac`, this.show(b.mac), 'that of one station, as 02:00:00:00:00:01');
     return {
       address: this.address(b.address, `${path}.address`),
       port: this.inRange(b.port, `${path}.port`, PORT),

@@ -45,6 +45,17 @@ const MAC = /^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i;
 
 export const isMac = (text: string): boolean => MAC.test(text);
 
+/** Whether it is the address of one station: no group, not all stations, not none. */
+export const isUnicastMac = (text: string): boolean => {
+  if (!isMac(text)) return false;
+  const mac = parseMac(text);
+  return (mac[0] & 1) === 0 && mac.some(b => b !== 0);
+};
+
+/** Whether 4 or 16 bytes are the address of one station: no group, not all stations (RFC 919, 1112, 4291), not none. */
+export const isUnicastIp = (ip: Uint8Array): boolean =>
+  ip.length === 4 ? ip[0] !== 0 && ip[0] < 224 : ip[0] !== 0xff && ip.some(b => b !== 0);
+
 /** Six bytes. @throws EtherloomError ERR_ADDRESS */
 export function parseMac(text: string): Uint8Array {
   if (!isMac(text))

@@ -50,6 +50,20 @@ const WRONG: [path: string, config: unknown, expected: RegExp][] = [
   ['address', { services: [service] }, /1 to 2/],
   ['address[0]', { ...base, address: 'here' }, /IPv4 or IPv6/],
   ['address[0]', { ...base, address: '0.0.0.0' }, /IPv4 or IPv6/],
+  ...['224.0.0.1', '239.1.2.3', '255.255.255.255', '0.1.2.3', 'ff02::1', '::'].map(
+    (address): [string, unknown, RegExp] => ['address[0]', { ...base, address }, /of one station/],
+  ),
+  ['source[0]', { ...base, source: '224.0.0.1' }, /of one station/],
+  ...['224.0.0.1:80@02:00:00:00:00:01', '[ff05::1]:80'].map((backend): [string, unknown, RegExp] => [
+    'services[0].backends[0].address',
+    { ...base, services: [{ ...service, backends: [backend] }] },
+    /of one station/,
+  ]),
+  ...['ff:ff:ff:ff:ff:ff', '00:00:00:00:00:00', '01:00:5e:00:00:01'].map((mac): [string, unknown, RegExp] => [
+    'services[0].backends[0].mac',
+    { ...base, services: [{ ...service, backends: [`10.1.0.1:80@${mac}`] }] },
+    /of one station/,
+  ]),
   ['address', { ...base, address: ['10.0.0.1', '10.0.0.2'] }, /each family/],
   ['source', { ...base, source: 'fd00::1' }, /families of 10.0.0.2/],
   ['services', { address: '10.0.0.2', services: [] }, /1 to 256/],
