@@ -37,7 +37,7 @@ test(
       ['--reuid', '65534', '--regid', '65534', '--clear-groups'],
       'console.log(nicAvailable("af_xdp").reason)',
     );
-    assert.match(out, /needs CAP_BPF and CAP_NET_ADMIN/);
+    assert.match(out, /needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN/);
     const raw = as(
       ['--bounding-set', '-net_raw', '--inh-caps', '-net_raw'],
       'console.log(nicAvailable("af_xdp").reason)',
@@ -45,6 +45,17 @@ test(
     assert.match(raw, /not permitted \(EPERM\): needs root, or CAP_NET_RAW/);
   },
   { missing: missing ?? missingNamespaces ?? missingTool('setpriv') },
+);
+
+test(
+  'with every right but CAP_PERFMON neither AF_XDP nor the kernel is said to be there, and it is named',
+  () => {
+    // CAP_SYS_ADMIN stands for it.
+    const rights = ['--bounding-set', '-perfmon,-sys_admin', '--inh-caps', '-perfmon,-sys_admin'];
+    const said = as(rights, 'console.log(nicAvailable("af_xdp").reason)');
+    assert.match(said, /without CAP_PERFMON its verifier says: .*pointer/);
+  },
+  { missing: missing ?? missingTool('setpriv') },
 );
 
 test(

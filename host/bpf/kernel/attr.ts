@@ -15,6 +15,7 @@ export const Cmd = {
   MAP_GET_NEXT_KEY: 4,
   PROG_LOAD: 5,
   PROG_TEST_RUN: 10,
+  PROG_GET_FD_BY_ID: 13,
   OBJ_GET_INFO_BY_FD: 15,
   BTF_LOAD: 18,
   MAP_LOOKUP_AND_DELETE_ELEM: 21,
@@ -103,6 +104,8 @@ export const PROG_TEST_RUN = {
 
 export const INFO_BY_FD = { fd: [0, 'u32'], length: [4, 'u32'], info: [8, 'ptr'] } as const satisfies Layout;
 
+export const PROG_BY_ID = { id: [0, 'u32'] } as const satisfies Layout;
+
 export const LINK_CREATE = {
   progFd: [0, 'u32'],
   ifindex: [4, 'u32'],
@@ -176,12 +179,25 @@ export function bpfOrThrow<L extends Layout>(
   return checked(what, bpf(cmd, layout, fields));
 }
 
+/** What a process needs for programs in the kernel. Without CAP_PERFMON the verifier refuses to calculate with pointers. */
+export const RIGHTS = 'CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN';
+
+/** What an errno of any call means for whoever runs this, '' for all others. */
+export function hintOf(errno: string): string {
+  if (errno === 'EPERM') return `needs ${RIGHTS}`;
+  if (errno === 'EMFILE') return 'this process may open no more files: ulimit -n';
+  return errno === 'ENFILE' ? 'this system may open no more files: sysctl fs.file-max' : '';
+}
+
 /** What a call answered. @throws EtherloomError ERR_KERNEL_<ERRNO>. */
 export function checked(what: string, result: CallResult): CallResult {
   if (result.rc < 0) {
     const name = errnoName(-result.rc);
-    const hint = name === 'EPERM' ? ' (needs CAP_BPF and CAP_NET_ADMIN)' : '';
-    throw new EtherloomError(`ERR_KERNEL_${name}`, `the kernel refused ${what}: ${name}${hint}`);
+    const hint = hintOf(name);
+    throw new EtherloomError(
+      `ERR_KERNEL_${name}`,
+      `the kernel refused ${what}: ${name}${hint ? ` (${hint})` : ''}`,
+    );
   }
   return result;
 }

@@ -4,7 +4,8 @@
  */
 import { EtherloomError } from '../../errors.js';
 import type { ProgramSpec } from '../spec.js';
-import { addon, bpf, Cmd, errnoName, LINK_CREATE } from './attr.js';
+import { addon, bpf, Cmd, errnoName, LINK_CREATE, RIGHTS } from './attr.js';
+import { xdpHolder } from './holder.js';
 import type { KernelProgram } from './program.js';
 
 /** enum bpf_attach_type. */
@@ -48,7 +49,9 @@ export class KernelLink<Mode extends string = XdpMode> {
         const reason = mode ? 'asked for' : (refusals[0] ?? 'the driver runs XDP programs itself');
         return new KernelLink(rc, ifindex, attempt, reason);
       }
-      refusals.push(refusal(attempt, errnoName(-rc), XDP_REFUSED));
+      const errno = errnoName(-rc);
+      const holder = errno === 'EBUSY' || errno === 'EEXIST' ? xdpHolder(ifindex) : undefined;
+      refusals.push(refusal(attempt, errno, XDP_REFUSED, holder));
     }
     throw cannot(program, refusals);
   }
@@ -80,16 +83,16 @@ const cannot = (program: KernelProgram, refusals: readonly string[]): EtherloomE
   new EtherloomError('ERR_KERNEL_ATTACH', `${program.spec.name} cannot be attached: ${refusals.join('; ')}`);
 
 const REFUSED: Record<string, string> = {
-  EPERM: 'needs CAP_NET_ADMIN and CAP_BPF',
+  EPERM: `needs ${RIGHTS}`,
   ENODEV: 'the interface is gone',
   ENOMEM: 'out of memory',
 };
 const XDP_REFUSED: Record<string, string> = {
   ...REFUSED,
-  EBUSY: 'another XDP program is attached (see ip link)',
+  EBUSY: 'another XDP program holds the interface',
   EOPNOTSUPP: 'the driver has no XDP',
-  EEXIST: 'a program is attached in the other mode (see ip link)',
-  ERANGE: 'the MTU is too large for the driver',
+  EEXIST: 'another XDP program holds the interface in the other mode',
+  ERANGE: 'the MTU is too large for the driver; of a veth pair, that of the peer as well',
   EINVAL: 'the driver refuses with these settings (MTU, queues, offloads)',
 };
 const TCX_REFUSED: Record<string, string> = {
@@ -98,5 +101,5 @@ const TCX_REFUSED: Record<string, string> = {
   ERANGE: '64 programs are attached already',
 };
 
-const refusal = (mode: string, errno: string, why: Record<string, string>): string =>
-  `${mode}: ${why[errno] ?? 'refused'} (${errno})`;
+const refusal = (mode: string, errno: string, why: Record<string, string>, holder?: string): string =>
+  `${mode}: ${why[errno] ?? 'refused'}${holder ? `: ${holder}` : ''} (${errno})`;

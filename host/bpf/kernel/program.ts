@@ -13,6 +13,7 @@ import {
   Cmd,
   checked,
   errnoName,
+  hintOf,
   INFO_BY_FD,
   PROG_LOAD,
   PROG_TEST_RUN,
@@ -155,8 +156,8 @@ export class KernelProgram {
       }
       const errno = errnoName(-rc);
       const cause = causeOf(errno, log, spec.insns.length);
-      const denied =
-        errno === 'EPERM' ? 'no CAP_BPF and CAP_NET_ADMIN' : `bpf(2) answered ${errno} without a log`;
+      const hint = hintOf(errno);
+      const denied = `bpf(2) answered ${errno}${hint ? `: ${hint}` : ' without a log'}`;
       return { accepted: false, cause, errno, reason: summary.decisive ?? denied, log, ...summary };
     } finally {
       if (btfFd !== undefined) addon().close(btfFd);

@@ -1,5 +1,5 @@
 /** What AF_XDP's errors mean, and what is to be done about them. Used by the files of this folder. */
-import { errnoName } from '../../bpf/kernel/attr.js';
+import { errnoName, RIGHTS } from '../../bpf/kernel/attr.js';
 import { EtherloomError } from '../../errors.js';
 
 /** A step of the setting up, as the messages name it. */
@@ -13,8 +13,13 @@ interface Words {
 const WORDS: Record<string, Words | undefined> = {
   EPERM: {
     why: 'this is not permitted',
-    expected: 'root, or CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF',
+    expected: `root, or CAP_NET_RAW, ${RIGHTS}`,
   },
+  EMFILE: {
+    why: 'this process may open no more files',
+    expected: 'a larger limit (ulimit -n), or fewer queues',
+  },
+  ENFILE: { why: 'this system may open no more files', expected: 'a larger limit (sysctl fs.file-max)' },
   EAFNOSUPPORT: { why: 'this kernel has no AF_XDP', expected: 'a kernel with CONFIG_XDP_SOCKETS' },
   ENOBUFS: {
     why: 'the packet area is larger than this user may lock in memory',

@@ -117,7 +117,17 @@ test(
       await refuses(() => open({ namespace: 'nosuch' }), 'ERR_NIC_NETNS', /ip netns list/);
       const nic = afXdp(nicOptions(veth));
       const engine = await reflecting([nic]);
-      await refuses(() => open({}), 'ERR_KERNEL_ATTACH', /EBUSY|EEXIST/);
+      const [, id] = /prog\/xdp id (\d+)/.exec(veth.near.ip('-d', 'link', 'show', veth.nearLink)) ?? [];
+      await refuses(
+        () => open({}),
+        'ERR_KERNEL_ATTACH',
+        new RegExp(`another XDP program holds the interface: xsk_redirect, id ${id} \\(EBUSY\\)`),
+      );
+      await refuses(
+        () => open({ mode: 'generic' }),
+        'ERR_KERNEL_ATTACH',
+        new RegExp(`in the other mode: xsk_redirect, id ${id} \\(EEXIST\\)`),
+      );
       assert.is((await veth.udp({ count: 20 })).same, 20, 'the first goes on');
       await engine.stop();
       assert.throws(() => afXdp({ interface: 'x' }), /neither rules nor own/);
