@@ -44,7 +44,7 @@ export class Region {
       'ERR_ARENA_FULL',
       `no ${bytes} bytes left${what ? ` for ${what}` : ''} in the ${this.name} region of ${this.bytes} bytes`,
       {
-        expected: `a larger ${this.name} region when the engine is created`,
+        expected: `a larger ${this.name} region when the engine is created (${this.name.replace(/s$/, '')}Bytes)`,
       },
     );
   }

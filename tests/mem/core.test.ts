@@ -83,7 +83,7 @@ test('a region gives back what was freed and refuses what it does not have', () 
   const b = r.alloc(100);
   assert.throws(
     () => r.alloc(4096),
-    (e: { code: string }) => e.code === 'ERR_ARENA_FULL',
+    (e: Error & { code: string }) => e.code === 'ERR_ARENA_FULL' && /\(testBytes\)$/.test(e.message),
   );
   r.free(a);
   r.free(b);

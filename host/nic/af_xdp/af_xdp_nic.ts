@@ -23,6 +23,7 @@ import type { FrameHolder } from '../../mem/frames.js';
 import { native as loadNative, type Native, type NativeLoad } from '../../native/load.js';
 import type { DriverPlan } from '../driver.js';
 import type { Nic, NicEnv } from '../nic.js';
+import { checkNicOptions, Option } from '../options.js';
 import { Port } from '../port.js';
 import { Device } from './device.js';
 import { isBusy } from './errors.js';
@@ -40,8 +41,11 @@ const BUSY = { stepMs: 50, mostMs: 2000 } as const;
 /** How often the interface is looked at, ms; after a failure that is not about time, the second. */
 const LOOK_MS = 20;
 const REFUSED_MS = 250;
-/** From so many packets with partial checksums on, chance is out of the question. */
-const PARTIAL_PACKETS = 4;
+/**
+ * From which share on partial checksums are the sender's and not chance, which makes one packet of 65,536 look so. Of a
+ * few packets one is enough: a first try has no more.
+ */
+const PARTIAL = { few: 4, ofFew: 64, ofMany: 4096 } as const;
 
 export interface AfXdpOptions {
   /** Name of the interface. */
@@ -114,6 +118,20 @@ export class AfXdpNic implements Nic {
     /** The addon, or none: for tests of life without it. */
     readonly addon: NativeLoad = loadNative(),
   ) {
+    checkNicOptions('af_xdp', options, {
+      interface: Option.interface,
+      rules: Option.list,
+      own: Option.boolean,
+      namespace: Option.namespace,
+      name: Option.text,
+      queues: Option.queues,
+      mode: Option.oneOf('native', 'generic'),
+      zeroCopy: Option.boolean,
+    });
+    if (options.interface === undefined)
+      throw new EtherloomError('ERR_NIC_OPTIONS', 'af_xdp without an interface', {
+        expected: Option.interface.expected,
+      });
     this.name = options.name ?? options.interface;
     if (options.rules === undefined && !options.own)
       throw new EtherloomError(
@@ -428,9 +446,11 @@ export class AfXdpNic implements Nic {
     const partial = seen.partial - (this.#seenBefore?.partial ?? 0);
     const { peer } = device;
     const remedy = (who: string) => `ethtool -K ${who} tx off, or complete them in a program`;
-    if (partial >= PARTIAL_PACKETS)
+    const before = this.#seenBefore;
+    const came = seen.taken + seen.noSocket - (before ? before.taken + before.noSocket : 0);
+    if (partial * (partial < PARTIAL.few ? PARTIAL.ofFew : PARTIAL.ofMany) > came)
       warnings.push(
-        `${partial} packets came with partial checksums${this.options.own ? ', of those looked at' : ''}: ` +
+        `${partial} packet${partial === 1 ? '' : 's'} came with partial checksums${this.options.own ? ', of those looked at' : ''}: ` +
           'whoever they are sent on to drops them. ' +
           remedy(peer?.name ?? 'PEER'),
       );

@@ -47,7 +47,7 @@ export class KernelRing {
   static create(arena: Arena, kind: RingKind, slots: number, offsets: RingOffsets): KernelRing {
     const entryBytes = kind === 'rx' || kind === 'tx' ? DESC_SIZE : ADDRESS_SIZE;
     const bytes = Math.ceil((offsets.entries + slots * entryBytes) / PAGE) * PAGE;
-    const at = arena.rings.alloc(bytes, PAGE);
+    const at = arena.rings.alloc(bytes, PAGE, `${kind} ring of ${slots} entries (ringSlots of the NIC)`);
     arena.u8.fill(0, at, at + bytes);
     return new KernelRing(arena, kind, at, bytes, {
       producerAt: at + offsets.producer,

@@ -28,10 +28,14 @@ const RULE = { bytes: 40, addr: 0, mask: 16, portLow: 32, portHigh: 34, protocol
 
 /** @throws EtherloomError ERR_NIC_RULE, ERR_ADDRESS */
 export function encodeRule(rule: RedirectRule): Uint8Array {
+  if (typeof rule !== 'object' || rule === null)
+    throw wrong(rule, 'it is no object', "{ protocol: 'tcp', port: 80 }");
+  if (rule.address !== undefined && typeof rule.address !== 'string')
+    throw wrong(rule, `address ${rule.address}`, 'text: an address or a prefix');
   const bytes = new Uint8Array(RULE.bytes);
   const view = new DataView(bytes.buffer);
-  const protocol = typeof rule.protocol === 'string' ? PROTOCOLS[rule.protocol] : (rule.protocol ?? 0);
-  if (protocol === undefined || !Number.isInteger(protocol) || protocol < 0 || protocol > 255)
+  const protocol = protocolNumber(rule.protocol);
+  if (protocol === undefined)
     throw wrong(rule, `protocol ${rule.protocol}`, `${Object.keys(PROTOCOLS).join(', ')}, or 1 … 255`);
   bytes[RULE.protocol] = protocol;
   if (rule.address !== undefined) {
@@ -51,9 +55,19 @@ export function encodeRule(rule: RedirectRule): Uint8Array {
   return bytes;
 }
 
+/** 0 stands for every protocol, undefined for none that there is. */
+function protocolNumber(given: unknown = 0): number | undefined {
+  if (typeof given === 'string')
+    return Object.hasOwn(PROTOCOLS, given) ? PROTOCOLS[given as keyof typeof PROTOCOLS] : undefined;
+  return Number.isInteger(given) && (given as number) >= 0 && (given as number) <= 255
+    ? (given as number)
+    : undefined;
+}
+
 function ports(rule: RedirectRule): [number, number] {
   if (rule.port === undefined) return [0, 0xffff];
-  const [low, high] = typeof rule.port === 'number' ? [rule.port, rule.port] : rule.port;
+  const given: unknown = rule.port;
+  const [low, high] = (Array.isArray(given) && given.length === 2 ? given : [given, given]) as number[];
   if (![low, high].every(p => Number.isInteger(p) && p >= 0 && p <= 0xffff) || low > high)
     throw wrong(rule, `port ${rule.port}`, 'a port, or the first and last of a range, 0 … 65535');
   return [low, high];

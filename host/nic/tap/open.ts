@@ -43,7 +43,10 @@ function openDevice(name: string): number {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO')
       cannot(name, `there is no ${DEVICE}`, 'a kernel with the tun module (modprobe tun)', cause);
-    return cannot(name, `${DEVICE} cannot be opened: ${code}`, 'root, or rights to read and write it', cause);
+    const why = `${DEVICE} cannot be opened: ${code}`;
+    if (code === 'EMFILE')
+      cannot(name, why, 'a larger limit of open files (ulimit -n), or fewer queues', cause);
+    return cannot(name, why, 'root, or rights to read and write it', cause);
   }
 }
 
@@ -120,7 +123,9 @@ export function openByName(kind: TapKind, options: OpenOptions, native: Native):
     const rc = mtu === undefined ? 0 : setMtu(native, name, mtu);
     if (rc < 0) cannot(name, `it takes no MTU of ${mtu}: ${errno(rc)}`, 'an MTU that the kernel allows');
     if (made) bringUp(native, name);
-    return { fds, name, mtu: getMtu(native, name), made };
+    const found = getMtu(native, name);
+    if (found < 0) cannot(name, `its MTU cannot be read: ${errno(found)}`, 'an interface that stays');
+    return { fds, name, mtu: found, made };
   } catch (error) {
     for (const fd of fds) closeSync(fd);
     throw error;

@@ -11,6 +11,7 @@ import { ETH_OVERHEAD, FRAME_SIZE, PortFlag } from '../../layout/layout.gen.js';
 import { native as loadNative, type NativeLoad } from '../../native/load.js';
 import { parseMac } from '../../wire/address.js';
 import type { Nic, NicEnv } from '../nic.js';
+import { checkNicOptions, Option } from '../options.js';
 import { Port } from '../port.js';
 import { deviceOf } from './device.js';
 import type { TapPlan } from './driver.js';
@@ -60,12 +61,20 @@ export class TapNic implements Nic {
   /** Lanes were given the plan: they move what their queues hold. */
   #driven = false;
 
+  /** @throws EtherloomError ERR_NIC_OPTIONS */
   constructor(
     readonly kind: TapKind,
     readonly options: TapOptions,
     /** The addon, or none: for tests of life without it. */
     readonly addon: NativeLoad = loadNative(),
   ) {
+    checkNicOptions(kind, options, {
+      name: Option.interface,
+      fd: Option.fds,
+      queues: Option.queues,
+      mtu: Option.mtu,
+      mac: Option.mac,
+    });
     const { name, fd } = options;
     if ((name === undefined) === (fd === undefined))
       throw new EtherloomError(

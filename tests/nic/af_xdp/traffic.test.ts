@@ -197,7 +197,10 @@ test(
   'partial checksums of a veth peer are told',
   () =>
     onVeth({ veth: { offload: true } }, async ({ veth, nic }) => {
-      const r = await veth.udp({ count: 20, waitMs: 20 });
+      // The first try of somebody who wonders.
+      await veth.udp({ count: 1, waitMs: 20 });
+      assert.match(nic.status.warnings.join(), /(^|,)1 packet came with partial checksums.*ethtool -K/);
+      const r = await veth.udp({ count: 19, waitMs: 20 });
       assert.is(r.same, 0, 'the kernel drops what comes back');
       assert.match(nic.status.warnings.join(), /20 packets came with partial checksums.*ethtool -K/);
     }).then(() => {}),
