@@ -10,6 +10,7 @@
  *   pcap:trace.pcapng,speed=1              a capture file
  */
 import { EtherloomError } from '../errors.js';
+import { isInterfaceName } from '../nic/interface_name.js';
 
 interface Common {
   /** The text it was read from. */
@@ -68,8 +69,8 @@ export const NIC_FORMS = 'af_xdp:IFACE, tap:NAME, tun:NAME, model or pcap:FILE';
 
 type Read = (value: string) => unknown;
 
-/** What the kernel takes for a name (dev_valid_name), but for '=' and ',', which mean something here. */
-const INTERFACE = /^(?!\.{1,2}$)[^\s/:,=]{1,15}$/;
+/** '=' and ',' mean something here. */
+const isName = (text: string): boolean => isInterfaceName(text) && !/[=,]/.test(text);
 
 const whole =
   (least: number, most: number): Read =>
@@ -93,15 +94,23 @@ const oneOf =
 const yesNo: Read = value => (value === 'yes' ? true : value === 'no' ? false : refuse('yes or no'));
 const text: Read = value => value || refuse('a file');
 
+/** What is on its way for longer than an hour is on no link any more. */
+const MOST_SECONDS = 3600;
+const MOST_GBIT = 1_000_000;
+
 const UNITS: Record<string, number> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 };
 const duration: Read = value => {
   const [, n, unit] = /^(\d+(?:\.\d+)?)(ns|us|ms|s)$/.exec(value) ?? [];
-  return unit ? Math.round(Number(n) * UNITS[unit]) : refuse('a time with its unit: 100ns, 50us, 1.5ms, 1s');
+  const ns = unit ? Math.round(Number(n) * UNITS[unit]) : Number.NaN;
+  return ns <= MOST_SECONDS * UNITS.s
+    ? ns
+    : refuse(`a time with its unit, up to ${MOST_SECONDS}s: 100ns, 50us, 1.5ms, 1s`);
 };
 const SCALES: Record<string, number> = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
 const bitRate: Read = value => {
   const [, n, scale] = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(value) ?? [];
-  return n ? Math.round(Number(n) * SCALES[scale]) : refuse('bits per second: 10M, 2.5G');
+  const bits = n ? Math.round(Number(n) * SCALES[scale]) : Number.NaN;
+  return bits <= MOST_GBIT * SCALES.G ? bits : refuse(`bits per second, up to ${MOST_GBIT}G: 10M, 2.5G`);
 };
 
 /** By kind: the options that it takes, where each is put, and how it is read. */
@@ -139,14 +148,20 @@ function refuse(expected: string): never {
   throw new Refusal(expected);
 }
 
-/** @throws EtherloomError ERR_USAGE_NIC that names the spec, the part of it that is wrong, and what was expected. */
-export function parseNicSpec(spec: string): NicSpec {
+/**
+ * @param option by which the spec was given, for messages
+ * @throws EtherloomError ERR_USAGE_NIC that names the spec, the part of it that is wrong, and what was expected.
+ */
+export function parseNicSpec(spec: string, option = '--nic'): NicSpec {
   const wrong = (what: string, expected: string): never => {
-    throw new EtherloomError('ERR_USAGE_NIC', `--nic ${spec}: ${what}`, { expected });
+    throw new EtherloomError('ERR_USAGE_NIC', `${option} ${spec}: ${what}`, { expected });
   };
   const [, kind, colon, rest] = /^(\w*)(:?)(.*)$/s.exec(spec)!;
   if (!Object.hasOwn(OPTIONS, kind))
-    wrong(kind ? `no kind of NIC is "${kind}"` : 'it names no kind', NIC_FORMS);
+    wrong(
+      kind ? `no kind of NIC is "${kind}"` : 'it names no kind',
+      isName(spec) ? `af_xdp:${spec} for the interface of this name; or ${NIC_FORMS}` : NIC_FORMS,
+    );
   // A file may have a comma in its name: what follows one is an option only when it looks like one.
   const [place, ...pairs] = rest.split(/,(?=[a-z]+=)/);
   if (!colon && rest && !rest.startsWith(',')) wrong(`"${rest}" after the kind`, NIC_FORMS);
@@ -179,10 +194,10 @@ export function parseNicSpec(spec: string): NicSpec {
     if (out.queues !== undefined) wrong('queues beside fd', 'one descriptor per queue');
     out.fds = numbers.map(Number);
   } else {
-    if (!INTERFACE.test(place))
+    if (!isName(place))
       wrong(
         place ? `"${place}" is no name of an interface` : 'it names no interface',
-        `${kind}:NAME, 1 to 15 characters without blank or any of / : , =`,
+        `${kind}:NAME, 1 to 15 bytes without blank or any of / : % , =`,
       );
     out.interface = place;
   }

@@ -36,7 +36,7 @@ export function makeNic(spec: NicSpec, extras: NicExtras = {}): Nic {
         ...(spec.out === undefined ? {} : { out: spec.out }),
       });
     case 'model':
-      throw new EtherloomError('ERR_USAGE_NIC', `--nic ${spec.text}: nobody is at its far end here`, {
+      throw new EtherloomError('ERR_USAGE_NIC', `${spec.text}: nobody is at its far end here`, {
         expected: 'af_xdp:IFACE, tap:NAME, tun:NAME or pcap:FILE',
       });
   }

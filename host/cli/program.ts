@@ -38,10 +38,14 @@ function ages(text: string): Record<string, number> {
   );
 }
 
+const LEAST_SECONDS = 0.05;
+/** Longest time that a timer takes: some 24 days. */
+const MOST_SECONDS = Math.floor((2 ** 31 - 1) / 1000);
+
 function seconds(text: string): number {
   const n = Number(text);
-  if (!/^\d+(\.\d+)?$/.test(text) || n < 0.05 || n > 2 ** 31 / 1000)
-    throw new InvalidArgumentError('expected seconds, at least 0.05');
+  if (!/^\d+(\.\d+)?$/.test(text) || n < LEAST_SECONDS || n > MOST_SECONDS)
+    throw new InvalidArgumentError(`expected seconds, from ${LEAST_SECONDS} to ${MOST_SECONDS}`);
   return n;
 }
 

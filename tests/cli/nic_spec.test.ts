@@ -47,7 +47,8 @@ test('a file may have commas and colons in its name', () => {
 
 for (const [spec, words] of [
   ['', /names no kind.*af_xdp:IFACE/],
-  ['eth0', /no kind of NIC is "eth0"/],
+  ['eth0', /no kind of NIC is "eth0"; expected af_xdp:eth0 for the interface/],
+  ['br-1.100', /no kind of NIC is "br"; expected af_xdp:br-1.100 for the interface/],
   ['dpdk:eth0', /no kind of NIC is "dpdk"/],
   ['af_xdp', /names no interface.*af_xdp:NAME/],
   ['af_xdp:', /names no interface/],
@@ -55,6 +56,8 @@ for (const [spec, words] of [
   ['af_xdp:..', /is no name of an interface/],
   ['af_xdp:fd=3', /"fd=3" is no name/],
   ['tap:a b', /is no name/],
+  ['tap:x%d', /"x%d" is no name/],
+  ['af_xdp:ääääääää', /is no name.*15 bytes/],
   ['tap:tap0,queues=0', /queues=0.*1 to 64/],
   ['tap:tap0,queue=1', /no option "queue".*queues, mtu/],
   ['tap:tap0,mtu=1500,mtu=1400', /mtu stands twice/],
@@ -66,6 +69,8 @@ for (const [spec, words] of [
   ['model,loss=2', /loss=2.*0 to 1/],
   ['model,loss=-1', /loss=-1/],
   ['model,delay=5', /delay=5.*unit/],
+  ['model,delay=99999999999999s', /delay=9+s.*up to 3600s/],
+  ['model,rate=99999999999G', /rate=9+G.*up to 1000000G/],
   ['model,rate=fast', /rate=fast.*bits per second/],
   ['modelx', /no kind of NIC is "modelx"/],
   ['model pps=1', /" pps=1" after the kind/],
@@ -87,3 +92,7 @@ for (const [spec, words] of [
       },
     );
   });
+
+test('the option by which it was given is the one that is named', () => {
+  assert.throws(() => parseNicSpec('nua', '--in'), /^--in nua: no kind of NIC is "nua"; expected af_xdp:nua/);
+});

@@ -21,6 +21,7 @@ interface Said {
   code: string;
   message: string;
   file?: string;
+  offset?: number;
   path?: string;
   expected?: string;
 }
@@ -114,6 +115,7 @@ test(
       [['jit', OBJ, '--wasm'], /jit/],
       [['demo', '--packets', 'many'], /whole number/],
       [['demo', '--lanes', '65'], /1 to 64/],
+      [['attach', OBJ, '--nic', 'model', '--duration', '3000000'], /from 0\.05 to 2147483$/],
     ];
     for (const [args, expected] of cases) {
       const said = failing(args);
@@ -196,6 +198,39 @@ test(
         const said = failing(args);
         assert.equal([said.status, said.code, said.file], [1, code, name], args.join(' '));
       }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+  { timeoutMs: MINUTE },
+);
+
+test(
+  'a configuration without an end, one that nobody writes and one that says a thing twice are refused, by every command',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'etherloom-usage-'));
+    try {
+      const fifo = join(folder, 'fifo');
+      assert.is(spawnSync('mkfifo', [fifo]).status, 0);
+      const twice = join(folder, 'twice.json');
+      writeFileSync(twice, '{"deny4": [],\n "deny4": []}');
+      for (const [file, code, offset] of [
+        ['/dev/zero', 'ERR_FILE_KIND', undefined],
+        [fifo, 'ERR_FILE_KIND', undefined],
+        [twice, 'ERR_CONFIG_READ', 15],
+      ] as const)
+        for (const args of [
+          ['attach', OBJ, '--nic', 'model', '--config', file],
+          ['forward', '--in', `pcap:${CAPTURE}`, '--config', file],
+          ['run', OBJ, '--in', CAPTURE, '--config', file],
+        ]) {
+          const said = failing(args);
+          assert.equal(
+            [said.status, said.code, said.file, said.offset],
+            [1, code, file, offset],
+            args.join(' '),
+          );
+        }
     } finally {
       rmSync(folder, { recursive: true });
     }
