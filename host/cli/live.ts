@@ -1,4 +1,5 @@
 /** What commands that run until they are stopped have in common: the end, and the line that tells how it goes. */
+import { isUnread } from './output.js';
 
 export interface Lasting {
   /** Seconds; until Ctrl-C without. */
@@ -12,7 +13,7 @@ export const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** A wish to end, from its first moment on: heard while things are still being made, too. */
 export interface Ending {
-  /** Resolves at the first of its signals. */
+  /** Resolves at the first of its signals, or when nobody reads what is printed any more (`| head`). */
   readonly asked: Promise<void>;
   /** Signals do again what they do by default. */
   release(): void;
@@ -23,11 +24,16 @@ export function ending(signals = ENDS): Ending {
   const asked = new Promise<void>(resolve => {
     heard = resolve;
   });
+  const onError = (error: Error): void => {
+    if (isUnread(error)) heard();
+  };
   for (const signal of signals) process.on(signal, heard);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', onError);
   return {
     asked,
     release() {
       for (const signal of signals) process.off(signal, heard);
+      for (const stream of [process.stdout, process.stderr]) stream.off('error', onError);
     },
   };
 }

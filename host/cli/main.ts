@@ -3,7 +3,7 @@
  * etherloom: the command line. Each command is one file of commands/, loaded only when it is called,
  * because a conformance runner starts this program hundreds of times.
  */
-import { fail } from './output.js';
+import { fail, mayBeUnread } from './output.js';
 
 async function main(argv: string[]): Promise<number> {
   // The external runner's argv is fixed and none of it is an option of ours: no parser between.
@@ -15,6 +15,7 @@ async function main(argv: string[]): Promise<number> {
   return parse(argv);
 }
 
+mayBeUnread();
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

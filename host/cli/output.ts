@@ -30,6 +30,17 @@ export function toJson(value: unknown, indent = 2): string {
   );
 }
 
+/** Whether an error of stdout or stderr says that whoever read it is gone. */
+export const isUnread = (error: Error): boolean => (error as NodeJS.ErrnoException).code === 'EPIPE';
+
+/** A reader that has seen enough (`| head`) is no error: what is printed after it goes nowhere. */
+export function mayBeUnread(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', error => {
+      if (!isUnread(error)) throw error;
+    });
+}
+
 export function print(text: string): void {
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
 }

@@ -87,8 +87,13 @@ function request(
 /** Every message of the answer. @throws EtherloomError ERR_NETLINK with the kernel's errno */
 function ask(question: Uint8Array, about: string): Message[] {
   const kernel = addon();
-  const failed = (errno: number): EtherloomError =>
-    new EtherloomError('ERR_NETLINK', `${about}: ${errnoName(errno)}`);
+  const failed = (errno: number): EtherloomError => {
+    const name = errnoName(errno);
+    if (!/^E(NET|HOST)UNREACH$/.test(name)) return new EtherloomError('ERR_NETLINK', `${about}: ${name}`);
+    return new EtherloomError('ERR_NETLINK', `${about}: there is none (${name})`, {
+      expected: 'an address that this machine has a route to (ip route)',
+    });
+  };
   const socket = kernel.socket(AF_NETLINK, SOCK_RAW, 0);
   if (socket < 0) throw failed(-socket);
   try {

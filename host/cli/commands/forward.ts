@@ -315,8 +315,8 @@ export async function forward(options: ForwardOptions): Promise<number> {
 }
 
 async function forwardUntil(end: Ending, options: ForwardOptions): Promise<number> {
-  const front = parseNicSpec(options.in);
-  const rear = options.out === undefined ? front : parseNicSpec(options.out);
+  const front = parseNicSpec(options.in, '--in');
+  const rear = options.out === undefined ? front : parseNicSpec(options.out, '--out');
   const config = configOf(options, front, rear);
   const kernel = options.engine === 'kernel';
   const running = await (kernel ? inKernel : inEngine)(options, config, front, rear);
