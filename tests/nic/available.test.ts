@@ -1,6 +1,8 @@
 /** Which NICs can be opened is said in words, before anybody tries. */
 import { spawnSync } from 'node:child_process';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { refused } from '../../host/nic/af_xdp/errors.js';
 import { nicAvailable } from '../../host/nic/index.js';
 import { ip, linkName, missingNamespaces, missingTun } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
@@ -27,6 +29,12 @@ test('without the addon the kernel stays out of reach, but for descriptors that 
   const tap = nicAvailable('tap', none);
   if (tap.ok) assert.match(tap.note ?? '', /inherited descriptors only.*build:native/);
   else assert.match(tap.reason, /\/dev\/net\/tun/);
+});
+
+test('too many open files are said with the way out', () => {
+  const { code, message } = refused('eth0', 'socket', -constants.errno.EMFILE);
+  assert.is(code, 'ERR_NIC_EMFILE');
+  assert.match(message, /eth0: AF_XDP socket refused: .*open no more files.*ulimit -n/);
 });
 
 test(
