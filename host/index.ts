@@ -11,7 +11,6 @@ export { configureGlobals, configureMaps, type MapConfig, readMapConfig } from '
 export { loadElf } from './bpf/elf/load.js';
 export { helpers } from './bpf/helpers.js';
 export type { CompiledProgram } from './bpf/jit/compiled.js';
-export { type Kfunc, kfuncs } from './bpf/kfuncs.js';
 export {
   attachKernel,
   KernelAttachment,
@@ -19,6 +18,7 @@ export {
 } from './bpf/kernel/attach.js';
 export { KernelDevMap, type KernelDevmapValue } from './bpf/kernel/devmap.js';
 export type { XdpMode } from './bpf/kernel/link.js';
+export { type Kfunc, kfuncs } from './bpf/kfuncs.js';
 export {
   ArrayMap,
   ArrayOfMaps,
