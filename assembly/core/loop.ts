@@ -11,7 +11,7 @@
 // Nothing here allocates, locks or calls JavaScript. Everything staged in a round is published at its end: one atomic
 // store per ring, not per packet.
 import {
-  CounterBlock, DropReason, FRAME_SIZE, Hook, LaneState, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, OPT_TRANSMIT,
+  CounterBlock, DropReason, FRAME_SIZE, Hook, LaneFlag, LaneState, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, OPT_TRANSMIT,
   PORT_SIZE, Port, Queue, RING_SIZE, Ring, XdpAction, XdpContext,
 } from "../layout.gen";
 import { blockOf, countDrop, countIn, countVerdict, counters } from "./counters";
@@ -24,7 +24,7 @@ import { clearRedirect } from "./redirect";
 import { budget } from "./room";
 import { openStack, receive } from "./stack";
 import { frameOf, freeFrame } from "../mem/frames";
-import { descAddr, descLen, descOptions, entry, peek, ringAt, unread } from "../mem/ring";
+import { descAddr, descLen, descOptions, entry, peek, reserve, ringAt, unread } from "../mem/ring";
 import { flush, portUp, transmit } from "../nic/tx";
 import { link_next_due, pump } from "../nic/link";
 import { play } from "../nic/replay";
@@ -94,18 +94,31 @@ function refuse(ls: LaneState, addr: u32, len: u32, inside: bool): void {
   atomic.add<u32>(changetype<usize>(ls), 1, offsetof<LaneState>("badDescriptors"));
 }
 
+/**
+ * Packets of a port where nothing is attached can only go up: a full transmit ring must not keep them, which may be what
+ * its other end waits for.
+ */
+// @ts-ignore: decorator
+@inline function budgetOf(ls: LaneState, q: Queue, n: u32): u32 {
+  if (n == 0 || (ls.flags & LaneFlag.LOSSLESS) == 0) return n;
+  const port = changetype<Port>(q.portAt as usize);
+  const hooked = slotAt(port, Hook.XDP) | slotAt(port, Hook.TC_INGRESS) | slotAt(port, Hook.SOCKET_FILTER);
+  if ((hooked | port.responderAt) != 0) return budget(ls, n);
+  return (ls.flags & LaneFlag.PASS_SINK) != 0 ? n : reserve(ringAt(ls.passAt), n);
+}
+
 /** One burst of a receive queue. Returns packets taken. */
 function receiveBurst(ls: LaneState, q: Queue): u32 {
   const rx = ringAt(q.rxAt);
   let n: u32;
   if ((q.linkAt | q.replayAt) != 0) {
-    const limit = budget(ls, ls.burst);
+    const limit = budgetOf(ls, q, ls.burst);
     if (limit == 0) return 0;
     if (q.linkAt != 0) pump(q.linkAt, limit);
     if (q.replayAt != 0) play(q.replayAt, limit);
     n = peek(rx, limit);
   } else {
-    n = budget(ls, peek(rx, ls.burst));
+    n = budgetOf(ls, q, peek(rx, ls.burst));
   }
   const port = changetype<Port>(q.portAt as usize);
   if (q.fillAt != 0) {
