@@ -164,7 +164,8 @@ test(
         veth.far.configure(veth.farLink);
       });
       assert.ok(r.same > 100 && r.lost > 0, JSON.stringify(r));
-      assert.ok(r.longestGapMs < 1300, `${r.longestGapMs} ms without answer, 300 of them down`);
+      // The kernel asks for its neighbour anew, and if that is lost again a second later.
+      assert.ok(r.longestGapMs < 2300, `${r.longestGapMs} ms without answer, 300 of them down`);
     });
     assert.is(report.ledger.free, 4096);
   },
