@@ -1,8 +1,8 @@
 // DCTCP: RFC 8257 by window, and eTran's rate-based form of it (TAS). Both follow the share of marked bytes, a round at a time.
 import { Cc, CcEvent, CcEventFlag, CcKind, CcMarks } from "../layout.gen";
-import { firstRate, FLOOR, follow, roundOver, STEP, windowFor } from "./rated";
+import { firstRate, FLOOR, follow, otherThanAck, roundOver, STEP, windowFor } from "./rated";
 import { avoid, timeout } from "./reno";
-import { cwndOf, mssOf, pace, remember, restart, slowStart, toRate, toU32, undo, windowOf } from "./window";
+import { cwndOf, pace, remember, restart, slowStart, toRate, toU32, undo, windowOf } from "./window";
 
 /** CcMarks.alpha of everything marked. */
 const ALL: u32 = 1 << 20;
@@ -101,33 +101,18 @@ function adjust(cc: Cc, s: CcMarks, lost: bool): void {
 export function dctcpRate(cc: Cc, e: CcEvent): void {
   const s = own(cc);
   if (cc.rate == 0) cc.rate = firstRate(cc, e);
-  switch (e.kind) {
-    case CcKind.ACK: {
-      s.lostBytes = s.lostBytes + e.lost < s.lostBytes ? u32.MAX_VALUE : s.lostBytes + e.lost;
-      if (!count(s, e)) break;
-      learn(s);
-      const us = <u32>(e.nowNs / 1000);
-      adjust(cc, s, s.lostBytes != 0);
-      follow(cc, s.ackedBytes, us - s.roundUs);
-      s.roundUs = us;
-      beginRound(s);
-      break;
-    }
-    case CcKind.ENTER: {
-      remember(cc, 0);
-      break;
-    }
-    case CcKind.RTO: {
-      if ((e.flags & CcEventFlag.AGAIN) == 0) remember(cc, 0);
-      s.slow = 0;
-      cc.rate = toRate(max<f64>(<f64>cc.rate / 2, FLOOR));
-      cc.cwnd = mssOf(cc);
-      return;
-    }
-    case CcKind.UNDO: {
-      undo(cc);
-      break;
-    }
+  if (e.kind != CcKind.ACK) {
+    otherThanAck(cc, e, changetype<usize>(s) + offsetof<CcMarks>("slow"));
+    return;
+  }
+  s.lostBytes = s.lostBytes + e.lost < s.lostBytes ? u32.MAX_VALUE : s.lostBytes + e.lost;
+  if (count(s, e)) {
+    learn(s);
+    const us = <u32>(e.nowNs / 1000);
+    adjust(cc, s, s.lostBytes != 0);
+    follow(cc, s.ackedBytes, us - s.roundUs);
+    s.roundUs = us;
+    beginRound(s);
   }
   cc.cwnd = windowFor(cc, e);
 }

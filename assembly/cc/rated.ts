@@ -1,7 +1,7 @@
 // What rate-based algorithms have in common (eTran, TAS): rounds, a first rate, a window that only keeps a dead path
 // from being filled.
-import { Cc, CcEvent } from "../layout.gen";
-import { initialWindow, MOST_CWND, mssOf, perSecond, toRate, toU32, windowOf } from "./window";
+import { Cc, CcEvent, CcEventFlag, CcKind } from "../layout.gen";
+import { initialWindow, MOST_CWND, mssOf, perSecond, remember, toRate, toU32, undo, windowOf } from "./window";
 
 const MBIT: f64 = 125_000;
 /** Additive increase: 10 Mbit/s. */
@@ -41,4 +41,18 @@ export function windowFor(cc: Cc, e: CcEvent): u32 {
   const us = e.srttUs == 0 ? FIRST_RTT_US : e.srttUs;
   const bytes = <f64>cc.rate * <f64>us / 1e6 * 2;
   return max<u32>(windowOf(cc, min<u32>(toU32(bytes), MOST_CWND)), 10 * mssOf(cc));
+}
+
+/** What is no ACK; `slowAt` is where slow start is noted, which a timeout ends. */
+export function otherThanAck(cc: Cc, e: CcEvent, slowAt: usize): void {
+  if (e.kind == CcKind.RTO) {
+    if ((e.flags & CcEventFlag.AGAIN) == 0) remember(cc, 0);
+    store<u32>(slowAt, 0);
+    cc.rate = toRate(max<f64>(<f64>cc.rate / 2, FLOOR));
+    cc.cwnd = mssOf(cc);
+    return;
+  }
+  if (e.kind == CcKind.ENTER) remember(cc, 0);
+  else if (e.kind == CcKind.UNDO) undo(cc);
+  cc.cwnd = windowFor(cc, e);
 }

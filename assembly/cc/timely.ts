@@ -1,7 +1,7 @@
 // TIMELY (Mittal et al., SIGCOMM 2015) with eTran's constants: the rate follows the slope of round-trip times.
-import { Cc, CcEvent, CcEventFlag, CcKind, CcTimely } from "../layout.gen";
-import { firstRate, FLOOR, follow, roundOver, STEP, windowFor } from "./rated";
-import { mssOf, remember, toRate, undo } from "./window";
+import { Cc, CcEvent, CcKind, CcTimely } from "../layout.gen";
+import { firstRate, FLOOR, follow, otherThanAck, roundOver, STEP, windowFor } from "./rated";
+import { toRate } from "./window";
 
 const T_LOW_US: u32 = 30;
 const T_HIGH_US: u32 = 150;
@@ -57,34 +57,19 @@ function adjust(cc: Cc, s: CcTimely, e: CcEvent): void {
 export function timely(cc: Cc, e: CcEvent): void {
   const s = own(cc);
   if (cc.rate == 0) cc.rate = firstRate(cc, e);
-  switch (e.kind) {
-    case CcKind.ACK: {
-      s.lostBytes = s.lostBytes + e.lost < s.lostBytes ? u32.MAX_VALUE : s.lostBytes + e.lost;
-      s.ackedBytes = s.ackedBytes + e.acked < s.ackedBytes ? u32.MAX_VALUE : s.ackedBytes + e.acked;
-      if (e.rttUs == 0 || !roundOver(changetype<usize>(s) + offsetof<CcTimely>("roundEnd"), e)) break;
-      const us = <u32>(e.nowNs / 1000);
-      adjust(cc, s, e);
-      follow(cc, s.ackedBytes, us - s.roundUs);
-      s.roundUs = us;
-      s.lostBytes = 0;
-      s.ackedBytes = 0;
-      break;
-    }
-    case CcKind.ENTER: {
-      remember(cc, 0);
-      break;
-    }
-    case CcKind.RTO: {
-      if ((e.flags & CcEventFlag.AGAIN) == 0) remember(cc, 0);
-      s.slow = 0;
-      cc.rate = toRate(max<f64>(<f64>cc.rate / 2, FLOOR));
-      cc.cwnd = mssOf(cc);
-      return;
-    }
-    case CcKind.UNDO: {
-      undo(cc);
-      break;
-    }
+  if (e.kind != CcKind.ACK) {
+    otherThanAck(cc, e, changetype<usize>(s) + offsetof<CcTimely>("slow"));
+    return;
+  }
+  s.lostBytes = s.lostBytes + e.lost < s.lostBytes ? u32.MAX_VALUE : s.lostBytes + e.lost;
+  s.ackedBytes = s.ackedBytes + e.acked < s.ackedBytes ? u32.MAX_VALUE : s.ackedBytes + e.acked;
+  if (e.rttUs != 0 && roundOver(changetype<usize>(s) + offsetof<CcTimely>("roundEnd"), e)) {
+    const us = <u32>(e.nowNs / 1000);
+    adjust(cc, s, e);
+    follow(cc, s.ackedBytes, us - s.roundUs);
+    s.roundUs = us;
+    s.lostBytes = 0;
+    s.ackedBytes = 0;
   }
   cc.cwnd = windowFor(cc, e);
 }
