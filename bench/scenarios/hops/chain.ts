@@ -26,6 +26,9 @@ export interface Chain {
 
 export const SERVER_PORT = 8000;
 
+/** Source ports of a forwarder, from 16384 on: more than a client has ports, so that no two of them share one. */
+const FLOWS = 45_056;
+
 /** Port on which forwarder j of n listens, counted from the client: 8000 − n … 7999, as in the report. */
 export const portOf = (j: number, n: number): number => SERVER_PORT - n + j;
 
@@ -108,6 +111,9 @@ export class ForwarderChain implements Chain {
       // A client's port leads to the same source port in every chain, but chains listen on ports of their own, and Linux
       // begins timestamps elsewhere for each tuple: the server, which remembers for a minute, would refuse every second one.
       source: extraSource(this.path, forwarders),
+      // Two client ports on one source port would be one tuple with two clocks (Linux begins timestamps elsewhere for each
+      // tuple): the server, which remembers the first for a minute, refuses the second one's first SYN.
+      flows: FLOWS,
       services: [{ ports, backends: [`${server.address}:${SERVER_PORT}@${server.mac}`], protocols: ['tcp'] }],
     };
     const script = fileURLToPath(new URL('forwarder.ts', import.meta.url));
