@@ -1,5 +1,5 @@
 /*
- * http_server ADDRESS PORT: the server behind every chain of bench:hops. `GET /BYTES` answers with a body of so many bytes
+ * http_server ADDRESS PORT CONGESTION: the server behind every chain of bench:hops. `GET /BYTES` answers with a body of so many bytes
  * (body.h) and closes first, as the server of the report did. One thread, epoll, bodies made once: the server's own time
  * is the same small part of every peer's. Prints "ready" when it listens; ends when it is killed.
  */
@@ -131,8 +131,8 @@ static void welcome(int listener) {
 
 int main(int argc, char **argv) {
   struct sockaddr_in at = {.sin_family = AF_INET};
-  if (argc != 3 || inet_pton(AF_INET, argv[1], &at.sin_addr) != 1) {
-    fprintf(stderr, "usage: http_server ADDRESS PORT\n");
+  if (argc != 4 || inet_pton(AF_INET, argv[1], &at.sin_addr) != 1) {
+    fprintf(stderr, "usage: http_server ADDRESS PORT CONGESTION\n");
     return 2;
   }
   at.sin_port = htons((uint16_t)atoi(argv[2]));
@@ -140,6 +140,11 @@ int main(int argc, char **argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlives the bench, however that ends */
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  /* Named, since a machine's default is its own; on the socket, since a namespace may not choose freely. */
+  if (setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, argv[3], (socklen_t)strlen(argv[3]))) {
+    perror("http_server: TCP_CONGESTION");
+    return 1;
+  }
   if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 1024)) {
     perror("http_server");
     return 1;

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Namespace } from '../../../tests/support/netns.js';
-import { type End, extraSource, type Path, type Topology } from './topology.js';
+import { CONGESTION_CONTROL, type End, extraSource, inside, type Path, type Topology } from './topology.js';
 
 /** Where the client connects to. */
 export interface Target {
@@ -25,6 +25,9 @@ export interface Chain {
 }
 
 export const SERVER_PORT = 8000;
+
+/** setsockopt(2): level and name, which socat takes as numbers. */
+const [TCP, TCP_CONGESTION] = [6, 13];
 
 /** Source ports of a forwarder, from 16384 on: more than a client has ports, so that no two of them share one. */
 const FLOWS = 45_056;
@@ -67,7 +70,7 @@ export class SocatChain implements Chain {
   async start(forwarders: number): Promise<Target> {
     for (let j = 0; j < forwarders; j++) {
       // socat's own backlog of 5 would make 16 clients pay for lost SYNs, which is not what is measured here.
-      const listen = `TCP4-LISTEN:${portOf(j, forwarders)},fork,reuseaddr,backlog=1024`;
+      const listen = `TCP4-LISTEN:${portOf(j, forwarders)},fork,reuseaddr,backlog=1024,setsockopt-string=${TCP}:${TCP_CONGESTION}:${CONGESTION_CONTROL}`;
       const last = j === forwarders - 1;
       const next = last
         ? `${this.path.server.address}:${SERVER_PORT}`
@@ -120,7 +123,7 @@ export class ForwarderChain implements Chain {
     const args = ['--import', 'tsx', script, this.name, JSON.stringify(config)];
     this.running = namespace.spawn(process.execPath, ...args);
     const line = await ready(this.running, this.name);
-    this.conditions = `${line.replace(/^ready: /, '')}; GRO and threaded NAPI at client and server, no TSO at the forwarder`;
+    this.conditions = `${line.replace(/^ready: /, '')}; GRO and threaded NAPI (SCHED_FIFO) at client and server, no TSO at the forwarder`;
     return { host: entry.address, port: ports[0] };
   }
 
@@ -132,25 +135,16 @@ export class ForwarderChain implements Chain {
 
 /**
  * What comes is worked on by a thread of the interface instead of whoever sends: an AF_XDP socket sends in copy mode
- * packet by packet, and each would be a softirq of its own that finds nothing to put together.
+ * packet by packet, and each would be a softirq of its own that finds nothing to put together. The thread is a real-time
+ * one, as the softirq that it replaces precedes every process: else it waits a tick (4 ms) for a lane to go to sleep.
  */
 function polledByThread({ namespace, dev }: End): void {
-  const ran = spawnSync(
-    'ip',
-    ['netns', 'exec', namespace.name, 'sh', '-c', `echo 1 > /sys/class/net/${dev}/threaded`],
-    {
-      encoding: 'utf8',
-    },
-  );
-  if (ran.status !== 0) throw new Error(`threaded NAPI of ${dev}: ${ran.stderr || ran.error?.message}`);
+  inside(namespace, 'sh', '-c', `echo 1 > /sys/class/net/${dev}/threaded`);
+  inside(namespace, 'sh', '-c', `for p in $(pgrep '^napi/${dev}-'); do chrt -f -p 1 $p; done`);
 }
 
-function offload({ namespace, dev }: End, feature: string, state: 'on' | 'off'): void {
-  const args = ['netns', 'exec', namespace.name, 'ethtool', '-K', dev, feature, state];
-  const ran = spawnSync('ip', args, { encoding: 'utf8' });
-  if (ran.status !== 0)
-    throw new Error(`ethtool -K ${dev} ${feature} ${state}: ${ran.stderr || ran.error?.message}`);
-}
+const offload = ({ namespace, dev }: End, feature: string, state: 'on' | 'off'): void =>
+  inside(namespace, 'ethtool', '-K', dev, feature, state);
 
 /** Why there is no ethtool; undefined when there is. */
 export const missingEthtool = (): string | undefined =>

@@ -9,7 +9,7 @@ import { type Chain, ready, SERVER_PORT, stopChild, type Target } from './chain.
 import { type ClientName, type Outcome, runClient, type Siege, type Transfer } from './clients.js';
 import { difference, readCounters } from './counters.js';
 import type { Sample } from './samples.js';
-import type { Topology } from './topology.js';
+import { CONGESTION_CONTROL, type Topology } from './topology.js';
 
 export interface Plan {
   /** In the report's words: N is N − 1 forwarders. */
@@ -103,7 +103,7 @@ function* sampleCell(topology: Topology, siege: Siege | undefined, hops: number,
 const turn = (): Promise<void> => new Promise(done => setImmediate(done));
 
 async function startServer(namespace: Namespace): Promise<ChildProcess> {
-  const child = namespace.spawn(nativeTool('http_server'), '0.0.0.0', `${SERVER_PORT}`);
+  const child = namespace.spawn(nativeTool('http_server'), '0.0.0.0', `${SERVER_PORT}`, CONGESTION_CONTROL);
   await ready(child, 'http_server');
   return child;
 }

@@ -6,7 +6,7 @@
  *   client ── 10.77.0.2 ═══════════════════════veth════════════════════════════ 10.77.0.1 ── server     (direct)
  *
  * Neighbours are permanent and IPv6 is off, so that nothing but the transfers is on the wires. Offloads of the veths are
- * the kernel's defaults.
+ * the kernel's defaults; each has a queue, as a NIC has.
  */
 import { spawnSync } from 'node:child_process';
 import { Namespace } from '../../../tests/support/netns.js';
@@ -32,6 +32,9 @@ export interface Path {
 }
 
 const PREFIX = 'hops';
+
+/** Of whoever sends bodies: Linux's own default, which a machine may have replaced. */
+export const CONGESTION_CONTROL = 'cubic';
 
 export class Topology {
   readonly client = quiet(new Namespace(PREFIX));
@@ -81,8 +84,12 @@ const mac = (i: number, n: number): string => `02:00:0a:4d:0${i}:0${n}`;
 
 /** No router solicitations, no duplicate address detection. */
 function quiet(namespace: Namespace): Namespace {
-  const off = 'for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done';
-  spawnSync('ip', ['netns', 'exec', namespace.name, 'sh', '-c', off], { stdio: 'ignore' });
+  inside(
+    namespace,
+    'sh',
+    '-c',
+    'for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done',
+  );
   return namespace;
 }
 
@@ -93,6 +100,20 @@ function veth(a: End, b: End): void {
   b.namespace.configure(b.dev, `${b.address}/24`);
   neighbour(a, b);
   neighbour(b, a);
+  for (const end of [a, b]) queued(end);
+}
+
+/**
+ * A queue before the interface, as a NIC has one: without it a veth drops what its other end's ring of 256 has no room for
+ * (veth_xmit), and TCP waits 200 ms for the tail of a window, a second for a SYN.
+ */
+const queued = ({ namespace, dev }: End): void =>
+  inside(namespace, 'tc', 'qdisc', 'replace', 'dev', dev, 'root', 'pfifo', 'limit', '4096');
+
+/** Runs a program in a namespace. @throws Error with what it said when it fails */
+export function inside(namespace: Namespace, ...args: string[]): void {
+  const ran = spawnSync('ip', ['netns', 'exec', namespace.name, ...args], { encoding: 'utf8' });
+  if (ran.status !== 0) throw new Error(`${args.join(' ')}: ${ran.stderr || ran.error?.message}`);
 }
 
 function neighbour(of: End, to: End): void {

@@ -18,6 +18,7 @@ const AF_XDP = 44;
 const SOCK_RAW = 3;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
+const SO_SNDBUFFORCE = 32;
 const SOL_XDP = 283;
 
 /** Socket options of linux/if_xdp.h. */
@@ -46,6 +47,9 @@ const ADDRESS = { bytes: 16, flags: 2, ifindex: 4, queue: 8, sharedFd: 12 } as c
 const BindFlag = { SHARED_UMEM: 1, COPY: 2, ZEROCOPY: 4, NEED_WAKEUP: 8 } as const;
 /** Descriptors that one kick sends in copy mode, instead of 32. Linux 6.17. */
 const TX_BUDGET = 256;
+/** What the kernel reckons a packet of 1,500 bytes at, about (skb->truesize), and a bound for large rings. */
+const PACKET_TRUESIZE = 4096;
+const MAX_SNDBUF = 64 << 20;
 
 /** copy: the kernel copies between its buffers and frames. zero-copy: the device itself reads and writes frames. */
 export type CopyMode = 'copy' | 'zero-copy';
@@ -102,6 +106,7 @@ export class XskSocket {
       socket.#mapRings();
       // A kernel that does not know it sends 32 a call: more calls, nothing else.
       socket.#set(Option.MAX_TX_BUDGET, TX_BUDGET);
+      socket.#widen();
       return socket;
     } catch (error) {
       socket.close();
@@ -126,9 +131,17 @@ export class XskSocket {
     if (rc < 0) throw refused(name, 'UMEM', rc);
   }
 
-  #set(option: number, value: number): number {
+  /**
+   * In copy mode what is sent counts against the socket's send buffer until the receiver has it: the kernel's default holds
+   * some 90 packets, less than a veth's own ring. A kernel that refuses sends in smaller portions.
+   */
+  #widen(): void {
+    this.#set(SO_SNDBUFFORCE, Math.min(this.options.slots * PACKET_TRUESIZE, MAX_SNDBUF), SOL_SOCKET);
+  }
+
+  #set(option: number, value: number, level = SOL_XDP): number {
     const bytes = new Uint8Array(Uint32Array.of(value).buffer);
-    return this.options.native.setsockopt(this.#fd, SOL_XDP, option, bytes);
+    return this.options.native.setsockopt(this.#fd, level, option, bytes);
   }
 
   #mapRings(): void {
