@@ -1,21 +1,18 @@
 /** etherloom nics and etherloom attach: what can be used here, and programs at live interfaces in namespaces. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { kernelAvailable } from '../../host/bpf/kernel/available.js';
 import { parse } from '../../host/cli/program.js';
 import type { EtherloomError } from '../../host/errors.js';
 import { native } from '../../host/native/load.js';
 import { join as joinTun } from '../../host/nic/tap/open.js';
+import { Attached, MAIN, ROOT } from '../support/attached.js';
 import { ip, linkName, missingTun, Namespace } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('cli: nics and attach');
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const MAIN = join(ROOT, 'dist/cli/main.js');
 const CAPTURE = 'tests/fixtures/capture/real-traffic.pcapng';
 const OBJECT = 'bpf-progs/obj/flow_stats.bpf.o';
 const addon = native();
@@ -33,52 +30,6 @@ function etherloom(args: string[], uid?: number) {
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   return { code: r.status, out: r.stdout, err: r.stderr };
-}
-
-/** An attach that runs: its events as they come. */
-class Attached {
-  readonly events: Record<string, unknown>[] = [];
-  readonly #child: ChildProcess;
-  readonly #closed: Promise<number | null>;
-  #err = '';
-
-  constructor(args: string[], where: { ns?: Namespace; fds?: number[] } = {}) {
-    const line = [process.execPath, MAIN, 'attach', ...args, '--json'];
-    const [command, ...rest] = where.ns ? ['ip', 'netns', 'exec', where.ns.name, ...line] : line;
-    this.#child = spawn(command, rest, {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe', ...(where.fds ?? [])],
-    });
-    createInterface({ input: this.#child.stdout! }).on('line', text => {
-      if (text.startsWith('{"event"')) this.events.push(JSON.parse(text));
-      else this.#err += text;
-    });
-    this.#child.stderr!.setEncoding('utf8').on('data', text => (this.#err += text));
-    this.#closed = new Promise(resolve => this.#child.once('close', resolve));
-  }
-
-  /** The first event of that name. */
-  async event(name: string): Promise<Record<string, unknown>> {
-    const until = performance.now() + 15_000;
-    for (;;) {
-      const found = this.events.find(e => e.event === name);
-      if (found) return found;
-      if (this.#child.exitCode !== null || performance.now() > until)
-        throw new Error(`no "${name}": ${this.#err}${JSON.stringify(this.events)}`);
-      await new Promise(r => setTimeout(r, 10));
-    }
-  }
-
-  async end(signal: NodeJS.Signals): Promise<number | null> {
-    this.#child.kill(signal);
-    return this.#closed;
-  }
-
-  /** Ctrl-C, and what it then says. */
-  async stop(): Promise<Record<string, unknown>> {
-    assert.is(await this.end('SIGINT'), 0, this.#err);
-    return this.event('stopped');
-  }
 }
 
 test('nics says of every backend that it is available, or why not', () => {
