@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { release } from 'node:os';
-import { join } from 'node:path';
 import { kernelAvailable } from '../../host/bpf/kernel/available.js';
 import { parse } from '../../host/cli/program.js';
 import type { EtherloomError } from '../../host/errors.js';
