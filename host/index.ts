@@ -91,6 +91,11 @@ export type { Arena, ArenaOptions } from './mem/arena.js';
 export type { Core } from './mem/core.js';
 export type { Packet } from './mem/ring.js';
 export type { StreamOptions } from './mem/streams.js';
+export type { ConnectOptions, ListenOptions } from './net/burst/calls.js';
+export type { Connection } from './net/burst/connection.js';
+export type { Listener } from './net/burst/listener.js';
+export type { StackEvent } from './net/burst/sockets.js';
+export { StackApp, type StackTicket } from './net/burst/stack_app.js';
 export { StreamApp, type TakeEvent } from './net/burst/stream_app.js';
 export {
   type OpenStream,
@@ -100,6 +105,7 @@ export {
   streamCounters,
 } from './net/burst/stream_apps.js';
 export { StreamEnd } from './net/burst/stream_end.js';
+export { type PortNetwork, Stack, type StackOptions, type StackRoute } from './net/stack.js';
 export {
   type AfXdpNic,
   type AfXdpOptions,
@@ -148,3 +154,13 @@ export type {
   ResponderCounters,
   ResponderOptions,
 } from './responder/index.js';
+export type { Endpoint, Transport } from './transports/contract.js';
+export { SocketError, type SocketErrno } from './transports/errno.js';
+export { registerTransport } from './transports/registry.js';
+export {
+  type CongestionName,
+  type ConnectionOptions,
+  type KeepAlive,
+  type TcpOptions,
+  tcp,
+} from './transports/tcp/index.js';

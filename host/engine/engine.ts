@@ -203,6 +203,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     return this.#clock.now();
   }
 
+  /** Whether time is virtual: it stands still until `advance`. */
+  get virtual(): boolean {
+    return this.#clock.virtual;
+  }
+
   /** The port of a NIC, by its name or number. @throws EtherloomError ERR_PORT_UNKNOWN */
   port(name: string | number): Port {
     const port = this.ports.find(p => p.name === name || p.ifindex === name);

@@ -140,6 +140,19 @@ export class Routes {
       .map(k => ({ ...k.route }));
   }
 
+  /** The route of a table to an address, as bpf_fib_lookup finds it: longest prefix, then lowest metric. @throws EtherloomError ERR_ADDRESS */
+  find(address: string, table = TABLE_MAIN): Route | undefined {
+    const bytes = parseIp(address);
+    const to = toBigInt(bytes);
+    let best: Kept | undefined;
+    for (const k of this.#kept.values()) {
+      if (k.route.table !== table || k.family !== familyOf(bytes) || to < k.first || to > k.last) continue;
+      const better = !best || k.bits > best.bits || (k.bits === best.bits && k.route.metric < best.route.metric);
+      if (better) best = k;
+    }
+    return best && { ...best.route };
+  }
+
   /** Says which hardware address an IP address has on a port. @throws EtherloomError ERR_ADDRESS, ERR_ROUTE */
   addNeighbour(entry: NeighbourEntry): void {
     if (!this.#isPort(entry.port))

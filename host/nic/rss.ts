@@ -12,6 +12,19 @@ export const RSS_ENTRIES = 128;
 /** 6d5a… : the key that makes Toeplitz symmetric (Woo and Park 2012). */
 export const SYMMETRIC_KEY = new Uint8Array(40).map((_, i) => (i & 1 ? 0x5a : 0x6d));
 
+/** The key's first 16 bits, which repeat: key[i …] for input bit i is this, turned left i times. */
+const KEY_WORD = 0x6d5a;
+
+/** What `rss_hash` makes of a packet with these addresses and ports: for who must know where it will arrive. Parts have an even length. */
+export function rssHashOf(...parts: readonly Uint8Array[]): number {
+  let word = 0;
+  for (const part of parts) for (let i = 0; i < part.length; i += 2) word ^= (part[i] << 8) | part[i + 1];
+  let hash = 0;
+  for (let bit = 0; bit < 16; bit++)
+    if (word & (0x8000 >> bit)) hash ^= ((KEY_WORD << bit) | (KEY_WORD >> (16 - bit))) & 0xffff;
+  return (hash * 0x10001) >>> 0;
+}
+
 /** The indirection table of one port. Shared with the lanes: an entry may be changed while traffic flows. */
 export class RssTable {
   private constructor(

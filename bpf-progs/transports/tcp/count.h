@@ -65,7 +65,7 @@ enum tcp_count {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, TCP_COUNTS);
-	__type(key, __u32);
+	__type(key, enum tcp_count); /* its names go with the object */
 	__type(value, __u64);
 } tcp_counters SEC(".maps");
 

@@ -282,7 +282,7 @@ struct tcp_control {
 	__u32 ifindex;
 	__u32 app;
 	__u32 urgent; /* counts: the byte before the end of the send ring is urgent */
-	__u32 pad2;
+	__u32 life;  /* of the stream: the control plane's own note */
 	struct tcp_options opt;
 };
 

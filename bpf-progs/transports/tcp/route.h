@@ -5,8 +5,12 @@
 #pragma once
 #include "handshake.h"
 
+/* Table of the engine's routes that these programs' host has for its own; 0: local and main, as any program. */
+const volatile __u32 tcp_table = 0;
+
 #define ROUTE_NS (2 * NS_PER_S)
 #define NEIGHBOUR_NS (5 * NS_PER_MS)
+#define UNANSWERED_NS (3 * NS_PER_S)
 
 /* What is known of paths: their MTU, for ten minutes (RFC 1191 §6.3). */
 #define PATH_NS (600 * NS_PER_S)
@@ -68,7 +72,8 @@ noinline int tcp_route(struct xdp_md *ctx, struct tcp_flow *f NONNULL, __u64 now
 		memcpy(p.ipv6_src, f->local, sizeof(p.ipv6_src));
 		memcpy(p.ipv6_dst, f->remote, sizeof(p.ipv6_dst));
 	}
-	result = bpf_fib_lookup(ctx, &p, sizeof(p), 0);
+	p.tbid = tcp_table;
+	result = bpf_fib_lookup(ctx, &p, sizeof(p), tcp_table ? BPF_FIB_LOOKUP_DIRECT | BPF_FIB_LOOKUP_TBID : 0);
 	if (result == BPF_FIB_LKUP_RET_SUCCESS) {
 		memcpy(f->dmac, p.dmac, sizeof(f->dmac));
 		memcpy(f->smac, p.smac, sizeof(f->smac));
@@ -93,7 +98,8 @@ noinline int tcp_route(struct xdp_md *ctx, struct tcp_flow *f NONNULL, __u64 now
 		return 1;
 	}
 	count(NoRoute);
-	if (result == BPF_FIB_LKUP_RET_NO_NEIGH) {
+	/* Nobody answers for the address: three requests, a second apart (RFC 1122 §2.3.2.1, RFC 4861 §10). */
+	if (result == BPF_FIB_LKUP_RET_NO_NEIGH && now - f->stuck_ns < UNANSWERED_NS) {
 		due(f, TIMER_PACE, now + NEIGHBOUR_NS);
 		/* The connection's own timeout runs from here. */
 		if (f->xmit == XMIT_NONE)

@@ -43,10 +43,19 @@ export interface OpenStream {
 const DEFAULT_RING = 65536;
 const ENOMEM = 12;
 
+const ofHost = new WeakMap<StreamHost, StreamApps>();
+
 export class StreamApps {
   readonly #pool: StreamPoolView;
   /** Numbers whose rings were made. */
   readonly #equipped = new Set<number>();
+
+  /** Those of an engine: the same whoever asks. @throws EtherloomError ERR_STREAMS_NONE */
+  static of(host: StreamHost): StreamApps {
+    const known = ofHost.get(host) ?? new StreamApps(host);
+    ofHost.set(host, known);
+    return known;
+  }
 
   /** @throws EtherloomError ERR_STREAMS_NONE for an engine that was made without streams */
   constructor(readonly host: StreamHost) {

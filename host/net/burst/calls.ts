@@ -1,0 +1,69 @@
+/**
+ * What an application in another thread asks of the stack, and how it is answered: messages over a port of its own. Only
+ * connecting and listening go this way; bytes and events do not.
+ */
+import { EtherloomError } from '../../errors.js';
+import type { Endpoint, ListenPlace } from '../../transports/contract.js';
+import { ERRNO, SocketError, type SocketErrno } from '../../transports/errno.js';
+
+export interface ListenOptions<O = object> {
+  /** 0, the default: an ephemeral one, which `Listener.port` tells. */
+  port?: number;
+  /** An address of the stack. Default: any, of both families. */
+  address?: string;
+  /** Connections that may wait to be taken, and handshakes under way. Default 128. */
+  backlog?: number;
+  /** Of the connections. */
+  options?: O;
+}
+
+export interface ConnectOptions<O = object> {
+  /** IPv4 or IPv6 address. */
+  host: string;
+  port: number;
+  /** An address of the stack. Default: by the route. */
+  localAddress?: string;
+  /** Default 0: an ephemeral one (RFC 6056). */
+  localPort?: number;
+  /** Lane that is to have it. Default: the one that its packets arrive at. */
+  lane?: number;
+  /** `Connection.data`. */
+  data?: unknown;
+  options?: O;
+}
+
+/** A connection that was made, and is to be asked to connect. */
+export interface Made {
+  id: number;
+  local: Endpoint;
+  remote: Endpoint;
+}
+
+export type Asked =
+  | { call: 'listen'; options: ListenOptions }
+  | { call: 'connect'; options: Omit<ConnectOptions, 'data'> }
+  | { call: 'unlisten'; slot: number };
+
+export interface Ask {
+  /** Number of the question; 0 wants no answer. */
+  n: number;
+  asked: Asked;
+}
+
+export interface Answer {
+  n: number;
+  result?: ListenPlace | Made;
+  error?: { code: string; message: string; errno?: string };
+}
+
+/** What an error says, for another thread. */
+export const errorTold = (error: unknown): NonNullable<Answer['error']> => {
+  const { code = 'ERR_STACK_CALL', message, errno } = error as SocketError;
+  return errno === undefined ? { code, message } : { code, message, errno };
+};
+
+/** The same error in the thread that asked. */
+export const errorHeard = ({ code, message, errno }: NonNullable<Answer['error']>): EtherloomError =>
+  errno !== undefined && Object.hasOwn(ERRNO, errno)
+    ? new SocketError(errno as SocketErrno, message)
+    : new EtherloomError(code, message);

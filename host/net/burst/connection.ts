@@ -1,0 +1,211 @@
+/**
+ * A connection, as the application that owns it sees it: bytes in and out without copies of ours, and what it asks of the
+ * transport. Made by Sockets (sockets.ts), which also tells what happens to it.
+ */
+import { EtherloomError } from '../../errors.js';
+import { StreamRequest } from '../../layout/layout.gen.js';
+import type { Endpoint, TransportView } from '../../transports/contract.js';
+import type { Listener } from './listener.js';
+import type { StreamEnd } from './stream_end.js';
+
+/** What a connection needs of the application's sockets. */
+export interface ConnectionHome<O> {
+  readonly view: TransportView<O>;
+  /** Number of the application. */
+  readonly number: number;
+  /** It was closed or aborted. */
+  gone(connection: Connection<O>): void;
+}
+
+const NOWHERE: Endpoint = { address: '', port: 0 };
+
+export class Connection<O = object> {
+  /** Whatever the application wants to keep with it. */
+  data: unknown = undefined;
+  #error: string | undefined;
+  #connected: boolean;
+  #ended = false;
+  #over = false;
+  #closed = false;
+  #local: Endpoint | undefined;
+  #remote: Endpoint | undefined;
+
+  /** @internal Made by Sockets. */
+  constructor(
+    readonly home: ConnectionHome<O>,
+    /** Its stream: for who needs less than this. */
+    readonly end: StreamEnd,
+    /** The listener that it came to; undefined when it was made by `connect`. */
+    readonly listener: Listener | undefined,
+    made?: { local: Endpoint; remote: Endpoint },
+  ) {
+    this.#connected = listener !== undefined;
+    this.#local = made?.local;
+    this.#remote = made?.remote;
+  }
+
+  /** Number of its stream: its own as long as it is not closed. */
+  get id(): number {
+    return this.end.id;
+  }
+
+  get local(): Endpoint {
+    return (this.#local ??= this.#closed ? NOWHERE : this.home.view.local(this.id));
+  }
+
+  get remote(): Endpoint {
+    return (this.#remote ??= this.#closed ? NOWHERE : this.home.view.remote(this.id));
+  }
+
+  /** `ESTABLISHED`, `FIN-WAIT-1` … as RFC 9293 names states; `CLOSED` also when this side has let go of it. */
+  get state(): string {
+    return this.#closed || this.#over ? 'CLOSED' : this.home.view.state(this.id);
+  }
+
+  /** The handshake is through. */
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** The peer has ended its direction: what can be read is the last of it. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** It is over both ways, or this side has let go of it. */
+  get closed(): boolean {
+    return this.#over || this.#closed;
+  }
+
+  /** Why it is over, as Linux names it: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH … */
+  get error(): string | undefined {
+    return this.#error;
+  }
+
+  // ── bytes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Bytes that can be read now. */
+  get readable(): number {
+    return this.end.readable;
+  }
+
+  /** Bytes that can be written now. */
+  get room(): number {
+    return this.end.room;
+  }
+
+  /** Bytes written that the peer has not acknowledged. */
+  get unacknowledged(): number {
+    return this.#closed ? 0 : this.end.unacknowledged;
+  }
+
+  /** Copies received bytes to `into`. Returns how many, 0 when there are none. */
+  read(into: Uint8Array): number {
+    return this.end.read(into);
+  }
+
+  /** Views of what can be read, none to two. Good until `consume`. */
+  readViews(): Uint8Array[] {
+    return this.end.readViews();
+  }
+
+  /** Gives the first `n` bytes of what can be read back. @throws EtherloomError ERR_STREAM_RANGE */
+  consume(n: number): void {
+    this.end.consume(n);
+  }
+
+  /** Copies as much of `from` as there is room for and returns how many bytes; of room for the rest an event tells. */
+  write(from: Uint8Array): number {
+    return this.end.write(from);
+  }
+
+  /** Views of the room, none to two. Write into them, then `commit`. */
+  writeViews(): Uint8Array[] {
+    return this.end.writeViews();
+  }
+
+  /** Hands the first `n` bytes of the room to the transport. @throws EtherloomError ERR_STREAM_RANGE */
+  commit(n: number): void {
+    this.end.commit(n);
+  }
+
+  /** Asks for an event when `bytes` bytes can be written. True when they can be now: then none comes. */
+  wantRoom(bytes: number): boolean {
+    return this.end.wantRoom(bytes);
+  }
+
+  // ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** No more will be written: the peer reads what was, then the end. */
+  shutdown(): void {
+    if (!this.closed) this.end.request(StreamRequest.SHUTDOWN);
+  }
+
+  /**
+   * Done with it for ever. What was written is still delivered, unless received bytes were not read: then the peer gets a
+   * reset, as from Linux. No more events come, and reading and writing do nothing.
+   */
+  close(): void {
+    this.#leave(StreamRequest.CLOSE);
+  }
+
+  /** The same at once: the peer gets a reset, what was written may be lost. */
+  abort(): void {
+    this.#leave(StreamRequest.ABORT);
+  }
+
+  #leave(how: number): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.end.request(how);
+    this.end.release();
+    this.home.gone(this);
+  }
+
+  /** Changes options of the live connection; those not named stay. @throws EtherloomError ERR_TCP_OPTIONS, ERR_STACK_CLOSED */
+  set(options: O): void {
+    this.#open('options');
+    this.home.view.setOptions(this.id, options);
+    this.end.request(StreamRequest.OPTIONS);
+  }
+
+  /** The last byte written is urgent (MSG_OOB). @throws EtherloomError ERR_STACK_CLOSED */
+  urgent(): void {
+    this.#open('urgent data');
+    this.home.view.setUrgent(this.id);
+    this.end.request(StreamRequest.OPTIONS);
+  }
+
+  /** Round-trip time, congestion window, retransmissions … @throws EtherloomError ERR_STACK_CLOSED */
+  info(): Record<string, number> {
+    this.#open('figures');
+    return this.home.view.info(this.id);
+  }
+
+  #open(what: string): void {
+    if (this.#closed)
+      throw new EtherloomError('ERR_STACK_CLOSED', `${what} of a connection that was closed`, {
+        expected: 'one that close() and abort() were not called of',
+      });
+  }
+
+  // ── what Sockets says ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** @internal */
+  nowConnected(): void {
+    this.#connected = true;
+  }
+
+  /** @internal */
+  nowEnded(): void {
+    this.#ended = true;
+  }
+
+  /** @internal */
+  nowOver(error: string | undefined): void {
+    // Addresses and errno stay where they are until this side lets go.
+    this.#over = true;
+    this.#ended = true;
+    this.#error ??= error;
+  }
+}

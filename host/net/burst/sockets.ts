@@ -1,0 +1,196 @@
+/**
+ * The sockets of one application, in the thread that is it: its connections and listeners, and what happened to them in
+ * batches. Who connects and listens for it is another's affair: Stack in the engine's thread, StackApp in any other.
+ *
+ *   StreamApp.take ─▶ event bits of streams ─▶ poll(events): connections, readable, writable, accepted …
+ */
+import { StreamEvent, StreamRequest } from '../../layout/layout.gen.js';
+import type { Endpoint, ListenPlace, TransportView } from '../../transports/contract.js';
+import { Connection, type ConnectionHome } from './connection.js';
+import { Listener } from './listener.js';
+import type { StreamApp } from './stream_app.js';
+import type { StreamEnd } from './stream_end.js';
+
+/** News of one connection. What is true happened since its last event: readiness is told once, when it begins. */
+export interface StackEvent<O = object> {
+  connection: Connection<O>;
+  /** It is new: it came to `connection.listener`. */
+  accepted: boolean;
+  /** The handshake of one that was made by `connect` is through. */
+  connected: boolean;
+  /** Bytes came. */
+  readable: boolean;
+  /** There is room: after the handshake, or after a write that did not take all. */
+  writable: boolean;
+  /** The peer has ended its direction. */
+  ended: boolean;
+  /** It is over both ways. What came can still be read; close() gives its memory back. */
+  closed: boolean;
+  /** The peer marked something as urgent. */
+  urgent: boolean;
+  /** Why it is closed, as Linux names it. */
+  error: string | undefined;
+}
+
+/** Bits that an event always shows. */
+const TOLD = StreamEvent.IN | StreamEvent.OUT | StreamEvent.CONNECTED | StreamEvent.URG;
+
+/** How an application's thread lets time pass. */
+export interface Rest {
+  /** What must be done before news can have come: nothing where lanes are threads. */
+  step(): void;
+  /** True when there is news, false after `ms`. */
+  wait(app: StreamApp, ms: number | undefined): Promise<boolean>;
+  waitSync(app: StreamApp, ms: number | undefined): boolean;
+}
+
+/** Lanes are threads of their own. */
+export const restOfThreads: Rest = {
+  step() {},
+  wait: (app, ms) => app.wait(ms),
+  waitSync: (app, ms) => app.waitSync(ms),
+};
+
+export class Sockets<O> implements ConnectionHome<O> {
+  readonly #connections = new Map<number, Connection<O>>();
+  /** By slot. */
+  readonly #listeners = new Map<number, Listener>();
+  /** What `poll` fills, and how far. */
+  #into: StackEvent<O>[] = [];
+  #filled = 0;
+
+  constructor(
+    readonly app: StreamApp,
+    readonly view: TransportView<O>,
+    readonly rest: Rest,
+    /** Tells who listens for the application that it wants no more. */
+    readonly unlisten: (slot: number) => void,
+  ) {}
+
+  get number(): number {
+    return this.app.number;
+  }
+
+  get connections(): IterableIterator<Connection<O>> {
+    return this.#connections.values();
+  }
+
+  get listeners(): IterableIterator<Listener> {
+    return this.#listeners.values();
+  }
+
+  /** Connections that are not closed. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** A listener that was made for this application. */
+  listening(place: ListenPlace): Listener {
+    const listener = new Listener(
+      place,
+      slot => this.view.waiting(slot),
+      l => {
+        this.#listeners.delete(l.place.slot);
+        this.unlisten(l.place.slot);
+      },
+    );
+    this.#listeners.set(place.slot, listener);
+    return listener;
+  }
+
+  /** A connection that is to be: stream `id` was made for it, and is asked to connect now. */
+  connecting(id: number, made: { local: Endpoint; remote: Endpoint }, data: unknown): Connection<O> {
+    const connection = new Connection<O>(this, this.app.end(id), undefined, made);
+    connection.data = data;
+    this.#connections.set(id, connection);
+    connection.end.request(StreamRequest.CONNECT);
+    return connection;
+  }
+
+  gone(connection: Connection<O>): void {
+    if (this.#connections.get(connection.id) === connection) this.#connections.delete(connection.id);
+  }
+
+  /** Publishes what was written and asked. `poll` and `wait` do so, too. */
+  flush(): void {
+    this.app.flush();
+  }
+
+  /**
+   * Takes news of at most `max` connections into `events`, whose objects are used again, and returns how many. Inline
+   * engines make a step first.
+   */
+  poll(events: StackEvent<O>[], max = Number.MAX_SAFE_INTEGER): number {
+    this.app.flush();
+    this.rest.step();
+    this.#into = events;
+    this.#filled = 0;
+    // Streams with news that is none to the application are not the end of it.
+    while (this.app.take(this.#heard, max) > 0 && this.#filled === 0);
+    return this.#filled;
+  }
+
+  readonly #heard = (end: StreamEnd, bits: number): void => {
+    let connection = this.#connections.get(end.id);
+    const accepted = connection?.end !== end;
+    if (accepted) {
+      connection = this.#accept(end);
+      if (!connection) return;
+    }
+    const c = connection!;
+    const over = (bits & StreamEvent.FREED) !== 0 || ((bits & StreamEvent.HUP) !== 0 && this.view.over(end.id));
+    if (bits & StreamEvent.CONNECTED) c.nowConnected();
+    const wasEnded = c.ended;
+    const wasClosed = c.closed;
+    if (over) c.nowOver(this.view.error(end.id));
+    else if (bits & StreamEvent.HUP) c.nowEnded();
+    const ended = !wasEnded && c.ended;
+    const closed = over && !wasClosed;
+    // That the transport has freed a stream whose end was told is no news.
+    if ((bits & TOLD) === 0 && !accepted && !ended && !closed) return;
+    const e = (this.#into[this.#filled++] ??= {} as StackEvent<O>);
+    e.connection = c;
+    e.accepted = accepted;
+    e.connected = (bits & StreamEvent.CONNECTED) !== 0;
+    e.readable = (bits & StreamEvent.IN) !== 0;
+    e.writable = !over && (accepted || (bits & (StreamEvent.OUT | StreamEvent.CONNECTED)) !== 0);
+    e.ended = ended;
+    e.closed = closed;
+    e.urgent = (bits & StreamEvent.URG) !== 0;
+    e.error = closed ? c.error : undefined;
+  };
+
+  /** A stream that a listener of this application made. One whose listener is closed is not wanted any more. */
+  #accept(end: StreamEnd): Connection<O> | undefined {
+    const slot = this.view.listener(end.id);
+    if (slot >= 0) this.view.took(slot);
+    const listener = this.#listeners.get(slot);
+    if (!listener || this.view.local(end.id).port !== listener.port) {
+      end.request(StreamRequest.ABORT);
+      end.release();
+      return undefined;
+    }
+    const connection = new Connection<O>(this, end, listener);
+    this.#connections.set(end.id, connection);
+    return connection;
+  }
+
+  /** Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. */
+  wait(ms?: number): Promise<boolean> {
+    this.app.flush();
+    return this.rest.wait(this.app, ms);
+  }
+
+  /** The same for a thread that may stand still. */
+  waitSync(ms?: number): boolean {
+    this.app.flush();
+    return this.rest.waitSync(this.app, ms);
+  }
+
+  /** Aborts every connection and closes every listener. */
+  abandon(): void {
+    for (const listener of [...this.#listeners.values()]) listener.close();
+    for (const connection of [...this.#connections.values()]) connection.abort();
+    this.app.flush();
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * A stack: a host of the network inside an engine. It has addresses on ports, a transport whose programs run in the lanes,
+ * and applications that own the connections: the thread that made it is one, others are opened by `openApp`.
+ *
+ *   Stack ── Network: addresses, routes, responders          ── Sockets: connections and listeners of this thread
+ *        └── LoadedTransport: programs, listeners, ports     ── one MessagePort for each application of another thread
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Engine } from '../engine/engine.js';
+import { EtherloomError } from '../errors.js';
+import type { AddressOptions } from '../responder/index.js';
+import type { ListenPlace, LoadedTransport, Transport } from '../transports/contract.js';
+import { SocketError } from '../transports/errno.js';
+import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
+import { formatIp, parseIp } from '../wire/address.js';
+import {
+  type Answer,
+  type Ask,
+  type Asked,
+  type ConnectOptions,
+  errorTold,
+  type ListenOptions,
+  type Made,
+} from './burst/calls.js';
+import type { Connection } from './burst/connection.js';
+import type { Listener } from './burst/listener.js';
+import { type Rest, restOfThreads, type StackEvent, Sockets } from './burst/sockets.js';
+import type { StackTicket } from './burst/stack_app.js';
+import { StreamApps } from './burst/stream_apps.js';
+import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
+import { InlineRest } from './rest.js';
+
+export type { NetworkOptions, PortNetwork, StackRoute };
+
+export interface StackOptions<O = ConnectionOptions> extends NetworkOptions {
+  /** With the option `streams`. It may be running already. */
+  engine: Engine;
+  /** Default `tcp()`. */
+  transport?: Transport<O>;
+}
+
+const BACKLOG = 128;
+/** How long `close` waits for lanes to abort what there is, ms. */
+const CLOSE_MS = 5000;
+
+/** An application of another thread. */
+interface Remote {
+  port: MessagePort;
+  /** Slots of its listeners. */
+  slots: Set<number>;
+}
+
+export class Stack<O extends object = ConnectionOptions> {
+  readonly #rest: Rest;
+  readonly #sockets: Sockets<O>;
+  readonly #remotes = new Map<number, Remote>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    readonly engine: Engine,
+    readonly network: Network,
+    readonly transport: LoadedTransport<O>,
+    readonly apps: StreamApps,
+  ) {
+    this.#rest = engine.inline ? new InlineRest(engine) : restOfThreads;
+    const view = transport.transport.view(engine.arena, transport.shared);
+    this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
+  }
+
+  /**
+   * Makes a host of an engine.
+   * @throws EtherloomError ERR_STACK_OPTIONS, ERR_STREAMS_NONE for an engine without streams, ERR_PORT_UNKNOWN,
+   * ERR_RESPONDER, ERR_ADDRESS, ERR_ROUTE, ERR_TCP_OPTIONS, ERR_ARENA_FULL
+   */
+  static async create<O extends object = ConnectionOptions>(options: StackOptions<O>): Promise<Stack<O>> {
+    if (typeof options !== 'object' || options === null || typeof options.engine?.attach !== 'function')
+      throw new EtherloomError('ERR_STACK_OPTIONS', 'a stack without an engine', {
+        expected: '{ engine, ports }',
+      });
+    const { engine, transport = tcp() as unknown as Transport<O> } = options;
+    const apps = StreamApps.of(engine);
+    const network = new Network(engine, options);
+    let loaded: LoadedTransport<O> | undefined;
+    try {
+      loaded = await transport.load({ engine, apps, table: network.table });
+      for (const port of network.ports) loaded.attach(port);
+      for (const address of network.addresses) loaded.own(address, true);
+      return new Stack<O>(engine, network, loaded, apps);
+    } catch (error) {
+      network.close();
+      await loaded?.close();
+      throw error;
+    }
+  }
+
+  // ── connecting and listening ──────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Takes connections at a port. @throws SocketError EADDRINUSE, EADDRNOTAVAIL; EtherloomError ERR_STACK_OPTIONS,
+   * ERR_STACK_LISTENERS, ERR_TCP_OPTIONS, ERR_ADDRESS
+   */
+  listen(options: ListenOptions<O>): Listener {
+    return this.#sockets.listening(this.#listen(options, this.#sockets.number));
+  }
+
+  #listen(options: ListenOptions<O>, app: number): ListenPlace {
+    this.#open();
+    const { port = 0, address, backlog = BACKLOG, options: more = {} as O } = checked(options, 'listen');
+    checkPort('port', port, 0);
+    const own = address === undefined ? undefined : formatIp(parseIp(address));
+    if (own !== undefined && !this.network.has(own))
+      throw new SocketError('EADDRNOTAVAIL', `${own} is no address of this stack`, {
+        expected: this.network.addresses.join(', '),
+      });
+    return this.transport.listen({ app, address: own, port, backlog, options: more });
+  }
+
+  /**
+   * Begins to connect; events tell whether it came to be: `connected`, or `closed` and why.
+   * @throws SocketError ENETUNREACH, EHOSTUNREACH, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS; EtherloomError ERR_STACK_OPTIONS,
+   * ERR_TCP_OPTIONS, ERR_ADDRESS
+   */
+  connect(options: ConnectOptions<O>): Connection<O> {
+    const made = this.#connect(options, this.#sockets.number);
+    return this.#sockets.connecting(made.id, made, options.data);
+  }
+
+  #connect(options: ConnectOptions<O>, app: number): Made {
+    this.#open();
+    const { host, port, localAddress, localPort = 0, lane, options: more = {} as O } = checked(options, 'connect');
+    checkPort('port', port, 1);
+    checkPort('localPort', localPort, 0);
+    if (typeof host !== 'string')
+      throw new EtherloomError('ERR_STACK_OPTIONS', `host: ${String(host)}`, { expected: 'an IP address' });
+    const { laneCount } = this.engine;
+    if (lane !== undefined && (!Number.isInteger(lane) || lane < 0 || lane >= laneCount))
+      throw new EtherloomError('ERR_STACK_OPTIONS', `lane: ${lane}`, {
+        expected: `a whole number from 0 to ${laneCount - 1}`,
+      });
+    const way = this.network.wayTo(host, localAddress);
+    const remote = { address: formatIp(parseIp(host)), port };
+    const made = this.transport.connect({
+      ...{ app, remote, lane, options: more, ifindex: way.port.ifindex },
+      local: { address: way.address, port: localPort },
+    });
+    return made;
+  }
+
+  #open(): void {
+    if (this.#closing) throw new EtherloomError('ERR_STACK_CLOSED', 'the stack is closed');
+  }
+
+  // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Takes news of at most `max` connections of this thread into `events` and returns how many; what was written and asked
+   * goes out first. The objects in `events` are used again. An inline engine makes one step.
+   */
+  poll(events: StackEvent<O>[], max?: number): number {
+    return this.#sockets.poll(events, max);
+  }
+
+  /** Publishes what was written and asked, without looking for news. */
+  flush(): void {
+    this.#sockets.flush();
+  }
+
+  /**
+   * Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. With an inline
+   * engine it is what lets time pass: steps, and jumps in virtual time.
+   */
+  wait(ms?: number): Promise<boolean> {
+    return this.#sockets.wait(ms);
+  }
+
+  /** The same for a program that does nothing else meanwhile. */
+  waitSync(ms?: number): boolean {
+    return this.#sockets.waitSync(ms);
+  }
+
+  /** Connections of this thread that are not closed. */
+  get connections(): IterableIterator<Connection<O>> {
+    return this.#sockets.connections;
+  }
+
+  /** Listeners of this thread. */
+  get listeners(): IterableIterator<Listener> {
+    return this.#sockets.listeners;
+  }
+
+  /** What the transport counted; TCP has the names of Linux's MIB. What never happened is not there. */
+  counters(): Record<string, number> {
+    return this.transport.counters();
+  }
+
+  // ── applications of other threads ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Opens an application for another thread: post the ticket there, `worker.postMessage(ticket, [ticket.port])`, for
+   * StackApp.attach. When that thread ends its connections are aborted and its listeners close.
+   * @throws EtherloomError ERR_APPS_FULL, ERR_ARENA_FULL, ERR_STACK_CLOSED
+   */
+  openApp(): StackTicket {
+    this.#open();
+    const { number } = this.apps.open();
+    const { port1, port2 } = new MessageChannel();
+    this.#remotes.set(number, { port: port1, slots: new Set() });
+    port1.on('message', (ask: Ask) => this.#answer(number, ask));
+    port1.on('close', () => this.closeApp(number));
+    port1.unref();
+    return {
+      memory: this.engine.arena.memory,
+      number,
+      transport: this.transport.transport.name,
+      shared: this.transport.shared,
+      port: port2,
+    };
+  }
+
+  #answer(number: number, { n, asked }: Ask): void {
+    const remote = this.#remotes.get(number);
+    if (!remote) return;
+    const answer: Answer = { n };
+    try {
+      const result = this.#do(number, remote, asked);
+      if (result) answer.result = result;
+    } catch (error) {
+      answer.error = errorTold(error);
+    }
+    if (n !== 0) remote.port.postMessage(answer);
+  }
+
+  #do(number: number, remote: Remote, asked: Asked): ListenPlace | Made | undefined {
+    if (asked.call === 'connect') return this.#connect(asked.options as ConnectOptions<O>, number);
+    if (asked.call === 'listen') {
+      const place = this.#listen(asked.options as ListenOptions<O>, number);
+      remote.slots.add(place.slot);
+      return place;
+    }
+    // Its own only.
+    if (remote.slots.delete(asked.slot)) this.transport.unlisten(asked.slot);
+    return undefined;
+  }
+
+  /** Ends an application of another thread: its connections are aborted, its listeners close. Whether there was one. */
+  closeApp(number: number): boolean {
+    const remote = this.#remotes.get(number);
+    if (!remote) return false;
+    this.#remotes.delete(number);
+    for (const slot of remote.slots) this.transport.unlisten(slot, true);
+    remote.port.close();
+    this.apps.close(number);
+    return true;
+  }
+
+  // ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Gives a port of the stack one more address. @throws EtherloomError ERR_ADDRESS, ERR_RESPONDER, ERR_STACK_PORT */
+  addAddress(port: string | number, address: string | AddressOptions): void {
+    this.#open();
+    this.transport.own(this.network.addAddress(port, address), true);
+  }
+
+  /** Takes an address away: its connections find nobody any more. Whether it was there. */
+  removeAddress(port: string | number, address: string): boolean {
+    const was = this.network.removeAddress(port, address);
+    if (was) this.transport.own(formatIp(parseIp(address.split('/')[0])), false);
+    return was;
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Aborts every connection, closes listeners and applications, and takes programs, maps, routes and responders back. The
+   * engine goes on. @throws EtherloomError ERR_STACK_CLOSE when lanes do not let go of connections in 5 s
+   */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    const { apps } = this;
+    const own = this.#sockets.number;
+    const numbers = [own, ...this.#remotes.keys()];
+    this.#sockets.abandon();
+    for (const number of [...this.#remotes.keys()]) this.closeApp(number);
+    apps.close(own);
+    await this.#drain(numbers);
+    await this.transport.close();
+    this.network.close();
+  }
+
+  /** Lets the lanes abort what those applications had. */
+  async #drain(numbers: readonly number[]): Promise<void> {
+    const until = performance.now() + CLOSE_MS;
+    const left = (): number => numbers.reduce((sum, n) => sum + this.apps.streamsOf(n), 0);
+    // A stopped engine has no lanes: nobody will touch what they had.
+    while (this.engine.state === 'running' && left() > 0) {
+      if (performance.now() > until)
+        throw new EtherloomError('ERR_STACK_CLOSE', `${left()} connections are still open after ${CLOSE_MS} ms`, {
+          expected: 'lanes that run',
+        });
+      if (this.engine.inline) this.engine.run({ untilNs: this.engine.now() });
+      await new Promise(done => setTimeout(done, this.engine.inline ? 0 : 1));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+function checked<T extends object>(options: T, what: string): T {
+  if (typeof options !== 'object' || options === null)
+    throw new EtherloomError('ERR_STACK_OPTIONS', `${what}: ${String(options)}`, { expected: 'an object of options' });
+  return options;
+}
+
+function checkPort(name: string, port: unknown, least: number): void {
+  if (Number.isInteger(port) && (port as number) >= least && (port as number) <= 65535) return;
+  throw new EtherloomError('ERR_STACK_OPTIONS', `${name}: ${String(port)}`, {
+    expected: `a whole number from ${least} to 65535`,
+  });
+}

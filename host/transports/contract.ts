@@ -1,0 +1,120 @@
+/**
+ * What a transport is: an eBPF object whose programs do the work in the lanes, and the module that fills its maps. A stack
+ * (host/net/) knows no more of it than this.
+ *
+ *   Transport (name, IP protocol) ── load ─▶ LoadedTransport: listeners, addresses, connections to be    the engine's thread
+ *             └── view(arena, shared) ─▶ TransportView: how a connection stands                    every application's thread
+ */
+import type { Engine } from '../engine/engine.js';
+import type { Arena } from '../mem/arena.js';
+import type { StreamApps } from '../net/burst/stream_apps.js';
+import type { Port } from '../nic/port.js';
+
+/** One side of a connection. */
+export interface Endpoint {
+  /** IPv4 or IPv6, as text. */
+  address: string;
+  port: number;
+}
+
+export interface TransportEnv {
+  engine: Engine;
+  /** Applications of the engine, who own the streams. */
+  apps: StreamApps;
+  /** Table of the engine's routes that is this stack's. */
+  table: number;
+}
+
+export interface ListenWish<O> {
+  /** Application that is to have the connections. */
+  app: number;
+  /** One of the stack's own; undefined: any. */
+  address: string | undefined;
+  /** 0: one that is free. */
+  port: number;
+  /** Connections that may wait to be taken. */
+  backlog: number;
+  options: O;
+}
+
+/** A listener as the transport has it. */
+export interface ListenPlace {
+  /** Its number, which connections name (TransportView.listener). */
+  slot: number;
+  address: string | undefined;
+  port: number;
+  backlog: number;
+}
+
+export interface ConnectWish<O> {
+  app: number;
+  /** `port` 0: one that is free. */
+  local: Endpoint;
+  remote: Endpoint;
+  /** Port of the engine by which it leaves. */
+  ifindex: number;
+  /** Lane that is to have it; undefined: the transport chooses. */
+  lane: number | undefined;
+  options: O;
+}
+
+/** A transport at work in an engine: the control plane, in the thread that has the engine. */
+export interface LoadedTransport<O> {
+  readonly transport: Transport<O>;
+  /** Plain data from which any thread makes its view: Transport.view. */
+  readonly shared: unknown;
+  /** Hooks its programs to a port. */
+  attach(port: Port): void;
+  /** Takes packets to an address of the stack, or does not any more. */
+  own(address: string, on: boolean): void;
+  /** @throws SocketError EADDRINUSE; EtherloomError ERR_STACK_LISTENERS when all slots are taken, ERR_TCP_OPTIONS */
+  listen(wish: ListenWish<O>): ListenPlace;
+  /**
+   * No more connections for it. Those that nobody took yet are the application's to abort; when it is gone (`abandoned`)
+   * its lanes do.
+   */
+  unlisten(slot: number, abandoned?: boolean): void;
+  /**
+   * A stream that is to connect: the application asks for it by StreamRequest.CONNECT. Returns its number.
+   * @throws SocketError EADDRINUSE, EADDRNOTAVAIL, ENOBUFS; EtherloomError ERR_TCP_OPTIONS
+   */
+  connect(wish: ConnectWish<O>): number;
+  /** What it counted on all lanes, by name; 0 is left out. */
+  counters(): Record<string, number>;
+  /** Unhooks and unloads everything. No stream may be open any more. */
+  close(): Promise<void>;
+}
+
+/** What an application's thread sees of connections, and may say of its own. Reads memory, asks nobody. */
+export interface TransportView<O> {
+  /** Whether it is over, in both directions. */
+  over(id: number): boolean;
+  /** What ended it, as Linux names it. */
+  error(id: number): string | undefined;
+  /** State as the protocol's text names it. */
+  state(id: number): string;
+  local(id: number): Endpoint;
+  remote(id: number): Endpoint;
+  /** Slot of the listener that made it, -1 for one that connected. */
+  listener(id: number): number;
+  /** Connections of a listener that wait to be taken. */
+  waiting(slot: number): number;
+  /** Counts a connection as taken. Only the application that has the listener does. */
+  took(slot: number): void;
+  /** Changes what `options` has of the connection's options; the stream is then asked for OPTIONS. @throws EtherloomError */
+  setOptions(id: number, options: O): void;
+  /** What was written so far ends in an urgent byte; the stream is then asked for OPTIONS. */
+  setUrgent(id: number): void;
+  /** Figures of the connection, for people and metrics. */
+  info(id: number): Record<string, number>;
+}
+
+export interface Transport<O = object> {
+  readonly name: string;
+  /** IP protocol, and number of the transport at its streams (el_stream_route). */
+  readonly protocol: number;
+  /** Loads its programs into an engine. @throws EtherloomError ERR_ARENA_FULL; VerifierError */
+  load(env: TransportEnv): Promise<LoadedTransport<O>>;
+  /** What `shared` of a loaded one says, seen from this thread. */
+  view(arena: Arena, shared: unknown): TransportView<O>;
+}

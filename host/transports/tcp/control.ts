@@ -1,0 +1,318 @@
+/**
+ * The control plane of TCP: what eTran leaves to its micro kernel. It loads the programs, hooks them to ports, and fills
+ * their maps: own addresses, listeners, connections to be. Everything that happens to a segment is the programs' affair
+ * (bpf-progs/transports/tcp/).
+ *
+ *   listen  ─▶ tcp_listeners, tcp_backlogs       connect ─▶ a stream, tcp_control[its number]       own ─▶ tcp_addresses
+ */
+import { fileURLToPath } from 'node:url';
+import { Collection } from '../../bpf/collection.js';
+import { configureGlobals } from '../../bpf/config.js';
+import type { CpuMap, ProgArrayMap } from '../../bpf/maps/index.js';
+import type { KeyedMap } from '../../bpf/maps/keyed.js';
+import { openObject } from '../../bpf/open.js';
+import { enumTable } from '../../bpf/btf/walk.js';
+import { resolve } from '../../bpf/btf/types.js';
+import type { Attachment } from '../../engine/engine.js';
+import type { LoadedProgram } from '../../engine/program.js';
+import { EtherloomError } from '../../errors.js';
+import type { Port } from '../../nic/port.js';
+import { parseIp } from '../../wire/address.js';
+import type {
+  ConnectWish,
+  Endpoint,
+  ListenPlace,
+  ListenWish,
+  LoadedTransport,
+  Transport,
+  TransportEnv,
+} from '../contract.js';
+import { SocketError } from '../errno.js';
+import { Lanes } from './lanes.js';
+import { LocalPorts, type PortRange } from './local_ports.js';
+import { applyOptions, type ConnectionOptions, type OptionWords } from './options.js';
+import { Tuples } from './tuples.js';
+import { AF_INET, AF_INET6, lifeOf, RecordTable, recordsOf, type TcpShared } from './view.js';
+
+export const TCP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/tcp.bpf.o', import.meta.url));
+export const TCP_PROTOCOL = 6;
+
+/** IP protocols that the entrance hands on. */
+const PROTOCOLS: readonly [protocol: number, program: string][] = [
+  [1, 'tcp_icmp'],
+  [TCP_PROTOCOL, 'tcp_ingress'],
+  [58, 'tcp_icmp'],
+];
+/** Maps with an entry for each stream. */
+const PER_STREAM = ['tcp_flows', 'tcp_boards', 'tcp_control', 'tcp_clocks', 'tcp4', 'tcp6'];
+/** Value of tcp_addresses: unknown ports are answered by a RST. */
+const ADDRESS_RESET = 1;
+/** Of a connection whose options do not say: TCP_DEFAULT in the programs. */
+const RING_BYTES = 262144;
+const FAMILIES = [AF_INET, AF_INET6] as const;
+const MAX_BACKLOG = 65535;
+
+export interface TcpSettings {
+  /** Listeners that there can be at a time. */
+  listeners: number;
+  /** Own addresses that there can be. */
+  addresses: number;
+  /** Connections in TIME_WAIT that are remembered; in a crowd the longest unused makes room. */
+  timeWaits: number;
+  /** What connections have whose options do not say. */
+  defaults: OptionWords;
+  ephemeral: PortRange;
+  seed: number | undefined;
+}
+
+interface Slot {
+  place: ListenPlace;
+  words: OptionWords;
+  app: number;
+}
+
+export class TcpControl implements LoadedTransport<ConnectionOptions> {
+  readonly shared: TcpShared;
+  readonly #attachments: Attachment[] = [];
+  readonly #listeners = new Map<number, Slot>();
+  /** Slots that nobody listens at, longest unused first. */
+  readonly #idle: number[];
+  /** Idle slots whose application died: connections that nobody took will not be taken. */
+  readonly #abandoned = new Set<number>();
+  readonly #backlogs: RecordTable;
+  readonly #control: RecordTable;
+  readonly #ports: LocalPorts;
+  readonly #tuples: Tuples;
+  readonly #lanes: Lanes;
+
+  private constructor(
+    readonly transport: Transport<ConnectionOptions>,
+    readonly env: TransportEnv,
+    readonly settings: TcpSettings,
+    readonly collection: Collection<LoadedProgram>,
+  ) {
+    const { arena } = env.engine;
+    const { maps } = collection;
+    this.shared = {
+      flows: recordsOf(maps.tcp_flows),
+      control: recordsOf(maps.tcp_control),
+      backlogs: recordsOf(maps.tcp_backlogs),
+    };
+    this.#backlogs = new RecordTable(arena, this.shared.backlogs);
+    this.#control = new RecordTable(arena, this.shared.control);
+    this.#idle = Array.from({ length: settings.listeners }, (_, i) => i);
+    this.#ports = new LocalPorts(settings.ephemeral, settings.seed);
+    this.#tuples = new Tuples(
+      arena,
+      { open: { 4: this.#map('tcp4'), 6: this.#map('tcp6') }, late: this.#map('tcp_timewaits') },
+      () => env.engine.now(),
+    );
+    this.#lanes = new Lanes(env.engine);
+  }
+
+  /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
+  static async load(
+    transport: Transport<ConnectionOptions>,
+    env: TransportEnv,
+    settings: TcpSettings,
+  ): Promise<TcpControl> {
+    const { engine } = env;
+    const spec = openObject(TCP_OBJECT);
+    const sizes: Record<string, number> = {
+      tcp_listeners: settings.listeners * FAMILIES.length,
+      tcp_backlogs: settings.listeners,
+      tcp_addresses: settings.addresses,
+      tcp_timewaits: settings.timeWaits,
+    };
+    for (const name of PER_STREAM) sizes[name] = engine.arena.header.streamCount;
+    for (const [name, entries] of Object.entries(sizes)) spec.maps[name].maxEntries = entries;
+    configureGlobals(spec, { '.rodata': { tcp_table: env.table } });
+    const collection = await Collection.load(spec, engine);
+    const control = new TcpControl(transport, env, settings, collection);
+    for (const [protocol, name] of PROTOCOLS)
+      collection.map<ProgArrayMap>('transports').set(protocol, collection.program(name).placed);
+    control.#lanes.fill(collection.map<CpuMap>('tcp_lanes'), collection.programs.tcp_lane?.placed);
+    return control;
+  }
+
+  #map<K, V>(name: string): KeyedMap<K, V> {
+    return this.collection.map(name) as unknown as KeyedMap<K, V>;
+  }
+
+  attach(port: Port): void {
+    const { engine } = this.env;
+    for (const name of ['tcp_gen', 'tcp_egress', 'tcp_entrance'])
+      this.#attachments.push(engine.attach(this.collection.program(name).placed, port));
+  }
+
+  own(address: string, on: boolean): void {
+    const key = { address: wordsOf(parseIp(address)) };
+    if (on) this.#map('tcp_addresses').set(key, ADDRESS_RESET);
+    else this.#map('tcp_addresses').delete(key);
+  }
+
+  // ── listeners ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  listen(wish: ListenWish<ConnectionOptions>): ListenPlace {
+    const { address, app, backlog } = wish;
+    const words = applyOptions(this.settings.defaults, wish.options);
+    if (!Number.isInteger(backlog) || backlog < 0 || backlog > MAX_BACKLOG)
+      throw new EtherloomError('ERR_STACK_OPTIONS', `backlog: ${backlog}`, {
+        expected: `a whole number from 0 to ${MAX_BACKLOG}`,
+      });
+    const port = wish.port || this.#freePort(address);
+    if (this.#listens(address, port))
+      throw new SocketError('EADDRINUSE', `${address ?? 'any address'} port ${port} is listened at`, {
+        expected: 'a port of its own',
+      });
+    const slot = this.#takeSlot();
+    const place = { slot, address, port, backlog };
+    const value = { app, slot, backlog, pad: 0, opt: words };
+    try {
+      for (const key of listenerKeys(place)) this.#map('tcp_listeners').set(key, value);
+    } catch (cause) {
+      for (const key of listenerKeys(place)) this.#map('tcp_listeners').delete(key);
+      this.#idle.push(slot);
+      throw cause;
+    }
+    this.#listeners.set(slot, { place, words, app });
+    return place;
+  }
+
+  #listens(address: string | undefined, port: number): boolean {
+    for (const { place } of this.#listeners.values())
+      if (place.port === port && (!place.address || !address || place.address === address)) return true;
+    return false;
+  }
+
+  #freePort(address: string | undefined): number {
+    const port = this.#ports.choose(`listen ${address ?? ''}`, p => !this.#listens(address, p));
+    if (port === undefined) throw new SocketError('EADDRINUSE', 'every ephemeral port is listened at');
+    return port;
+  }
+
+  /** A slot that nobody uses: handshakes and connections of its last listener may be under way still. */
+  #takeSlot(): number {
+    const count = (slot: number, field: string): number => this.#backlogs.word(slot, field);
+    const i = this.#idle.findIndex(
+      slot =>
+        count(slot, 'opening') === 0 &&
+        (this.#abandoned.has(slot) || count(slot, 'established') === count(slot, 'accepted')),
+    );
+    if (i < 0)
+      throw new EtherloomError('ERR_STACK_LISTENERS', `all ${this.settings.listeners} listeners are taken`, {
+        expected: 'tcp({ listeners }) for more',
+      });
+    const [slot] = this.#idle.splice(i, 1);
+    if (this.#abandoned.delete(slot)) this.#backlogs.set(slot, 'accepted', count(slot, 'established'));
+    return slot;
+  }
+
+  unlisten(slot: number, abandoned = false): void {
+    const known = this.#listeners.get(slot);
+    if (!known) return;
+    for (const key of listenerKeys(known.place)) this.#map('tcp_listeners').delete(key);
+    this.#listeners.delete(slot);
+    this.#idle.push(slot);
+    if (abandoned) this.#abandoned.add(slot);
+  }
+
+  // ── connections ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  connect(wish: ConnectWish<ConnectionOptions>): number {
+    const { app, local, remote, ifindex } = wish;
+    const words = applyOptions(this.settings.defaults, wish.options);
+    const from = { address: local.address, port: this.#localPort(local, remote) };
+    const { apps, engine } = this.env;
+    const lane = wish.lane ?? this.#lanes.of(ifindex, from, remote);
+    let id: number;
+    try {
+      id = apps.openId(app, {
+        ...{ send: words.snd_bytes || RING_BYTES, receive: words.rcv_bytes || RING_BYTES },
+        ...{ lane, ifindex, transport: TCP_PROTOCOL },
+      });
+    } catch (cause) {
+      throw new SocketError('ENOBUFS', `no stream for ${remote.address} port ${remote.port}`, {
+        expected: 'streams.count of the engine for all connections',
+        cause,
+      });
+    }
+    this.#write(id, from, remote, words, { app, ifindex, life: lifeOf(engine.arena, id) });
+    this.#tuples.take(from, remote, id);
+    return id;
+  }
+
+  #localPort(local: Endpoint, remote: Endpoint): number {
+    const free = (port: number): boolean =>
+      !this.#listens(local.address, port) && !this.#tuples.taken({ address: local.address, port }, remote);
+    if (local.port !== 0) {
+      if (free(local.port)) return local.port;
+      throw new SocketError('EADDRINUSE', `${local.address} port ${local.port} to ${remote.address} port ${remote.port}`, {
+        expected: 'a port that no listener and no connection to the same place has, nor had in the last minute',
+      });
+    }
+    const port = this.#ports.choose(`${local.address} ${remote.address} ${remote.port}`, free);
+    if (port === undefined)
+      throw new SocketError(
+        'EADDRNOTAVAIL',
+        `all ${this.#ports.count} ports from ${local.address} to ${remote.address} port ${remote.port} are taken`,
+        { expected: 'more own addresses, or a wider tcp({ ephemeral })' },
+      );
+    return port;
+  }
+
+  #write(id: number, local: Endpoint, remote: Endpoint, words: OptionWords, more: Record<string, number>): void {
+    const c = this.#control;
+    const { u8, dv } = this.env.engine.arena;
+    u8.fill(0, c.records.at + id * c.records.stride, c.records.at + (id + 1) * c.records.stride);
+    u8.set(parseIp(local.address), c.at(id, 'local'));
+    u8.set(parseIp(remote.address), c.at(id, 'remote'));
+    dv.setUint16(c.at(id, 'lport'), local.port);
+    dv.setUint16(c.at(id, 'rport'), remote.port);
+    c.set(id, 'family', familyOf(local.address));
+    for (const [name, value] of Object.entries(more)) c.set(id, name, value);
+    for (const [name, value] of Object.entries(words)) c.set(id, `opt.${name}`, value);
+  }
+
+  // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────
+
+  counters(): Record<string, number> {
+    const map = this.#map<number, bigint[]>('tcp_counters');
+    const { types, keyId } = map.spec.btf!;
+    const names = resolve(types, keyId);
+    if (names.kind !== 'enum')
+      throw new EtherloomError('ERR_TCP_OBJECT', 'tcp_counters without names', { expected: 'keys of an enum' });
+    const out: Record<string, number> = {};
+    for (const [value, name] of enumTable(names).byValue) {
+      if (Number(value) >= map.maxEntries) continue;
+      const n = map.get(Number(value))!.reduce((sum, v) => sum + Number(v), 0);
+      if (n) out[name] = n;
+    }
+    return out;
+  }
+
+  async close(): Promise<void> {
+    for (const slot of [...this.#listeners.keys()]) this.unlisten(slot);
+    for (const a of this.#attachments.splice(0)) await this.env.engine.detach(a);
+    await this.collection.close();
+  }
+}
+
+const familyOf = (address: string): number => (address.includes(':') ? AF_INET6 : AF_INET);
+
+/** An address as four words of memory, IPv4 in the first. */
+function wordsOf(bytes: Uint8Array): number[] {
+  const dv = new DataView(new ArrayBuffer(16));
+  for (const [i, b] of bytes.entries()) dv.setUint8(i, b);
+  return [0, 4, 8, 12].map(at => dv.getUint32(at, true));
+}
+
+const swap16 = (n: number): number => ((n & 255) << 8) | (n >> 8);
+
+/** Keys of tcp_listeners: an address has one, "any" one for each family. */
+function listenerKeys({ address, port }: ListenPlace): object[] {
+  const key = (words: number[], family: number): object => ({ address: words, port: swap16(port), family });
+  return address === undefined
+    ? FAMILIES.map(family => key([0, 0, 0, 0], family))
+    : [key(wordsOf(parseIp(address)), familyOf(address))];
+}

@@ -1,0 +1,228 @@
+/**
+ * Options of a connection: what people write, checked, as `struct tcp_options` has it (bpf-progs/transports/tcp/options.h).
+ * An option that is not given keeps what was: the stack's default, the listener's, or what was set before.
+ */
+import { EtherloomError } from '../../errors.js';
+import { CcAlgorithm } from '../../layout/layout.gen.js';
+
+export interface ConnectionOptions {
+  /** Send small segments at once, without Nagle's algorithm. Default false. */
+  noDelay?: boolean;
+  /** Full segments only, or 200 ms. Default false. */
+  cork?: boolean;
+  /** Ask a peer that says nothing whether it is there. Default false; true: with Linux's times. */
+  keepAlive?: boolean | KeepAlive;
+  /** How long data may stay unacknowledged, ms (RFC 5482). Default 0: by the number of retries. */
+  userTimeoutMs?: number;
+  /** Congestion control, by name or number; those of one's own are 16 and more. Default cubic. */
+  congestion?: CongestionName | number;
+  /** Spread packets over the round trip, also where congestion control does not ask for it. Default false. */
+  pacing?: boolean;
+  /** Most bytes per second; 0, the default: no limit. */
+  maxRate?: number;
+  /** Ring for what is sent and not acknowledged, bytes: the next power of two, at most 16 MiB. Default 256 KiB. Not of a live connection. */
+  sendBuffer?: number;
+  /** Ring for what was received and not read; the window is what is free of it. Default 256 KiB. Not of a live connection. */
+  receiveBuffer?: number;
+  /** Largest segment, bytes of payload and options; 0, the default: what path and peer take. */
+  mss?: number;
+  /** ECN: ask for it, agree when asked (the default), or neither. */
+  ecn?: 'on' | 'accept' | 'off';
+  /** RFC 7323 timestamps. Default true. */
+  timestamps?: boolean;
+  /** RFC 2018. Default true. */
+  sack?: boolean;
+  /** RFC 2883. Default true. */
+  dsack?: boolean;
+  /** RFC 7323 window scaling. Default true. */
+  windowScaling?: boolean;
+  /** Default true; false: every segment is acknowledged at once. */
+  delayedAck?: boolean;
+  /** Longest that an acknowledgment waits, µs. Default 40,000. */
+  delackUs?: number;
+  /** Least retransmission timeout, µs. Default 200,000. */
+  minRtoUs?: number;
+  /** How long FIN_WAIT2 lasts when nobody waits in it, ms. Default 60,000. */
+  finTimeoutMs?: number;
+  /** Times that a SYN is repeated. Default 6. */
+  synRetries?: number;
+  /** Of a SYN-ACK. Default 5. */
+  synAckRetries?: number;
+  /** Of data. Default 15. */
+  retries?: number;
+  /** TOS or traffic class; its two ECN bits are the transport's. Default 0. */
+  tos?: number;
+  /** TTL or hop limit. Default 64. */
+  ttl?: number;
+  /** Segments of the first window. Default 10. */
+  initialCwnd?: number;
+  /** Path MTU: by ICMP and in black holes (the default), by probing from the start (RFC 4821), or fragments allowed. */
+  pathMtu?: 'discover' | 'probe' | 'off';
+  /** Of a listener: SYN cookies when too many handshakes are under way (the default), for all, or never. */
+  synCookies?: 'auto' | 'always' | 'never';
+  /** Tail loss probes, RFC 8985 §7. Default true. */
+  tlp?: boolean;
+  /** Spurious timeouts found out, RFC 5682. Default true. */
+  frto?: boolean;
+  /** A small window after a pause, RFC 5681 §4.1. Default true. */
+  idleRestart?: boolean;
+}
+
+export interface KeepAlive {
+  /** Silence before the first probe, ms. Default 7,200,000. */
+  idleMs?: number;
+  /** Between probes. Default 75,000. */
+  intervalMs?: number;
+  /** Without an answer the connection ends. Default 9. */
+  probes?: number;
+}
+
+const CONGESTION = {
+  reno: CcAlgorithm.RENO,
+  cubic: CcAlgorithm.CUBIC,
+  dctcp: CcAlgorithm.DCTCP,
+  'dctcp-rate': CcAlgorithm.DCTCP_RATE,
+  timely: CcAlgorithm.TIMELY,
+  bbr: CcAlgorithm.BBR,
+} as const;
+export type CongestionName = keyof typeof CONGESTION;
+/** First number of congestion control that a user brings. */
+const FIRST_OWN = 16;
+
+/** enum tcp_option_flag. */
+export const OPTION_FLAG = {
+  NODELAY: 1,
+  CORK: 2,
+  KEEPALIVE: 4,
+  ECN: 8,
+  NO_ECN: 16,
+  NO_TIMESTAMPS: 32,
+  NO_SACK: 64,
+  NO_WSCALE: 128,
+  NO_DELACK: 256,
+  PACE: 512,
+  NO_PMTUD: 1024,
+  PROBE_MTU: 2048,
+  NO_TLP: 4096,
+  COOKIES: 8192,
+  NO_COOKIES: 16384,
+  NO_IDLE_RESTART: 32768,
+  NO_DSACK: 65536,
+  NO_FRTO: 131072,
+  NO_ACK_LIMIT: 262144,
+} as const;
+
+/** `struct tcp_options` by its fields. */
+export type OptionWords = Record<string, number>;
+
+/** Options that are one bit: the bit, and what the option is when the bit is set. */
+const BITS: Partial<Record<keyof ConnectionOptions, { bit: number; when: boolean }>> = {
+  noDelay: { bit: OPTION_FLAG.NODELAY, when: true },
+  cork: { bit: OPTION_FLAG.CORK, when: true },
+  pacing: { bit: OPTION_FLAG.PACE, when: true },
+  timestamps: { bit: OPTION_FLAG.NO_TIMESTAMPS, when: false },
+  sack: { bit: OPTION_FLAG.NO_SACK, when: false },
+  dsack: { bit: OPTION_FLAG.NO_DSACK, when: false },
+  windowScaling: { bit: OPTION_FLAG.NO_WSCALE, when: false },
+  delayedAck: { bit: OPTION_FLAG.NO_DELACK, when: false },
+  tlp: { bit: OPTION_FLAG.NO_TLP, when: false },
+  frto: { bit: OPTION_FLAG.NO_FRTO, when: false },
+  idleRestart: { bit: OPTION_FLAG.NO_IDLE_RESTART, when: false },
+};
+
+/** Options that are a choice: the bits of each. */
+const CHOICES: Partial<Record<keyof ConnectionOptions, Record<string, number>>> = {
+  ecn: { accept: 0, on: OPTION_FLAG.ECN, off: OPTION_FLAG.NO_ECN },
+  pathMtu: { discover: 0, probe: OPTION_FLAG.PROBE_MTU, off: OPTION_FLAG.NO_PMTUD },
+  synCookies: { auto: 0, always: OPTION_FLAG.COOKIES, never: OPTION_FLAG.NO_COOKIES },
+};
+
+/** Options that are a number: the field, and the range. */
+const NUMBERS: Record<string, { field: string; least?: number; most: number }> = {
+  userTimeoutMs: { field: 'user_timeout_ms', most: 2 ** 31 - 1 },
+  maxRate: { field: 'rate', most: 2 ** 32 - 1 },
+  sendBuffer: { field: 'snd_bytes', least: 1, most: 16 << 20 },
+  receiveBuffer: { field: 'rcv_bytes', least: 1, most: 16 << 20 },
+  mss: { field: 'mss', most: 65535 },
+  delackUs: { field: 'delack_us', most: 500_000 },
+  minRtoUs: { field: 'min_rto_us', most: 120_000_000 },
+  finTimeoutMs: { field: 'fin_timeout_ms', most: 2 ** 31 - 1 },
+  synRetries: { field: 'syn_retries', most: 127 },
+  synAckRetries: { field: 'synack_retries', most: 127 },
+  retries: { field: 'retries', most: 127 },
+  tos: { field: 'tos', most: 255 },
+  ttl: { field: 'ttl', most: 255 },
+  initialCwnd: { field: 'initial_cwnd', most: 255 },
+  'keepAlive.idleMs': { field: 'keep_idle_ms', most: 2 ** 31 - 1 },
+  'keepAlive.intervalMs': { field: 'keep_interval_ms', most: 2 ** 31 - 1 },
+  'keepAlive.probes': { field: 'keep_probes', most: 127 },
+};
+
+const KNOWN = [...Object.keys(BITS), ...Object.keys(CHOICES), ...Object.keys(NUMBERS), 'keepAlive', 'congestion'].filter(
+  name => !name.includes('.'),
+);
+
+/** Fixed when the rings are made. */
+const NOT_LIVE = ['sendBuffer', 'receiveBuffer'] as const;
+
+function refuse(path: string, value: unknown, expected: string): never {
+  throw new EtherloomError('ERR_TCP_OPTIONS', `${path}: ${shown(value)}`, { expected });
+}
+
+const shown = (value: unknown): string => (typeof value === 'string' ? `"${value}"` : String(value));
+
+/**
+ * `words` with what `options` say; `words` stay as they are. @param live of a connection that has its rings
+ * @throws EtherloomError ERR_TCP_OPTIONS that names option, value, and what was expected
+ */
+export function applyOptions(words: OptionWords, options: ConnectionOptions = {}, live = false): OptionWords {
+  if (typeof options !== 'object' || options === null) refuse('options', options, 'an object');
+  const out = { ...words };
+  let flags = out.flags ?? 0;
+  const bit = (mask: number, on: boolean): void => {
+    flags = on ? flags | mask : flags & ~mask;
+  };
+  const number = (path: string, value: unknown): void => {
+    const { field, least = 0, most } = NUMBERS[path];
+    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most)
+      refuse(path, value, `a whole number from ${least} to ${most}`);
+    out[field] = value as number;
+  };
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const key = name as keyof ConnectionOptions;
+    if (live && NOT_LIVE.includes(key as 'sendBuffer'))
+      refuse(name, value, 'it when the connection is made: rings do not change their size');
+    const one = BITS[key];
+    const choices = CHOICES[key];
+    if (one) {
+      if (typeof value !== 'boolean') refuse(name, value, 'true or false');
+      bit(one.bit, value === one.when);
+    } else if (choices) {
+      if (typeof value !== 'string' || !Object.hasOwn(choices, value))
+        refuse(name, value, Object.keys(choices).join(', '));
+      for (const bits of Object.values(choices)) flags &= ~bits;
+      flags |= choices[value];
+    } else if (Object.hasOwn(NUMBERS, name)) number(name, value);
+    else if (key === 'congestion') out.algorithm = algorithmOf(value);
+    else if (key === 'keepAlive') {
+      if (typeof value !== 'boolean' && (typeof value !== 'object' || value === null))
+        refuse(name, value, 'true, false, or { idleMs, intervalMs, probes }');
+      bit(OPTION_FLAG.KEEPALIVE, value !== false);
+      for (const [part, n] of Object.entries(typeof value === 'object' ? value : {})) {
+        if (!Object.hasOwn(NUMBERS, `keepAlive.${part}`))
+          refuse(`keepAlive.${part}`, n, 'idleMs, intervalMs, probes');
+        if (n !== undefined) number(`keepAlive.${part}`, n);
+      }
+    } else refuse(name, value, `options among ${KNOWN.join(', ')}`);
+  }
+  out.flags = flags;
+  return out;
+}
+
+function algorithmOf(value: unknown): number {
+  if (typeof value === 'string' && Object.hasOwn(CONGESTION, value)) return CONGESTION[value as CongestionName];
+  const own = Number.isInteger(value) && (value as number) >= FIRST_OWN && (value as number) < 256;
+  if (own || Object.values(CONGESTION).includes(value as 0)) return value as number;
+  return refuse('congestion', value, `${Object.keys(CONGESTION).join(', ')}, or a number from ${FIRST_OWN} on`);
+}

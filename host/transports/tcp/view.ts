@@ -1,0 +1,282 @@
+/**
+ * How TCP's connections stand, read from the maps where they lie in the arena: from any thread, asking nobody. Where each
+ * field is comes from the object's BTF, as plain data that another thread can be told.
+ *
+ *   tcp_flows    the lane's: state, errno, addresses, figures         read only
+ *   tcp_control  the application's: options                           written, then StreamRequest.OPTIONS
+ *   tcp_backlogs lanes count connections up, who takes them counts `accepted`
+ */
+import type { Btf } from '../../bpf/btf/btf.js';
+import { layout, resolve } from '../../bpf/btf/types.js';
+import type { BpfMap } from '../../bpf/maps/index.js';
+import { EtherloomError } from '../../errors.js';
+import { StreamLayout } from '../../layout/layout.gen.js';
+import type { Arena } from '../../mem/arena.js';
+import { formatIp } from '../../wire/address.js';
+import type { Endpoint, TransportView } from '../contract.js';
+import { errnoName } from '../errno.js';
+import { applyOptions, type ConnectionOptions, type OptionWords } from './options.js';
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+/** Where a field lies in its structure, bytes. */
+interface Field {
+  at: number;
+  size: number;
+}
+
+/** An array map whose values are structures. */
+export interface Records {
+  at: number;
+  stride: number;
+  count: number;
+  /** By name; those of inner structures as `opt.flags`. */
+  fields: Record<string, Field>;
+}
+
+/** What a thread needs to look at connections. */
+export interface TcpShared {
+  flows: Records;
+  control: Records;
+  backlogs: Records;
+}
+
+/** enum tcp_state, as RFC 9293 spells them. */
+const STATES = [
+  'CLOSED',
+  'ESTABLISHED',
+  'SYN-SENT',
+  'SYN-RECEIVED',
+  'FIN-WAIT-1',
+  'FIN-WAIT-2',
+  'TIME-WAIT',
+  'CLOSED',
+  'CLOSE-WAIT',
+  'LAST-ACK',
+  'LISTEN',
+  'CLOSING',
+] as const;
+const TCP_FREE = 0;
+const TCP_CLOSE = 7;
+
+/** Members of `struct tcp_options` that a connection's options are written to. */
+const OPTION = 'opt.';
+/** What `info` shows: name, field. */
+const INFO = {
+  rttUs: 'rtt.srtt',
+  rttVarUs: 'rtt.rttvar',
+  minRttUs: 'rtt.min_rtt',
+  rtoUs: 'rtt.rto',
+  cwnd: 'cc.cwnd',
+  ssthresh: 'cc.ssthresh',
+  rate: 'cc.rate',
+  algorithm: 'cc.algorithm',
+  mss: 'mss',
+  mtu: 'mtu',
+  sendWindow: 'snd_wnd',
+  bytesAcked: 'bytes_acked',
+  bytesReceived: 'bytes_received',
+  segmentsIn: 'segs_in',
+  segmentsOut: 'segs_out',
+  retransmits: 'retransmits',
+  lost: 'lost',
+  lane: 'lane',
+} as const;
+
+/** Which life of a stream's number this is; never 0. */
+export const lifeOf = (arena: Arena, id: number): number =>
+  (Atomics.load(
+    arena.u32,
+    (arena.header.streamsAt + id * StreamLayout.size + StreamLayout.generation) >> 2,
+  ) +
+    1) >>>
+    0 || 1;
+
+function fieldsOf(btf: Btf, id: number): Record<string, Field> {
+  const out: Record<string, Field> = {};
+  const collect = (inner: number, base: number, prefix: string): void => {
+    for (const m of layout(btf, inner)) {
+      const at = base + m.bitOffset / 8;
+      const { kind } = resolve(btf, m.type);
+      if (kind === 'struct') collect(m.type, at, `${prefix}${m.name}.`);
+      else out[prefix + m.name] = { at, size: m.size };
+    }
+  };
+  collect(id, 0, '');
+  return out;
+}
+
+/** @throws EtherloomError ERR_TCP_OBJECT for a map without type information */
+export function recordsOf(map: BpfMap): Records {
+  const { btf } = map.spec;
+  if (!btf?.valueId || map.dataAt === undefined)
+    throw new EtherloomError('ERR_TCP_OBJECT', `map "${map.name}" (${map.type})`, {
+      expected: 'an array whose values have BTF',
+    });
+  return {
+    at: map.dataAt,
+    stride: map.stride!,
+    count: map.maxEntries,
+    fields: fieldsOf(btf.types, btf.valueId),
+  };
+}
+
+/** One array of structures, field by field. */
+export class RecordTable {
+  constructor(
+    readonly arena: Arena,
+    readonly records: Records,
+  ) {}
+
+  /** Address of a field. @throws EtherloomError ERR_TCP_OBJECT for one that the object does not have */
+  at(index: number, field: string): number {
+    const { at, stride, fields } = this.records;
+    const f = fields[field];
+    if (!f)
+      throw new EtherloomError('ERR_TCP_OBJECT', `no field ${field}`, {
+        expected: Object.keys(fields).join(', '),
+      });
+    return at + index * stride + f.at;
+  }
+
+  get(index: number, field: string): number {
+    const at = this.at(index, field);
+    const { dv } = this.arena;
+    switch (this.records.fields[field].size) {
+      case 1:
+        return dv.getUint8(at);
+      case 2:
+        return dv.getUint16(at, true);
+      case 8:
+        return Number(dv.getBigUint64(at, true));
+      default:
+        return dv.getUint32(at, true);
+    }
+  }
+
+  set(index: number, field: string, value: number): void {
+    const at = this.at(index, field);
+    const { dv } = this.arena;
+    switch (this.records.fields[field].size) {
+      case 1:
+        dv.setUint8(at, value);
+        break;
+      case 2:
+        dv.setUint16(at, value, true);
+        break;
+      case 8:
+        dv.setBigUint64(at, BigInt(value), true);
+        break;
+      default:
+        dv.setUint32(at, value, true);
+    }
+  }
+
+  /** A word that several threads write. */
+  word(index: number, field: string): number {
+    return Atomics.load(this.arena.u32, this.at(index, field) >> 2);
+  }
+
+  add(index: number, field: string, by: number): void {
+    Atomics.add(this.arena.u32, this.at(index, field) >> 2, by);
+  }
+
+  /** Fields of an inner structure, by their names in it. */
+  inner(index: number, prefix: string): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (const name of Object.keys(this.records.fields))
+      if (name.startsWith(prefix)) out[name.slice(prefix.length)] = this.get(index, name);
+    return out;
+  }
+}
+
+export class TcpView implements TransportView<ConnectionOptions> {
+  readonly #flows: RecordTable;
+  readonly #control: RecordTable;
+  readonly #backlogs: RecordTable;
+
+  constructor(
+    readonly arena: Arena,
+    shared: TcpShared,
+  ) {
+    this.#flows = new RecordTable(arena, shared.flows);
+    this.#control = new RecordTable(arena, shared.control);
+    this.#backlogs = new RecordTable(arena, shared.backlogs);
+  }
+
+  over(id: number): boolean {
+    const state = this.#flows.get(id, 'state');
+    return state === TCP_CLOSE || state === TCP_FREE;
+  }
+
+  error(id: number): string | undefined {
+    return errnoName(this.#flows.get(id, 'error'));
+  }
+
+  state(id: number): string {
+    return STATES[this.#flows.get(id, 'state')] ?? 'CLOSED';
+  }
+
+  local(id: number): Endpoint {
+    return this.#endpoint(id, 'local', 'lport');
+  }
+
+  remote(id: number): Endpoint {
+    return this.#endpoint(id, 'remote', 'rport');
+  }
+
+  #endpoint(id: number, address: string, port: string): Endpoint {
+    const bytes = this.#flows.get(id, 'family') === AF_INET6 ? 16 : 4;
+    const at = this.#flows.at(id, address);
+    return {
+      // A copy: text is made of plain memory only.
+      address: formatIp(this.arena.u8.slice(at, at + bytes)),
+      port: this.arena.dv.getUint16(this.#flows.at(id, port)),
+    };
+  }
+
+  listener(id: number): number {
+    return this.#flows.get(id, 'listener') - 1;
+  }
+
+  waiting(slot: number): number {
+    return (this.#backlogs.word(slot, 'established') - this.#backlogs.word(slot, 'accepted')) | 0;
+  }
+
+  took(slot: number): void {
+    this.#backlogs.add(slot, 'accepted', 1);
+  }
+
+  #writeOptions(id: number, words: OptionWords): void {
+    for (const [name, value] of Object.entries(words)) this.#control.set(id, OPTION + name, value);
+  }
+
+  setOptions(id: number, options: ConnectionOptions): void {
+    const words = applyOptions(this.#known(id), options, true);
+    this.#writeOptions(id, words);
+  }
+
+  setUrgent(id: number): void {
+    this.#writeOptions(id, this.#known(id));
+    this.#control.set(id, 'urgent', (this.#control.get(id, 'urgent') + 1) & 0xffff);
+  }
+
+  /**
+   * The connection's options. One that was accepted has the listener's, which stand in its flow; what its application
+   * changed stands in `tcp_control` from then on, marked with the connection's life.
+   */
+  #known(id: number): OptionWords {
+    const life = lifeOf(this.arena, id);
+    if (this.#control.get(id, 'life') === life) return this.#control.inner(id, OPTION);
+    this.#control.set(id, 'urgent', this.#flows.get(id, 'urgents'));
+    this.#control.set(id, 'life', life);
+    return this.#flows.inner(id, OPTION);
+  }
+
+  info(id: number): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (const [name, field] of Object.entries(INFO)) out[name] = this.#flows.get(id, field);
+    return out;
+  }
+}

@@ -1,0 +1,135 @@
+/** Applications in threads of their own: their connections are theirs, and end with them. */
+import { Worker } from 'node:worker_threads';
+import { StreamApp } from '../../host/net/burst/stream_app.js';
+import { streamCounters } from '../../host/net/burst/stream_apps.js';
+import type { Stack } from '../../host/net/stack.js';
+import { assert, suite } from '../support/suite.js';
+import type { Order, Told } from './app_worker.js';
+import { AT, echo, type Host, pattern, Sender, sha, until, wired } from './rig.js';
+
+const test = suite('stack: applications');
+/** Workers compile the source first. */
+const LIMIT = { timeoutMs: 40_000 };
+const REAL = { engine: { inline: false, clock: 'real', lanes: 2, warmMs: 0 } } as const;
+
+/** A worker that is an application of a stack. */
+class Thread {
+  readonly told: Told[] = [];
+
+  private constructor(
+    readonly worker: Worker,
+    readonly number: number,
+  ) {
+    worker.on('message', (t: Told) => this.told.push(t));
+    worker.on('error', e => this.told.push({ refused: e.message }));
+  }
+
+  static of(stack: Stack): Thread {
+    const ticket = stack.openApp();
+    const worker = new Worker(new URL('app_worker.ts', import.meta.url), {
+      workerData: ticket,
+      transferList: [ticket.port],
+    });
+    return new Thread(worker, ticket.number);
+  }
+
+  order(order: Order): void {
+    this.worker.postMessage(order);
+  }
+
+  /** What it said of that kind, first to last. */
+  all<K extends string>(key: K): unknown[] {
+    return this.told.flatMap(t => (key in t ? [(t as Record<string, unknown>)[key]] : []));
+  }
+}
+
+const say = (hosts: readonly Host[], thread: Thread, key: string, times = 1): Promise<void> =>
+  until(hosts, () => {
+    const bad = thread.all('refused');
+    if (bad.length && key !== 'refused') throw new Error(`${bad[0]}`);
+    return thread.all(key).length >= times;
+  }, 20_000);
+
+test(
+  'a worker listens and echoes; the main thread and another worker connect to it',
+  () =>
+    wired(async ({ a, b }) => {
+      const server = Thread.of(b.stack);
+      const client = Thread.of(a.stack);
+      server.order({ listen: 7 });
+      await say([a, b], server, 'port');
+      const c = a.connect({ host: AT.b[4], port: 7 });
+      const s = new Sender(c, pattern(300_000));
+      a.hear(c, s.heard);
+      await until([a, b], () => s.ended, 20_000);
+      assert.is(s.sha, sha(s.data));
+      client.order({ connect: { host: AT.b[6], port: 7 } });
+      await say([a, b], client, 'connected');
+      await say([a, b], server, 'accepted', 2);
+      assert.equal(server.all('accepted'), [c.local.port, client.all('port2')[0]]);
+      client.order({ connect: { host: '192.0.2.1', port: 7 } });
+      await say([a, b], client, 'refused');
+      assert.is(client.all('refused')[0], 'ERR_STACK_ENETUNREACH ENETUNREACH');
+      for (const t of [server, client]) {
+        t.order({ close: true });
+        await new Promise(done => t.worker.once('exit', done));
+      }
+      // Their numbers are free again when their streams are.
+      await until([a, b], () => a.stack.apps.streamsOf(client.number) + b.stack.apps.streamsOf(server.number) === 0);
+    }, REAL),
+  LIMIT,
+);
+
+test(
+  'a worker that dies: its connections are reset, its listeners are gone, its port is free',
+  () =>
+    wired(async ({ a, b }) => {
+      const server = Thread.of(b.stack);
+      server.order({ listen: 7 });
+      await say([a, b], server, 'port');
+      const made = Array.from({ length: 5 }, () => a.connect({ host: AT.b[4], port: 7 }));
+      await until([a, b], () => made.every(c => c.connected));
+      await say([a, b], server, 'accepted', 5);
+      await server.worker.terminate();
+      await until([a, b], () => made.every(c => c.closed));
+      assert.equal(made.map(c => c.error), Array.from(made, () => 'ECONNRESET'));
+      const c = a.connect({ host: AT.b[4], port: 7 });
+      await until([a, b], () => c.closed);
+      assert.is(c.error, 'ECONNREFUSED');
+      b.onAccept = echo;
+      b.stack.listen({ port: 7 });
+      const d = a.connect({ host: AT.b[4], port: 7 });
+      await until([a, b], () => d.connected);
+      assert.is(b.stack.apps.streamsOf(server.number), 0);
+      assert.is(b.stack.closeApp(server.number), false);
+    }, REAL),
+  LIMIT,
+);
+
+test('an application cannot take, send on, or close what is another’s', () =>
+  wired(async ({ a, b, engine }) => {
+    b.onAccept = echo;
+    const l = b.stack.listen({ port: 7 });
+    const c = a.connect({ host: AT.b[4], port: 7 });
+    await until([a, b], () => c.connected && [...b.stack.connections].length === 1);
+    const [server] = b.stack.connections;
+    const ticket = b.stack.openApp();
+    const other = StreamApp.attach(ticket.memory, ticket.number);
+    assert.throws(() => other.end(server.id), (e: Error) => /not one of application/.test(e.message));
+    const before = streamCounters(engine.arena, 0).foreign;
+    // Doorbells of its own for streams of others.
+    for (const s of [c, server]) other.door(0, s.id, s.end.generation);
+    other.flush();
+    engine.run({ untilNs: engine.now() });
+    assert.is(streamCounters(engine.arena, 0).foreign, before + 2);
+    assert.is(other.take(() => {}), 0);
+    assert.equal([c.state, server.state], ['ESTABLISHED', 'ESTABLISHED']);
+    // What it asks of the stack is about its own, too.
+    ticket.port.postMessage({ n: 0, asked: { call: 'unlisten', slot: l.place.slot } });
+    await new Promise(done => setTimeout(done, 20));
+    const d = a.connect({ host: AT.b[4], port: 7 });
+    await until([a, b], () => d.connected);
+    ticket.port.close();
+    await new Promise(done => setTimeout(done, 20));
+    assert.is(b.stack.closeApp(ticket.number), false, 'the other end of its port is gone');
+  }));
