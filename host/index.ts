@@ -155,7 +155,7 @@ export type {
   ResponderOptions,
 } from './responder/index.js';
 export type { Endpoint, Transport } from './transports/contract.js';
-export { SocketError, type SocketErrno } from './transports/errno.js';
+export { type SocketErrno, SocketError } from './transports/errno.js';
 export { registerTransport } from './transports/registry.js';
 export {
   type CongestionName,

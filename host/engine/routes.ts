@@ -147,7 +147,8 @@ export class Routes {
     let best: Kept | undefined;
     for (const k of this.#kept.values()) {
       if (k.route.table !== table || k.family !== familyOf(bytes) || to < k.first || to > k.last) continue;
-      const better = !best || k.bits > best.bits || (k.bits === best.bits && k.route.metric < best.route.metric);
+      const better =
+        !best || k.bits > best.bits || (k.bits === best.bits && k.route.metric < best.route.metric);
       if (better) best = k;
     }
     return best && { ...best.route };

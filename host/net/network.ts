@@ -74,7 +74,11 @@ export class Network {
     const n = stacks.get(engine) ?? 0;
     stacks.set(engine, n + 1);
     this.table = FIRST_TABLE + n;
-    if (typeof options.ports !== 'object' || options.ports === null || Object.keys(options.ports).length === 0)
+    if (
+      typeof options.ports !== 'object' ||
+      options.ports === null ||
+      Object.keys(options.ports).length === 0
+    )
       throw new EtherloomError('ERR_STACK_OPTIONS', 'a stack without ports', {
         expected: "ports: { 'name of a NIC': { addresses: ['10.0.0.1/24'] } }",
       });
@@ -158,8 +162,14 @@ export class Network {
     responder.remove(text);
     const [{ bytes, bits }] = this.#own.splice(i, 1);
     // Addresses of one network on one port share its route.
-    if (!this.#own.some(o => o.port === responder.port && o.bits === bits && sharesBits(o.bytes, bytes, bits)))
-      this.engine.routes.delete({ prefix: `${text}/${bits}`, table: this.table, metric: metricOf(responder.port) });
+    if (
+      !this.#own.some(o => o.port === responder.port && o.bits === bits && sharesBits(o.bytes, bytes, bits))
+    )
+      this.engine.routes.delete({
+        prefix: `${text}/${bits}`,
+        table: this.table,
+        metric: metricOf(responder.port),
+      });
     return true;
   }
 
@@ -179,9 +189,13 @@ export class Network {
     if (route.via === undefined) return this.#route(rest);
     const reached = this.engine.routes.find(route.via, this.table)?.port;
     if (reached === undefined)
-      throw new EtherloomError('ERR_ROUTE', `no port from which ${route.via} is reached, for ${route.prefix}`, {
-        expected: 'a router in the network of an address, or a port',
-      });
+      throw new EtherloomError(
+        'ERR_ROUTE',
+        `no port from which ${route.via} is reached, for ${route.prefix}`,
+        {
+          expected: 'a router in the network of an address, or a port',
+        },
+      );
     this.#route({ ...rest, port: reached });
   }
 
@@ -213,7 +227,8 @@ export class Network {
       const own = formatIp(parseIp(from));
       if (!this.has(own) || isV6(own) !== isV6(to))
         throw new SocketError('EADDRNOTAVAIL', `${own} is no address of this stack for ${to}`, {
-          expected: this.addresses.filter(a => isV6(a) === isV6(to)).join(', ') || 'an address of that family',
+          expected:
+            this.addresses.filter(a => isV6(a) === isV6(to)).join(', ') || 'an address of that family',
         });
       return { port, address: own };
     }
@@ -227,7 +242,9 @@ export class Network {
     const near = parseIp(hop);
     const here = usable.filter(o => o.port === port);
     const found =
-      here.find(o => near.length === o.bytes.length && sharesBits(o.bytes, near, o.bits)) ?? here[0] ?? usable[0];
+      here.find(o => near.length === o.bytes.length && sharesBits(o.bytes, near, o.bits)) ??
+      here[0] ??
+      usable[0];
     if (!found)
       throw new SocketError('EADDRNOTAVAIL', `no address of this stack can speak to ${to}`, {
         expected: `an IPv${isV6(to) ? 6 : 4} address of a port`,

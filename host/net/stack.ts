@@ -9,7 +9,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
 import type { AddressOptions } from '../responder/index.js';
-import type { ListenPlace, LoadedTransport, Transport } from '../transports/contract.js';
+import type { ListenPlace, LoadedTransport, Made, Transport } from '../transports/contract.js';
 import { SocketError } from '../transports/errno.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
@@ -20,11 +20,10 @@ import {
   type ConnectOptions,
   errorTold,
   type ListenOptions,
-  type Made,
 } from './burst/calls.js';
 import type { Connection } from './burst/connection.js';
 import type { Listener } from './burst/listener.js';
-import { type Rest, restOfThreads, type StackEvent, Sockets } from './burst/sockets.js';
+import { type Rest, restOfThreads, Sockets, type StackEvent } from './burst/sockets.js';
 import type { StackTicket } from './burst/stack_app.js';
 import { StreamApps } from './burst/stream_apps.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
@@ -127,7 +126,14 @@ export class Stack<O extends object = ConnectionOptions> {
 
   #connect(options: ConnectOptions<O>, app: number): Made {
     this.#open();
-    const { host, port, localAddress, localPort = 0, lane, options: more = {} as O } = checked(options, 'connect');
+    const {
+      host,
+      port,
+      localAddress,
+      localPort = 0,
+      lane,
+      options: more = {} as O,
+    } = checked(options, 'connect');
     checkPort('port', port, 1);
     checkPort('localPort', localPort, 0);
     if (typeof host !== 'string')
@@ -139,11 +145,10 @@ export class Stack<O extends object = ConnectionOptions> {
       });
     const way = this.network.wayTo(host, localAddress);
     const remote = { address: formatIp(parseIp(host)), port };
-    const made = this.transport.connect({
+    return this.transport.connect({
       ...{ app, remote, lane, options: more, ifindex: way.port.ifindex },
       local: { address: way.address, port: localPort },
     });
-    return made;
   }
 
   #open(): void {
@@ -297,9 +302,13 @@ export class Stack<O extends object = ConnectionOptions> {
     // A stopped engine has no lanes: nobody will touch what they had.
     while (this.engine.state === 'running' && left() > 0) {
       if (performance.now() > until)
-        throw new EtherloomError('ERR_STACK_CLOSE', `${left()} connections are still open after ${CLOSE_MS} ms`, {
-          expected: 'lanes that run',
-        });
+        throw new EtherloomError(
+          'ERR_STACK_CLOSE',
+          `${left()} connections are still open after ${CLOSE_MS} ms`,
+          {
+            expected: 'lanes that run',
+          },
+        );
       if (this.engine.inline) this.engine.run({ untilNs: this.engine.now() });
       await new Promise(done => setTimeout(done, this.engine.inline ? 0 : 1));
     }
@@ -312,7 +321,9 @@ export class Stack<O extends object = ConnectionOptions> {
 
 function checked<T extends object>(options: T, what: string): T {
   if (typeof options !== 'object' || options === null)
-    throw new EtherloomError('ERR_STACK_OPTIONS', `${what}: ${String(options)}`, { expected: 'an object of options' });
+    throw new EtherloomError('ERR_STACK_OPTIONS', `${what}: ${String(options)}`, {
+      expected: 'an object of options',
+    });
   return options;
 }
 

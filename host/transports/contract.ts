@@ -58,6 +58,14 @@ export interface ConnectWish<O> {
   options: O;
 }
 
+/** A connection that was made, and is to be asked to connect. */
+export interface Made {
+  /** Number of its stream. */
+  id: number;
+  local: Endpoint;
+  remote: Endpoint;
+}
+
 /** A transport at work in an engine: the control plane, in the thread that has the engine. */
 export interface LoadedTransport<O> {
   readonly transport: Transport<O>;
@@ -75,10 +83,10 @@ export interface LoadedTransport<O> {
    */
   unlisten(slot: number, abandoned?: boolean): void;
   /**
-   * A stream that is to connect: the application asks for it by StreamRequest.CONNECT. Returns its number.
+   * A stream that is to connect: the application asks for it by StreamRequest.CONNECT.
    * @throws SocketError EADDRINUSE, EADDRNOTAVAIL, ENOBUFS; EtherloomError ERR_TCP_OPTIONS
    */
-  connect(wish: ConnectWish<O>): number;
+  connect(wish: ConnectWish<O>): Made;
   /** What it counted on all lanes, by name; 0 is left out. */
   counters(): Record<string, number>;
   /** Unhooks and unloads everything. No stream may be open any more. */

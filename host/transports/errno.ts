@@ -24,8 +24,7 @@ export type SocketErrno = keyof typeof ERRNO;
 const NAMES = new Map<number, string>(Object.entries(ERRNO).map(([name, n]) => [n, name]));
 
 /** Name of an error number; undefined for 0, and `E` with the number for one that is not known here. */
-export const errnoName = (n: number): string | undefined =>
-  n === 0 ? undefined : (NAMES.get(n) ?? `E${n}`);
+export const errnoName = (n: number): string | undefined => (n === 0 ? undefined : (NAMES.get(n) ?? `E${n}`));
 
 /** What a call on sockets refuses for a reason that Linux has a name for: `code` is ERR_STACK_ with that name. */
 export class SocketError extends EtherloomError {

@@ -23,7 +23,7 @@ export interface Order {
 }
 
 const say = (told: Told): void => parentPort!.postMessage(told);
-const app = StackApp.attach<ConnectionOptions>(workerData as StackTicket);
+const app = StackApp.attach<ConnectionOptions>((workerData as { ticket: StackTicket }).ticket);
 const events: StackEvent<ConnectionOptions>[] = [];
 const listeners: Listener[] = [];
 let over = false;

@@ -26,10 +26,16 @@ class Thread {
 
   static of(stack: Stack): Thread {
     const ticket = stack.openApp();
-    const worker = new Worker(new URL('app_worker.ts', import.meta.url), {
-      workerData: ticket,
-      transferList: [ticket.port],
-    });
+    // A thread does not inherit what lets this one read TypeScript.
+    const worker = new Worker(
+      `const { workerData } = require('node:worker_threads');
+       import('tsx/esm/api').then(tsx => { tsx.register(); return import(workerData.file); });`,
+      {
+        eval: true,
+        workerData: { ticket, file: new URL('app_worker.ts', import.meta.url).href },
+        transferList: [ticket.port],
+      },
+    );
     return new Thread(worker, ticket.number);
   }
 
@@ -44,11 +50,15 @@ class Thread {
 }
 
 const say = (hosts: readonly Host[], thread: Thread, key: string, times = 1): Promise<void> =>
-  until(hosts, () => {
-    const bad = thread.all('refused');
-    if (bad.length && key !== 'refused') throw new Error(`${bad[0]}`);
-    return thread.all(key).length >= times;
-  }, 20_000);
+  until(
+    hosts,
+    () => {
+      const bad = thread.all('refused');
+      if (bad.length && key !== 'refused') throw new Error(`${bad[0]}`);
+      return thread.all(key).length >= times;
+    },
+    20_000,
+  );
 
 test(
   'a worker listens and echoes; the main thread and another worker connect to it',
@@ -75,7 +85,10 @@ test(
         await new Promise(done => t.worker.once('exit', done));
       }
       // Their numbers are free again when their streams are.
-      await until([a, b], () => a.stack.apps.streamsOf(client.number) + b.stack.apps.streamsOf(server.number) === 0);
+      await until(
+        [a, b],
+        () => a.stack.apps.streamsOf(client.number) + b.stack.apps.streamsOf(server.number) === 0,
+      );
     }, REAL),
   LIMIT,
 );
@@ -92,7 +105,10 @@ test(
       await say([a, b], server, 'accepted', 5);
       await server.worker.terminate();
       await until([a, b], () => made.every(c => c.closed));
-      assert.equal(made.map(c => c.error), Array.from(made, () => 'ECONNRESET'));
+      assert.equal(
+        made.map(c => c.error),
+        Array.from(made, () => 'ECONNRESET'),
+      );
       const c = a.connect({ host: AT.b[4], port: 7 });
       await until([a, b], () => c.closed);
       assert.is(c.error, 'ECONNREFUSED');
@@ -115,14 +131,20 @@ test('an application cannot take, send on, or close what is another’s', () =>
     const [server] = b.stack.connections;
     const ticket = b.stack.openApp();
     const other = StreamApp.attach(ticket.memory, ticket.number);
-    assert.throws(() => other.end(server.id), (e: Error) => /not one of application/.test(e.message));
+    assert.throws(
+      () => other.end(server.id),
+      (e: Error) => /not one of application/.test(e.message),
+    );
     const before = streamCounters(engine.arena, 0).foreign;
     // Doorbells of its own for streams of others.
     for (const s of [c, server]) other.door(0, s.id, s.end.generation);
     other.flush();
     engine.run({ untilNs: engine.now() });
     assert.is(streamCounters(engine.arena, 0).foreign, before + 2);
-    assert.is(other.take(() => {}), 0);
+    assert.is(
+      other.take(() => {}),
+      0,
+    );
     assert.equal([c.state, server.state], ['ESTABLISHED', 'ESTABLISHED']);
     // What it asks of the stack is about its own, too.
     ticket.port.postMessage({ n: 0, asked: { call: 'unlisten', slot: l.place.slot } });

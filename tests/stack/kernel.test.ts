@@ -65,7 +65,11 @@ const WAYS: Record<string, Way> = {
   },
 };
 
-async function meeting(way: Way, work: (m: Met) => Promise<void>, more: Partial<EngineOptions> = {}): Promise<void> {
+async function meeting(
+  way: Way,
+  work: (m: Met) => Promise<void>,
+  more: Partial<EngineOptions> = {},
+): Promise<void> {
   const { nic, ns, net, joined, close } = await way.open();
   const [v4, v6] = net.split(' ');
   const at = (n: number) => ({ 4: v4.replace('x', `${n}`), 6: v6.replace('x', `${n}`) });
@@ -98,7 +102,10 @@ async function meeting(way: Way, work: (m: Met) => Promise<void>, more: Partial<
 /** Checksums and segments that the kernel found wrong, in its namespace. */
 async function kernelErrors(ns: Namespace): Promise<Record<string, number>> {
   const { out } = await ns.run('cat', '/proc/net/snmp');
-  const [names, values] = out.split('\n').filter(line => line.startsWith('Tcp:')).map(line => line.split(' '));
+  const [names, values] = out
+    .split('\n')
+    .filter(line => line.startsWith('Tcp:'))
+    .map(line => line.split(' '));
   const at = (name: string): number => Number(values[names.indexOf(name)]);
   return { InErrs: at('InErrs'), InCsumErrors: at('InCsumErrors') };
 }

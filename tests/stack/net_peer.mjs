@@ -14,7 +14,11 @@ if (asked.serve) {
   });
   server.listen(asked.serve, '::', () => console.log('ready'));
 } else {
-  const { connect: [host, port], bytes, many = 1 } = asked;
+  const {
+    connect: [host, port],
+    bytes,
+    many = 1,
+  } = asked;
   const data = Buffer.alloc(bytes);
   for (let i = 0, x = 1; i < bytes; i++) {
     x = (Math.imul(x, 1664525) + 1013904223) | 0;

@@ -65,7 +65,10 @@ export async function until(hosts: readonly Host[], done: () => boolean, limitMs
     for (const host of hosts) news += host.poll();
     for (const host of hosts) host.stack.flush();
     if (done()) return;
-    if (engine.now() > end) throw new Error(`not within ${limitMs} ms: ${hosts.map(h => JSON.stringify(h.stack.counters())).join(' ')}`);
+    if (engine.now() > end)
+      throw new Error(
+        `not within ${limitMs} ms: ${hosts.map(h => JSON.stringify(h.stack.counters())).join(' ')}`,
+      );
     if (news) continue;
     if (!engine.inline) {
       await hosts[0].stack.wait(1);
@@ -115,14 +118,22 @@ export async function wired(
   });
   try {
     const hosts = [
-      new Host(await Stack.create({ engine, ports: { 'wire.a': { addresses: addresses(A) } }, ...options.a })),
-      new Host(await Stack.create({ engine, ports: { 'wire.b': { addresses: addresses(B) } }, ...options.b })),
+      new Host(
+        await Stack.create({ engine, ports: { 'wire.a': { addresses: addresses(A) } }, ...options.a }),
+      ),
+      new Host(
+        await Stack.create({ engine, ports: { 'wire.b': { addresses: addresses(B) } }, ...options.b }),
+      ),
     ];
     await engine.start();
     await work({ engine, a: hosts[0], b: hosts[1] });
     for (const { stack } of hosts) await stack.close();
     const streams = takeStreamLedger(engine.arena);
-    assert.is(streams.open + streams.closed + streams.lost + streams.lostIds + streams.used, 0, JSON.stringify(streams));
+    assert.is(
+      streams.open + streams.closed + streams.lost + streams.lostIds + streams.used,
+      0,
+      JSON.stringify(streams),
+    );
     assert.is(engine.routes.list().length, 0, 'routes are left');
   } finally {
     const { ledger } = await engine.stop();

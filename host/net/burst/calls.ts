@@ -3,8 +3,8 @@
  * connecting and listening go this way; bytes and events do not.
  */
 import { EtherloomError } from '../../errors.js';
-import type { Endpoint, ListenPlace } from '../../transports/contract.js';
-import { ERRNO, SocketError, type SocketErrno } from '../../transports/errno.js';
+import type { ListenPlace, Made } from '../../transports/contract.js';
+import { ERRNO, type SocketErrno, SocketError } from '../../transports/errno.js';
 
 export interface ListenOptions<O = object> {
   /** 0, the default: an ephemeral one, which `Listener.port` tells. */
@@ -30,13 +30,6 @@ export interface ConnectOptions<O = object> {
   /** `Connection.data`. */
   data?: unknown;
   options?: O;
-}
-
-/** A connection that was made, and is to be asked to connect. */
-export interface Made {
-  id: number;
-  local: Endpoint;
-  remote: Endpoint;
 }
 
 export type Asked =

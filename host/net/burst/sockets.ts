@@ -138,7 +138,8 @@ export class Sockets<O> implements ConnectionHome<O> {
       if (!connection) return;
     }
     const c = connection!;
-    const over = (bits & StreamEvent.FREED) !== 0 || ((bits & StreamEvent.HUP) !== 0 && this.view.over(end.id));
+    const over =
+      (bits & StreamEvent.FREED) !== 0 || ((bits & StreamEvent.HUP) !== 0 && this.view.over(end.id));
     if (bits & StreamEvent.CONNECTED) c.nowConnected();
     const wasEnded = c.ended;
     const wasClosed = c.closed;

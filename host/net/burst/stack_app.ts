@@ -8,7 +8,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { EtherloomError } from '../../errors.js';
 import { Arena } from '../../mem/arena.js';
-import type { ListenPlace } from '../../transports/contract.js';
+import type { ListenPlace, Made, TransportView } from '../../transports/contract.js';
 import { transportNamed } from '../../transports/registry.js';
 import '../../transports/tcp/index.js';
 import {
@@ -18,11 +18,10 @@ import {
   type ConnectOptions,
   errorHeard,
   type ListenOptions,
-  type Made,
 } from './calls.js';
 import type { Connection } from './connection.js';
 import type { Listener } from './listener.js';
-import { restOfThreads, type StackEvent, Sockets } from './sockets.js';
+import { restOfThreads, Sockets, type StackEvent } from './sockets.js';
 import { StreamApp } from './stream_app.js';
 
 /** What another thread is told to be an application: to be posted with its port. */
@@ -48,7 +47,7 @@ export class StackApp<O = object> {
   private constructor(ticket: StackTicket) {
     const { memory, number, transport, shared, port } = ticket;
     const arena = Arena.attach(memory);
-    const view = transportNamed(transport).view(arena, shared);
+    const view = transportNamed(transport).view(arena, shared) as unknown as TransportView<O>;
     this.#port = port;
     this.#sockets = new Sockets<O>(StreamApp.over(arena, number), view, restOfThreads, slot =>
       this.#post({ n: 0, asked: { call: 'unlisten', slot } }),

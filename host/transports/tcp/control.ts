@@ -6,13 +6,13 @@
  *   listen  ─▶ tcp_listeners, tcp_backlogs       connect ─▶ a stream, tcp_control[its number]       own ─▶ tcp_addresses
  */
 import { fileURLToPath } from 'node:url';
+import { resolve } from '../../bpf/btf/types.js';
+import { enumTable } from '../../bpf/btf/walk.js';
 import { Collection } from '../../bpf/collection.js';
 import { configureGlobals } from '../../bpf/config.js';
 import type { CpuMap, ProgArrayMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
 import { openObject } from '../../bpf/open.js';
-import { enumTable } from '../../bpf/btf/walk.js';
-import { resolve } from '../../bpf/btf/types.js';
 import type { Attachment } from '../../engine/engine.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { EtherloomError } from '../../errors.js';
@@ -24,6 +24,7 @@ import type {
   ListenPlace,
   ListenWish,
   LoadedTransport,
+  Made,
   Transport,
   TransportEnv,
 } from '../contract.js';
@@ -219,7 +220,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
 
   // ── connections ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  connect(wish: ConnectWish<ConnectionOptions>): number {
+  connect(wish: ConnectWish<ConnectionOptions>): Made {
     const { app, local, remote, ifindex } = wish;
     const words = applyOptions(this.settings.defaults, wish.options);
     const from = { address: local.address, port: this.#localPort(local, remote) };
@@ -239,7 +240,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     }
     this.#write(id, from, remote, words, { app, ifindex, life: lifeOf(engine.arena, id) });
     this.#tuples.take(from, remote, id);
-    return id;
+    return { id, local: from, remote };
   }
 
   #localPort(local: Endpoint, remote: Endpoint): number {
@@ -247,9 +248,14 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
       !this.#listens(local.address, port) && !this.#tuples.taken({ address: local.address, port }, remote);
     if (local.port !== 0) {
       if (free(local.port)) return local.port;
-      throw new SocketError('EADDRINUSE', `${local.address} port ${local.port} to ${remote.address} port ${remote.port}`, {
-        expected: 'a port that no listener and no connection to the same place has, nor had in the last minute',
-      });
+      throw new SocketError(
+        'EADDRINUSE',
+        `${local.address} port ${local.port} to ${remote.address} port ${remote.port}`,
+        {
+          expected:
+            'a port that no listener and no connection to the same place has, nor had in the last minute',
+        },
+      );
     }
     const port = this.#ports.choose(`${local.address} ${remote.address} ${remote.port}`, free);
     if (port === undefined)
@@ -261,7 +267,13 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     return port;
   }
 
-  #write(id: number, local: Endpoint, remote: Endpoint, words: OptionWords, more: Record<string, number>): void {
+  #write(
+    id: number,
+    local: Endpoint,
+    remote: Endpoint,
+    words: OptionWords,
+    more: Record<string, number>,
+  ): void {
     const c = this.#control;
     const { u8, dv } = this.env.engine.arena;
     u8.fill(0, c.records.at + id * c.records.stride, c.records.at + (id + 1) * c.records.stride);
@@ -281,7 +293,9 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     const { types, keyId } = map.spec.btf!;
     const names = resolve(types, keyId);
     if (names.kind !== 'enum')
-      throw new EtherloomError('ERR_TCP_OBJECT', 'tcp_counters without names', { expected: 'keys of an enum' });
+      throw new EtherloomError('ERR_TCP_OBJECT', 'tcp_counters without names', {
+        expected: 'keys of an enum',
+      });
     const out: Record<string, number> = {};
     for (const [value, name] of enumTable(names).byValue) {
       if (Number(value) >= map.maxEntries) continue;

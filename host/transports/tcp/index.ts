@@ -38,9 +38,12 @@ class Tcp implements Transport<ConnectionOptions> {
     const count = (name: 'listeners' | 'addresses' | 'timeWaits', usual: number): number => {
       const n = options[name] ?? usual;
       if (Number.isInteger(n) && n >= 1 && n <= MOST) return n;
-      throw new EtherloomError('ERR_TCP_OPTIONS', `${name}: ${n}`, { expected: `a whole number from 1 to ${MOST}` });
+      throw new EtherloomError('ERR_TCP_OPTIONS', `${name}: ${n}`, {
+        expected: `a whole number from 1 to ${MOST}`,
+      });
     };
-    const isPort = (n: unknown): boolean => Number.isInteger(n) && (n as number) >= 1 && (n as number) <= 65535;
+    const isPort = (n: unknown): boolean =>
+      Number.isInteger(n) && (n as number) >= 1 && (n as number) <= 65535;
     if (!isPort(ephemeral.first) || !isPort(ephemeral.last) || ephemeral.first > ephemeral.last)
       throw new EtherloomError('ERR_TCP_OPTIONS', `ephemeral: ${ephemeral.first} … ${ephemeral.last}`, {
         expected: '{ first, last }: two ports in order',

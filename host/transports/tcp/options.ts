@@ -158,9 +158,13 @@ const NUMBERS: Record<string, { field: string; least?: number; most: number }> =
   'keepAlive.probes': { field: 'keep_probes', most: 127 },
 };
 
-const KNOWN = [...Object.keys(BITS), ...Object.keys(CHOICES), ...Object.keys(NUMBERS), 'keepAlive', 'congestion'].filter(
-  name => !name.includes('.'),
-);
+const KNOWN = [
+  ...Object.keys(BITS),
+  ...Object.keys(CHOICES),
+  ...Object.keys(NUMBERS),
+  'keepAlive',
+  'congestion',
+].filter(name => !name.includes('.'));
 
 /** Fixed when the rings are made. */
 const NOT_LIVE = ['sendBuffer', 'receiveBuffer'] as const;
@@ -221,8 +225,13 @@ export function applyOptions(words: OptionWords, options: ConnectionOptions = {}
 }
 
 function algorithmOf(value: unknown): number {
-  if (typeof value === 'string' && Object.hasOwn(CONGESTION, value)) return CONGESTION[value as CongestionName];
+  if (typeof value === 'string' && Object.hasOwn(CONGESTION, value))
+    return CONGESTION[value as CongestionName];
   const own = Number.isInteger(value) && (value as number) >= FIRST_OWN && (value as number) < 256;
   if (own || Object.values(CONGESTION).includes(value as 0)) return value as number;
-  return refuse('congestion', value, `${Object.keys(CONGESTION).join(', ')}, or a number from ${FIRST_OWN} on`);
+  return refuse(
+    'congestion',
+    value,
+    `${Object.keys(CONGESTION).join(', ')}, or a number from ${FIRST_OWN} on`,
+  );
 }

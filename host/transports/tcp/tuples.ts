@@ -12,7 +12,13 @@ import { lifeOf } from './view.js';
 const SWEEP_AT = 1024;
 
 /** `struct tcp_key4` and `struct tcp_key6`. Addresses of 4 bytes stand in the first word of the longer one. */
-function keyOf(local: Uint8Array, remote: Uint8Array, localPort: number, remotePort: number, bytes: 4 | 16): Uint8Array {
+function keyOf(
+  local: Uint8Array,
+  remote: Uint8Array,
+  localPort: number,
+  remotePort: number,
+  bytes: 4 | 16,
+): Uint8Array {
   const key = new Uint8Array(bytes * 2 + 4);
   key.set(remote);
   key.set(local, bytes);
@@ -51,7 +57,8 @@ export class Tuples {
     const here = parseIp(local.address);
     const there = parseIp(remote.address);
     const bytes = here.length as 4 | 16;
-    if (this.tables.open[bytes === 4 ? 4 : 6].has(keyOf(here, there, local.port, remote.port, bytes))) return true;
+    if (this.tables.open[bytes === 4 ? 4 : 6].has(keyOf(here, there, local.port, remote.port, bytes)))
+      return true;
     const late = this.tables.late.get(keyOf(here, there, local.port, remote.port, 16));
     return late !== undefined && late.until_ns > this.now();
   }

@@ -86,10 +86,7 @@ const INFO = {
 
 /** Which life of a stream's number this is; never 0. */
 export const lifeOf = (arena: Arena, id: number): number =>
-  (Atomics.load(
-    arena.u32,
-    (arena.header.streamsAt + id * StreamLayout.size + StreamLayout.generation) >> 2,
-  ) +
+  (Atomics.load(arena.u32, (arena.header.streamsAt + id * StreamLayout.size + StreamLayout.generation) >> 2) +
     1) >>>
     0 || 1;
 
