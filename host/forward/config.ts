@@ -33,15 +33,15 @@ export interface Service {
 
 /** How long a flow may be silent, seconds. */
 export interface Ages {
-  /** A connection that is being opened. Default 60. */
+  /** A connection that is being opened. Default 60; taken over earlier when ports run out. */
   tcpOpening: number;
   /** RFC 5382 REQ-5: at least 7440, the default. */
   tcpOpen: number;
   /** One side has said FIN. Default 240. */
   tcpClosing: number;
-  /** Both have, or one RST. Default 60; taken over earlier when ports run out. */
+  /** Both have, or a RST that its receiver believes. Default 60; taken over earlier when ports run out. */
   tcpClosed: number;
-  /** Without an answer yet. Default 30. */
+  /** Without an answer yet. Default 30; taken over earlier when ports run out. */
   udpOpening: number;
   /** RFC 4787 REQ-5: at least 120. Default 180. */
   udpOpen: number;

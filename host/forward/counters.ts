@@ -1,7 +1,7 @@
 /** What a hop has counted, and the flows that it knows: read from its maps, in the engine or in the kernel. */
 import { formatIp, formatMac } from '../wire/address.js';
 
-/** enum reason of flow.h, in its order. */
+/** enum reason of hop.h, in its order. */
 export const REASONS = [
   'forth',
   'back',
@@ -11,6 +11,7 @@ export const REASONS = [
   'opened',
   'reopened',
   'evicted',
+  'displaced',
   'not_ip',
   'not_ours',
   'no_listener',
@@ -68,7 +69,7 @@ export interface Flow {
 
 /** struct mapping of flow.h; the tests compare it with the object's BTF. */
 export const MAPPING = {
-  size: 80,
+  size: 112,
   expires: 0,
   state: 8,
   client: 16,

@@ -19,11 +19,11 @@ export const PORTS_MAP = 'ports';
 export const PORT_IN = 0;
 export const PORT_OUT = 1;
 
-/** enum flag of flow.h. */
+/** enum flag of hop.h. */
 const COMPLETE_FORTH = 1;
 const COMPLETE_BACK = 2;
 const KEEP_PARTIAL = 4;
-/** enum state of flow.h, in its order. */
+/** enum state of hop.h, in its order. */
 const AGE_ORDER: readonly (keyof Ages)[] = [
   'tcpOpening',
   'tcpOpen',
@@ -121,7 +121,7 @@ const macWords = (mac: string): number[] => [...new Uint16Array(parseMac(mac).sl
 const addressOf = (addresses: readonly string[], v4: boolean): string | undefined =>
   addresses.find(a => isIPv4(a) === v4);
 
-/** `links` of flow.h, all of .data: what may change while packets flow. @param generation of the table of backends */
+/** `links` of hop.h, all of .data: what may change while packets flow. @param generation of the table of backends */
 export const linksConfig = (macs: readonly [string, string], generation: number): MapConfig[string] => ({
   links: { in: macWords(macs[0]), out: macWords(macs[1]), generation, pad: 0 },
 });

@@ -168,7 +168,7 @@ test('names of reasons and places of a flow are those of the object', () => {
     [MAPPING.protocol, MAPPING.family, MAPPING.clientMac],
   );
   assert.is(object.maps.counters.maxEntries, REASONS.length);
-  const source = readFileSync(`${FILTERS}forward/flow.h`, 'utf8');
+  const source = readFileSync(`${FILTERS}forward/hop.h`, 'utf8');
   const named = (/enum reason \{([^}]*)\}/.exec(source)?.[1] ?? '').matchAll(/\bCOUNT_(\w+),/g);
   assert.equal(
     [...named].map(([, name]) => name.toLowerCase()),

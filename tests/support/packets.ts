@@ -9,6 +9,9 @@ export interface PacketFields {
   dport?: number;
   /** TCP flags; 2 = SYN, 16 = ACK. */
   flags?: number;
+  /** TCP's numbers. Default 1 and 2. */
+  seq?: number;
+  ack?: number;
   ttl?: number;
   /** ICMP type and code. */
   type?: number;
@@ -24,6 +27,7 @@ export interface PacketFields {
 
 const PROTOCOL = { tcp: 6, udp: 17, icmp: 1 } as const;
 const be16 = (n: number): number[] => [(n >> 8) & 255, n & 255];
+const be32 = (n: number): number[] => [...be16(n >>> 16), ...be16(n)];
 
 /** Ones' complement sum, folded and complemented. */
 export function checksum(...parts: Uint8Array[]): number {
@@ -46,7 +50,13 @@ function transport(f: PacketFields, src: Uint8Array, dst: Uint8Array, protocol: 
   const payload = f.payload ?? new Uint8Array(18);
   const ports = [...be16(f.sport ?? 40000), ...be16(f.dport ?? 80)];
   let head: number[];
-  if (protocol === 6) head = [...ports, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, f.flags ?? 16, 0xff, 0xff, 0, 0, 0, 0];
+  if (protocol === 6)
+    head = [
+      ...ports,
+      ...be32(f.seq ?? 1),
+      ...be32(f.ack ?? 2),
+      ...[0x50, f.flags ?? 16, 0xff, 0xff, 0, 0, 0, 0],
+    ];
   else if (protocol === 17) head = [...ports, ...be16(8 + payload.length), 0, 0];
   else head = [f.type ?? 8, f.code ?? 0, 0, 0, ...be16(f.sport ?? 40000), 0, 1];
   const bytes = Uint8Array.from([...head, ...payload]);

@@ -17,7 +17,7 @@ static inline int on_ports(struct xdp_md *ctx, const struct view *v, const int v
 	__u32 bytes = end - data, diff = 0;
 	__u64 now = bpf_ktime_get_ns();
 	struct tcphdr *tcp = (void *)udp;
-	__u8 flags = 0;
+	struct segment segment = {};
 	enum found found;
 	__sum16 *check;
 	struct match m;
@@ -31,14 +31,17 @@ static inline int on_ports(struct xdp_md *ctx, const struct view *v, const int v
 		if ((void *)(tcp + 1) > end)
 			return verdict(COUNT_MALFORMED, bytes, XDP_DROP);
 		check = &tcp->check;
-		flags = tcp->flags;
+		segment.seq = tcp->seq;
+		segment.ack = tcp->ack_seq;
+		segment.flags = tcp->flags;
+		segment.length = v->l4_len - tcp->doff * 4 + (tcp->flags & TCP_FIN) + (tcp->flags >> 1 & 1);
 	}
 	found = find_flow(IP_SRC(ip, v6), IP_DST(ip, v6), udp->source, udp->dest, v->protocol, v6, now, &m);
 	if (found == NOT_OURS)
 		return verdict(COUNT_NOT_OURS, bytes, XDP_PASS);
 	if (unlikely(found != FOUND)) {
 		struct request r = { .client_port = udp->source, .listen_port = udp->dest, .protocol = v->protocol,
-				     .family = v6 ? AF_INET6 : AF_INET, .tcp_flags = flags, .hops = IP_HOPS(ip, v6),
+				     .family = v6 ? AF_INET6 : AF_INET, .tcp_flags = segment.flags, .hops = IP_HOPS(ip, v6),
 				     .now = now };
 		int slot;
 
@@ -62,7 +65,7 @@ static inline int on_ports(struct xdp_md *ctx, const struct view *v, const int v
 		if (m.direction == FORTH && unlikely(!same_mac(m.flow->client_mac, (__u16 *)data + 3)))
 			copy_mac(m.flow->client_mac, (__u16 *)data + 3);
 	}
-	if (unlikely(!touch(&m, v->protocol, flags, now)))
+	if (unlikely(!touch(&m, v->protocol, &segment, now)))
 		return verdict(COUNT_NO_FLOW, bytes, XDP_DROP);
 	ends_of(m.flow, m.slot, m.direction, v6, &e);
 

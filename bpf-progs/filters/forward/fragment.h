@@ -9,6 +9,9 @@
 /* How long later fragments may be late: what Linux allows (ipfrag_time). */
 #define FRAGMENT_NS 30000000000ULL
 
+/* The next number: shared by all lanes. */
+__u32 fragment_id = 0;
+
 struct fragment_key {
 	__be32 src[4];
 	__be32 dst[4];

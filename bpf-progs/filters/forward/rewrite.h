@@ -3,7 +3,7 @@
  * checksum that covers the pseudo header only (CHECKSUM_PARTIAL: the sender left the rest to its card) is completed.
  */
 #pragma once
-#include "flow.h"
+#include "open.h"
 #include "view.h"
 
 /* Longest transport part that is summed: 64 × 64 bytes and a tail; XDP frames without fragments are shorter. */
