@@ -327,6 +327,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#starting = this.#startLanes();
     await this.#starting;
     if (this.state !== 'starting') return;
+    for (const nic of this.nics) nic.start?.();
     this.#state = 'running';
     this.#pollMs = Math.min(MOST_POLL_MS, ...this.nics.map(nic => nic.pollMs ?? 1));
     if (!this.inline) this.#schedulePoll();

@@ -45,6 +45,8 @@ export interface Nic {
   connect?(): void;
   /** Resolves when what `open` could not wait for is there. Before the lanes start. @throws EtherloomError ERR_NIC_* */
   ready?(): Promise<void>;
+  /** Called when the lanes run: what is outside may send from now on. @throws EtherloomError ERR_NIC_* */
+  start?(): void;
   /**
    * The host's part between bursts: moves packets between the rings and whatever lies outside (a file, a peer).
    * Never blocks. Returns packets moved; 0 when there was nothing to do.

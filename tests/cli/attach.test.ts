@@ -243,7 +243,7 @@ test(
       const second = new Attached(line, { ns: left });
       await second.event('started').then(
         () => assert.unreachable('two programs at one interface'),
-        e => assert.match(e.message, /ERR_KERNEL_ATTACH.*another XDP program|EBUSY|EEXIST/),
+        e => assert.match(e.message, /ERR_KERNEL_HELD.*another XDP program|EBUSY|EEXIST/),
       );
       await killed.end('SIGKILL');
       const until = performance.now() + 2000;

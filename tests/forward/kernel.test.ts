@@ -338,7 +338,7 @@ for (const signal of ['SIGKILL', 'SIGHUP'] as const)
         // A third finds no interface that is free, but sweeps first.
         await start().then(
           () => assert.unreachable('two programs at one interface'),
-          (e: Error) => assert.match(e.message, /ERR_KERNEL_ATTACH/),
+          (e: Error) => assert.match(e.message, /ERR_KERNEL_HELD/),
         );
         assert.equal(pairs(), after);
         await second.stop();

@@ -81,6 +81,13 @@ export class Veth {
     far.configure(farLink, `10.88.${net}.2/24`, `fd88:${net}::2/64`);
   }
 
+  /** Writes the near end into the far end's table of neighbours for good: nobody asks, so no question can be lost. */
+  knowNear(): void {
+    const { near, nearLink, far, farLink, nearAddress } = this;
+    const [link] = JSON.parse(near.ip('-j', 'link', 'show', nearLink)) as { address: string }[];
+    far.ip('neigh', 'replace', nearAddress, 'lladdr', link.address, 'dev', farLink, 'nud', 'permanent');
+  }
+
   /** Deletes both ends. */
   remove(): void {
     this.near.ip('link', 'delete', this.nearLink);

@@ -38,11 +38,12 @@ export class KernelLink<Mode extends string = XdpMode> {
   /**
    * Attaches an XDP program to interface `ifindex` of the calling thread's network namespace. Without `mode`: native,
    * else generic with the reason.
-   * @throws EtherloomError ERR_KERNEL_ATTACH with the reasons of both
+   * @throws EtherloomError ERR_KERNEL_ATTACH with the reasons of both, ERR_KERNEL_HELD where another program is there
    */
   static attachXdp(program: KernelProgram, ifindex: number, mode?: XdpMode): KernelLink {
     const attempts: readonly XdpMode[] = mode ? [mode] : ['native', 'generic'];
     const refusals: string[] = [];
+    let held = false;
     for (const attempt of attempts) {
       const rc = createLink(program, ifindex, BPF_XDP, XDP_FLAGS[attempt]);
       if (rc >= 0) {
@@ -50,10 +51,11 @@ export class KernelLink<Mode extends string = XdpMode> {
         return new KernelLink(rc, ifindex, attempt, reason);
       }
       const errno = errnoName(-rc);
-      const holder = errno === 'EBUSY' || errno === 'EEXIST' ? xdpHolder(ifindex) : undefined;
-      refusals.push(refusal(attempt, errno, XDP_REFUSED, holder));
+      const busy = errno === 'EBUSY' || errno === 'EEXIST';
+      refusals.push(refusal(attempt, errno, XDP_REFUSED, busy ? xdpHolder(ifindex) : undefined));
+      held ||= busy;
     }
-    throw cannot(program, refusals);
+    throw cannot(program, refusals, held ? 'ERR_KERNEL_HELD' : 'ERR_KERNEL_ATTACH');
   }
 
   /**
@@ -63,7 +65,7 @@ export class KernelLink<Mode extends string = XdpMode> {
   static attachTc(program: KernelProgram, ifindex: number): KernelLink<'tcx ingress' | 'tcx egress'> {
     const direction = tcDirection(program.spec);
     const rc = createLink(program, ifindex, BPF_TCX[direction], 0);
-    if (rc < 0) throw cannot(program, [refusal('tcx', errnoName(-rc), TCX_REFUSED)]);
+    if (rc < 0) throw cannot(program, [refusal('tcx', errnoName(-rc), TCX_REFUSED)], 'ERR_KERNEL_ATTACH');
     return new KernelLink(rc, ifindex, `tcx ${direction}`, `section ${program.spec.section}`);
   }
 
@@ -79,8 +81,8 @@ export class KernelLink<Mode extends string = XdpMode> {
 const createLink = (program: KernelProgram, ifindex: number, attachType: number, flags: number): number =>
   bpf(Cmd.LINK_CREATE, LINK_CREATE, { progFd: program.fd, ifindex, attachType, flags }).rc;
 
-const cannot = (program: KernelProgram, refusals: readonly string[]): EtherloomError =>
-  new EtherloomError('ERR_KERNEL_ATTACH', `${program.spec.name} cannot be attached: ${refusals.join('; ')}`);
+const cannot = (program: KernelProgram, refusals: readonly string[], code: string): EtherloomError =>
+  new EtherloomError(code, `${program.spec.name} cannot be attached: ${refusals.join('; ')}`);
 
 const REFUSED: Record<string, string> = {
   EPERM: `needs ${RIGHTS}`,

@@ -8,87 +8,30 @@
  * The host opens, watches and reopens: an interface that is deleted gives its frames back, and is taken again when it is
  * back. Packets pass here only where a wrapper asks for them (relay.ts).
  */
-import type { XdpMode } from '../../bpf/kernel/link.js';
 import { EtherloomError } from '../../errors.js';
-import {
-  ETH_OVERHEAD,
-  FRAME_HEADROOM,
-  FRAME_SIZE,
-  MAX_QUEUES,
-  PortFlag,
-  PortLayout,
-  PortView,
-} from '../../layout/layout.gen.js';
+import { FRAME_SIZE, MAX_QUEUES, PortFlag, PortLayout, PortView } from '../../layout/layout.gen.js';
 import type { FrameHolder } from '../../mem/frames.js';
 import { native as loadNative, type Native, type NativeLoad } from '../../native/load.js';
 import type { DriverPlan } from '../driver.js';
 import type { Nic, NicEnv } from '../nic.js';
-import { checkNicOptions, Option } from '../options.js';
 import { Port } from '../port.js';
+import { AllMulticast } from './all_multicast.js';
 import { Device } from './device.js';
 import { isBusy } from './errors.js';
 import { lentFrames, lentTable, reclaim } from './lent.js';
+import { type AfXdpOptions, type AfXdpStatus, checkOptions } from './options.js';
 import { RedirectProgram, type Seen } from './program.js';
 import { Queues } from './queues.js';
 import { kernelPort, Relay } from './relay.js';
-import { encodeRule, type RedirectRule } from './rules.js';
-import type { CopyMode, SocketStats } from './socket.js';
+import { encodeRules, type RedirectRule } from './rules.js';
+import type { SocketStats } from './socket.js';
+import { MAX_MTU, traps } from './traps.js';
 
-/** Largest MTU: a packet with its link header and a tag fits behind the headroom of a frame. */
-export const MAX_MTU = FRAME_SIZE - FRAME_HEADROOM - ETH_OVERHEAD;
-/** A queue that was closed is free again after some 80 ms. */
+/** A queue that was closed is free again after some 80 ms, and so is an interface whose program goes. */
 const BUSY = { stepMs: 50, mostMs: 2000 } as const;
 /** How often the interface is looked at, ms; after a failure that is not about time, the second. */
 const LOOK_MS = 20;
 const REFUSED_MS = 250;
-/**
- * From which share on partial checksums are the sender's and not chance, which makes one packet of 65,536 look so. Of a
- * few packets one is enough: a first try has no more.
- */
-const PARTIAL = { few: 4, ofFew: 64, ofMany: 4096 } as const;
-
-export interface AfXdpOptions {
-  /** Name of the interface. */
-  interface: string;
-  /** Packets that the engine takes; the kernel keeps the rest. An empty list takes none: to transmit only. */
-  rules?: readonly RedirectRule[];
-  /** Take every packet, ARP and ICMP included: the engine owns the interface. Instead of rules. */
-  own?: boolean;
-  /** Network namespace of the interface: a name of `ip netns`, or a path. Default: this process's. */
-  namespace?: string;
-  /** Name of the port. Default: the interface's. */
-  name?: string;
-  /** Queues, from the first on. Default: all that the interface has. */
-  queues?: number;
-  /** Where the program is attached. Default: native if the driver can, else generic. */
-  mode?: XdpMode;
-  /** Try zero copy first. Default true. */
-  zeroCopy?: boolean;
-  /** Entries of each ring, a power of two. Default: the engine's, less where the frames would not do. */
-  ringSlots?: number;
-}
-
-/** How an open NIC stands. */
-export interface AfXdpStatus {
-  /** Whether sockets are bound; false while the interface is gone. */
-  attached: boolean;
-  /** Where the program is attached, and why there. */
-  mode: XdpMode | undefined;
-  modeReason: string;
-  copy: CopyMode | undefined;
-  copyReason: string;
-  queues: number;
-  /** Entries of each ring. */
-  ringSlots: number;
-  /** Times that the interface was taken again. */
-  reopened: number;
-  /** Why it is not attached. */
-  trouble: string | undefined;
-  /** Packets for the wire that ended here, for the interface was gone before the kernel took them. */
-  unsent: number;
-  /** Traps found: what works, but not as one would think. */
-  warnings: string[];
-}
 
 export class AfXdpNic implements Nic {
   readonly kind = 'af_xdp';
@@ -102,8 +45,13 @@ export class AfXdpNic implements Nic {
   /** Moves the packets where the host is to. */
   #relay: Relay | undefined;
   #rules: readonly RedirectRule[];
+  /** The lanes run: until then everything is the kernel's. */
+  #taking = false;
+  #allMulticast: AllMulticast | undefined;
   /** Number of the interface that the sockets are bound to. */
   #boundTo = 0;
+  /** Since when somebody else has what it needs; undefined while nobody does. */
+  #busySinceMs: number | undefined;
   #lookMs = 0;
   #changing = false;
   #closed = false;
@@ -118,35 +66,10 @@ export class AfXdpNic implements Nic {
     /** The addon, or none: for tests of life without it. */
     readonly addon: NativeLoad = loadNative(),
   ) {
-    checkNicOptions('af_xdp', options, {
-      interface: Option.interface,
-      rules: Option.list,
-      own: Option.boolean,
-      namespace: Option.namespace,
-      name: Option.text,
-      queues: Option.queues,
-      mode: Option.oneOf('native', 'generic'),
-      zeroCopy: Option.boolean,
-    });
-    if (options.interface === undefined)
-      throw new EtherloomError('ERR_NIC_OPTIONS', 'af_xdp without an interface', {
-        expected: Option.interface.expected,
-      });
+    checkOptions(options);
     this.name = options.name ?? options.interface;
-    if (options.rules === undefined && !options.own)
-      throw new EtherloomError(
-        'ERR_NIC_OPTIONS',
-        `af_xdp on ${options.interface} with neither rules nor own`,
-        {
-          expected: 'rules for what the engine takes, or own: true for everything',
-        },
-      );
-    if (options.rules !== undefined && options.own)
-      throw new EtherloomError('ERR_NIC_OPTIONS', `af_xdp on ${options.interface} with rules and own`, {
-        expected: 'one of the two',
-      });
     this.#rules = options.rules ?? [];
-    for (const rule of this.#rules) encodeRule(rule);
+    encodeRules(this.#rules);
   }
 
   /** @throws EtherloomError ERR_NIC_UNAVAILABLE, ERR_NIC_MTU, ERR_NIC_<ERRNO>, ERR_KERNEL_* */
@@ -158,7 +81,6 @@ export class AfXdpNic implements Nic {
       this.#device = new Device(native, this.options.interface, this.options.namespace);
       const queues = this.#checkDevice(this.#device);
       this.#program = RedirectProgram.load();
-      this.#program.setRules(this.#rules, this.options.own ?? false);
       lentTable(env.arena);
       const port = this.#makePort(env, this.#device, queues);
       const wire = env.byHost ? kernelPort(env, port) : port;
@@ -251,8 +173,9 @@ export class AfXdpNic implements Nic {
   }
 
   /**
-   * Resolves when the sockets are bound: at once, but for a queue that was closed a moment ago.
-   * @throws EtherloomError ERR_NIC_EBUSY after 2 s, and what else attaching throws
+   * Resolves when the sockets are bound: at once, but for what somebody else was letting go of a moment ago, a queue or the
+   * interface.
+   * @throws EtherloomError ERR_NIC_EBUSY and ERR_KERNEL_HELD after 2 s, and what else attaching throws
    */
   async ready(): Promise<void> {
     for (const until = performance.now() + BUSY.mostMs; !this.#closed && this.#boundTo === 0; ) {
@@ -260,9 +183,23 @@ export class AfXdpNic implements Nic {
       try {
         if (!this.#closed) this.#attach();
       } catch (error) {
-        if (!isBusy(error) || performance.now() > until) throw error;
+        if (!isBusy(error)) throw error;
+        if (performance.now() > until)
+          throw new EtherloomError(error.code, `${error.message}; still so after ${BUSY.mostMs / 1000} s`, {
+            cause: error,
+          });
       }
     }
+  }
+
+  /** Takes packets from now on: before there is nobody to whom they could be given. */
+  start(): void {
+    this.#taking = true;
+    this.#tellRules();
+  }
+
+  #tellRules(): void {
+    if (this.#taking) this.#program!.setRules(this.#rules, this.options.own ?? false);
   }
 
   /** Sockets on every queue, and the program that feeds them. While no lane runs. Nothing is left when it throws. */
@@ -274,8 +211,11 @@ export class AfXdpNic implements Nic {
     try {
       const link = program.attach(device.native, this.options.namespace, ifindex, this.options.mode);
       const zeroCopy = (this.options.zeroCopy ?? true) && link.mode === 'native';
+      if (this.options.own)
+        this.#allMulticast = new AllMulticast(device.native, this.options.namespace, ifindex);
       this.#queues!.open(ifindex, zeroCopy, (queue, fd) => program.setSocket(queue, fd));
     } catch (error) {
+      this.#allMulticast?.close();
       program.detach();
       throw error;
     }
@@ -287,6 +227,7 @@ export class AfXdpNic implements Nic {
   /** Sockets closed, frames taken back. While no lane runs. */
   #detach(): void {
     this.#unsent += this.#queues!.unsent;
+    this.#allMulticast?.close();
     this.#program!.detach();
     this.#queues!.close();
     const { arena, core, ifindex } = this.#env!;
@@ -343,9 +284,14 @@ export class AfXdpNic implements Nic {
       this.#attach();
       this.#follow(this.#port!);
       this.#reopened++;
+      this.#busySinceMs = undefined;
     } catch (error) {
       this.#trouble = (error as Error).message;
-      this.#lookMs = performance.now() + (isBusy(error) ? BUSY.stepMs : REFUSED_MS);
+      const now = performance.now();
+      this.#busySinceMs = isBusy(error) ? (this.#busySinceMs ?? now) : undefined;
+      // Whoever has it for long is asked less often: lanes stand still meanwhile.
+      const soon = this.#busySinceMs !== undefined && now - this.#busySinceMs < BUSY.mostMs;
+      this.#lookMs = now + (soon ? BUSY.stepMs : REFUSED_MS);
     }
   }
 
@@ -401,8 +347,9 @@ export class AfXdpNic implements Nic {
       throw new EtherloomError('ERR_NIC_OPTIONS', `rules for ${this.name}, which takes everything (own)`, {
         expected: 'a NIC that was made with rules',
       });
-    this.#program.setRules(rules, this.options.own ?? false);
+    encodeRules(rules);
     this.#rules = rules;
+    this.#tellRules();
   }
 
   /** What is taken. */
@@ -435,48 +382,27 @@ export class AfXdpNic implements Nic {
       reopened: this.#reopened,
       trouble: this.#trouble,
       unsent: this.#unsent,
-      warnings: this.#closed || !this.#port ? [] : this.#warnings(),
+      warnings: this.#closed || !this.#port ? [] : this.#traps(),
     };
   }
 
-  #warnings(): string[] {
-    const device = this.#device!;
-    const warnings: string[] = [];
-    const seen = this.seen;
-    const partial = seen.partial - (this.#seenBefore?.partial ?? 0);
-    const { peer } = device;
-    const remedy = (who: string) => `ethtool -K ${who} tx off, or complete them in a program`;
-    const before = this.#seenBefore;
-    const came = seen.taken + seen.noSocket - (before ? before.taken + before.noSocket : 0);
-    if (partial * (partial < PARTIAL.few ? PARTIAL.ofFew : PARTIAL.ofMany) > came)
-      warnings.push(
-        `${partial} packet${partial === 1 ? '' : 's'} came with partial checksums${this.options.own ? ', of those looked at' : ''}: ` +
-          'whoever they are sent on to drops them. ' +
-          remedy(peer?.name ?? 'PEER'),
-      );
-    else if (peer?.checksums === false)
-      warnings.push(
-        `veth peer ${peer.name} leaves checksums to hardware that there is none of: ${remedy(peer.name!)}`,
-      );
-    if (peer && this.#program?.link?.mode === 'generic')
-      warnings.push(
-        `generic mode on veth: segments of the peer larger than a frame are dropped; ethtool -K ${peer.name ?? 'PEER'} tso off gso off`,
-      );
-    if (device.mtu > MAX_MTU)
-      warnings.push(`the MTU is ${device.mtu} now: packets that need more than ${MAX_MTU} are dropped`);
-    const handing = this.#queues?.handingOver ?? 0;
-    if (handing)
-      warnings.push(
-        `the interface sends on ${device.txQueues} of its queues: ${handing} lanes hand over what they transmit`,
-      );
-    const queues = device.queues;
-    if (queues > this.#port!.queueCount)
-      warnings.push(
-        `${queues} queues, ${this.#port!.queueCount} taken: packets of the others stay with the kernel`,
-      );
-    const missed = seen.noSocket - (this.#seenBefore?.noSocket ?? 0);
-    if (missed > 0) warnings.push(`${missed} packets came by a queue without socket`);
-    return warnings;
+  #traps(): string[] {
+    const { seen } = this;
+    const before = this.#seenBefore ?? { taken: 0, left: 0, noSocket: 0, partial: 0 };
+    return traps({
+      device: this.#device!,
+      own: this.options.own ?? false,
+      mode: this.#program?.link?.mode,
+      queues: this.#port!.queueCount,
+      handingOver: this.#queues?.handingOver ?? 0,
+      seen: {
+        taken: seen.taken - before.taken,
+        left: seen.left - before.left,
+        noSocket: seen.noSocket - before.noSocket,
+        partial: seen.partial - before.partial,
+      },
+      allMulticast: this.#allMulticast?.granted,
+    });
   }
 
   /** Sends what is left, detaches the program, closes the sockets. What was received and not read stays readable. */
@@ -494,6 +420,7 @@ export class AfXdpNic implements Nic {
   }
 
   #letGo(): void {
+    this.#allMulticast?.close();
     this.#program?.close();
     this.#device?.close();
     this.#boundTo = 0;

@@ -59,6 +59,6 @@ export function socketRefusal(errno: string): string {
   return words ? `${words.why} (${errno}): needs ${words.expected}` : `AF_XDP sockets are refused: ${errno}`;
 }
 
-/** Whether an error says that a queue is not free yet: closing one is finished by the kernel some time later. */
-export const isBusy = (error: unknown): boolean =>
-  error instanceof EtherloomError && error.code === 'ERR_NIC_EBUSY';
+/** Whether an error says that a queue or the interface is not free yet: closing is finished by the kernel some time later. */
+export const isBusy = (error: unknown): error is EtherloomError =>
+  error instanceof EtherloomError && (error.code === 'ERR_NIC_EBUSY' || error.code === 'ERR_KERNEL_HELD');

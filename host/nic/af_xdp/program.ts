@@ -7,10 +7,9 @@ import { KernelCollection } from '../../bpf/kernel/collection.js';
 import { KernelLink, type XdpMode } from '../../bpf/kernel/link.js';
 import { possibleCpus } from '../../bpf/kernel/map.js';
 import { openObject } from '../../bpf/open.js';
-import { EtherloomError } from '../../errors.js';
 import type { Native } from '../../native/load.js';
 import { inNamespace } from './netns.js';
-import { encodeRule, MAX_RULES, type RedirectRule } from './rules.js';
+import { encodeRules, type RedirectRule } from './rules.js';
 
 // The same relative place from host/nic/af_xdp (tsx) and dist/nic/af_xdp (built).
 const OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/xsk_redirect.bpf.o', import.meta.url));
@@ -57,9 +56,7 @@ export class RedirectProgram {
    * @throws EtherloomError ERR_NIC_RULE, ERR_ADDRESS
    */
   setRules(rules: readonly RedirectRule[], own: boolean): void {
-    if (rules.length > MAX_RULES)
-      throw new EtherloomError('ERR_NIC_RULE', `${rules.length} rules`, { expected: `at most ${MAX_RULES}` });
-    const encoded = rules.map(encodeRule);
+    const encoded = encodeRules(rules);
     const { maps } = this.kernel;
     for (const [i, rule] of encoded.entries()) maps.rules.update(u32(i), rule);
     maps.settings.update(u32(0), Uint8Array.from([...u32(rules.length), ...u32(own ? 1 : 0)]));
@@ -70,7 +67,7 @@ export class RedirectProgram {
     this.kernel.maps.sockets.update(u32(queue), u32(fd));
   }
 
-  /** @throws EtherloomError ERR_KERNEL_ATTACH with the reasons */
+  /** @throws EtherloomError ERR_KERNEL_ATTACH with the reasons, ERR_KERNEL_HELD where another program is there */
   attach(native: Native, namespace: string | undefined, ifindex: number, mode?: XdpMode): KernelLink {
     this.detach();
     const program = this.kernel.program(NAME);

@@ -26,6 +26,13 @@ export const MAX_RULES = 64;
 /** struct rule of xsk_redirect.bpf.c, 40 B. */
 const RULE = { bytes: 40, addr: 0, mask: 16, portLow: 32, portHigh: 34, protocol: 36, family: 37 } as const;
 
+/** All rules of an interface. @throws EtherloomError ERR_NIC_RULE, ERR_ADDRESS */
+export function encodeRules(rules: readonly RedirectRule[]): Uint8Array[] {
+  if (rules.length > MAX_RULES)
+    throw new EtherloomError('ERR_NIC_RULE', `${rules.length} rules`, { expected: `at most ${MAX_RULES}` });
+  return rules.map(encodeRule);
+}
+
 /** @throws EtherloomError ERR_NIC_RULE, ERR_ADDRESS */
 export function encodeRule(rule: RedirectRule): Uint8Array {
   if (typeof rule !== 'object' || rule === null)

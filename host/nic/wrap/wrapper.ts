@@ -122,6 +122,10 @@ export abstract class Wrapper implements Nic {
     this.inner.connect?.();
   }
 
+  start(): void {
+    this.inner.start?.();
+  }
+
   async ready(): Promise<void> {
     await this.inner.ready?.();
   }

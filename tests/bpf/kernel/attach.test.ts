@@ -108,7 +108,7 @@ test(
       const first = attachKernel(FLOW_STATS, near);
       assert.is(
         code(() => attachKernel(FLOW_STATS, near)),
-        'ERR_KERNEL_ATTACH',
+        'ERR_KERNEL_HELD',
       );
       first.close();
       attachKernel(FLOW_STATS, near).close();

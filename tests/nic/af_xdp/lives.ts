@@ -115,9 +115,7 @@ class Scene {
 
   /** A question for the neighbour that is lost is asked again a second later: that is not what is measured. */
   knowNeighbour(): void {
-    const { near, nearLink, far, farLink, nearAddress } = this.veth;
-    const [link] = JSON.parse(near.ip('-j', 'link', 'show', nearLink)) as { address: string }[];
-    far.ip('neigh', 'replace', nearAddress, 'lladdr', link.address, 'dev', farLink, 'nud', 'permanent');
+    this.veth.knowNear();
   }
 
   /** Nobody sends, and what was sent has gone through the lanes. */

@@ -152,9 +152,11 @@ test(
     try {
       for (const nic of nics) engine.attach(await engine.load(cross), nic.name);
       await engine.start();
+      // What came before is the kernel's: it joins its groups.
+      const { left: before } = nics[0].seen;
       assert.is((await left.far.ping('10.89.0.2', '-c', '5')).received, 5);
       assert.is((await right.far.ping('10.89.0.1', '-c', '5', '-s', '1472')).received, 5);
-      assert.is(nics[0].seen.left, 0);
+      assert.is(nics[0].seen.left, before);
       assert.is((await left.far.ping(left.nearAddress, '-c', '1', '-W', '1')).received, 0, 'owned');
     } finally {
       const { ledger } = await engine.stop();
