@@ -109,6 +109,13 @@ export class PortAddress {
     else if (announce) this.dueNs = now;
   }
 
+  /** The port has another hardware address: what is ours is told again. */
+  again(now: bigint): void {
+    if (this.state !== AddressState.PREFERRED) return;
+    this.#announcements = ANNOUNCE_NUM;
+    this.dueNs = now;
+  }
+
   /** A time from 0 to `most`, the same for the same station, address and step. */
   #wait(most: bigint): bigint {
     let h = 0x811c9dc5;

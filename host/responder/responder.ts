@@ -116,6 +116,9 @@ export class Responder extends EventEmitter<ResponderEvents> {
   readonly #env: ResponderEnv;
   readonly #lanesAt: number;
   #addresses: PortAddress[] = [];
+  /** Those of them that were made of the hardware address, and that address. */
+  readonly #derived = new Set<PortAddress>();
+  #mac: Uint8Array;
   /** Blocks of what is published now, and in it the address of each OwnAddress. */
   #blocks: number[] = [];
   #places: number[] = [];
@@ -137,28 +140,47 @@ export class Responder extends EventEmitter<ResponderEvents> {
       throw new EtherloomError('ERR_RESPONDER', `errors: ${perSecond} per second, ${burst} at once`, {
         expected: 'above 0 per second, a whole number of at least 1 at once',
       });
+    this.#mac = port.mac;
     const wanted = options.addresses.map(a => (typeof a === 'string' ? { address: a } : a));
     const made = wanted.map(a => new PortAddress(a, port.mac));
     if ((options.linkLocal ?? true) && made.some(a => !a.v4))
       for (const vlan of new Set(made.filter(a => !a.v4).map(a => a.vlan)))
-        if (!made.some(a => a.vlan === vlan && a.bytes[0] === 0xfe && (a.bytes[1] & 0xc0) === 0x80))
-          made.push(
-            new PortAddress(
-              {
-                address: linkLocalOf(port.mac),
-                vlan,
-                // As its port's others: who does not wait for those need not wait for this one.
-                dad: made.some(a => !a.v4 && a.vlan === vlan && a.state === AddressState.TENTATIVE),
-              },
-              port.mac,
-            ),
-          );
+        if (!made.some(a => a.vlan === vlan && a.bytes[0] === 0xfe && (a.bytes[1] & 0xc0) === 0x80)) {
+          // As its port's others: who does not wait for those need not wait for this one.
+          const dad = made.some(a => !a.v4 && a.vlan === vlan && a.state === AddressState.TENTATIVE);
+          made.push(this.#derive(vlan, dad));
+        }
     const { laneCount } = this.#arena.header;
     this.#lanesAt = this.#arena.scratch.alloc(ResponderLaneLayout.size * (laneCount + 1), 64);
     this.#arena.u8.fill(0, this.#lanesAt, this.#lanesAt + ResponderLaneLayout.size * (laneCount + 1));
     for (const a of made) this.#insert(a);
     this.#publish();
     this.#connect([]);
+  }
+
+  /** The link-local address of the port as it is now. */
+  #derive(vlan: number, dad: boolean): PortAddress {
+    const address = new PortAddress({ address: linkLocalOf(this.#mac), vlan, dad }, this.#mac);
+    this.#derived.add(address);
+    return address;
+  }
+
+  /** The interface was made again, or given another hardware address: neighbours have to hear of it. */
+  #move(mac: Uint8Array, now: bigint): void {
+    this.#mac = mac;
+    const announce = this.options.announce ?? true;
+    const before = this.#addresses;
+    this.#addresses = before.map(a => {
+      if (!this.#derived.delete(a)) {
+        if (announce) a.again(now);
+        return a;
+      }
+      const next = this.#derive(a.vlan, a.options.dad ?? false);
+      next.start(now, announce);
+      return next;
+    });
+    this.#publish();
+    this.#connect(before);
   }
 
   #insert(a: PortAddress): void {
@@ -289,6 +311,8 @@ export class Responder extends EventEmitter<ResponderEvents> {
     if (this.#closed) return;
     const arena = this.#arena;
     const x = this.#env.core.exports;
+    const { mac } = this.port;
+    if (mac.some((byte, i) => byte !== this.#mac[i])) this.#move(mac, now);
     const before = this.ready;
     for (const [i, a] of this.#addresses.entries()) {
       const place = this.#places[i];

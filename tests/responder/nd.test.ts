@@ -1,5 +1,8 @@
+import { PortLayout } from '../../host/layout/layout.gen.js';
+import { linkLocalOf } from '../../host/responder/responder.js';
+import { parseMac } from '../../host/wire/address.js';
 import { assert, suite } from '../support/suite.js';
-import { nd, OURS, owned, solicitedNode, THEIRS } from './rig.js';
+import { arp, nd, OURS, owned, solicitedNode, THEIRS } from './rig.js';
 
 const test = suite('responder: neighbour discovery');
 const hex = (b: Uint8Array): string => Buffer.from(b).toString('hex');
@@ -144,4 +147,36 @@ test('a port with an IPv6 address has a link-local one, of its hardware address'
   );
   assert.is(ask(nd({ target: 'fe80::ff:fe00:1', src: 'fe80::2' })).length, 1);
   await engine.stop();
+});
+
+test('a port with another hardware address: everybody is told, and the link-local address is made of the new one', async () => {
+  const { ask, pass, engine, responder } = await owned({ linkLocal: true, announce: true });
+  const next = '02:00:00:00:0e:01';
+  const [before, after] = [OURS, next].map(mac => linkLocalOf(parseMac(mac)).replace('/64', ''));
+  pass(5000);
+  assert.equal(
+    responder.addresses.map(a => a.address),
+    ['10.0.0.1', 'fd00::1', before],
+  );
+  engine.arena.u8.set(parseMac(next), engine.ports[0].at + PortLayout.mac);
+  const told = pass(200).map(hex);
+  const toAll = { dst: 'ff02::1', dmac: '33:33:00:00:00:01', flags: 0x20000000, option: next, smac: next };
+  for (const expected of [
+    hex(arp({ sha: next, spa: '10.0.0.1', tpa: '10.0.0.1' })),
+    ours(toAll),
+    ours({ ...toAll, src: after, target: after }),
+  ])
+    assert.ok(told.includes(expected), expected);
+  assert.equal(
+    responder.addresses.map(a => [a.address, a.state]),
+    [
+      ['10.0.0.1', 'preferred'],
+      ['fd00::1', 'preferred'],
+      [after, 'preferred'],
+    ],
+  );
+  assert.is(ask(nd({ target: after, dst: solicitedNode(after) })).length, 1);
+  assert.equal(ask(nd({ target: before, dst: solicitedNode(before) })), [], 'nobody has it');
+  pass(5000);
+  assert.is((await engine.stop()).ledger.free, 256);
 });
