@@ -1,5 +1,6 @@
 /** bench:hops: what it reads, how it judges, and a short run of it. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +17,8 @@ import { missingNamespaces } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('bench: hops');
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const RUN = join(ROOT, 'bench/scenarios/hops/run.ts');
 const NONE = { resets: 0, csumErrors: 0, synRetrans: 0, retrans: 0, challenges: 0 };
 
 /** A sample of 100 requests that took so many ms. */
@@ -158,6 +161,12 @@ test('tables and CSV name every peer, and show lost transfers', () => {
   assert.is(csv(samples).trim().split('\n').length, 4);
 });
 
+/** Namespaces that a run has made and not removed. */
+const namespacesOf = (pid: number): string[] =>
+  spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout.match(
+    new RegExp(`el-hops-${pid}-\\d+`, 'g'),
+  ) ?? [];
+
 const kernel = kernelAvailable();
 const missing =
   missingNamespaces ??
@@ -172,16 +181,15 @@ test(
   () => {
     const out = mkdtempSync(join(tmpdir(), 'etherloom-hops-'));
     try {
-      const root = fileURLToPath(new URL('../../', import.meta.url));
       const args =
         '--peers direct,socat,etherloom,kernel --hops 3 --sizes 312,39936 --clients 1 --reps 1 --no-awake --out'.split(
           ' ',
         );
-      const ran = spawnSync(
-        process.execPath,
-        ['--import', 'tsx', join(root, 'bench/scenarios/hops/run.ts'), ...args, out],
-        { encoding: 'utf8', cwd: root, timeout: 60_000 },
-      );
+      const ran = spawnSync(process.execPath, ['--import', 'tsx', RUN, ...args, out], {
+        encoding: 'utf8',
+        cwd: ROOT,
+        timeout: 60_000,
+      });
       assert.is(ran.status, 0, ran.stderr);
       const lines = readFileSync(join(out, 'hops.csv'), 'utf8').trim().split('\n');
       assert.is(lines.length, 1 + 4 * 2 * 2);
@@ -191,11 +199,44 @@ test(
         for (const peer of ['etherloom', 'kernel'])
           assert.match(ran.stdout, new RegExp(`${peer}: ${what} +│ 0 +│ 0 +│ met`));
       assert.ok(existsSync(join(out, '1c-3-hops.svg')));
-      const left = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout;
-      assert.not.match(left, `el-hops-${ran.pid}-`);
+      assert.equal(namespacesOf(ran.pid), []);
     } finally {
       rmSync(out, { recursive: true, force: true });
     }
   },
   { missing, timeoutMs: 65_000 },
 );
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  test(
+    `${signal} in the middle of a transfer ends a run at once, also when it comes twice, and no namespace is left`,
+    async () => {
+      // 100 bodies of 60 MB: many seconds, in a client that does not know of the signal.
+      const args = '--peers direct,socat --hops 2 --sizes 60000000 --clients 1 --no-siege --no-awake'.split(
+        ' ',
+      );
+      const child = spawn(process.execPath, ['--import', 'tsx', RUN, ...args], {
+        cwd: ROOT,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      let err = '';
+      child.stderr.setEncoding('utf8').on('data', text => (err += text));
+      const ended = once(child, 'exit');
+      const pid = child.pid!;
+      const transfers = (): boolean =>
+        spawnSync('pgrep', ['-P', `${pid}`, '-f', 'http_client.* 60000000'], { stdio: 'ignore' }).status ===
+        0;
+      for (const from = performance.now(); !transfers(); await new Promise(done => setTimeout(done, 20)))
+        assert.ok(performance.now() - from < 30_000 && child.exitCode === null, `no transfer: ${err}`);
+      assert.ok(namespacesOf(pid).length >= 3);
+      const from = performance.now();
+      child.kill(signal);
+      setTimeout(() => child.kill(signal), 5);
+      const [code] = await ended;
+      assert.is(code, 130, err);
+      assert.ok(performance.now() - from < 3000, `${performance.now() - from} ms`);
+      assert.equal(namespacesOf(pid), []);
+      assert.not(transfers(), 'the client has gone, too');
+    },
+    { missing, timeoutMs: 60_000 },
+  );

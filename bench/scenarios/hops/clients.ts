@@ -1,5 +1,6 @@
 /** The two clients: siege, whose clock has 10 ms, as in the report; and bench/native/http_client.c, which is exact. */
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,9 +54,9 @@ export function readClient(text: string, clients: number): Outcome {
   };
 }
 
-export function runClient(from: Namespace, t: Transfer): Outcome {
+export async function runClient(from: Namespace, t: Transfer): Promise<Outcome> {
   const args = [t.target.host, t.target.port, t.bytes, t.requests, t.clients].map(String);
-  const text = inside(from, nativeTool('http_client'), ...args);
+  const text = await inside(from, nativeTool('http_client'), ...args);
   return text === undefined ? cutOff(t) : readClient(text, t.clients);
 }
 
@@ -95,11 +96,11 @@ export class Siege {
     writeFileSync(join(this.home, 'siegerc'), SIEGERC);
   }
 
-  run(from: Namespace, t: Transfer): Outcome {
+  async run(from: Namespace, t: Transfer): Promise<Outcome> {
     const url = `http://${t.target.host}:${t.target.port}/${t.bytes}`;
     const args = ['-R', join(this.home, 'siegerc'), '-j', '-c', `${t.clients}`, '-r', `${t.requests}`, url];
     // siege makes a folder in HOME.
-    const text = inside(from, 'env', `HOME=${this.home}`, 'siege', ...args);
+    const text = await inside(from, 'env', `HOME=${this.home}`, 'siege', ...args);
     return text === undefined ? cutOff(t) : readSiege(text, t.clients * t.requests);
   }
 
@@ -112,18 +113,23 @@ export class Siege {
 const CELL_LIMIT_MS = 120_000;
 
 /** What the program printed; undefined when it was cut off. @throws Error when it could not run */
-function inside(namespace: Namespace, command: string, ...args: string[]): string | undefined {
-  const ran = spawnSync('ip', ['netns', 'exec', namespace.name, command, ...args], {
-    encoding: 'utf8',
-    timeout: CELL_LIMIT_MS,
-    killSignal: 'SIGKILL',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  if ((ran.error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') return undefined;
-  if (ran.error) throw new Error(`${command} ${args.join(' ')}: ${ran.error.message}`);
-  if (!ran.stdout.includes('{'))
-    throw new Error(`${command} ${args.join(' ')}: ended with ${ran.signal ?? ran.status}: ${ran.stderr}`);
-  return ran.stdout;
+async function inside(namespace: Namespace, command: string, ...args: string[]): Promise<string | undefined> {
+  const child = namespace.spawn(command, ...args);
+  let out = '';
+  let err = '';
+  child.stdout!.setEncoding('utf8').on('data', text => (out += text));
+  child.stderr!.setEncoding('utf8').on('data', text => (err += text));
+  let late = false;
+  const limit = setTimeout(() => {
+    late = true;
+    child.kill('SIGKILL');
+  }, CELL_LIMIT_MS);
+  // Rejects when it cannot be started.
+  const [code, signal] = await once(child, 'close').finally(() => clearTimeout(limit));
+  if (late) return undefined;
+  if (!out.includes('{'))
+    throw new Error(`${command} ${args.join(' ')}: ended with ${signal ?? code}: ${err}`);
+  return out;
 }
 
 function cutOff(t: Transfer): Outcome {

@@ -44,10 +44,7 @@ export async function measure(
           await answering(topology.client, chain, target);
         }
         for (const cell of cells(plan, started))
-          for (const sample of sampleCell(topology, siege, hops, cell)) {
-            onSample(sample);
-            await turn();
-          }
+          for await (const sample of sampleCell(topology, siege, hops, cell)) onSample(sample);
       } finally {
         for (const { chain } of started) await chain.stop();
       }
@@ -77,15 +74,20 @@ function* cells(plan: Plan, started: readonly { chain: Chain; target: Target }[]
     }
 }
 
-function* sampleCell(topology: Topology, siege: Siege | undefined, hops: number, t: Turn): Generator<Sample> {
+async function* sampleCell(
+  topology: Topology,
+  siege: Siege | undefined,
+  hops: number,
+  t: Turn,
+): AsyncGenerator<Sample> {
   const kernels = [topology.client, topology.server, ...t.chain.namespaces];
-  const clients: [ClientName, (transfer: Transfer) => Outcome][] = [
+  const clients: [ClientName, (transfer: Transfer) => Promise<Outcome>][] = [
     ['client', transfer => runClient(topology.client, transfer)],
   ];
   if (siege) clients.push(['siege', transfer => siege.run(topology.client, transfer)]);
   for (const [client, run] of clients) {
     const before = readCounters(kernels);
-    const outcome = run({ ...t, requests: REQUESTS[client](t.clients) });
+    const outcome = await run({ ...t, requests: REQUESTS[client](t.clients) });
     yield {
       peer: t.chain.name,
       hops: t.chain.namespaces.length ? hops : 1,
@@ -98,9 +100,6 @@ function* sampleCell(topology: Topology, siege: Siege | undefined, hops: number,
     };
   }
 }
-
-/** Lets signals and the children's output in: the clients run synchronously. */
-const turn = (): Promise<void> => new Promise(done => setImmediate(done));
 
 async function startServer(namespace: Namespace): Promise<ChildProcess> {
   const child = namespace.spawn(nativeTool('http_server'), '0.0.0.0', `${SERVER_PORT}`, CONGESTION_CONTROL);
@@ -116,9 +115,9 @@ async function answering(from: Namespace, chain: Chain, target: Target): Promise
   const until = performance.now() + COMES_UP_MS;
   let last: Outcome | undefined;
   while (performance.now() < until) {
-    last = runClient(from, { ...warm, requests: 1 });
+    last = await runClient(from, { ...warm, requests: 1 });
     if (last.ok === 1) {
-      runClient(from, { ...warm, requests: 50 });
+      await runClient(from, { ...warm, requests: 50 });
       return;
     }
     await new Promise(again => setTimeout(again, 50));

@@ -89,7 +89,8 @@ for (const name of asked)
   if (!PEERS[name]) wrong(`no peer named ${name}; there are: ${Object.keys(PEERS).join(', ')}`);
 
 // Exit runs what removes namespaces and ends children, wherever the run stands.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
+// More than once: npm and tsx pass on what the terminal has sent to all, and by then namespaces are being removed.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 
 const started = new Date();
 console.log(conditions());
@@ -105,6 +106,7 @@ for (const name of asked) {
 const noSiege = values.siege ? missingSiege() : '--no-siege';
 if (noSiege) console.log(`siege is left out: ${noSiege}`);
 const siege = noSiege ? undefined : new Siege();
+process.once('exit', () => siege?.close());
 const awake = values.awake ? await keepAwake() : undefined;
 console.log(
   awake
@@ -130,7 +132,6 @@ try {
     );
   });
 } finally {
-  siege?.close();
   if (awake) await stopChild(awake);
   topology.close();
 }
