@@ -25,8 +25,15 @@ export class Peers {
   readonly #children: ChildProcess[] = [];
   readonly #more: Namespace[] = [];
 
-  /** @param queues of every interface */
-  constructor(readonly queues = 1) {
+  /**
+   * @param queues of every interface
+   * @param askAgainMs after so long kernels ask for a neighbour again; their default is a second. A question that is lost
+   * while a link comes up is a matter of theirs: where something else is measured they may ask sooner.
+   */
+  constructor(
+    readonly queues = 1,
+    readonly askAgainMs = 1000,
+  ) {
     this.wireClient();
     this.wireServer();
   }
@@ -34,6 +41,8 @@ export class Peers {
   /** The pair between client and forwarder; again after one end was deleted. */
   wireClient(): void {
     wire(this.client, 'c0', this.middle, 'in', this.queues);
+    this.#ask(this.client, 'c0');
+    this.#ask(this.middle, 'in');
     this.client.configure('c0', `${CLIENT}/24`, `${CLIENT6}/64`);
     this.middle.configure('in', `${FRONT}/24`, `${FRONT6}/64`);
   }
@@ -41,8 +50,15 @@ export class Peers {
   /** The pair between forwarder and server; again after one end was deleted. */
   wireServer(): void {
     wire(this.middle, 'out', this.server, 's0', this.queues);
+    this.#ask(this.middle, 'out');
+    this.#ask(this.server, 's0');
     this.middle.configure('out', `${REAR}/24`, `${REAR6}/64`);
     this.server.configure('s0', `${BACKEND}/24`, `${BACKEND6}/64`);
+  }
+
+  #ask(where: Namespace, link: string): void {
+    for (const table of ['arp_cache', 'ndisc_cache'])
+      where.ip('ntable', 'change', 'name', table, 'dev', link, 'retrans', `${this.askAgainMs}`);
   }
 
   /** A namespace behind the server, which becomes a router: 10.2.0.1 and fd02::1, on a link with that MTU. */

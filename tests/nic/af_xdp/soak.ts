@@ -1,10 +1,12 @@
 /**
- * npm run test:soak-nic [-- --minutes N] [--seed N]: lives of engines on AF_XDP for an hour (lives.ts). Traffic resumes
- * within a second after every blow, frames are conserved, memory and open files stay flat, the kernel warns of nothing.
+ * npm run test:soak-nic [-- --minutes N] [--seed N]: lives of engines on AF_XDP for an hour (lives.ts), and of forwarders
+ * in turn (tests/forward/lives.ts). Traffic resumes within a second after every blow, transfers come through whole, frames
+ * are conserved, memory and open files stay flat, the kernel warns of nothing.
  */
 import { parseArgs } from 'node:util';
+import { forwarderLife } from '../../forward/lives.js';
 import { KernelLog } from './kernel_log.js';
-import { type Life, live } from './lives.js';
+import { type Blow, type Life, live } from './lives.js';
 import { missing } from './rig.js';
 
 /** From the end of a blow to the first answer. */
@@ -22,7 +24,12 @@ if (missing) {
   process.exit(2);
 }
 // Exit runs what removes namespaces.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+
+function slowest(blows: readonly Blow[]): string {
+  const worst = blows.reduce((a, b) => ((b.resumedMs ?? 1e9) > (a.resumedMs ?? 1e9) ? b : a));
+  return `slowest back ${worst.resumedMs?.toFixed(0) ?? '–'} ms (${worst.name})`;
+}
 
 const end = performance.now() + Number(values.minutes) * 60_000;
 const log = new KernelLog();
@@ -30,14 +37,15 @@ if (log.missing) console.log(`warnings of the kernel are not looked for: ${log.m
 const lives: Life[] = [];
 const faults: string[] = [];
 for (let seed = Number(values.seed); performance.now() < end || !lives.length; seed++) {
+  const forwarder = await forwarderLife(seed, RESUMES_MS);
   const life = await live(seed, RESUMES_MS);
   lives.push(life);
-  faults.push(...life.faults.map(f => `life ${seed}: ${f}`), ...log.warnings());
-  const slowest = life.blows.reduce((a, b) => ((b.resumedMs ?? 1e9) > (a.resumedMs ?? 1e9) ? b : a));
+  const found = [...life.faults, ...forwarder.faults];
+  faults.push(...found.map(f => `life ${seed}: ${f}`), ...log.warnings());
   console.log(
-    `${life.faults.length ? 'BAD' : 'ok '} life ${seed}: ${life.blows.length} blows, ${life.answers} answers, ` +
-      `slowest back ${slowest.resumedMs?.toFixed(0) ?? '–'} ms (${slowest.name}), ` +
-      `memory ${(life.residentBytes / 1e6).toFixed(0)} MB, ${life.openFiles} files`,
+    `${found.length ? 'BAD' : 'ok '} life ${seed}: ${life.blows.length} blows, ${life.answers} answers, ` +
+      `${slowest(life.blows)}, memory ${(life.residentBytes / 1e6).toFixed(0)} MB, ${life.openFiles} files; ` +
+      `forwarder: ${forwarder.blows.length} blows, ${forwarder.whole} transfers whole, ${slowest(forwarder.blows)}`,
   );
   if (faults.length > 20) break;
 }
