@@ -81,25 +81,14 @@ static inline int window_update(struct tcp_flow *f, const struct tcp_segment *s)
 {
 	__u32 wnd = (__u32)s->window << (f->snd_wscale & 15), had = f->snd_wnd;
 
-	if (!after(s->ack, f->snd_una) && !after(s->seq, f->snd_wl1) && !(s->seq == f->snd_wl1 && wnd > f->snd_wnd))
+	/* Of the same place the wider one, which is newer; and one that shuts, as it is probed until it opens. */
+	if (!after(s->ack, f->snd_una) && !after(s->seq, f->snd_wl1) &&
+	    !(s->seq == f->snd_wl1 && (wnd > f->snd_wnd || !wnd)))
 		return 0;
 	f->snd_wnd = wnd;
 	f->snd_wl1 = s->seq;
 	f->max_wnd = most(f->max_wnd, wnd);
 	return wnd != had;
-}
-
-/* The path carried our probe of its MTU (RFC 4821 §7.6.1), or lost it and nothing else (§7.6.2). */
-static inline void mtu_probe_answered(struct tcp_flow *f, struct tcp_board *b)
-{
-	if (!(f->flags & FLOW_MTU_PROBE) || before(f->snd_una, f->probe_seq))
-		return;
-	f->flags &= ~FLOW_MTU_PROBE;
-	f->search_low = f->probe_mtu;
-	f->mss += f->probe_mtu - f->mtu;
-	f->mtu = f->probe_mtu;
-	f->cc.mss = f->mss;
-	count(TCPMTUPSuccess);
 }
 
 noinline int tcp_ack(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, struct tcp_segment *s NONNULL,
@@ -129,7 +118,7 @@ noinline int tcp_ack(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, st
 			f->snd_sml = s->ack;
 		if (f->flags & FLOW_URGENT_OUT && !before(s->ack, f->snd_up))
 			f->flags &= ~FLOW_URGENT_OUT;
-		mtu_probe_answered(f, b);
+		mtu_probe_answered(f, s->now);
 	} else if (!(f->flags & FLOW_SACK) && !changed && !s->len && f->snd_nxt != una &&
 		   !(s->flags & (TCP_SYN | TCP_FIN)) && f->dupacks < 255) {
 		f->dupacks++;
@@ -139,7 +128,6 @@ noinline int tcp_ack(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, st
 	/* Most ACKs: nothing is missing. */
 	if (f->ca != TCP_CA_OPEN || b->sacked || f->dupacks || n->dsack || s->flags & TCP_ECE || n->reordered)
 		tcp_recover(f, b, s, n);
-	f->lost += n->lost;
 	tlp_answered(f, s, n);
 	if (n->delivered) {
 		tcp_rtt(f, n, s);

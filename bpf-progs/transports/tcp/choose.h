@@ -116,6 +116,30 @@ noinline int plan_new(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 	return 1;
 }
 
+/*
+ * A probe of the path's MTU out of new data, if so much follows it that SACKs will tell of its loss (RFC 4821 §7.4).
+ * 1: planned.
+ */
+noinline int plan_probe(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, struct tcp_plan *p NONNULL, __u64 now)
+{
+	__u32 len, all, mtu;
+
+	/* Nearly always it is known that no larger one goes. */
+	if (f->mtu >= mtu_ceiling(f) || f->flags & (FLOW_MTU_PROBE | FLOW_MTU_LOST | FLOW_URGENT_OUT | FLOW_FIN_SENT) ||
+	    !(f->flags & FLOW_SACK) || f->ca != TCP_CA_OPEN || b->sacked || sack_blocks(f))
+		return 0;
+	mtu = mtu_candidate(f, now);
+	if (!mtu || mtu > p->frame)
+		return 0;
+	len = f->mss + mtu - f->mtu;
+	all = len + (DUP_THRESH + 1) * f->mss;
+	if (write_seq(f) - f->snd_nxt < all || window_open(f) < all || pipe_of(f, b) + all > cwnd_of(f))
+		return 0;
+	plan_range(f, p, PLAN_NEW, f->snd_nxt, len);
+	p->probe = mtu;
+	return 1;
+}
+
 /* Pacing: 0 = not before its time, and the timer will say when that is. */
 static inline int pace_allows(struct tcp_flow *f, __u64 now)
 {
@@ -172,7 +196,7 @@ static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_
 	}
 	f->todo &= ~TODO_FORCE;
 	idle_restart(f, n, now);
-	return plan_new(f, b, p, 0);
+	return plan_probe(f, b, p, now) || plan_new(f, b, p, 0);
 }
 
 /* Decides. PLAN_NONE: nothing more. */
@@ -182,6 +206,7 @@ noinline int tcp_choose(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL,
 	p->kind = PLAN_NONE;
 	p->urgent = 0;
 	p->ect = 0;
+	p->probe = 0;
 	if (f->state == TCP_CLOSE || f->state == TCP_FREE)
 		return PLAN_NONE;
 	if (f->todo & TODO_RST) {

@@ -11,6 +11,7 @@
 #define COOKIE_MINUTES 2
 #define COOKIE_NS 64000000000ULL
 #define COOKIE_TS_BITS 6
+#define COOKIE_NO_ROOM -12
 
 static inline __u32 cookie_mss(__u32 index)
 {
@@ -69,7 +70,7 @@ noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, 
 	r.option[0] = htonl(OPT_MSS << 24 | 4 << 16 | (s->family == AF_INET ? 1460 : 1440));
 	words = 1;
 	if (s->timestamps && !(opt & TCP_OPT_NO_TIMESTAMPS)) {
-		__u32 keep = s->wscale == 0xff || opt & TCP_OPT_NO_WSCALE ? 15 : least(s->wscale, 14), scale = 0, i;
+		__u32 keep = s->wscale == 0xff || opt & TCP_OPT_NO_WSCALE ? 15 : least(s->wscale, 14), scale = 0, stamp, i;
 
 		if (s->sack_ok && !(opt & TCP_OPT_NO_SACK))
 			keep |= 16;
@@ -78,7 +79,9 @@ noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, 
 			r.flags |= TCP_ECE;
 		}
 		r.option[1] = option_ts();
-		r.option[2] = htonl((MS(s->now) & ~((1u << COOKIE_TS_BITS) - 1)) | keep);
+		/* Not ahead of the clock, which goes on from here (RFC 7323 §4.1). */
+		stamp = (MS(s->now) & ~((1u << COOKIE_TS_BITS) - 1)) | keep;
+		r.option[2] = htonl(after(stamp, MS(s->now)) ? stamp - (1u << COOKIE_TS_BITS) : stamp);
 		r.option[3] = htonl(s->tsval);
 		words = 4;
 		if (keep & 16)
@@ -97,7 +100,7 @@ noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, 
 	return tcp_turn(ctx, s, &r);
 }
 
-/* An ACK of nothing that we know: does it bring a cookie back? Returns the flow's number, or less than 0. */
+/* An ACK of nothing that we know: does it bring a cookie back? Returns the flow's number, -1: no, less: no room for it. */
 noinline int tcp_cookie_check(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL)
 {
 	__u32 minute = s->now / COOKIE_NS, slot = l->slot, cookie = s->ack - 1, rest = 0, i, valid = 0, keep;
@@ -120,13 +123,21 @@ noinline int tcp_cookie_check(struct xdp_md *ctx, struct tcp_segment *s NONNULL,
 		count(SyncookiesFailed);
 		return -1;
 	}
+	/* Cookies are sent as long as nobody waits, and may come back all at once. */
+	if (backlog_full(l)) {
+		count(ListenOverflows);
+		count(ListenDrops);
+		return COOKIE_NO_ROOM;
+	}
 	id = tcp_open(ctx, s, l, s->seq - 1);
-	if (id < 0)
-		return id;
+	if (id < 0) {
+		count(ListenDrops);
+		return COOKIE_NO_ROOM;
+	}
 	f = flow_of(id);
 	b = board_of(id);
 	if (!f || !b)
-		return -1;
+		return COOKIE_NO_ROOM;
 	f->iss = cookie;
 	f->snd_una = cookie;
 	f->snd_nxt = cookie + 1;

@@ -17,14 +17,13 @@ static inline void time_out(struct tcp_flow *f)
 	tcp_done(f, 110 /* ETIMEDOUT */);
 }
 
-/* Large segments may be what the path loses, silently (RFC 4821 §7.7): smaller ones are tried. */
+/* Large segments may be what the path loses, silently (RFC 4821 §7.7): smaller ones are tried, and later larger ones again. */
 static inline void black_hole(struct tcp_flow *f, struct tcp_news *n, __u64 now)
 {
-	__u32 floor = f->family == AF_INET ? 552 : 1280;
-
-	if (f->retries != 2 || f->mtu <= floor || f->opt.flags & TCP_OPT_NO_PMTUD)
+	if (f->retries < 2 || f->mtu <= mtu_floor(f) || f->opt.flags & TCP_OPT_NO_PMTUD)
 		return;
-	f->mtu = most(f->mtu / 2, floor);
+	mtu_search(f, 0, now);
+	f->mtu = most(f->mtu / 2, mtu_floor(f));
 	mss_sync(f);
 	f->cc.mss = f->mss;
 	cc_tell(f, n, EL_CC_MSS, 0, now);
@@ -64,13 +63,17 @@ static inline void on_rto(struct tcp_flow *f, struct tcp_board *b, struct tcp_ne
 
 static inline void on_persist(struct tcp_flow *f, __u64 now)
 {
+	__u32 tries;
+
 	if (!window_holds(f))
 		return;
 	if (window_open(f)) {
 		f->todo |= TODO_NUDGE;
 		return;
 	}
-	if (give_up(f, f->probes, TCP_DEFAULT(f->opt.retries, 15), now)) {
+	/* A peer that answers may keep its window shut for ever (RFC 9293 §3.8.6.1), but not of a connection that nobody has. */
+	tries = f->flags & FLOW_ORPHAN ? most(f->probes, f->backoff) : f->probes;
+	if (give_up(f, tries, TCP_DEFAULT(f->opt.retries, 15), now)) {
 		time_out(f);
 		return;
 	}
@@ -90,7 +93,7 @@ static inline void on_reorder(struct tcp_flow *f, struct tcp_board *b, struct tc
 	tcp_rearm(f, b, now);
 	tcp_rack(f, b, n, now);
 	f->lost += n->lost;
-	if (n->lost && f->ca < TCP_CA_RECOVERY)
+	if (n->lost && f->ca < TCP_CA_RECOVERY && !mtu_excuses(f, b, n))
 		tcp_enter(f, n, TCP_CA_RECOVERY, 0, now);
 }
 

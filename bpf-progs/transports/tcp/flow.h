@@ -62,7 +62,8 @@ enum tcp_flow_flag {
 	FLOW_URGENT_IN = 1 << 20, /* rcv_up is valid */
 	FLOW_ACCEPTED = 1 << 21,  /* the application was told */
 	FLOW_ROUTED = 1 << 23,
-	FLOW_MTU_PROBE = 1 << 24, /* a probe of the path MTU is under way: probe_seq */
+	FLOW_MTU_PROBE = 1 << 24, /* a probe of the path MTU is under way: probe_from … probe_seq */
+	FLOW_MTU_LOST = 1 << 25,  /* it was lost, and goes again in pieces */
 };
 
 /* What GEN owes. */
@@ -178,11 +179,13 @@ struct tcp_flow {
 	__u32 app_limited; /* `delivered` up to which samples are limited by the application; 0: not */
 
 	/* path MTU probing (RFC 4821) */
+	__u32 probe_from;
 	__u32 probe_seq;
+	__u32 search_s;  /* when all is tried again, s; 0: nothing is known of the path */
 	__u16 probe_mtu;
-	__u16 search_high;
-	__u16 search_low;
+	__u16 search_high; /* the largest that may do; 0: no search */
 	__u16 urgents;   /* tcp_control.urgent as last seen */
+	__u16 pad2;
 
 	/* timers */
 	__u64 due_ns[TCP_TIMERS]; /* 0: off */

@@ -33,6 +33,12 @@ static inline int sent_new(struct tcp_flow *f, struct tcp_board *b, const struct
 	if (f->snd_nxt == f->snd_una)
 		f->stuck_ns = now;
 	f->snd_nxt = end;
+	if (p->probe) {
+		f->flags |= FLOW_MTU_PROBE;
+		f->probe_mtu = p->probe;
+		f->probe_from = p->seq;
+		f->probe_seq = end;
+	}
 	if (p->flags & TCP_FIN)
 		f->flags |= FLOW_FIN_SENT;
 	if (p->len < mss_now(f) && p->len)
@@ -50,6 +56,8 @@ static inline int sent_again(struct tcp_flow *f, struct tcp_board *b, const stru
 	if (board_resend(b, f, p->seq, p->seq + p->len + !!(p->flags & TCP_FIN), US(now)))
 		return -1;
 	f->todo &= ~TODO_FORCE;
+	/* In pieces that fit: what arrives then tells nothing of the probe. */
+	f->flags &= ~FLOW_MTU_PROBE;
 	f->retransmits++;
 	f->undo_retrans++;
 	if (!f->retrans_ts)

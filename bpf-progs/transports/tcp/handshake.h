@@ -102,20 +102,6 @@ static inline void agree(struct tcp_flow *f, const struct tcp_segment *s)
 	f->peer_mss = s->mss ? most(s->mss, 64) : f->family == AF_INET ? 536 : 1220;
 }
 
-/* The payload of a segment, by the path's MTU and what the peer takes. */
-static inline void mss_sync(struct tcp_flow *f)
-{
-	__u32 headers = (f->family == AF_INET ? 40 : 60), mss = f->peer_mss;
-
-	if (f->mtu > headers + 64)
-		mss = least(mss, f->mtu - headers);
-	if (f->opt.mss)
-		mss = least(mss, f->opt.mss);
-	if (f->flags & FLOW_TIMESTAMPS)
-		mss -= 12;
-	f->mss = most(mss, 48);
-}
-
 /* The handshake is through. */
 noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, const struct tcp_segment *s NONNULL)
 {
@@ -139,6 +125,10 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 	never(f, TIMER_XMIT);
 	f->backoff = 0;
 	f->stuck_ns = s->now;
+	if (f->opt.flags & TCP_OPT_PROBE_MTU && f->flags & FLOW_SACK && f->mtu > MTU_BASE6) {
+		mtu_search(f, 0, s->now);
+		f->mtu = f->family == AF_INET ? MTU_BASE4 : MTU_BASE6;
+	}
 	mss_sync(f);
 	if (f->opt.flags & TCP_OPT_PACE)
 		f->cc.flags |= EL_CC_PACED;
@@ -164,6 +154,15 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 	f->flags |= FLOW_ACCEPTED;
 	el_ready(f->id);
 	return 0;
+}
+
+/* More wait to be accepted than the backlog says: one more than that, as in Linux. */
+static inline int backlog_full(const struct tcp_listener *l)
+{
+	__u32 slot = l->slot;
+	struct tcp_backlog *w = bpf_map_lookup_elem(&tcp_backlogs, &slot);
+
+	return !w || (__s32)(w->established - w->accepted) > (__s32)l->backlog;
 }
 
 /* The listener for a segment's destination, by address or for any. */

@@ -28,6 +28,14 @@ struct quoted_tcp {
 	__be32 seq;
 };
 
+/* All of the message is there, and its checksum right; `sum` is that of a pseudo header. */
+static inline int icmp_whole(struct xdp_md *ctx, __u32 at, __u32 len, __u64 sum)
+{
+	__u32 part = el_packet_sum(ctx, at, len);
+
+	return part <= 0xffff && !csum_fold(sum + part);
+}
+
 /* Takes the error apart. Returns the MTU it tells, 0 when it tells none, less than 0 when it is not about TCP. */
 noinline int icmp_parse(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 {
@@ -35,7 +43,8 @@ noinline int icmp_parse(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 	struct ethhdr *eth = data;
 	struct icmp_quote icmp;
 	struct quoted_tcp tcp;
-	__u32 at, mtu = 0;
+	__u32 at, len, mtu = 0;
+	__u64 sum = 0;
 
 	if ((void *)(eth + 1) > end)
 		return -1;
@@ -46,6 +55,9 @@ noinline int icmp_parse(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 		if (bpf_xdp_load_bytes(ctx, sizeof(*eth), &ip, sizeof(ip)) || ip.protocol != IPPROTO_ICMP || ip.ihl < 5)
 			return -1;
 		at = sizeof(*eth) + ip.ihl * 4;
+		len = ntohs(ip.tot_len) - ip.ihl * 4;
+		if (ntohs(ip.tot_len) < ip.ihl * 4u || !icmp_whole(ctx, at, len, 0))
+			return -1;
 		if (bpf_xdp_load_bytes(ctx, at, &icmp, sizeof(icmp)) || icmp.type != ICMP_DEST_UNREACH)
 			return -1;
 		at += sizeof(icmp);
@@ -63,11 +75,17 @@ noinline int icmp_parse(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 		s->len = ntohs(ip.tot_len);
 	} else if (eth->h_proto == htons(ETH_P_IPV6)) {
 		struct ipv6hdr ip;
+		__u32 i;
 
 		at = sizeof(*eth);
 		if (bpf_xdp_load_bytes(ctx, at, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_ICMPV6)
 			return -1;
 		at += sizeof(ip);
+		len = ntohs(ip.payload_len);
+		for (i = 0; i < 4; i++)
+			sum += (__u64)ip.saddr[i] + ip.daddr[i];
+		if (!icmp_whole(ctx, at, len, sum + ip.payload_len + htons(IPPROTO_ICMPV6)))
+			return -1;
 		if (bpf_xdp_load_bytes(ctx, at, &icmp, sizeof(icmp)) ||
 		    (icmp.type != ICMPV6_TOO_BIG && icmp.type != ICMPV6_UNREACH))
 			return -1;
@@ -101,10 +119,13 @@ noinline int tcp_too_big(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	if (mtu >= f->mtu || f->opt.flags & TCP_OPT_NO_PMTUD)
 		return 0;
 	/* Smaller than anything that runs: who says so wants us to send dust. */
-	if (mtu < 552 && f->family == AF_INET)
-		mtu = 552;
+	mtu = most(mtu, mtu_floor(f));
+	if (mtu >= f->mtu)
+		return 0;
 	f->mtu = mtu;
 	path_learned(f, now);
+	/* A larger one is tried in ten minutes (RFC 8201 §4). */
+	mtu_search(f, PATH_S, now);
 	mss_sync(f);
 	f->cc.mss = f->mss;
 	cc_tell(f, n, EL_CC_MSS, 0, now);

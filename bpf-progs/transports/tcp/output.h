@@ -14,6 +14,7 @@ struct tcp_plan {
 	__u8 flags;   /* TCP_* */
 	__u32 ect;
 	__u32 frame;  /* MTU of this frame */
+	__u32 probe;  /* MTU that the packet tries; 0: none */
 };
 
 /* Headers longest: 14 + 40 + 60. */

@@ -44,6 +44,13 @@ static inline void ts_update(struct tcp_flow *f, const struct tcp_segment *s)
 	}
 }
 
+/* A segment that is not taken, reported as a duplicate as far as it is one: of what is to come nothing was received. */
+static inline void report_old(struct tcp_flow *f, const struct tcp_segment *s)
+{
+	if (s->end != s->seq && before(s->seq, f->rcv_nxt))
+		report_duplicate(f, s->seq, before(s->end, f->rcv_nxt) ? s->end : f->rcv_nxt);
+}
+
 /* First to fourth check. 1: go on with the ACK. */
 static inline int acceptable(struct tcp_flow *f, struct tcp_segment *s)
 {
@@ -52,8 +59,7 @@ static inline int acceptable(struct tcp_flow *f, struct tcp_segment *s)
 		return 0;
 	if (paws_rejects(f, s) && !(s->flags & TCP_RST)) {
 		count(PAWSEstab);
-		if (s->len || s->flags & (TCP_SYN | TCP_FIN))
-			report_duplicate(f, s->seq, s->end);
+		report_old(f, s);
 		ack_limited(f, s->now);
 		return 0;
 	}
@@ -64,7 +70,7 @@ static inline int acceptable(struct tcp_flow *f, struct tcp_segment *s)
 			count(TCPSYNChallenge);
 			count(TCPChallengeACK);
 		} else if (before(s->seq, f->rcv_nxt) && s->len) {
-			report_duplicate(f, s->seq, s->end);
+			report_old(f, s);
 			ack_now(f);
 			return 0;
 		}
@@ -108,6 +114,11 @@ static inline int syn_acked(struct xdp_md *ctx, struct tcp_flow *f, struct tcp_b
 			tcp_done(f, 0);
 			return reply_reset(ctx, s);
 		}
+		/* Enough wait to be accepted: our SYN-ACK goes again, and its answer finds room or not. */
+		if (backlog_full(l)) {
+			count(ListenOverflows);
+			return XDP_DROP;
+		}
 	}
 	tcp_established(f, b, s);
 	return -1;
@@ -146,7 +157,6 @@ noinline int tcp_segment_of(struct xdp_md *ctx, struct tcp_flow *f NONNULL, stru
 	if (!n || !b)
 		return XDP_ABORTED;
 	f->segs_in++;
-	f->rcv_ns = s->now;
 	if (f->state == TCP_SYN_SENT)
 		return tcp_syn_sent(ctx, f, s);
 	/* Over: in no table any more. Or reset by us, and GEN has not run yet. */
@@ -163,9 +173,11 @@ noinline int tcp_segment_of(struct xdp_md *ctx, struct tcp_flow *f NONNULL, stru
 	}
 	if (!(s->flags & TCP_ACK))
 		return XDP_DROP;
-	ts_update(f, s);
 	switch (tcp_ack(f, b, s, n)) {
 	case ACK_OK:
+		/* Only now: who is not on the path cannot say when the peer was heard last, nor make its clock look fast. */
+		f->rcv_ns = s->now;
+		ts_update(f, s);
 		break;
 	case ACK_OLD:
 		break;
@@ -205,8 +217,8 @@ static inline int tcp_late(struct xdp_md *ctx, struct tcp_segment *s, __u32 *fre
 	}
 	old = t->flags & FLOW_TIMESTAMPS && s->timestamps && before(s->tsval, t->ts_recent);
 	if (s->flags & TCP_RST) {
-		/* As Linux without tcp_rfc1337: what fits the window ends it. */
-		if (!old && s->seq - t->rcv_nxt <= t->rcv_wnd)
+		/* As Linux without tcp_rfc1337, and as RFC 5961 §3.2: the next number ends it, no other in the window. */
+		if (!old && s->seq == t->rcv_nxt)
 			bpf_map_delete_elem(&tcp_timewaits, &k);
 		return XDP_DROP;
 	}
@@ -242,15 +254,14 @@ static inline int tcp_late(struct xdp_md *ctx, struct tcp_segment *s, __u32 *fre
 /* A SYN for a listener. */
 static inline int tcp_syn(struct xdp_md *ctx, struct tcp_segment *s, struct tcp_listener *l, __u32 fresh_seq)
 {
-	__u32 slot = l->slot, waiting;
+	__u32 slot = l->slot;
 	struct tcp_backlog *w = bpf_map_lookup_elem(&tcp_backlogs, &slot);
 	struct tcp_flow *f;
 	int id;
 
 	if (!w)
 		return XDP_ABORTED;
-	waiting = w->established - w->accepted;
-	if ((__s32)waiting > (__s32)l->backlog) {
+	if (backlog_full(l)) {
 		count(ListenOverflows);
 		count(ListenDrops);
 		return XDP_DROP;
@@ -281,6 +292,29 @@ static inline int tcp_syn(struct xdp_md *ctx, struct tcp_segment *s, struct tcp_
 	return XDP_DROP;
 }
 
+/*
+ * Nobody's address: several stations', this host's own, or none (RFC 1122 §3.2.1.3, RFC 9293 MUST-57, MUST-63). An answer
+ * to it would go to many, or come back.
+ */
+static inline int from_nobody(struct xdp_md *ctx, const struct tcp_segment *s)
+{
+	void *data = data_of(ctx), *end = data_end_of(ctx);
+	struct tcp_address a;
+	__u32 top = ntohl(s->src[0]) >> 24;
+
+	/* Sent to more than one station, whatever address it names. */
+	if (data + sizeof(struct ethhdr) > end || ((struct ethhdr *)data)->h_dest[0] & 1)
+		return 1;
+	if (s->family == AF_INET) {
+		if (!top || top == 127 || top >= 224)
+			return 1;
+	} else if (top == 255 || (!s->src[0] && !s->src[1] && !s->src[2] && ntohl(s->src[3]) <= 1)) {
+		return 1;
+	}
+	memcpy(a.address, s->src, sizeof(a.address));
+	return bpf_map_lookup_elem(&tcp_addresses, &a) != NULL;
+}
+
 /* A segment that belongs to no flow. Returns the verdict. */
 noinline int tcp_stranger(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 {
@@ -294,6 +328,8 @@ noinline int tcp_stranger(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 	address = bpf_map_lookup_elem(&tcp_addresses, &a);
 	if (!address)
 		return XDP_PASS;
+	if (from_nobody(ctx, s))
+		return XDP_DROP;
 	verdict = tcp_late(ctx, s, &fresh);
 	if (verdict >= 0)
 		return verdict;
@@ -310,6 +346,9 @@ noinline int tcp_stranger(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 		}
 		if (!(s->flags & TCP_SYN)) {
 			id = tcp_cookie_check(ctx, s, l);
+			/* A cookie that is good, and no room: the peer tries again. */
+			if (id < -1)
+				return XDP_DROP;
 			f = id < 0 ? NULL : flow_of(id);
 			if (f) {
 				/* As if it had been counted: the handshake ends at once. */

@@ -6,7 +6,7 @@
  *     └─ ECE ─▶ CWR ──────────▲    any ─ RTO ─▶ LOSS ─ high_seq acked, or spurious ─▶ OPEN
  */
 #pragma once
-#include "rack.h"
+#include "pmtu.h"
 
 static inline int own_recovery(const struct tcp_flow *f)
 {
@@ -191,7 +191,8 @@ noinline int tcp_recover(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	}
 	if (ece && f->ca < TCP_CA_CWR)
 		tcp_enter(f, n, TCP_CA_CWR, EL_CC_F_ECE, s->now);
-	if (b->lost && f->ca < TCP_CA_RECOVERY)
+	f->lost += n->lost;
+	if (b->lost && f->ca < TCP_CA_RECOVERY && !mtu_excuses(f, b, n))
 		tcp_enter(f, n, TCP_CA_RECOVERY, 0, s->now);
 	if (f->ca == TCP_CA_OPEN && (b->sacked || f->dupacks))
 		f->ca = TCP_CA_DISORDER;
@@ -215,7 +216,10 @@ noinline int tcp_loss(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 	if (fresh)
 		undo_init(f);
 	/* Nobody has answered a probe that says more than this. */
-	f->flags &= ~(FLOW_TLP | FLOW_TLP_RETRANS | FLOW_FRTO);
+	f->flags &= ~(FLOW_TLP | FLOW_TLP_RETRANS | FLOW_FRTO | FLOW_MTU_LOST);
+	if (f->flags & FLOW_MTU_PROBE && f->snd_una == f->probe_from)
+		mtu_probe_failed(f);
+	f->flags &= ~FLOW_MTU_PROBE;
 	if (fresh && f->flags & FLOW_SACK && !reneged && !(f->opt.flags & TCP_OPT_NO_FRTO))
 		f->flags |= FLOW_FRTO;
 	cc_tell(f, n, EL_CC_RTO, fresh ? 0 : EL_CC_F_AGAIN, now);

@@ -12,45 +12,6 @@ const volatile __u32 tcp_table = 0;
 #define NEIGHBOUR_NS (5 * NS_PER_MS)
 #define UNANSWERED_NS (3 * NS_PER_S)
 
-/* What is known of paths: their MTU, for ten minutes (RFC 1191 §6.3). */
-#define PATH_NS (600 * NS_PER_S)
-
-struct tcp_path {
-	__u64 until_ns;
-	__u32 mtu;
-	__u32 pad;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct tcp_address);
-	__type(value, struct tcp_path);
-} tcp_paths SEC(".maps");
-
-/* Takes the MTU that another connection found out. */
-static inline void path_known(struct tcp_flow *f, __u64 now)
-{
-	struct tcp_address to;
-	struct tcp_path *p;
-
-	memcpy(to.address, f->remote, sizeof(to.address));
-	p = bpf_map_lookup_elem(&tcp_paths, &to);
-	if (!p || p->until_ns <= now || f->opt.flags & TCP_OPT_NO_PMTUD || (f->mtu && p->mtu >= f->mtu))
-		return;
-	f->mtu = p->mtu;
-	mss_sync(f);
-}
-
-static inline void path_learned(const struct tcp_flow *f, __u64 now)
-{
-	struct tcp_path p = { .until_ns = now + PATH_NS, .mtu = f->mtu };
-	struct tcp_address to;
-
-	memcpy(to.address, f->remote, sizeof(to.address));
-	bpf_map_update_elem(&tcp_paths, &to, &p, BPF_ANY);
-}
-
 /* 1: the flow's addresses are good and this is its port. 0: not now. */
 noinline int tcp_route(struct xdp_md *ctx, struct tcp_flow *f NONNULL, __u64 now)
 {

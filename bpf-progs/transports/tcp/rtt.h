@@ -63,8 +63,11 @@ noinline int tcp_rearm(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, 
 
 	if (f->snd_nxt == f->snd_una) {
 		if (IN_STATE(f, SENDING) && window_holds(f)) {
-			if (f->xmit != XMIT_PERSIST)
+			/* However long there was nothing to send: the user timeout counts from here. */
+			if (f->xmit != XMIT_PERSIST) {
+				f->stuck_ns = now;
 				xmit_due(f, XMIT_PERSIST, now + rto);
+			}
 		} else {
 			f->xmit = XMIT_NONE;
 			never(f, TIMER_XMIT);

@@ -152,7 +152,8 @@ static inline int segment_ip(struct xdp_md *ctx, struct tcp_segment *s)
 		if ((void *)(ip + 1) > end)
 			return SEGMENT_BAD;
 		total = ntohs(ip->tot_len);
-		if (ip->version != 4 || ip->ihl < 5 || total < ip->ihl * 4u || at + total > (__u32)(end - data))
+		if (ip->version != 4 || ip->ihl < 5 || total < ip->ihl * 4u || at + total > (__u32)(end - data) ||
+		    csum_fold(el_packet_sum(ctx, at, ip->ihl * 4)))
 			return SEGMENT_BAD;
 		if (ip->protocol != IPPROTO_TCP || ip->frag_off & (IP_OFFSET_MASK | IP_MORE))
 			return SEGMENT_NOT_OURS;

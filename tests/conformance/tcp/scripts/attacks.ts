@@ -1,6 +1,6 @@
 /** Peers that mean harm: RFC 4953, RFC 4987, RFC 5961 §7; what they send must cost them more than the host. */
 import { topic } from '../script.js';
-import { any, between } from '../want.js';
+import { any, atMost, between, none } from '../want.js';
 
 const script = topic('attacks');
 
@@ -111,5 +111,63 @@ script(
     t.send('ACK', { ack: 10_001 });
     await t.drain(60);
     await t.alive(app);
+  },
+);
+
+script(
+  'cookies that come back all at once make no more connections than the backlog holds',
+  { rfc: '4987 §3.6', synCookies: 'always', seconds: 1 },
+  async t => {
+    const listener = await t.listen({ backlog: 1 });
+    const flows = Array.from({ length: 6 }, () => t.flowTo());
+    for (const flow of flows) {
+      flow.send('SYN', { mss: 1000 });
+      await flow.gets('SYN ACK', { ack: 1, mss: any });
+    }
+    for (const flow of flows) flow.send('ACK');
+    await t.silence(100);
+    const [first, second, third] = flows;
+    const app = await t.accept(listener, first);
+    await t.accept(listener, second);
+    await t.acceptsNothing(listener);
+    // There is room again, and the cookie is still good.
+    third.send('ACK');
+    await t.alive(await t.accept(listener, third), third);
+    await t.alive(app, first);
+  },
+);
+
+script(
+  'a number that somebody guessed, with an acknowledgment that he did not, leaves nothing behind',
+  { rfc: '5961 §5.2; 7323 §5.3' },
+  async t => {
+    const app = await t.accepted({ ts: true });
+    const clock = t.flow.tsVal;
+    for (const ack of [0x40000000, -0x40000000]) {
+      // Taken for the peer's clock, this would make everything that the peer says too old.
+      t.send('PSH ACK', { seq: 1, len: 10, ack, ts: [clock + 0x10000000, t.flow.tsRecent], bad: {} });
+      await t.only('ACK', 60, { seq: 1, ack: 1, tsEcr: atMost(clock) });
+    }
+    t.flow.tsVal = clock;
+    await app.readsNothing();
+    await t.alive(app);
+  },
+);
+
+script(
+  'what is refused for its timestamp is not reported as received',
+  { rfc: '7323 §5.3; 2018 §4' },
+  async t => {
+    const app = await t.accepted({ ts: true, sackOk: true });
+    t.send('PSH ACK', { len: 100 });
+    await t.acked();
+    await app.reads(100);
+    const old = t.flow.tsVal - 500;
+    // Believed, it would never be sent: the peer would take it for there.
+    t.send('PSH ACK', { seq: 101, len: 100, ts: [old, t.flow.tsRecent], bad: {} });
+    await t.gets('ACK', { ack: 101, sack: none });
+    t.send('PSH ACK', { seq: 101, len: 100 });
+    await t.acked();
+    await app.reads(100);
   },
 );

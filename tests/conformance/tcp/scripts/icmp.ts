@@ -1,4 +1,5 @@
 /** ICMP errors and path MTU: RFC 1122 §4.2.3.9, RFC 5461, RFC 5927, RFC 1191, RFC 8201, RFC 4821. */
+import { icmpError } from '../icmp.js';
 import { topic } from '../script.js';
 import { any, between } from '../want.js';
 
@@ -205,5 +206,24 @@ for (const family of [4, 6] as const)
       await two.writes(mss);
       await flow.gets('ACK', { seq: 1, len: mss - 200 });
       await flow.only('ACK', 30, { seq: 1 + mss - 200, len: 200 });
+    },
+  );
+
+for (const family of [4, 6] as const)
+  script(
+    `an error with a wrong checksum is ignored (IPv${family})`,
+    { rfc: family === 4 ? '792; 1122 §3.2.2' : '4443 §2.3', family },
+    async t => {
+      const mss = family === 4 ? 1460 : 1440;
+      const app = await t.accepted({ mss });
+      await app.writes(mss);
+      await t.gets('ACK', { seq: 1, len: mss });
+      const error = icmpError(t.host.peer, t.host.address, t.flow, { error: 'packet too big', mtu: 1300 });
+      error[family === 4 ? 22 : 42] ^= 1;
+      t.raw(error, 'packet too big with a wrong checksum');
+      await t.silence(60);
+      t.send('ACK', { ack: 1 + mss });
+      await app.writes(mss);
+      await t.gets('ACK', { seq: 1 + mss, len: mss });
     },
   );

@@ -116,3 +116,31 @@ script(
     await app.errorIs('ETIMEDOUT');
   },
 );
+
+script(
+  'segments that are not of the connection do not put the probe off',
+  { rfc: '9293 §3.8.4; 5961 §5', seconds: 2 },
+  async t => {
+    await t.accepted({ set: KEEP });
+    await t.sleep(700);
+    t.send('ACK', { seq: 0x20000000, bad: {} });
+    t.send('ACK', { seq: 1, len: 10, ack: -0x40000000, bad: {} });
+    await t.only('ACK', 100, { seq: 1, ack: 1 });
+    await t.gets('ACK', { seq: 0, ack: 1, len: oneOf(0, 1), after: [50, 800] });
+  },
+);
+
+script(
+  'the user timeout of a closed window begins when there is something to send',
+  { rfc: '9293 §3.8.3; 5482', rtoMinMs: 200, seconds: 7 },
+  async t => {
+    const app = await t.accepted({ set: [['userTimeoutMs', 2000]] });
+    t.send('ACK', { win: 0 });
+    await t.silence(2500);
+    await app.writes(100);
+    await t.only('ACK', 1000, { seq: oneOf(0, 1), len: oneOf(0, 1) });
+    await app.stateIs('ESTABLISHED');
+    await t.only('ACK or RST ACK or RST', 3500, { seq: oneOf(0, 1), len: oneOf(0, 1) });
+    await app.errorIs('ETIMEDOUT');
+  },
+);

@@ -212,3 +212,12 @@ script(
     await t.gets('SYN ACK', { ack: 1, mss: any });
   },
 );
+
+script('a segment behind a wrong IPv4 header checksum is dropped', { rfc: '1122 §3.2.1.2' }, async t => {
+  await t.listen();
+  const packet = encode({ src: t.host.peer, dst: t.host.address }, synTo(t, 7000));
+  packet[10] ^= 1;
+  t.raw(packet, 'SYN behind a wrong header checksum');
+  await t.silence(60);
+  await t.handshake();
+});

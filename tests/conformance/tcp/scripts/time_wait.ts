@@ -76,3 +76,14 @@ script(
     await app.stateIs('TIME_WAIT');
   },
 );
+
+script(
+  'a RST in the window does not end TIME_WAIT unless it has the next number',
+  { rfc: '1337; 5961 §3.2' },
+  async t => {
+    const app = await timeWait(t);
+    for (const seq of [3, 100, 5000]) t.send('RST', { seq, bad: {} });
+    await t.only('ACK', 60, { seq: 2, ack: 2 });
+    await app.stateIs('TIME_WAIT');
+  },
+);
