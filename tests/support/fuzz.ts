@@ -17,6 +17,13 @@ export interface FuzzTarget {
   dictionary?: (string | Uint8Array)[];
   /** Mends what every mutation breaks (lengths said twice, checksums) in half of the inputs, so that deeper checks are met. */
   repair?: (input: Uint8Array) => void;
+  /** Makes an input by itself, where mutated seeds would be refused at the first check. Some are mutated afterwards. */
+  make?: (rng: Rng) => Uint8Array;
+  /** Before the first input, and after the last. */
+  begin?: () => unknown;
+  end?: () => unknown;
+  /** What an input does depends on those before it: a failure is repeated from the first one. */
+  stateful?: true;
   /** Inputs never grow beyond this. Default 65,536. */
   maxBytes?: number;
   /** One input may take this long before it counts as a hang. Default 1,000 ms (a busy machine is no hang). */
@@ -256,6 +263,16 @@ async function timeOnce(target: FuzzTarget, input: Uint8Array): Promise<number> 
   return performance.now() - started;
 }
 
+/** One input: made, and then perhaps mutated; or mutated out of the seeds. Half of what is mutated is mended. */
+function draw(target: FuzzTarget, rng: Rng, seeds: readonly Uint8Array[], words: Uint8Array[]): Uint8Array {
+  const { maxBytes = 65536 } = target;
+  const made = target.make?.(rng);
+  if (made && rng.chance(0.8)) return made;
+  const input = mutate(rng, made ? [made] : seeds, words, maxBytes);
+  if (target.repair && rng.chance(0.5)) target.repair(input);
+  return input;
+}
+
 /**
  * Runs a target. Every iteration draws from a stream of its own, so that any one can be repeated alone.
  * @throws Error naming target, seed, iteration and the input in hex, when something but a coded error came
@@ -263,7 +280,7 @@ async function timeOnce(target: FuzzTarget, input: Uint8Array): Promise<number> 
  */
 export async function fuzz(target: FuzzTarget, options: FuzzOptions = {}): Promise<FuzzReport> {
   const { count = 20_000, seed = 1, from = 0 } = options;
-  const { maxBytes = 65536, maxMs = 1000 } = target;
+  const { maxMs = 1000 } = target;
   const seeds = target.seeds();
   if (!seeds.length) throw new Error(`fuzz target ${target.name} has no seeds`);
   const words = (target.dictionary ?? []).map(w =>
@@ -277,6 +294,9 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions = {}): Promi
     ms: 0,
     longestMs: 0,
   };
+  const again = (i: number): string =>
+    target.stateful ? `${i - from + 1} ${seed} ${from}` : `1 ${seed} ${i}`;
+  await target.begin?.();
   const watchdog = new Watchdog(`${target.name} seed ${seed}`, Math.max(30_000, maxMs * 10));
   const started = performance.now();
   try {
@@ -284,11 +304,10 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions = {}): Promi
     for (let i = from; i < from + count; i++) {
       watchdog.at(i);
       const rng = new Rng(seed, i);
-      const input = mutate(rng, seeds, words, maxBytes);
-      if (target.repair && rng.chance(0.5)) target.repair(input);
+      const input = draw(target, rng, seeds, words);
       const fail = (what: string, cause?: unknown): Error =>
         new Error(
-          `${target.name}: ${what}\n  repeat: tsx tests/fuzz/run.ts ${target.name} 1 ${seed} ${i}\n  input: ${hex(input)}`,
+          `${target.name}: ${what}\n  repeat: tsx tests/fuzz/run.ts ${target.name} ${again(i)}\n  input: ${hex(input)}`,
           { cause },
         );
       try {
@@ -307,12 +326,13 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions = {}): Promi
       const now = performance.now();
       let took = now - before;
       // On a busy machine any input may wait: only one that is slow every time is slow.
-      for (let again = 0; took > maxMs && again < 3; again++)
+      for (let n = 0; took > maxMs && n < 3 && !target.stateful; n++)
         took = Math.min(took, await timeOnce(target, input));
       report.longestMs = Math.max(report.longestMs, took);
       if (took > maxMs) throw fail(`took ${took.toFixed(0)} ms, ${maxMs} allowed`);
       before = performance.now();
     }
+    await target.end?.();
   } finally {
     report.ms = performance.now() - started;
     await watchdog.stop();

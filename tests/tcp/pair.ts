@@ -6,12 +6,12 @@ import { createHash } from 'node:crypto';
 import { Engine } from '../../host/engine/engine.js';
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
 import type { StreamEnd } from '../../host/net/burst/stream_end.js';
-import { type LinkSettings, modelLink } from '../../host/nic/index.js';
+import { type HostNic, type LinkSettings, modelLink } from '../../host/nic/index.js';
 import { engineOptions, TcpEngine } from './engine.js';
 import type { TcpOptions } from './sockets.js';
 
-const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
-const ADDRESSES6 = ['fd00::1', 'fd00::2'] as const;
+export const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
+export const ADDRESSES6 = ['fd00::1', 'fd00::2'] as const;
 const MS = 1_000_000n;
 
 /** Bytes that differ from place to place. */
@@ -25,7 +25,7 @@ export function pattern(bytes: number, seed: number): Uint8Array {
   return out;
 }
 
-const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+export const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** An application's side of a connection. */
 export class Side {
@@ -97,10 +97,14 @@ export class Pair {
     readonly b: TcpEngine,
   ) {}
 
-  static async create(link: LinkSettings & { seed?: number } = {}): Promise<Pair> {
-    const { a, b } = modelLink({ name: 'wire', packets: 65536, ...link });
-    const streams = 32;
-    const engine = await Engine.create({ nics: [a, b], seed: 7, ...engineOptions(streams), frames: 8192 });
+  /** @param outside another port of the second host, behind which somebody else may stand */
+  static async create(
+    link: LinkSettings & { seed?: number; streams?: number; outside?: HostNic } = {},
+  ): Promise<Pair> {
+    const { streams = 32, outside, ...wire } = link;
+    const { a, b } = modelLink({ name: 'wire', packets: 65536, ...wire });
+    const nics = outside ? [a, b, outside] : [a, b];
+    const engine = await Engine.create({ nics, seed: 7, ...engineOptions(streams), frames: 8192 });
     for (const [i, address] of [...ADDRESSES, ...ADDRESSES6].entries()) {
       const port = 2 - (i & 1);
       engine.routes.add({ prefix: address, port });
@@ -108,7 +112,11 @@ export class Pair {
     }
     const hosts = [
       await TcpEngine.on(engine, { 'wire.a': [ADDRESSES[0], ADDRESSES6[0]] }, streams),
-      await TcpEngine.on(engine, { 'wire.b': [ADDRESSES[1], ADDRESSES6[1]] }, streams),
+      await TcpEngine.on(
+        engine,
+        { 'wire.b': [ADDRESSES[1], ADDRESSES6[1]], ...(outside && { [outside.name]: [] }) },
+        streams,
+      ),
     ];
     await engine.start();
     return new Pair(engine, hosts[0], hosts[1]);
