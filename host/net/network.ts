@@ -185,18 +185,17 @@ export class Network {
   /** @throws EtherloomError ERR_ROUTE, ERR_ADDRESS, ERR_PORT_UNKNOWN, ERR_STACK_PORT */
   addRoute(route: StackRoute): void {
     const { port, ...rest } = route;
-    if (port !== undefined) return this.#route({ ...rest, port: this.#responderOf(port).port.ifindex });
-    if (route.via === undefined) return this.#route(rest);
-    const reached = this.engine.routes.find(route.via, this.table)?.port;
-    if (reached === undefined)
+    const given = port === undefined ? undefined : this.#responderOf(port).port;
+    if (route.via === undefined) return this.#route(given ? { ...rest, port: given.ifindex } : rest);
+    // A router is a neighbour: as Linux without `onlink`.
+    const reached = this.engine.routes.find(route.via, this.table);
+    if (reached?.port === undefined || reached.via !== undefined || (given && reached.port !== given.ifindex))
       throw new EtherloomError(
         'ERR_ROUTE',
-        `no port from which ${route.via} is reached, for ${route.prefix}`,
-        {
-          expected: 'a router in the network of an address, or a port',
-        },
+        `${given?.name ?? 'no port'} ${given ? 'does not reach' : 'reaches'} ${route.via}, the router to ${route.prefix}`,
+        { expected: 'a router in the network of an address of that port' },
       );
-    this.#route({ ...rest, port: reached });
+    this.#route({ ...rest, port: reached.port });
   }
 
   /** Whether no address of the stack is being asked for any more. */

@@ -9,6 +9,6 @@ export type { Nic, NicEnv, NicKind } from './nic.js';
 export * from './pcap/index.js';
 export { MAX_PACKET, Port, type PortOptions } from './port.js';
 export { ReplayEnd, ReplayNic, type ReplayOptions, type Templates } from './replay.js';
-export { RSS_ENTRIES, RssTable, SYMMETRIC_KEY } from './rss.js';
+export { RSS_ENTRIES, RssTable, rssHashOf, SYMMETRIC_KEY } from './rss.js';
 export * from './tap/index.js';
 export * from './wrap/index.js';

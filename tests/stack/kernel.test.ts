@@ -181,6 +181,8 @@ for (const [name, way] of Object.entries(WAYS)) {
         for (const family of [4, 6] as const) {
           const tcp = await served(m, { connect: [m.ours[family], 9], bytes: 1 });
           assert.equal(tcp, { same: 0, errors: ['ECONNREFUSED'] });
+          const udp = await served(m, { udp: [m.ours[family], 9] });
+          assert.equal(udp, { same: 0, errors: ['ECONNREFUSED'] });
           const p = await m.ns.ping(m.ours[family], '-c', '2');
           assert.is(p.received, 2, p.out);
         }

@@ -2,7 +2,9 @@
 //   { "serve": PORT }                                  an echo, says "ready" and goes on until it is killed
 //   { "connect": [HOST, PORT], "bytes": N, "many": M }  M connections at a time that send N bytes each and want them back
 // and one line of JSON as the answer of a client: { same, errors }.
+//   { "udp": [HOST, PORT] }                             a datagram from a connected socket; what it is refused with
 import { createHash } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 
 const asked = JSON.parse(process.argv[2]);
@@ -13,6 +15,16 @@ if (asked.serve) {
     socket.pipe(socket);
   });
   server.listen(asked.serve, '::', () => console.log('ready'));
+} else if (asked.udp) {
+  const [host, port] = asked.udp;
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  const say = error => {
+    console.log(JSON.stringify({ same: 0, errors: [error] }));
+    process.exit(0);
+  };
+  socket.on('error', e => say(e.code));
+  socket.connect(port, host, () => socket.send('x'));
+  setTimeout(() => say('nothing'), 5000);
 } else {
   const {
     connect: [host, port],

@@ -107,11 +107,14 @@ export async function wired(
     link?: LinkSettings & { seed?: number };
     a?: Partial<StackOptions>;
     b?: Partial<StackOptions>;
+    /** Ends of a second wire: wire2.a, wire2.b. */
+    twice?: boolean;
   } = {},
 ): Promise<void> {
   const { a, b } = modelLink({ name: 'wire', packets: 4096, delayNs: 50_000, ...options.link });
+  const second = modelLink({ name: 'wire2', packets: 4096, delayNs: 50_000 });
   const engine = await Engine.create({
-    nics: [a, b],
+    nics: options.twice ? [a, b, second.a, second.b] : [a, b],
     ...{ inline: true, clock: 'virtual', warmMs: 0, frames: 8192, seed: 1 },
     streams: { count: 64, bytes: 32 << 20, apps: 8 },
     ...options.engine,

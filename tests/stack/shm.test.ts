@@ -2,8 +2,10 @@
 import { EtherloomError } from '../../host/errors.js';
 import type { SocketError } from '../../host/transports/errno.js';
 import { tcp } from '../../host/transports/tcp/index.js';
+import { handMade } from '../support/programs.js';
 import { assert, suite } from '../support/suite.js';
-import { AT, type C, type E, echo, pattern, Sender, sha, until, wired } from './rig.js';
+
+import { A, AT, addresses, B, type C, type E, echo, pattern, Sender, sha, until, wired } from './rig.js';
 
 const test = suite('stack: on a wire');
 
@@ -427,4 +429,74 @@ test('addresses come and go while it runs', () =>
     const d = a.connect({ host: '10.0.0.3', port: 7, options: { synRetries: 1 } });
     await until([a, b], () => d.closed, 20_000);
     assert.ok(['ETIMEDOUT', 'EHOSTUNREACH'].includes(d.error!), d.error);
+  }));
+
+test('routes: two ports, a gateway for each family, a route of its own; the source is of the network that is left by', () =>
+  wired(
+    async ({ a, b }) => {
+      b.onAccept = echo;
+      b.stack.listen({ port: 7 });
+      const from: string[] = [];
+      for (const host of ['10.0.0.2', '10.1.0.2', '192.0.2.1', '2001:db8::1', '198.51.100.9']) {
+        const c = a.connect({ host, port: 7 });
+        await until([a, b], () => c.connected);
+        from.push(c.local.address);
+        const s = new Sender(c, pattern(5000));
+        a.hear(c, s.heard);
+        s.work();
+        await until([a, b], () => s.ended);
+        assert.is(s.sha, sha(s.data));
+        c.close();
+      }
+      assert.equal(from, ['10.0.0.1', '10.1.0.1', '10.0.0.1', 'fd00::1', '10.1.0.1']);
+      const near = a.connect({ host: '10.1.0.2', port: 7, localAddress: '10.1.0.1', localPort: 4000 });
+      await until([a, b], () => near.connected);
+      assert.equal(near.local, { address: '10.1.0.1', port: 4000 });
+    },
+    {
+      twice: true,
+      a: {
+        ports: {
+          'wire.a': { addresses: addresses(A), gateway: ['10.0.0.2', 'fd00::2'] },
+          'wire2.a': { addresses: ['10.1.0.1/24'] },
+        },
+        routes: [{ prefix: '198.51.100.0/24', via: '10.1.0.2' }],
+      },
+      b: {
+        ports: {
+          'wire.b': { addresses: addresses([...B, '192.0.2.1/32', '2001:db8::1/128']) },
+          'wire2.b': { addresses: ['10.1.0.2/24', '198.51.100.9/32'] },
+        },
+      },
+    },
+  ));
+
+test('keepalive and user timeout: a peer that is gone is found out', () =>
+  wired(async ({ a, b, engine }) => {
+    b.onAccept = () => () => {};
+    b.stack.listen({ port: 7 });
+    const quiet = a.connect({
+      ...{ host: AT.b[4], port: 7 },
+      options: { keepAlive: { idleMs: 1000, intervalMs: 500, probes: 3 } },
+    });
+    const busy = a.connect({ host: AT.b[6], port: 7, options: { userTimeoutMs: 2000 } });
+    await until([a, b], () => quiet.connected && busy.connected && busy.write(pattern(10)) === 10);
+    await until([a, b], () => busy.unacknowledged === 0);
+    // From now on nothing arrives there.
+    engine.attach(await engine.load(handMade('i64.const 1')), 'wire.b');
+    busy.write(pattern(10));
+    const ended: Record<string, number> = {};
+    const begun = engine.now();
+    await until(
+      [a, b],
+      () => {
+        for (const [name, c] of Object.entries({ quiet, busy }))
+          if (c.closed) ended[name] ??= Number(engine.now() - begun) / 1e9;
+        return quiet.closed && busy.closed;
+      },
+      60_000,
+    );
+    assert.equal([quiet.error, busy.error], ['ETIMEDOUT', 'ETIMEDOUT']);
+    assert.ok(ended.quiet >= 2.4 && ended.quiet <= 2.6, `1 s of silence and three probes: ${ended.quiet} s`);
+    assert.ok(ended.busy >= 2 && ended.busy < 4, `2 s and a retransmission: ${ended.busy} s`);
   }));

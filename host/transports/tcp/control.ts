@@ -132,7 +132,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     const control = new TcpControl(transport, env, settings, collection);
     for (const [protocol, name] of PROTOCOLS)
       collection.map<ProgArrayMap>('transports').set(protocol, collection.program(name).placed);
-    control.#lanes.fill(collection.map<CpuMap>('tcp_lanes'), collection.programs.tcp_lane?.placed);
+    control.#lanes.fill(collection.map<CpuMap>('tcp_lanes'), collection.programs.tcp_handover?.placed);
     return control;
   }
 
