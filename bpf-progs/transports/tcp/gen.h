@@ -23,13 +23,12 @@ static inline void pace(struct tcp_flow *f, __u32 bytes, __u64 now)
 	f->pace_ns = at + bytes * NS_PER_S / rate;
 }
 
-/* New data is in flight. -1: the board cannot note it. */
-static inline int sent_new(struct tcp_flow *f, struct tcp_board *b, const struct tcp_plan *p, __u64 now)
+/* New data is in flight. */
+static inline void sent_new(struct tcp_flow *f, struct tcp_board *b, const struct tcp_plan *p, __u64 now)
 {
 	__u32 end = p->seq + p->len + !!(p->flags & TCP_FIN), pipe;
 
-	if (board_sent(b, f, end, US(now)))
-		return -1;
+	board_sent(b, f, end, US(now));
 	if (f->snd_nxt == f->snd_una)
 		f->stuck_ns = now;
 	f->snd_nxt = end;
@@ -47,7 +46,6 @@ static inline int sent_new(struct tcp_flow *f, struct tcp_board *b, const struct
 	pipe = pipe_of(f, b);
 	if (pipe + f->mss > f->cc.cwnd || (f->cc.cwnd < f->cc.ssthresh && 2 * pipe >= f->cc.cwnd))
 		f->flags |= FLOW_CWND_LIMITED;
-	return 0;
 }
 
 /* Old data is in flight again. -1: the board cannot note it. */
@@ -136,7 +134,9 @@ noinline int tcp_generate(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct
 			tcp_rearm(f, b, now);
 		return XDP_ABORTED;
 	}
-	if ((p->kind == PLAN_NEW && sent_new(f, b, p, now)) || (p->kind == PLAN_RESEND && sent_again(f, b, p, now)))
+	if (p->kind == PLAN_NEW)
+		sent_new(f, b, p, now);
+	else if (p->kind == PLAN_RESEND && sent_again(f, b, p, now))
 		return XDP_ABORTED;
 	bytes = tcp_build(ctx, f, p, now);
 	if (bytes < 0)

@@ -153,7 +153,7 @@ noinline int board_split(struct tcp_board *b NONNULL, __u32 seq)
 	return 0;
 }
 
-/* As above, making room if it must. */
+/* As above, making room if that costs nothing. */
 static inline int board_edge(struct tcp_board *b, __u32 seq)
 {
 	if (b->count >= TCP_SPANS - 1)
@@ -161,7 +161,54 @@ static inline int board_edge(struct tcp_board *b, __u32 seq)
 	return board_split(b, seq);
 }
 
-/* Notes that what lies behind the last span, up to `to`, was sent. -1: the board is full of pieces. */
+#define FORGOTTEN 8
+
+/*
+ * Makes room at any cost: the last pieces become one, which must go again if any of them must. What of it had arrived
+ * is reported once more, or as a duplicate; without room nothing could be sent, ever.
+ */
+noinline int board_forget(struct tcp_board *b NONNULL)
+{
+	__u32 start = b->una, keep = b->count - FORGOTTEN, flags = 0, sent_us = 0, some = 0;
+	struct tcp_span *one;
+
+	if (b->count <= FORGOTTEN)
+		return 0;
+	for (b->i = 0; can_loop; b->i++) {
+		__u32 i = hidden(&b->i);
+		struct tcp_span *s = span_at(b, i);
+		__u32 len = s->end - start;
+
+		if (i >= b->count)
+			break;
+		start = s->end;
+		if (i < keep)
+			continue;
+		board_leave(b, s->flags, len);
+		flags |= s->flags;
+		sent_us = some ? later_of(sent_us, s->sent_us) : s->sent_us;
+		some = 1;
+	}
+	one = span_at(b, keep);
+	start = span_at(b, keep - 1)->end;
+	one->end = span_at(b, b->count - 1)->end;
+	one->sent_us = sent_us;
+	one->flags = flags & SPAN_LOST ? SPAN_LOST | SPAN_EVER : flags & (SPAN_RESENT | SPAN_EVER);
+	board_enter(b, one->flags, one->end - start);
+	b->count = keep + 1;
+	count(ScoreboardFull);
+	return 0;
+}
+
+/* An edge that must be there: what is to be sent again is noted, or it is not sent. */
+static inline int board_must(struct tcp_board *b, __u32 seq)
+{
+	if (b->count >= TCP_SPANS - 1 && board_join(b) >= TCP_SPANS - 1)
+		board_forget(b);
+	return board_split(b, seq);
+}
+
+/* Notes that what lies behind the last span, up to `to`, was sent. */
 noinline int board_sent(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, __u32 to, __u32 now_us)
 {
 	struct tcp_span *last = span_at(b, b->count - 1);
@@ -171,7 +218,7 @@ noinline int board_sent(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 		return 0;
 	}
 	if (b->count >= TCP_SPANS && board_join(b) >= TCP_SPANS)
-		return -1;
+		board_forget(b);
 	if (!b->count || pipe_of(f, b) == 0) {
 		f->first_us = now_us;
 		f->delivered_us = now_us;
@@ -321,7 +368,7 @@ noinline int board_lose(struct tcp_board *b NONNULL, struct tcp_news *n NONNULL,
 {
 	__u32 start = b->una;
 
-	if (board_edge(b, upto))
+	if (board_must(b, upto))
 		return 0;
 	for (b->i = 0; can_loop; b->i++) {
 		__u32 i = hidden(&b->i);
@@ -382,7 +429,7 @@ noinline int board_resend(struct tcp_board *b NONNULL, struct tcp_flow *f NONNUL
 {
 	__u32 start = b->una;
 
-	if (board_edge(b, from) || board_edge(b, to))
+	if (board_must(b, from) || board_must(b, to))
 		return -1;
 	b->at = 0;
 	for (b->i = 0; can_loop; b->i++) {

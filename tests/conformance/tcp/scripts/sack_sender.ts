@@ -345,3 +345,33 @@ script(
     if (burst.length < 9) t.fail('the window stayed small', [`${burst.length} segments`], undefined);
   },
 );
+
+script(
+  'a window full of holes is repaired, however many there are',
+  { rfc: '6675 §5; 2018 §8', initialCwnd: 240, seconds: 6 },
+  async t => {
+    const app = await t.accepted({ sackOk: true, mss: 100 });
+    await app.writes(24_000);
+    const arrived = new Set<number>();
+    const sent = await t.only('ACK', 50, { seq: any, len: 100 });
+    if (sent.length < 200) t.fail('the window is not sent at once', [`${sent.length} segments`], undefined);
+    // Of three segments the last arrives, and is reported: 80 holes of two segments each.
+    for (const [i, { seq }] of sent.entries()) {
+      if (i % 3 !== 2) continue;
+      arrived.add(seq);
+      const newest = [seq, seq - 300, seq - 600, seq - 900].filter(s => arrived.has(s));
+      t.send('ACK', { ack: 1, sack: newest.map(s => [s, s + 100]) });
+    }
+    let ack = 1;
+    for (let round = 0; round < 400 && ack < 24_001; round++) {
+      const got = await t.drain(round % 4 === 3 ? 300 : 10);
+      for (const { seq, len } of got) for (let s = seq; s < seq + len; s += 100) arrived.add(s);
+      if (!got.length) continue;
+      while (arrived.has(ack)) ack += 100;
+      const [first] = [...arrived].filter(s => s > ack).sort((a, b) => a - b);
+      t.send('ACK', { ack, ...(first ? { sack: [[first, first + 100]] as [number, number][] } : {}) });
+    }
+    if (ack < 24_001)
+      t.fail('not all holes were filled', [`${ack - 1} of 24000 bytes arrived in order`], undefined);
+  },
+);
