@@ -27,7 +27,7 @@ struct tcp_plan {
 static inline __u16 window_offer(struct tcp_flow *f)
 {
 	__u32 scale = f->rcv_wscale & 15, unit = (1u << scale) - 1, size = f->rcv_size;
-	__u32 edge = f->irs + 1 + el_stream_rcv_limit(f->id) - unit, had = f->rcv_adv, wire;
+	__u32 limit = f->irs + 1 + el_stream_rcv_limit(f->id), edge = limit - unit, had = f->rcv_adv, wire;
 
 	if (before(edge, had + least(size / 2, most(f->rcv_mss, f->mss))))
 		edge = had;
@@ -35,6 +35,9 @@ static inline __u16 window_offer(struct tcp_flow *f)
 	if (after(f->rcv_nxt, edge))
 		wire = 0;
 	wire = least(wire, 65535);
+	/* Rounded up again and again, the edge would creep out of the ring. What was promised stays good, see rcv_adv. */
+	if (wire && after(f->rcv_nxt + (wire << scale), limit))
+		wire--;
 	f->rcv_adv = later_of(had, f->rcv_nxt + (wire << scale));
 	f->rcv_best = most(f->rcv_best, f->rcv_adv - f->rcv_nxt);
 	return wire;
