@@ -89,6 +89,29 @@ test('a full send ring says OUT when half of it is free, once', () => {
   assert.is(end.wantRoom(4096), true, 'it is free now');
 });
 
+test('room that comes between a full ring and the wish for more is used at once: no event tells of it', () => {
+  const { rig, app, end, id, x } = opened();
+  end.room;
+  app.flush();
+  rig.turn();
+  events(app);
+  const { store } = Atomics;
+  let acked = 0;
+  // The lane acknowledges just before the wish is written.
+  Atomics.store = ((words: Int32Array, index: number, value: number) => {
+    if (value === 2 * KIB && acked++ === 0) x.el_stream_acked(id, 3 * KIB);
+    return store(words, index, value);
+  }) as typeof Atomics.store;
+  try {
+    assert.is(end.write(pattern(0, 6 * KIB)), 6 * KIB);
+  } finally {
+    Atomics.store = store;
+  }
+  rig.turn();
+  assert.is(acked, 1);
+  assert.is(events(app).size, 0);
+});
+
 test('the receive window is the room behind what the application has not read', () => {
   const { rig, end, id, x } = opened();
   assert.is(x.el_stream_rcv_limit(id), 4 * KIB);

@@ -153,22 +153,31 @@ export class StreamEnd {
   /** Copies as much of `from` into the send ring as it takes. Returns how many bytes; of the rest, events say OUT. */
   write(from: Uint8Array): number {
     if (this.#released) return 0;
+    let n = this.#put(from);
+    // Room that came after the look, and before the wish for it was seen, is told by no event.
+    while (n < from.length && this.#snd !== 0) {
+      if (!this.wantRoom(Math.min(from.length - n, this.#sndBytes >> FREE_SHIFT))) break;
+      n += this.#put(from.subarray(n));
+    }
+    return n;
+  }
+
+  /** Copies what there is room for, and publishes it. */
+  #put(from: Uint8Array): number {
     const want = from.length;
     // The lane's line is looked at only where what it said last does not do.
     let room = this.#snd === 0 ? 0 : this.#sndBytes - ((this.#written - this.#acked) >>> 0);
     if (room < want) room = this.room;
     const n = room < want ? room : want;
-    if (n > 0) {
-      const at = this.#written & (this.#sndBytes - 1);
-      const first = this.#sndBytes - at;
-      if (n <= first) this.#u8.set(n === want ? from : from.subarray(0, n), this.#snd + at);
-      else {
-        this.#u8.set(from.subarray(0, first), this.#snd + at);
-        this.#u8.set(from.subarray(first, n), this.#snd);
-      }
-      this.#publish(n);
+    if (n === 0) return 0;
+    const at = this.#written & (this.#sndBytes - 1);
+    const first = this.#sndBytes - at;
+    if (n <= first) this.#u8.set(n === want ? from : from.subarray(0, n), this.#snd + at);
+    else {
+      this.#u8.set(from.subarray(0, first), this.#snd + at);
+      this.#u8.set(from.subarray(first, n), this.#snd);
     }
-    if (n < want && this.#snd !== 0) this.wantRoom(Math.min(want - n, this.#sndBytes >> FREE_SHIFT));
+    this.#publish(n);
     return n;
   }
 
