@@ -43,21 +43,23 @@ export async function record(wire: Wire): Promise<Recording> {
       await wire.far.run('sh', '-c', `pkill -INT -P ${child.pid} dumpcap; kill -INT ${child.pid}`);
       await ended;
       try {
+        // Payload is bytes like any: what tshark would make of it by its port says nothing of TCP.
+        const options = ['-o', 'tcp.check_checksum:TRUE', '-o', 'ip.check_checksum:TRUE'];
+        const common = [
+          '-r',
+          file,
+          ...options,
+          '-d',
+          `tcp.port==${port},data`,
+          '-T',
+          'fields',
+          '-e',
+          'frame.number',
+        ];
         const count = async (filter: string): Promise<number> => {
-          const checks = ['tcp.check_checksum:TRUE', 'ip.check_checksum:TRUE'].flatMap(o => ['-o', o]);
-          const r = await runAsync('tshark', [
-            '-r',
-            file,
-            ...checks,
-            '-Y',
-            filter,
-            '-T',
-            'fields',
-            '-e',
-            'frame.number',
-          ]);
-          if (r.code !== 0) throw new Error(`tshark: ${r.err}`);
-          return r.out.split('\n').filter(Boolean).length;
+          const { code, out, err } = await runAsync('tshark', [...common, '-Y', filter]);
+          if (code !== 0) throw new Error(`tshark: ${err}`);
+          return out.split('\n').filter(Boolean).length;
         };
         const out = { packets: await count('tcp') } as Findings;
         for (const [name, filter] of Object.entries(LOOKS))

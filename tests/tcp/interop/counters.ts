@@ -18,7 +18,6 @@ export const FAULTS = [
   'TCPSACKDiscard',
   'TCPSACKReneging',
   'TCPMD5Failure',
-  'TCPDSACKIgnoredNoUndo',
   'TSEcrRejected',
 ] as const;
 

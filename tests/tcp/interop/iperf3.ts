@@ -79,15 +79,21 @@ function results(m: Moved): unknown {
   };
 }
 
-/** Writes until `over` says so. */
-async function pour(c: OurConnection, over: () => boolean): Promise<Moved> {
+/** Writes until `over`; at that time the other end may have stopped reading in the middle. */
+async function pour(c: OurConnection, over: Promise<unknown>): Promise<Moved> {
   const began = performance.now();
-  let bytes = 0;
-  while (!over()) {
-    await c.write(BLOCK);
-    bytes += BLOCK.length;
-  }
-  return { bytes, seconds: (performance.now() - began) / 1000 };
+  const moved: Moved = { bytes: 0, seconds: 0 };
+  let going = true;
+  void (async () => {
+    while (going) {
+      await c.write(BLOCK);
+      moved.bytes += BLOCK.length;
+    }
+  })().catch(() => {});
+  await over;
+  going = false;
+  moved.seconds = (performance.now() - began) / 1000;
+  return moved;
 }
 
 /** Takes in whatever comes until the end. */
@@ -114,20 +120,19 @@ export async function iperfServer(host: OurHost): Promise<Moved> {
   await new Reader(data).bytes(COOKIE_BYTES);
   await say(control, State.TEST_START);
   await say(control, State.TEST_RUNNING);
-  let over = false;
-  const ended = reader.expect(State.TEST_END).then(() => {
-    over = true;
-  });
+  const ended = reader.expect(State.TEST_END);
   let moved: Moved = { bytes: 0, seconds: 0 };
-  if (reverse) moved = await pour(data, () => over);
+  if (reverse) moved = await pour(data, ended);
   else void drain(data, moved);
   await ended;
+  // The client reads whole blocks until the end, then answers.
+  data.shutdown();
   await say(control, State.EXCHANGE_RESULTS);
   await reader.json();
   await sayJson(control, results(moved));
   await say(control, State.DISPLAY_RESULTS);
   await reader.expect(State.IPERF_DONE);
-  data.abort();
+  data.close();
   control.shutdown();
   await control.read(Buffer.alloc(16)).catch(() => 0);
   control.close();
@@ -152,12 +157,11 @@ export async function iperfClient(
   await data.write(cookie);
   await reader.expect(State.TEST_START);
   await reader.expect(State.TEST_RUNNING);
-  const until = performance.now() + seconds * 1000;
+  const over = host.tick(seconds * 1000);
   let moved: Moved = { bytes: 0, seconds: 0 };
-  if (reverse) {
-    void drain(data, moved);
-    await host.tick(seconds * 1000);
-  } else moved = await pour(data, () => performance.now() >= until);
+  if (reverse) void drain(data, moved);
+  else moved = await pour(data, over);
+  await over;
   await say(control, State.TEST_END);
   await reader.expect(State.EXCHANGE_RESULTS);
   await sayJson(control, results(moved));

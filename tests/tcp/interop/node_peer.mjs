@@ -25,9 +25,13 @@ function serve(socket) {
     socket.pause();
     setTimeout(() => socket.resume(), o.pauseMs);
   }
+  let sent = false;
+  const end = () => {
+    if (sent && (o.ends === 'sent' || (o.ends === 'received' && told.ended))) socket.end();
+  };
   socket.on('end', () => {
     told.ended = true;
-    if (o.ends === 'received') socket.end();
+    end();
   });
   socket.on('error', error => {
     told.error = error.code;
@@ -38,7 +42,8 @@ function serve(socket) {
     process.stdout.write(`${JSON.stringify(told)}\n`, () => process.exit());
   });
   const done = () => {
-    if (o.ends === 'sent') socket.end();
+    sent = true;
+    end();
   };
   if (!o.file) done();
   else {
@@ -57,9 +62,10 @@ if (o.role === 'server') {
   server.listen(o.port, o.host);
 } else {
   const socket = net.connect({ host: o.host, port: o.port, allowHalfOpen: true });
-  socket.on('connect', () => serve(socket));
-  socket.on('error', error => {
-    if (!socket.pending) return;
-    console.log(JSON.stringify({ ...told, error: error.code }));
+  const refused = error => console.log(JSON.stringify({ ...told, error: error.code }));
+  socket.on('error', refused);
+  socket.on('connect', () => {
+    socket.off('error', refused);
+    serve(socket);
   });
 }

@@ -128,7 +128,7 @@ export class OurHost {
       streams: { count: STREAMS, bytes: 64 << 20 },
     });
     try {
-      const families = [4, 6] as const;
+      const { families } = wire;
       const tcp = await TcpEngine.on(engine, { [nic.name]: families.map(f => wire.address(f)) }, STREAMS);
       for (const f of families) {
         const mac = wire.gatewayMac;
@@ -181,7 +181,7 @@ export class OurHost {
   }
 
   listen(port: number, options: Partial<TcpOptions> = {}): void {
-    for (const f of [4, 6] as const) this.tcp.listen(f, port, 1 << 20, { ...this.#options(), ...options });
+    for (const f of this.wire.families) this.tcp.listen(f, port, 1 << 20, { ...this.#options(), ...options });
   }
 
   accept(): Promise<OurConnection> {

@@ -31,6 +31,8 @@ export interface WireSettings {
 const QUEUE_S = 0.05;
 /** Timer ticks a second of kernels with the fewest that are in use: what a token bucket must hold at least. */
 const TICKS = 250;
+/** RFC 8200 §5. */
+const LEAST_MTU6 = 1280;
 const OFFLOADS = ['tso', 'gso', 'gro'];
 
 let wires = 0;
@@ -119,10 +121,19 @@ export class Wire {
   /** Joins the interface that the NIC has made, if it made one. Call it when the engine has opened its NICs. */
   async ready(): Promise<void> {
     if (!this.near) {
-      this.#neighbour.adopt(this.nearLink, `${this.gateway(4)}/24`, `${this.gateway(6)}/64`);
+      this.#neighbour.adopt(this.nearLink, ...this.#both(`${this.gateway(4)}/24`, `${this.gateway(6)}/64`));
       await this.#offloads(this.#neighbour, this.nearLink);
     }
     await this.#spoil();
+  }
+
+  /** Families that the path's links carry. */
+  get families(): readonly (4 | 6)[] {
+    return (this.settings.mtu ?? 1500) < LEAST_MTU6 ? [4] : [4, 6];
+  }
+
+  #both(four: string, six: string): string[] {
+    return this.families.length === 1 ? [four] : [four, six];
   }
 
   /** For the kernel at both ends: the near one is as the far one is. */
@@ -139,8 +150,8 @@ export class Wire {
     const mtu = ['mtu', `${this.settings.mtu ?? 1500}`];
     const far = ['peer', 'name', this.#toNear, 'netns', end.name, ...mtu];
     ip('link', 'add', nearLink, 'netns', near.name, ...mtu, 'type', 'veth', ...far);
-    near.configure(nearLink, `${this.address(4)}/24`, `${this.address(6)}/64`);
-    end.configure(this.#toNear, `${this.gateway(4)}/24`, `${this.gateway(6)}/64`);
+    near.configure(nearLink, ...this.#both(`${this.address(4)}/24`, `${this.address(6)}/64`));
+    end.configure(this.#toNear, ...this.#both(`${this.gateway(4)}/24`, `${this.gateway(6)}/64`));
     await this.#offloads(end, this.#toNear);
   }
 
@@ -151,10 +162,10 @@ export class Wire {
     const end = ['peer', 'name', farLink, 'netns', far.name, ...mtu];
     ip('link', 'add', this.#toFar, 'netns', middle.name, ...mtu, 'type', 'veth', ...end);
     const net = this.#net;
-    middle.configure(this.#toFar, `10.82.${net}.254/24`, `fd82:${net}::fe/64`);
-    far.configure(farLink, `10.82.${net}.2/24`, `fd82:${net}::2/64`);
+    middle.configure(this.#toFar, ...this.#both(`10.82.${net}.254/24`, `fd82:${net}::fe/64`));
+    far.configure(farLink, ...this.#both(`10.82.${net}.2/24`, `fd82:${net}::2/64`));
     far.ip('route', 'add', 'default', 'via', `10.82.${net}.254`);
-    far.ip('-6', 'route', 'add', 'default', 'via', `fd82:${net}::fe`);
+    if (this.families.length > 1) far.ip('-6', 'route', 'add', 'default', 'via', `fd82:${net}::fe`);
     await sh(middle, 'cd /proc/sys/net && echo 1 > ipv4/ip_forward && echo 1 > ipv6/conf/all/forwarding');
     await this.#offloads(middle, this.#toFar);
     await this.#offloads(far, farLink);
