@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { kernelAvailable } from '../../host/bpf/kernel/available.js';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { native } from '../../host/native/load.js';
-import { Stack } from '../../host/net/stack.js';
-import { afXdp, TapNic } from '../../host/nic/index.js';
+import { type PortNetwork, Stack } from '../../host/net/stack.js';
+import { type AfXdpOptions, afXdp, TapNic } from '../../host/nic/index.js';
 import type { Nic } from '../../host/nic/nic.js';
 import { linkName, missingNamespaces, missingTun, Namespace } from '../support/netns.js';
 import { assert, suite } from '../support/suite.js';
@@ -32,6 +32,8 @@ interface Met {
 /** A kind of way between the engine and a namespace: a NIC, and how that namespace's end is made. */
 interface Way {
   missing: string | undefined;
+  /** Of the port. */
+  network?: Partial<PortNetwork>;
   open(): Promise<{ nic: Nic; ns: Namespace; net: string; joined(): void; close(): void }>;
 }
 
@@ -51,18 +53,28 @@ const tunnel = (kind: 'tun' | 'tap'): Way => ({
 const WAYS: Record<string, Way> = {
   tun: tunnel('tun'),
   tap: tunnel('tap'),
-  af_xdp: {
+  af_xdp: onVeth({ own: true }),
+};
+
+function onVeth(options: Pick<AfXdpOptions, 'own' | 'rules'>): Way {
+  return {
     missing: missingXdp,
     async open() {
       const veth = await Veth.create();
-      const nic = afXdp({ interface: veth.nearLink, namespace: veth.near.name, own: true });
+      const nic = afXdp({ interface: veth.nearLink, namespace: veth.near.name, ...options });
       return {
         ...{ nic, ns: veth.far, net: `10.88.${veth.net}.x fd88:${veth.net}::x` },
         joined() {},
         close: () => veth.close(),
       };
     },
-  },
+  };
+}
+
+/** The kernel keeps the interface: its address is ours, too, for two ports. */
+const SHARED: Way = {
+  ...onVeth({ rules: [{ protocol: 'tcp', port: 7 }] }),
+  network: { arp: false, nd: false, echo: false, unreachable: false, announce: false },
 };
 
 async function meeting(
@@ -83,7 +95,7 @@ async function meeting(
     joined();
     const stack = await Stack.create({
       engine,
-      ports: { [nic.name]: { addresses: addresses([`${ours[4]}/24`, `${ours[6]}/64`]) } },
+      ports: { [nic.name]: { addresses: addresses([`${ours[4]}/24`, `${ours[6]}/64`]), ...way.network } },
     });
     await engine.start();
     await work({ host: new Host(stack), ns, ours, theirs });
@@ -203,4 +215,21 @@ test(
       assert.is(out!.out, 'hello over nc');
     }),
   { missing: missingDevices ?? missingTool('nc') },
+);
+
+test(
+  'an interface shared with the kernel: port 7 is ours, its other ports, ARP and ping the kernel’s',
+  () =>
+    meeting(SHARED, async m => {
+      m.host.onAccept = echo;
+      m.host.stack.listen({ port: 7 });
+      for (const family of [4, 6] as const) {
+        const asked = { connect: [m.ours[family], 7], bytes: 100_000, many: 3 };
+        assert.equal(await served(m, asked), { same: 3, errors: [] });
+        const other = await served(m, { connect: [m.ours[family], 9], bytes: 1 });
+        assert.equal(other, { same: 0, errors: ['ECONNREFUSED'] });
+      }
+      assert.is(m.host.stack.counters().OutRsts, undefined, 'refused by the kernel');
+    }),
+  { missing: missingXdp, timeoutMs: LIMIT_MS },
 );
