@@ -264,13 +264,14 @@ export const enum ReadyState {
   VISITED = 2,
 }
 
-/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. */
+/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
 export const enum StreamRequest {
   CONNECT = 1,
   SHUTDOWN = 2,
   CLOSE = 4,
   ABORT = 8,
   OPTIONS = 16,
+  REVIVED = 32,
   MASK = 16777215,
   WANTS_RING = 1073741824,
   RUNG = 2147483648,
@@ -478,14 +479,15 @@ export const LANE_STATE_READY_HEAD: u32 = 228;
 export const LANE_STATE_READY_TAIL: u32 = 232;
 export const LANE_STATE_READY_COUNT: u32 = 236;
 export const LANE_STATE_HAND_STREAM: u32 = 240;
-export const LANE_STATE_BAD_DESCRIPTORS: u32 = 244;
-export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 248;
-export const LANE_STATE_BAD_ADDR: u32 = 252;
-export const LANE_STATE_BAD_LEN: u32 = 256;
-export const LANE_STATE_OWED_KICKS: u32 = 260;
-export const LANE_STATE_OWED_WAKES: u32 = 264;
-export const LANE_STATE_LOADED: u32 = 272;
-export const LANE_STATE_PREVIOUS: u32 = 276;
+export const LANE_STATE_HAND_ASKED: u32 = 244;
+export const LANE_STATE_BAD_DESCRIPTORS: u32 = 248;
+export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 252;
+export const LANE_STATE_BAD_ADDR: u32 = 256;
+export const LANE_STATE_BAD_LEN: u32 = 260;
+export const LANE_STATE_OWED_KICKS: u32 = 264;
+export const LANE_STATE_OWED_WAKES: u32 = 268;
+export const LANE_STATE_LOADED: u32 = 276;
+export const LANE_STATE_PREVIOUS: u32 = 280;
 export const LANE_STATE_EPOCH: u32 = 320;
 export const LANE_STATE_PHASE: u32 = 324;
 export const LANE_STATE_SLEEPING: u32 = 328;
@@ -589,6 +591,8 @@ export class LaneState {
   readyCount: u32;
   /** 1 + number of the stream that is visited, 0 = none. For the recovery of a crash */
   handStream: u32;
+  /** StreamRequest bits that its program fetched in this visit: asked again when the lane dies before it ends */
+  handAsked: u32;
   /** Descriptors refused: they left their frame or the packet area */
   badDescriptors: u32;
   /** Those outside the packet area: which frame they stood for is not known */
@@ -642,10 +646,6 @@ export class LaneState {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
-  private __pad44: u8;
-  private __pad45: u8;
-  private __pad46: u8;
-  private __pad47: u8;
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   epoch: u32;
   /** LanePhase, written by the lane */
@@ -660,6 +660,10 @@ export class LaneState {
   lives: u32;
   /** 1 from when the host ends its thread until the lane is recovered */
   ended: u32;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
   private __pad48: u8;
   private __pad49: u8;
   private __pad50: u8;
@@ -688,14 +692,14 @@ export class LaneState {
   private __pad73: u8;
   private __pad74: u8;
   private __pad75: u8;
-  private __pad76: u8;
-  private __pad77: u8;
-  private __pad78: u8;
-  private __pad79: u8;
   /** LaneCommand, written by the host */
   command: u32;
   /** Raised by the host when a control message waits */
   generation: u32;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
   private __pad80: u8;
   private __pad81: u8;
   private __pad82: u8;
@@ -748,14 +752,14 @@ export class LaneState {
   private __pad129: u8;
   private __pad130: u8;
   private __pad131: u8;
-  private __pad132: u8;
-  private __pad133: u8;
-  private __pad134: u8;
-  private __pad135: u8;
   /** Futex word: raised and notified by whoever gives a sleeping lane work */
   wake: u32;
   /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
   eventFd: u32;
+  private __pad132: u8;
+  private __pad133: u8;
+  private __pad134: u8;
+  private __pad135: u8;
   private __pad136: u8;
   private __pad137: u8;
   private __pad138: u8;
@@ -808,10 +812,6 @@ export class LaneState {
   private __pad185: u8;
   private __pad186: u8;
   private __pad187: u8;
-  private __pad188: u8;
-  private __pad189: u8;
-  private __pad190: u8;
-  private __pad191: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;

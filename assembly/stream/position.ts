@@ -1,6 +1,7 @@
 // Positions of a stream: how far the application wrote and read, how far the transport has got. Called by transport
 // programs (kfuncs). Positions are bytes from the first one, modulo 2^32; only those that can be are taken.
 import { EINVAL, ENOENT } from "../core/errno";
+import { self } from "../core/lane";
 import { Stream, StreamEvent, StreamRequest } from "../layout.gen";
 import { postEvent } from "./event";
 import { isNull, ownStream, rcvLimitOf, sndEndOf } from "./record";
@@ -53,13 +54,21 @@ export function el_stream_received(id: u32, pos: u32): i32 {
   return 0;
 }
 
-/** What the application wants, EL_REQ bits: fetched and cleared. */
+/**
+ * What the application wants, EL_REQ bits: fetched and cleared. What is fetched in a visit of the stream is asked again
+ * should the lane die before the visit ends (host/engine/ready.ts).
+ */
 export function el_stream_requests(id: u32): u32 {
   const s = ownStream(id);
   if (isNull(s)) return 0;
   const at = changetype<usize>(s);
-  if ((atomic.load<u32>(at, offsetof<Stream>("requests")) & StreamRequest.MASK) == 0) return 0;
-  return atomic.and<u32>(at, ~<u32>StreamRequest.MASK, offsetof<Stream>("requests")) & StreamRequest.MASK;
+  const asked = atomic.load<u32>(at, offsetof<Stream>("requests")) & StreamRequest.MASK;
+  if (asked == 0) return 0;
+  const ls = self();
+  if (ls.handStream == id + 1) ls.handAsked |= asked;
+  // What was asked since stays for the next time.
+  atomic.and<u32>(at, ~asked, offsetof<Stream>("requests"));
+  return asked;
 }
 
 /** Tells the application the EL_EV bits `events`; bits of the core's own are left out. */

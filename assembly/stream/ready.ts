@@ -45,6 +45,7 @@ export function takeReady(): u32 {
   const ls = self();
   const id = ls.readyHead - 1;
   const s = changetype<Stream>((header().streamsAt + id * STREAM_SIZE) as usize);
+  ls.handAsked = 0;
   ls.handStream = id + 1;
   s.ready = ReadyState.VISITED;
   const next = s.readyNext;

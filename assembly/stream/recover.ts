@@ -4,7 +4,7 @@
 import { header } from "../core/lane";
 import {
   APP_LANE_SIZE, APP_SIZE, App, AppLane, AppState, ReadyState, Ring, STREAM_BLOCK, STREAM_CLASSES, Stream,
-  StreamFlag, StreamLane, StreamPool,
+  StreamEvent, StreamFlag, StreamLane, StreamPool,
 } from "../layout.gen";
 import { ringAt } from "../mem/ring";
 import { buddyClear, buddyMark, buddyRebuild } from "./buddy";
@@ -76,10 +76,28 @@ function rebuildMemory(p: StreamPool): void {
 }
 
 /**
+ * The lane may have died between a change and the event that tells of it, or before the event got into its ring: the
+ * application is told that there may be news of every stream that it knows of.
+ */
+function tellAll(dead: u32): void {
+  for (let id = header().streamCount - 1; id != 0; id--) {
+    const s = recordAt(id);
+    if (s.lane != dead || s.app == 0 || (s.flags & (StreamFlag.OPEN | StreamFlag.CLOSED)) == 0) continue;
+    const at = changetype<usize>(s);
+    // It was about to be told of the stream for the first time.
+    if (atomic.load<u32>(at, offsetof<Stream>("events")) != 0) s.told = 1;
+    if (s.told == 0) continue;
+    const freed: u32 = (s.flags & StreamFlag.CLOSED) != 0 ? StreamEvent.FREED : 0;
+    atomic.or<u32>(at, StreamEvent.IN | StreamEvent.OUT | StreamEvent.RUNG | freed, offsetof<Stream>("events"));
+  }
+}
+
+/**
  * The next life of a lane takes all doorbells and looks for requests; applications look at all streams that they have
  * there. That every stream becomes ready is host/engine/ready.ts'.
  */
 function beginAnew(dead: u32): void {
+  tellAll(dead);
   const sl = laneAt(dead);
   const at = changetype<usize>(sl);
   sl.touched0 = 0;

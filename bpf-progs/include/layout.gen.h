@@ -37,12 +37,13 @@
 #define ETHERLOOM_BLOCK_FREE 256 /* StreamBlock.state: the piece is in a list of the pool */
 #define EL_INTERVALS 32 /* Most ranges of one set of intervals */
 
-/* Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. */
+/* Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
 #define EL_REQ_CONNECT 1
 #define EL_REQ_SHUTDOWN 2
 #define EL_REQ_CLOSE 4
 #define EL_REQ_ABORT 8
 #define EL_REQ_OPTIONS 16
+#define EL_REQ_REVIVED 32
 #define EL_REQ_MASK 16777215
 #define EL_REQ_WANTS_RING 1073741824
 #define EL_REQ_RUNG 2147483648u
@@ -158,6 +159,7 @@ struct etherloom_lane_state {
 	__u32 ready_tail; /* 1 + number of the last one */
 	__u32 ready_count; /* Streams in it */
 	__u32 hand_stream; /* 1 + number of the stream that is visited, 0 = none. For the recovery of a crash */
+	__u32 hand_asked; /* StreamRequest bits that its program fetched in this visit: asked again when the lane dies before it ends */
 	__u32 bad_descriptors; /* Descriptors refused: they left their frame or the packet area */
 	__u32 stray_descriptors; /* Those outside the packet area: which frame they stood for is not known */
 	__u32 bad_addr; /* Address of the last one */

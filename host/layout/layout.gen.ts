@@ -280,13 +280,14 @@ export const ReadyState = {
 } as const;
 export type ReadyState = (typeof ReadyState)[keyof typeof ReadyState];
 
-/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. */
+/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
 export const StreamRequest = {
   CONNECT: 1,
   SHUTDOWN: 2,
   CLOSE: 4,
   ABORT: 8,
   OPTIONS: 16,
+  REVIVED: 32,
   MASK: 16777215,
   WANTS_RING: 1073741824,
   RUNG: 2147483648,
@@ -643,14 +644,15 @@ export const LaneStateLayout = {
   readyTail: 232,
   readyCount: 236,
   handStream: 240,
-  badDescriptors: 244,
-  strayDescriptors: 248,
-  badAddr: 252,
-  badLen: 256,
-  owedKicks: 260,
-  owedWakes: 264,
-  loaded: 272,
-  previous: 276,
+  handAsked: 244,
+  badDescriptors: 248,
+  strayDescriptors: 252,
+  badAddr: 256,
+  badLen: 260,
+  owedKicks: 264,
+  owedWakes: 268,
+  loaded: 276,
+  previous: 280,
   epoch: 320,
   phase: 324,
   sleeping: 328,
@@ -898,58 +900,65 @@ export class LaneStateView {
   set handStream(v: number) {
     this.mem.setUint32(this.at + 240, v, true);
   }
-  /** Descriptors refused: they left their frame or the packet area */
-  get badDescriptors(): number {
+  /** StreamRequest bits that its program fetched in this visit: asked again when the lane dies before it ends */
+  get handAsked(): number {
     return this.mem.getUint32(this.at + 244, true);
   }
-  set badDescriptors(v: number) {
+  set handAsked(v: number) {
     this.mem.setUint32(this.at + 244, v, true);
+  }
+  /** Descriptors refused: they left their frame or the packet area */
+  get badDescriptors(): number {
+    return this.mem.getUint32(this.at + 248, true);
+  }
+  set badDescriptors(v: number) {
+    this.mem.setUint32(this.at + 248, v, true);
   }
   /** Those outside the packet area: which frame they stood for is not known */
   get strayDescriptors(): number {
-    return this.mem.getUint32(this.at + 248, true);
+    return this.mem.getUint32(this.at + 252, true);
   }
   set strayDescriptors(v: number) {
-    this.mem.setUint32(this.at + 248, v, true);
+    this.mem.setUint32(this.at + 252, v, true);
   }
   /** Address of the last one */
   get badAddr(): number {
-    return this.mem.getUint32(this.at + 252, true);
+    return this.mem.getUint32(this.at + 256, true);
   }
   set badAddr(v: number) {
-    this.mem.setUint32(this.at + 252, v, true);
+    this.mem.setUint32(this.at + 256, v, true);
   }
   /** Its length, bytes */
   get badLen(): number {
-    return this.mem.getUint32(this.at + 256, true);
+    return this.mem.getUint32(this.at + 260, true);
   }
   set badLen(v: number) {
-    this.mem.setUint32(this.at + 256, v, true);
+    this.mem.setUint32(this.at + 260, v, true);
   }
   /** 1 when something was published to the kernel since the last system call: the loop ends its step early */
   get owedKicks(): number {
-    return this.mem.getUint32(this.at + 260, true);
+    return this.mem.getUint32(this.at + 264, true);
   }
   set owedKicks(v: number) {
-    this.mem.setUint32(this.at + 260, v, true);
+    this.mem.setUint32(this.at + 264, v, true);
   }
   /** Bit per lane that sleeps in poll(2) and has work: eventfds to be written */
   owedWakes(i: number): number {
-    return this.mem.getUint32(this.at + 264 + i * 4, true);
+    return this.mem.getUint32(this.at + 268 + i * 4, true);
   }
   /** Magazine that frames are taken from and put back to */
   get loaded(): number {
-    return this.mem.getUint32(this.at + 272, true);
+    return this.mem.getUint32(this.at + 276, true);
   }
   set loaded(v: number) {
-    this.mem.setUint32(this.at + 272, v, true);
+    this.mem.setUint32(this.at + 276, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 276, true);
+    return this.mem.getUint32(this.at + 280, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 276, v, true);
+    this.mem.setUint32(this.at + 280, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {

@@ -28,6 +28,7 @@ export interface HostNicOptions {
 
 export class HostNic implements Nic {
   readonly kind: NicKind = 'host';
+  readonly rss = true;
   readonly name: string;
   #env: NicEnv | undefined;
   #port: Port | undefined;

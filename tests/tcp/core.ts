@@ -196,8 +196,8 @@ export class EngineCore implements TcpCore {
     const [local, remote] = ADDRESSES[this.#family];
     const key = { remote: words(remote), local: words(local), rport: swap16(peerPort), lport: swap16(port) };
     const short = { ...key, remote: key.remote[0], local: key.local[0] };
-    const id = this.tcp.map(familyOf(local) === 2 ? 'tcp4' : 'tcp6').get(familyOf(local) === 2 ? short : key);
-    if (id !== undefined) return this.tcp.flow(Number(id)).state;
+    const id = familyOf(local) === 2 ? this.tcp.flowAt('tcp4', short) : this.tcp.flowAt('tcp6', key);
+    if (id !== undefined) return this.tcp.flow(id).state;
     const late = this.tcp.map('tcp_timewaits').get(key) as { until_ns: bigint } | undefined;
     return late && late.until_ns > this.tcp.engine.now() ? TIME_WAIT : CLOSE;
   }

@@ -1,6 +1,6 @@
 /**
- * Our TCP in an inline engine in virtual time, with the far end of a wire in hand: the object of bpf-progs/obj, its maps
- * and programs, and one application. What a script, or another engine, is connected to.
+ * Our TCP in an engine: the object of bpf-progs/obj, its maps and programs, and one application. Inline and in virtual time
+ * with the far end of a wire in hand for scripts; on any engine for transfers.
  */
 import { readFileSync } from 'node:fs';
 import { Collection } from '../../host/bpf/collection.js';
@@ -23,6 +23,11 @@ const PROTOCOLS: [number, string][] = [
   [6, 'tcp_ingress'],
   [58, 'tcp_icmp'],
 ];
+
+/** Packets that may wait on the way from lane to lane. */
+const HANDOVER = 2048;
+/** Of what a connection table holds: the flow's number. */
+const ENTRY_ID = 0xffffff;
 
 const swap16 = (n: number): number => ((n & 255) << 8) | (n >> 8);
 
@@ -49,6 +54,17 @@ export interface Flow extends Record<string, unknown> {
   flags: number;
 }
 
+/** An active open. */
+export interface Connect {
+  local: string;
+  localPort: number;
+  remote: string;
+  port: number;
+  options?: Partial<TcpOptions>;
+  ifindex?: number;
+  lane?: number;
+}
+
 /** One inline lane in virtual time, with room for so many streams. */
 export const engineOptions = (streamCount: number): Omit<EngineOptions, 'nics'> => ({
   ...{ inline: true, clock: 'virtual', warmMs: 0, frames: 2048, mapBytes: 16 << 20 },
@@ -60,6 +76,12 @@ export class TcpEngine {
   /** Streams that the application was told of: events that nobody has looked at. */
   readonly events = new Map<number, number>();
   readonly accepted: number[] = [];
+  /** Those that were accepted: a lane that died may say so twice. */
+  readonly #known = new WeakSet<StreamEnd>();
+  /** Lets inline lanes work until they wait. */
+  run = (): void => {
+    this.engine.run({ untilNs: this.engine.now() });
+  };
   #slots = 0;
 
   private constructor(
@@ -84,10 +106,14 @@ export class TcpEngine {
   static async on(engine: Engine, addresses: Record<string, string[]>, streamCount = 64): Promise<TcpEngine> {
     const spec = loadObject('tcp');
     for (const name of PER_STREAM) spec.maps[name].maxEntries = streamCount;
+    for (const name of ['tcp4', 'tcp6'])
+      spec.maps[name].maxEntries = Math.max(spec.maps[name].maxEntries, streamCount);
     const collection = await Collection.load(spec, engine);
     const map = (name: string) => collection.maps[name] as KeyedMap<unknown, unknown>;
     for (const [protocol, name] of PROTOCOLS)
       map('transports').set(protocol, collection.programs[name].placed);
+    for (let lane = 0; lane < engine.laneCount; lane++)
+      map('tcp_lanes').set(lane, { qsize: HANDOVER, program: collection.programs.tcp_handover.placed });
     for (const [port, list] of Object.entries(addresses)) {
       engine.attach(collection.programs.tcp_entrance.placed, port, 'xdp');
       engine.attach(collection.programs.tcp_gen.placed, port);
@@ -102,19 +128,32 @@ export class TcpEngine {
     return this.collection.maps[name] as KeyedMap<unknown, Record<string, unknown>>;
   }
 
-  /** Lets the lane work until it waits, and the application hear of it. */
+  /** Takes what the application is told. */
+  take(): void {
+    this.app.take((end, events) => {
+      // A number may be another stream's by now.
+      const before = this.ends.get(end.id) === end ? (this.events.get(end.id) ?? 0) : 0;
+      this.ends.set(end.id, end);
+      this.events.set(end.id, before | events);
+      if ((events & StreamEvent.ACCEPT) === 0 || this.#known.has(end)) return;
+      this.#known.add(end);
+      this.accepted.push(end.id);
+    });
+  }
+
+  /** Lets inline lanes work until they wait, and the application hear of it. */
   settle(): void {
     do {
       this.app.flush();
-      this.engine.run({ untilNs: this.engine.now() });
-      this.app.take((end, events) => {
-        // A number may be another stream's by now.
-        const before = this.ends.get(end.id) === end ? (this.events.get(end.id) ?? 0) : 0;
-        this.ends.set(end.id, end);
-        this.events.set(end.id, before | events);
-        if (events & StreamEvent.ACCEPT) this.accepted.push(end.id);
-      });
+      this.run();
+      this.take();
     } while (this.app.pending);
+  }
+
+  /** Number of the flow under a key of `tcp4` or `tcp6`; undefined when there is none. */
+  flowAt(table: 'tcp4' | 'tcp6', key: unknown): number | undefined {
+    const entry = this.map(table).get(key) as number | undefined;
+    return entry === undefined ? undefined : Number(entry) & ENTRY_ID;
   }
 
   flow(id: number): Flow {
@@ -161,6 +200,30 @@ export class TcpEngine {
     this.map('tcp_control').set(id, { ...known, ...more, opt: optionsIn(options) });
   }
 
+  /** Opens the stream of a connection for application `app`, which is to ask for CONNECT. Returns its number. */
+  prepare(app: number, c: Connect): number {
+    const { options = {}, ifindex = 1, lane = 0 } = c;
+    const id = this.apps.openId(app, {
+      ...{ send: options.sndBytes || 262144, receive: options.rcvBytes || 262144 },
+      ...{ ifindex, transport: 6, lane },
+    });
+    this.#control(
+      id,
+      {
+        local: words(c.local),
+        remote: words(c.remote),
+        lport: swap16(c.localPort),
+        rport: swap16(c.port),
+        family: familyOf(c.local),
+        ifindex,
+        app,
+        urgent: 0,
+      },
+      options,
+    );
+    return id;
+  }
+
   connect(
     local: string,
     localPort: number,
@@ -168,27 +231,12 @@ export class TcpEngine {
     port: number,
     options: Partial<TcpOptions> = {},
     ifindex = 1,
+    lane = 0,
   ): StreamEnd {
-    const end = this.apps.stream(this.app, {
-      ...{ send: options.sndBytes || 262144, receive: options.rcvBytes || 262144 },
-      ...{ ifindex, transport: 6 },
-    });
+    const c = { local, localPort, remote, port, options, ifindex, lane };
+    const end = this.app.end(this.prepare(this.app.number, c));
     this.ends.set(end.id, end);
     this.events.delete(end.id);
-    this.#control(
-      end.id,
-      {
-        local: words(local),
-        remote: words(remote),
-        lport: swap16(localPort),
-        rport: swap16(port),
-        family: familyOf(local),
-        ifindex,
-        app: this.app.number,
-        urgent: 0,
-      },
-      options,
-    );
     end.request(StreamRequest.CONNECT);
     return end;
   }

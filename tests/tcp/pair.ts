@@ -3,7 +3,7 @@
  * applications do: send, receive and compare, close.
  */
 import { createHash } from 'node:crypto';
-import { Engine } from '../../host/engine/engine.js';
+import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
 import type { StreamEnd } from '../../host/net/burst/stream_end.js';
 import { type HostNic, type LinkSettings, modelLink } from '../../host/nic/index.js';
@@ -88,6 +88,24 @@ export interface Transfer {
   limitMs?: number;
 }
 
+/** Who makes the rounds of an inline engine. */
+export interface Rounds {
+  step(): number;
+  nextDueNs(): bigint | undefined;
+}
+
+export interface PairOptions extends LinkSettings {
+  seed?: number;
+  /** Receive queues of both ends. Default: one per lane. */
+  queues?: number;
+  streams?: number;
+  /** Another port of the second host, behind which somebody else may stand. */
+  outside?: HostNic;
+  engine?: Partial<EngineOptions>;
+  /** Makes the rounds instead of the engine, which is not started then. */
+  rounds?: (engine: Engine, hosts: readonly TcpEngine[]) => Rounds;
+}
+
 export class Pair {
   #port = 2000;
 
@@ -95,16 +113,20 @@ export class Pair {
     readonly engine: Engine,
     readonly a: TcpEngine,
     readonly b: TcpEngine,
+    readonly rounds: Rounds,
   ) {}
 
-  /** @param outside another port of the second host, behind which somebody else may stand */
-  static async create(
-    link: LinkSettings & { seed?: number; streams?: number; outside?: HostNic } = {},
-  ): Promise<Pair> {
-    const { streams = 32, outside, ...wire } = link;
-    const { a, b } = modelLink({ name: 'wire', packets: 65536, ...wire });
-    const nics = outside ? [a, b, outside] : [a, b];
-    const engine = await Engine.create({ nics, seed: 7, ...engineOptions(streams), frames: 8192 });
+  static async create(options: PairOptions = {}): Promise<Pair> {
+    const { seed, streams = 32, engine: more, rounds: made, outside, ...link } = options;
+    const wire = { name: 'wire', packets: 65536, ...(seed === undefined ? {} : { seed }), ...link };
+    const { a, b } = modelLink(wire);
+    const engine = await Engine.create({
+      nics: outside ? [a, b, outside] : [a, b],
+      seed: 7,
+      ...engineOptions(streams),
+      frames: 8192,
+      ...more,
+    });
     for (const [i, address] of [...ADDRESSES, ...ADDRESSES6].entries()) {
       const port = 2 - (i & 1);
       engine.routes.add({ prefix: address, port });
@@ -118,13 +140,19 @@ export class Pair {
         streams,
       ),
     ];
-    await engine.start();
-    return new Pair(engine, hosts[0], hosts[1]);
+    if (!made) await engine.start();
+    const rounds = made?.(engine, hosts) ?? engine;
+    if (made)
+      for (const host of hosts)
+        host.run = () => {
+          while (rounds.step() !== 0);
+        };
+    return new Pair(engine, hosts[0], hosts[1], rounds);
   }
 
   /** Lets time pass until `done`, at most `limitMs`. Returns whether it was. */
   run(done: () => boolean, limitMs: number, work: () => void = () => {}): boolean {
-    const { engine } = this;
+    const { engine, rounds } = this;
     const until = engine.now() + BigInt(Math.round(limitMs)) * MS;
     for (;;) {
       this.a.settle();
@@ -132,9 +160,9 @@ export class Pair {
       work();
       this.a.app.flush();
       this.b.app.flush();
-      engine.step();
+      rounds.step();
       if (done()) return true;
-      const next = engine.nextDueNs();
+      const next = rounds.nextDueNs();
       if (next === undefined || next > until) return done();
       if (next > engine.now()) engine.advance(next - engine.now());
     }
@@ -170,6 +198,7 @@ export class Pair {
         `after ${t.limitMs ?? 600_000} ms: ${server?.bytes} of ${t.forth}, ${client.bytes} of ${t.back ?? 0}; states ${a.flow(client.end.id).state} ${server && b.flow(server.end.id).state}; ${JSON.stringify([a.counters(), b.counters()])}`,
       );
     const ms = Number(this.engine.now() - begun) / 1e6;
+    b.unlistenAll();
     return { ms, client, server, shas: [sha(forth), server.sha, sha(back), client.sha] };
   }
 }

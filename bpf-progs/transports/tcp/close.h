@@ -29,47 +29,75 @@ static inline void key6_of(const struct tcp_flow *f, struct tcp_key6 *k)
 /* Enters the flow in its connection table. 0, or what the map says: the tuple is taken, the table full. */
 noinline int tcp_enlist(struct tcp_flow *f NONNULL)
 {
-	__u32 id = f->id;
+	__u32 entry = entry_of(f->id);
 
 	if (f->family == AF_INET) {
 		struct tcp_key4 k;
 
 		key4_of(f, &k);
-		return bpf_map_update_elem(&tcp4, &k, &id, BPF_NOEXIST);
+		return bpf_map_update_elem(&tcp4, &k, &entry, BPF_NOEXIST);
 	} else {
 		struct tcp_key6 k;
 
 		key6_of(f, &k);
-		return bpf_map_update_elem(&tcp6, &k, &id, BPF_NOEXIST);
+		return bpf_map_update_elem(&tcp6, &k, &entry, BPF_NOEXIST);
 	}
 }
 
+/* Takes the flow off its table, where another may stand in its place. 1: it was there. */
 noinline int tcp_unlist(struct tcp_flow *f NONNULL)
 {
+	__u32 *entry;
+
 	if (f->family == AF_INET) {
 		struct tcp_key4 k;
 
 		key4_of(f, &k);
-		return bpf_map_delete_elem(&tcp4, &k);
+		entry = bpf_map_lookup_elem(&tcp4, &k);
+		return entry && *entry == entry_of(f->id) && !bpf_map_delete_elem(&tcp4, &k);
 	} else {
 		struct tcp_key6 k;
 
 		key6_of(f, &k);
-		return bpf_map_delete_elem(&tcp6, &k);
+		entry = bpf_map_lookup_elem(&tcp6, &k);
+		return entry && *entry == entry_of(f->id) && !bpf_map_delete_elem(&tcp6, &k);
 	}
 }
 
-/* A handshake that was counted among those under way is not any more. */
-static inline void opened(const struct tcp_flow *f)
+/*
+ * A handshake that was counted among those under way is not any more. A lane that dies here counts one twice, at most:
+ * then its listener has room for one more than it should, never for less.
+ */
+static inline void opened(struct tcp_flow *f)
 {
 	__u32 slot = f->listener - 1;
 	struct tcp_backlog *b;
 
-	if (!f->listener)
+	if (!(f->flags & FLOW_OPENING))
 		return;
 	b = bpf_map_lookup_elem(&tcp_backlogs, &slot);
 	if (b)
 		__sync_fetch_and_add(&b->opening, -1);
+	f->flags &= ~FLOW_OPENING;
+}
+
+/* What the end of a connection takes, in an order that may be begun anew. */
+noinline int tcp_end(struct tcp_flow *f NONNULL)
+{
+	__u32 i;
+
+	tcp_unlist(f);
+	opened(f);
+	f->state = TCP_CLOSE;
+	f->todo = 0;
+	f->xmit = XMIT_NONE;
+	for (i = 0; i < TCP_TIMERS; i++)
+		f->due_ns[i] = 0;
+	/* Nobody was told of a connection that was never established. */
+	if (!(f->flags & FLOW_PASSIVE) || f->flags & FLOW_ACCEPTED)
+		el_stream_event(f->id, EL_EV_HUP | (f->error ? EL_EV_ERR : 0));
+	/* From here on it may be another connection's. */
+	return el_stream_free(f->id);
 }
 
 /*
@@ -78,24 +106,12 @@ static inline void opened(const struct tcp_flow *f)
  */
 noinline int tcp_done(struct tcp_flow *f NONNULL, __s32 error)
 {
-	__u32 i;
-
 	if (f->state == TCP_CLOSE)
 		return 0;
-	tcp_unlist(f);
-	if (f->state == TCP_SYN_RECV)
-		opened(f);
-	f->state = TCP_CLOSE;
-	f->todo = 0;
-	f->xmit = XMIT_NONE;
-	for (i = 0; i < TCP_TIMERS; i++)
-		f->due_ns[i] = 0;
 	if (error && !f->error)
 		f->error = error;
-	/* Nobody was told of a connection that was never established. */
-	if (!(f->flags & FLOW_PASSIVE) || f->flags & FLOW_ACCEPTED)
-		el_stream_event(f->id, EL_EV_HUP | (error ? EL_EV_ERR : 0));
-	return el_stream_free(f->id);
+	f->flags |= FLOW_ENDING;
+	return tcp_end(f);
 }
 
 /* TIME_WAIT: 60 s in a table of its own; the flow is through. */

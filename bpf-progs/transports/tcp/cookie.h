@@ -163,6 +163,8 @@ noinline int tcp_cookie_check(struct xdp_md *ctx, struct tcp_segment *s NONNULL,
 	}
 	if (!(f->flags & FLOW_WSCALE))
 		f->rcv_wscale = 0;
+	if (tcp_admit(f))
+		return COOKIE_NO_ROOM;
 	count(SyncookiesRecv);
 	return id;
 }

@@ -56,6 +56,7 @@ enum tcp_count {
 	TCPTimeWait,
 	TCPTimeWaitRecycled,
 	OtherLane,               /* segments that RSS brought to a lane which does not own the flow */
+	LaneDied,                /* flows that were mended: their lane died at work on them */
 	NoStream,                /* connections refused for want of a stream or of room in the tables */
 	NoRoute,                 /* packets that waited for a route or a neighbour */
 	ScoreboardFull,          /* SACK blocks not noted: more than TCP_SPANS pieces */

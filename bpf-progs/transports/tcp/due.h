@@ -20,8 +20,9 @@ static inline void clock_init(__u32 id)
 
 	if (!c)
 		return;
-	if (!bpf_timer_init(&c->timer, &tcp_clocks, CLOCK_MONOTONIC))
-		bpf_timer_set_callback(&c->timer, on_clock);
+	/* Whoever had the number before may have died between the two. */
+	bpf_timer_init(&c->timer, &tcp_clocks, CLOCK_MONOTONIC);
+	bpf_timer_set_callback(&c->timer, on_clock);
 }
 
 /* Makes the timer go off for the earliest deadline, unless it goes off sooner anyway. */

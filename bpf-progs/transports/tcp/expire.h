@@ -156,12 +156,16 @@ noinline int tcp_expire(__u32 id)
 	struct tcp_news *n = bpf_map_lookup_elem(&tcp_newses, &zero);
 	struct tcp_flow *f = flow_of(id);
 	struct tcp_board *b = board_of(id);
+	struct tcp_hand *h = hand();
 
-	if (!n || !f || !b)
+	if (!n || !f || !b || !h)
 		return 0;
+	hand_clean(h);
+	/* The number may be that of another lane's flow by now: the state is looked at first, it is written last. */
+	if (f->state == TCP_FREE || f->state == TCP_CLOSE || f->lane != bpf_get_smp_processor_id())
+		return 0;
+	h->id = id;
 	f->armed_ns = 0;
-	if (f->state == TCP_FREE || f->state == TCP_CLOSE)
-		return 0;
 	if (f->due_ns[TIMER_XMIT] && f->due_ns[TIMER_XMIT] <= now) {
 		never(f, TIMER_XMIT);
 		on_xmit(f, b, n, now);
@@ -180,8 +184,10 @@ noinline int tcp_expire(__u32 id)
 	}
 	if (f->due_ns[TIMER_PACE] && f->due_ns[TIMER_PACE] <= now)
 		never(f, TIMER_PACE);
-	if (f->state == TCP_CLOSE)
-		return 0;
-	tcp_arm(f);
-	return el_ready(id);
+	if (f->state != TCP_CLOSE) {
+		tcp_arm(f);
+		el_ready(id);
+	}
+	h->id = 0;
+	return 0;
 }

@@ -61,9 +61,11 @@ enum tcp_flow_flag {
 	FLOW_URGENT_OUT = 1 << 19, /* snd_up is ahead */
 	FLOW_URGENT_IN = 1 << 20, /* rcv_up is valid */
 	FLOW_ACCEPTED = 1 << 21,  /* the application was told */
+	FLOW_OPENING = 1 << 22,   /* counted among the handshakes under way of its listener */
 	FLOW_ROUTED = 1 << 23,
 	FLOW_MTU_PROBE = 1 << 24, /* a probe of the path MTU is under way: probe_from … probe_seq */
 	FLOW_MTU_LOST = 1 << 25,  /* it was lost, and goes again in pieces */
+	FLOW_ENDING = 1 << 26,    /* tcp_end has begun */
 };
 
 /* What GEN owes. */
@@ -233,6 +235,18 @@ struct tcp_board {
 	struct tcp_span span[TCP_SPANS];
 };
 
+/*
+ * What the connection tables hold: number of the flow, and above it its lane. So whoever gets a segment knows where it
+ * belongs without a look at the flow, which may be another's by the time of that look.
+ */
+#define ENTRY_LANE_SHIFT 24
+#define ENTRY_ID 0xffffff
+
+static inline __u32 entry_of(__u32 id)
+{
+	return bpf_get_smp_processor_id() << ENTRY_LANE_SHIFT | id;
+}
+
 /* Keys of the connection tables: as the addresses and ports of an arriving segment lie. */
 struct tcp_key4 {
 	__be32 remote;
@@ -369,6 +383,38 @@ struct {
 	__type(key, struct tcp_key6); /* IPv4: address in word 0 */
 	__type(value, struct tcp_timewait);
 } tcp_timewaits SEC(".maps");
+
+/*
+ * The flow that a program of this lane changes. A lane may die at any place, and its next life finds here what it left
+ * half done: the first program to run mends it (mend.h).
+ */
+struct tcp_hand {
+	__u32 id;      /* 0: none */
+	__u32 opening; /* its stream was opened by tcp_open, and no table has it yet */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcp_hand);
+} tcp_hands SEC(".maps");
+
+static inline struct tcp_hand *hand(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&tcp_hands, &zero);
+}
+
+int tcp_mend(__u32 id); /* mend.h */
+
+/* Empties the hand of a former life. */
+static inline void hand_clean(struct tcp_hand *h)
+{
+	if (unlikely(h->id))
+		tcp_mend(h->id);
+}
 
 #define NONNULL __attribute__((btf_decl_tag("arg:nonnull")))
 

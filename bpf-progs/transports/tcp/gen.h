@@ -78,7 +78,6 @@ noinline int tcp_sent(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 	switch (p->kind) {
 	case PLAN_RST:
 		count(OutRsts);
-		f->todo &= ~TODO_RST;
 		tcp_done(f, f->error ? f->error : 104);
 		return XDP_PASS;
 	case PLAN_SYN:

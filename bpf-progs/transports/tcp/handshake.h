@@ -102,13 +102,12 @@ static inline void agree(struct tcp_flow *f, const struct tcp_segment *s)
 	f->peer_mss = s->mss ? most(s->mss, 64) : f->family == AF_INET ? 536 : 1220;
 }
 
-/* The handshake is through. */
+/* The handshake is through. The state changes last: what a lane that dies here has not done the next one does. */
 noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, const struct tcp_segment *s NONNULL)
 {
 	__u32 slot = f->listener - 1;
 	struct tcp_backlog *l;
 
-	f->state = f->flags & FLOW_FIN_QUEUED ? TCP_FIN_WAIT1 : TCP_ESTABLISHED;
 	f->snd_una = s->ack;
 	b->una = s->ack;
 	f->high_seq = f->iss;
@@ -142,16 +141,18 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 	f->retries = 0;
 	if (f->opt.flags & TCP_OPT_KEEPALIVE)
 		due(f, TIMER_LIFE, s->now + TCP_DEFAULT(f->opt.keep_idle_ms, 7200000) * NS_PER_MS);
-	if (f->listener) {
+	if (!f->listener) {
+		el_stream_event(f->id, EL_EV_CONNECTED);
+		f->flags |= FLOW_ACCEPTED;
+	} else if (!(f->flags & FLOW_ACCEPTED)) {
 		opened(f);
+		el_stream_event(f->id, EL_EV_ACCEPT);
+		f->flags |= FLOW_ACCEPTED;
 		l = bpf_map_lookup_elem(&tcp_backlogs, &slot);
 		if (l)
 			__sync_fetch_and_add(&l->established, 1);
-		el_stream_event(f->id, EL_EV_ACCEPT);
-	} else {
-		el_stream_event(f->id, EL_EV_CONNECTED);
 	}
-	f->flags |= FLOW_ACCEPTED;
+	f->state = f->flags & FLOW_FIN_QUEUED ? TCP_FIN_WAIT1 : TCP_ESTABLISHED;
 	el_ready(f->id);
 	return 0;
 }
@@ -197,24 +198,31 @@ static inline void reverse_macs(struct xdp_md *ctx, struct tcp_flow *f)
 }
 
 /*
- * Makes the flow of a SYN, or of an ACK with a cookie: stream, addresses, entry in the table. Returns its number, or
- * less than 0 when there is no room.
+ * Makes the flow of a SYN, or of an ACK with a cookie: stream, addresses. When the caller knows the rest tcp_admit enters
+ * it in the table. Returns its number, or less than 0 when there is no room.
  */
 noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL, __u32 irs)
 {
+	struct tcp_hand *h = hand();
 	struct tcp_board *b;
 	struct tcp_flow *f;
 	int id;
 
+	if (!h)
+		return -1;
 	id = el_stream_open(l->app, TCP_DEFAULT(l->opt.snd_bytes, 262144), TCP_DEFAULT(l->opt.rcv_bytes, 262144));
 	if (id < 0) {
 		count(NoStream);
 		return id;
 	}
+	h->opening = 1;
+	h->id = id;
 	f = flow_of(id);
 	b = board_of(id);
-	if (!f || !b)
-		goto refuse;
+	if (!f || !b) {
+		el_stream_free(id);
+		return -1;
+	}
 	tcp_clear(f, b);
 	f->family = s->family;
 	memcpy(f->local, s->dst, sizeof(f->local));
@@ -231,18 +239,27 @@ noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct 
 	f->rcv_nxt = irs + 1;
 	f->rcv_wup = irs + 1;
 	f->rcv_adv = irs + 1 + least(f->rcv_size, INITIAL_WINDOW);
+	return id;
+}
+
+/* The flow is whole: from here on segments find it. Less than 0: it is no more. */
+noinline int tcp_admit(struct tcp_flow *f NONNULL)
+{
+	struct tcp_hand *h = hand();
+
+	el_stream_route(f->id, f->ifindex, TCP_TRANSPORT);
 	f->state = TCP_SYN_RECV;
 	if (tcp_enlist(f)) {
+		opened(f);
 		f->state = TCP_CLOSE;
-		goto refuse;
+		el_stream_free(f->id);
+		count(NoStream);
+		return -1;
 	}
-	el_stream_route(id, f->ifindex, TCP_TRANSPORT);
+	if (h)
+		h->opening = 0;
 	count(PassiveOpens);
-	return id;
-refuse:
-	el_stream_free(id);
-	count(NoStream);
-	return -1;
+	return 0;
 }
 
 /* RFC 3168 §6.1.1: asked by ECE and CWR on the SYN, agreed to by ECE on the SYN-ACK. */

@@ -140,33 +140,17 @@ noinline int tcp_too_big(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	return el_ready(f->id);
 }
 
-/* An ICMP error. What is not about a flow of ours passes. */
-static inline int icmp_error(struct xdp_md *ctx, struct tcp_segment *s)
+/* What the error says of the flow that it quotes. `mtu`: 0, nothing of that. */
+static inline void icmp_about(struct tcp_flow *f, struct tcp_board *b, struct tcp_news *n, struct tcp_segment *s, int mtu)
 {
-	__u32 zero = 0;
-	struct tcp_news *n = bpf_map_lookup_elem(&tcp_newses, &zero);
-	struct tcp_flow *f;
-	struct tcp_board *b;
-	int mtu, id;
-
-	mtu = icmp_parse(ctx, s);
-	if (mtu < 0 || !n)
-		return XDP_PASS;
-	id = flow_id(s);
-	if (id < 0)
-		return XDP_PASS;
-	f = flow_of(id);
-	b = board_of(id);
-	if (!f || !b || f->lane != bpf_get_smp_processor_id())
-		return XDP_PASS;
 	if (before(s->seq, f->snd_una) || after(s->seq, f->snd_nxt))
-		return XDP_DROP;
+		return;
 	if (mtu) {
 		/* What fits cannot have been too big. */
 		if (s->len <= mtu)
-			return XDP_DROP;
+			return;
 		tcp_too_big(f, b, n, mtu, s->now);
-		return XDP_DROP;
+		return;
 	}
 	/* Hard errors end an attempt to connect; all others, and all errors later on, may pass (RFC 1122 §4.2.3.9, RFC 5461). */
 	if (f->state == TCP_SYN_SENT && s->seq == f->iss &&
@@ -174,5 +158,34 @@ static inline int icmp_error(struct xdp_md *ctx, struct tcp_segment *s)
 		count(AttemptFails);
 		tcp_done(f, 111 /* ECONNREFUSED */);
 	}
+}
+
+/* An ICMP error. What is not about a flow of ours passes. */
+static inline int icmp_error(struct xdp_md *ctx, struct tcp_segment *s)
+{
+	__u32 zero = 0;
+	struct tcp_news *n = bpf_map_lookup_elem(&tcp_newses, &zero);
+	struct tcp_hand *h = hand();
+	struct tcp_flow *f;
+	struct tcp_board *b;
+	__u32 entry;
+	int mtu;
+
+	mtu = icmp_parse(ctx, s);
+	if (mtu < 0 || !n || !h)
+		return XDP_PASS;
+	hand_clean(h);
+	entry = flow_entry(s);
+	if (!entry)
+		return XDP_PASS;
+	if (entry >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id())
+		return hand_over(entry);
+	f = flow_of(entry & ENTRY_ID);
+	b = board_of(entry & ENTRY_ID);
+	if (!f || !b)
+		return XDP_PASS;
+	h->id = entry & ENTRY_ID;
+	icmp_about(f, b, n, s, mtu);
+	h->id = 0;
 	return XDP_DROP;
 }

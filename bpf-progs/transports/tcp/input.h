@@ -143,8 +143,8 @@ noinline int tcp_data(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp
 		ack_now(f);
 	}
 	if (fin && !(f->flags & FLOW_FIN_SEEN)) {
-		f->flags |= FLOW_FIN_SEEN;
 		f->fin_seq = end;
+		f->flags |= FLOW_FIN_SEEN;
 	}
 	/* Nothing comes after a FIN. */
 	if (f->flags & FLOW_FIN_SEEN && after(end, f->fin_seq))

@@ -15,12 +15,17 @@ struct {
 	__type(value, __u32);
 } tcp_addresses SEC(".maps");
 
-/* Lanes by number: where segments go that RSS brought to the wrong one. */
+struct bpf_cpumap_val {
+	__u32 qsize;
+	__u32 prog;
+};
+
+/* Lanes by number, with tcp_handover: where segments go that came to another than their flow's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_CPUMAP);
 	__uint(max_entries, 64);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct bpf_cpumap_val);
 } tcp_lanes SEC(".maps");
 
 #define PAWS_IDLE_S (24 * 86400)
@@ -287,8 +292,13 @@ static inline int tcp_syn(struct xdp_md *ctx, struct tcp_segment *s, struct tcp_
 	agree(f, s);
 	if (asks_ecn(s) && !(f->opt.flags & TCP_OPT_NO_ECN))
 		f->flags |= FLOW_ECN;
+	f->flags |= FLOW_OPENING;
+	f->todo = TODO_SYN;
 	__sync_fetch_and_add(&w->opening, 1);
-	owe(f, TODO_SYN);
+	if (tcp_admit(f))
+		count(ListenDrops);
+	else
+		el_ready(id);
 	return XDP_DROP;
 }
 
@@ -350,30 +360,23 @@ noinline int tcp_stranger(struct xdp_md *ctx, struct tcp_segment *s NONNULL)
 			if (id < -1)
 				return XDP_DROP;
 			f = id < 0 ? NULL : flow_of(id);
-			if (f) {
-				/* As if it had been counted: the handshake ends at once. */
-				__u32 slot = l->slot;
-				struct tcp_backlog *w = bpf_map_lookup_elem(&tcp_backlogs, &slot);
-
-				if (w)
-					__sync_fetch_and_add(&w->opening, 1);
+			if (f)
 				return tcp_segment_of(ctx, f, s);
-			}
 		}
 		return reply_reset(ctx, s);
 	}
 	return *address & ADDRESS_RESET ? reply_reset(ctx, s) : XDP_PASS;
 }
 
-/* Number of the flow that a segment belongs to, or -1. */
-static inline int flow_id(const struct tcp_segment *s)
+/* Lane and number of the flow that a segment belongs to (ENTRY_*); 0: none. */
+static inline __u32 flow_entry(const struct tcp_segment *s)
 {
-	__u32 *id;
+	__u32 *entry;
 
 	if (s->family == AF_INET) {
 		struct tcp_key4 k = { .remote = s->src[0], .local = s->dst[0], .rport = s->sport, .lport = s->dport };
 
-		id = bpf_map_lookup_elem(&tcp4, &k);
+		entry = bpf_map_lookup_elem(&tcp4, &k);
 	} else {
 		struct tcp_key6 k;
 
@@ -381,7 +384,14 @@ static inline int flow_id(const struct tcp_segment *s)
 		memcpy(k.local, s->dst, sizeof(k.local));
 		k.rport = s->sport;
 		k.lport = s->dport;
-		id = bpf_map_lookup_elem(&tcp6, &k);
+		entry = bpf_map_lookup_elem(&tcp6, &k);
 	}
-	return id ? (int)*id : -1;
+	return entry ? *entry : 0;
+}
+
+/* What came for a flow of lane `entry >> ENTRY_LANE_SHIFT` goes there: to tcp_handover. */
+static inline int hand_over(__u32 entry)
+{
+	count(OtherLane);
+	return bpf_redirect_map(&tcp_lanes, entry >> ENTRY_LANE_SHIFT, XDP_DROP);
 }

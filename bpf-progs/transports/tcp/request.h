@@ -1,12 +1,17 @@
 /* What the application asked for: connect, shut down, close, abort, other options. Taken in by GEN, in the flow's lane. */
 #pragma once
-#include "route.h"
+#include "mend.h"
 
 /* CONNECT: the flow is filled from what the control plane wrote, the SYN is owed. */
 noinline int tcp_connect(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, const struct tcp_control *c NONNULL,
 			 __u32 id, __u64 now)
 {
+	struct tcp_hand *h = hand();
+
+	/* A lane that dies before the flow is in hand leaves one that is over, or none: it is asked to connect again. */
 	tcp_clear(f, b);
+	if (h)
+		h->id = id;
 	f->family = c->family;
 	memcpy(f->local, c->local, sizeof(f->local));
 	memcpy(f->remote, c->remote, sizeof(f->remote));
@@ -18,13 +23,8 @@ noinline int tcp_connect(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	tcp_prepare(f, id, &c->opt, now);
 	b->una = f->snd_una;
 	f->state = TCP_SYN_SENT;
-	if (tcp_enlist(f)) {
-		/* Not ours to take off the table: the tuple is another's. */
-		f->state = TCP_CLOSE;
-		f->error = 98; /* EADDRINUSE */
-		el_stream_event(id, EL_EV_HUP | EL_EV_ERR);
-		return el_stream_free(id);
-	}
+	if (tcp_enlist(f))
+		return tcp_done(f, 98 /* EADDRINUSE */);
 	el_stream_route(id, f->ifindex, TCP_TRANSPORT);
 	count(ActiveOpens);
 	f->todo = TODO_SYN;
@@ -111,6 +111,8 @@ noinline int tcp_requests(struct tcp_flow *f NONNULL, struct tcp_board *b NONNUL
 			el_stream_free(id);
 		return 0;
 	}
+	if (asked & EL_REQ_REVIVED)
+		tcp_revive(f, now);
 	if (asked & EL_REQ_OPTIONS)
 		tcp_set_options(f, c, now);
 	if (asked & EL_REQ_ABORT) {

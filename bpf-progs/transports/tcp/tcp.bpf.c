@@ -46,12 +46,39 @@ int tcp_entrance(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+/* A segment that was taken apart: to its flow, or to whoever answers strangers. */
+static inline int tcp_segment(struct xdp_md *ctx, struct tcp_segment *s)
+{
+	struct tcp_hand *h = hand();
+	struct tcp_flow *f;
+	__u32 entry;
+	int verdict;
+
+	if (!h)
+		return XDP_ABORTED;
+	hand_clean(h);
+	entry = flow_entry(s);
+	if (!entry) {
+		verdict = tcp_stranger(ctx, s);
+	} else if (entry >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id()) {
+		return hand_over(entry);
+	} else {
+		f = flow_of(entry & ENTRY_ID);
+		if (!f)
+			return XDP_ABORTED;
+		h->id = entry & ENTRY_ID;
+		verdict = tcp_segment_of(ctx, f, s);
+	}
+	h->opening = 0;
+	h->id = 0;
+	return verdict;
+}
+
 SEC("xdp")
 int tcp_ingress(struct xdp_md *ctx)
 {
 	struct tcp_segment *s = scratch();
-	struct tcp_flow *f;
-	int kind, id;
+	int kind;
 
 	if (!s)
 		return XDP_ABORTED;
@@ -63,17 +90,22 @@ int tcp_ingress(struct xdp_md *ctx)
 		return XDP_DROP;
 	}
 	count(InSegs);
-	id = flow_id(s);
-	if (id < 0)
-		return tcp_stranger(ctx, s);
-	f = flow_of(id);
-	if (!f)
+	return tcp_segment(ctx, s);
+}
+
+/* What another lane took in for a flow of this one. */
+SEC("xdp/cpumap")
+int tcp_handover(struct xdp_md *ctx)
+{
+	struct tcp_segment *s = scratch();
+	int kind, verdict;
+
+	if (!s)
 		return XDP_ABORTED;
-	if (f->lane != bpf_get_smp_processor_id()) {
-		count(OtherLane);
-		return bpf_redirect_map(&tcp_lanes, f->lane, XDP_DROP);
-	}
-	return tcp_segment_of(ctx, f, s);
+	kind = tcp_parse(ctx, s);
+	verdict = kind == SEGMENT_OK ? tcp_segment(ctx, s) : kind == SEGMENT_NOT_OURS ? icmp_error(ctx, s) : XDP_DROP;
+	/* A cpumap program cannot send back (cpu_map_bpf_prog_run_xdp): answers leave by the port that the segment came in by. */
+	return verdict == XDP_TX ? (int)bpf_redirect(ctx->ingress_ifindex, 0) : verdict;
 }
 
 SEC("xdp")
@@ -91,14 +123,22 @@ int tcp_gen(struct xdp_md *ctx)
 	struct tcp_plan *p = bpf_map_lookup_elem(&tcp_plans, &zero);
 	struct tcp_flow *f = flow_of(id);
 	struct tcp_board *b = board_of(id);
+	struct tcp_hand *h = hand();
 	__u64 now = bpf_ktime_get_ns();
+	int verdict;
 
-	if (!p || !f || !b)
+	if (!p || !f || !b || !h)
 		return XDP_ABORTED;
+	hand_clean(h);
+	/* The stream may wait for its connection: then the flow is that of the number's last. */
+	if (f->state != TCP_FREE && f->state != TCP_CLOSE)
+		h->id = id;
 	asked = el_stream_requests(id);
 	if (asked)
 		tcp_requests(f, b, id, asked, now);
-	return tcp_generate(ctx, f, b, p, now);
+	verdict = tcp_generate(ctx, f, b, p, now);
+	h->id = 0;
+	return verdict;
 }
 
 SEC("xdp_egress")

@@ -75,6 +75,11 @@ export const laneStructs: StructSchema[] = [
         'u32',
         '1 + number of the stream that is visited, 0 = none. For the recovery of a crash',
       ),
+      f(
+        'handAsked',
+        'u32',
+        'StreamRequest bits that its program fetched in this visit: asked again when the lane dies before it ends',
+      ),
       f('badDescriptors', 'u32', 'Descriptors refused: they left their frame or the packet area'),
       f('strayDescriptors', 'u32', 'Those outside the packet area: which frame they stood for is not known'),
       f('badAddr', 'u32', 'Address of the last one'),

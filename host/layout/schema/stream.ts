@@ -15,13 +15,14 @@ export const streamEnums: EnumSchema[] = [
   {
     name: 'StreamRequest',
     c: 'EL_REQ',
-    doc: 'Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way.',
+    doc: 'Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired.',
     members: {
       CONNECT: 1,
       SHUTDOWN: 2,
       CLOSE: 4,
       ABORT: 8,
       OPTIONS: 16,
+      REVIVED: 32,
       MASK: 0xffffff,
       WANTS_RING: 0x40000000,
       RUNG: 0x80000000,
