@@ -28,7 +28,6 @@ export interface HostNicOptions {
 
 export class HostNic implements Nic {
   readonly kind: NicKind = 'host';
-  readonly rss = true;
   readonly name: string;
   #env: NicEnv | undefined;
   #port: Port | undefined;

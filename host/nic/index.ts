@@ -2,7 +2,6 @@
 export * from './af_xdp/index.js';
 export { type NicAvailability, nicAvailable } from './available.js';
 export type { DriverPlan, LaneDriver } from './driver.js';
-export { type FlowHost, type FlowTuple, laneOfFlow, portForLane } from './flow_lane.js';
 export { HostNic, type HostNicOptions } from './host_nic.js';
 export { JointEnd, type JointOptions, joint } from './joint.js';
 export { type LinkSettings, type LinkStats, ModelEnd, type ModelOptions, modelLink } from './model.js';

@@ -120,7 +120,6 @@ function createLink(env: NicEnv, from: Port, to: Port, s: LinkSettings, seed: bi
 
 export class ModelEnd implements Nic {
   readonly kind: NicKind = 'model';
-  readonly rss = true;
   #env: NicEnv | undefined;
   #port: Port | undefined;
   #peer: ModelEnd | undefined;

@@ -65,8 +65,6 @@ export interface Nic {
   holders?(): { name: string; frames(): Iterable<number> }[];
   /** It lends frames to the kernel. */
   readonly lends?: boolean;
-  /** Packets come in at the queue that the port's RSS table has for their flow (flow_lane.ts). Default false. */
-  readonly rss?: boolean;
   /** What the threads of lanes make their part of the NIC from; undefined when the host does it all. */
   plan?(): DriverPlan | undefined;
   /** Lets go of files and sockets. The rings stay readable. */

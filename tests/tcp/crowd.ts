@@ -4,7 +4,7 @@
  */
 
 import type { Engine } from '../../host/engine/engine.js';
-import { laneOfFlow } from '../../host/nic/flow_lane.js';
+import { Lanes } from '../../host/transports/tcp/lanes.js';
 import type { TcpEngine } from './engine.js';
 import { ADDRESSES, pattern, Side, sha } from './pair.js';
 import type { TcpOptions } from './sockets.js';
@@ -42,11 +42,11 @@ export class Crowd {
     readonly o: CrowdOptions,
   ) {
     const [local, remote] = ADDRESSES;
+    const lanes = new Lanes(engine);
     this.#slot = b.listen(4, PORT, o.connections, o.options);
     this.members = Array.from({ length: o.connections }, (_, i) => {
       const port = (o.firstPort ?? 3000) + i;
-      const flow = { local, localPort: port, remote, remotePort: PORT };
-      const lane = o.lane?.(i) ?? laneOfFlow(engine, engine.ports[0], flow)!;
+      const lane = o.lane?.(i) ?? lanes.of(1, { address: local, port }, { address: remote, port: PORT });
       const forth = pattern(o.forth, port);
       const end = a.connect(local, port, remote, PORT, o.options, 1, lane);
       return {

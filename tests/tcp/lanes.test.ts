@@ -1,5 +1,7 @@
 /** TCP on several lanes: a flow is one lane's, and its segments get there whatever queue they come in at. */
-import { laneOfFlow, portForLane, RSS_ENTRIES } from '../../host/nic/index.js';
+import { Engine } from '../../host/engine/engine.js';
+import { Stack, type StackEvent } from '../../host/index.js';
+import { modelLink, RSS_ENTRIES } from '../../host/nic/index.js';
 import { assert, suite } from '../support/suite.js';
 import { Crowd, type CrowdOptions } from './crowd.js';
 import { ADDRESSES, Pair } from './pair.js';
@@ -96,24 +98,30 @@ test(
   LIMIT,
 );
 
-test('a source port can be chosen for a lane', async () => {
-  const pair = await lanePair();
-  const { engine } = pair;
-  const [port] = engine.ports;
-  const [local, remote] = ADDRESSES;
-  const flow = { local, remote, remotePort: 80 };
-  const used = new Set<number>();
-  for (let i = 0; i < 40; i++) {
-    const lane = i % LANES;
-    const localPort = portForLane(engine, port, flow, lane, 7, p => !used.has(p))!;
-    assert.ok(!used.has(localPort) && localPort >= 32_768 && localPort < 61_000);
-    used.add(localPort);
-    assert.is(laneOfFlow(engine, port, { ...flow, localPort }), lane);
+test('a connection of a lane that was named gets a source port whose answers come in there', async () => {
+  const { a, b } = modelLink();
+  const engine = await Engine.create({
+    ...{ nics: [a, b], inline: true, clock: 'virtual', lanes: LANES, frames: 4096, mapBytes: 16 << 20 },
+    streams: { count: 256, bytes: 64 << 20, apps: 2 },
+  });
+  const [here, there] = ADDRESSES;
+  const near = await Stack.create({ engine, ports: { [a.name]: { addresses: [`${here}/24`] } } });
+  const far = await Stack.create({ engine, ports: { [b.name]: { addresses: [`${there}/24`] } } });
+  await engine.start();
+  far.listen({ port: 80 });
+  const made = Array.from({ length: 32 }, (_, i) => near.connect({ host: there, port: 80, lane: i % LANES }));
+  const events: StackEvent[] = [];
+  let connected = 0;
+  for (let i = 0; i < 1000 && connected < made.length; i++) {
+    const n = near.poll(events);
+    for (const e of events.slice(0, n)) connected += e.connected ? 1 : 0;
+    far.poll(events);
+    await near.wait(1);
   }
-  assert.is(
-    portForLane(engine, port, flow, 0, 0, () => false),
-    undefined,
-  );
-  assert.throws(() => laneOfFlow(engine, port, { ...flow, remote: 'fd00::2', localPort: 1 }), /one family/);
+  assert.is(connected, made.length);
+  assert.is(near.counters().OtherLane, undefined);
+  assert.is(far.counters().OtherLane, undefined);
+  await near.close();
+  await far.close();
   await engine.stop();
 });

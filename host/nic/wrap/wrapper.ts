@@ -73,10 +73,6 @@ export abstract class Wrapper implements Nic {
     return this.inner.lends ?? false;
   }
 
-  get rss(): boolean {
-    return this.inner.rss ?? false;
-  }
-
   /** @throws what opening the NIC throws */
   open(env: NicEnv): Port {
     const port = this.inner.open({ ...env, byHost: true });

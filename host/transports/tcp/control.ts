@@ -132,7 +132,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     const control = new TcpControl(transport, env, settings, collection);
     for (const [protocol, name] of PROTOCOLS)
       collection.map<ProgArrayMap>('transports').set(protocol, collection.program(name).placed);
-    control.#lanes.fill(collection.map<CpuMap>('tcp_lanes'), collection.programs.tcp_handover?.placed);
+    control.#lanes.fill(collection.map<CpuMap>('tcp_lanes'), collection.program('tcp_handover').placed);
     return control;
   }
 
@@ -223,7 +223,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   connect(wish: ConnectWish<ConnectionOptions>): Made {
     const { app, local, remote, ifindex } = wish;
     const words = applyOptions(this.settings.defaults, wish.options);
-    const from = { address: local.address, port: this.#localPort(local, remote) };
+    const from = { address: local.address, port: this.#localPort(local, remote, ifindex, wish.lane) };
     const { apps, engine } = this.env;
     const lane = wish.lane ?? this.#lanes.of(ifindex, from, remote);
     let id: number;
@@ -243,7 +243,8 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     return { id, local: from, remote };
   }
 
-  #localPort(local: Endpoint, remote: Endpoint): number {
+  /** @param lane which is to own the connection: its segments should come in there */
+  #localPort(local: Endpoint, remote: Endpoint, ifindex: number, lane: number | undefined): number {
     const free = (port: number): boolean =>
       !this.#listens(local.address, port) && !this.#tuples.taken({ address: local.address, port }, remote);
     if (local.port !== 0) {
@@ -257,7 +258,11 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
         },
       );
     }
-    const port = this.#ports.choose(`${local.address} ${remote.address} ${remote.port}`, free);
+    const near = (port: number): boolean =>
+      free(port) && this.#lanes.of(ifindex, { address: local.address, port }, remote) === lane;
+    const key = `${local.address} ${remote.address} ${remote.port}`;
+    const port =
+      (lane === undefined ? undefined : this.#ports.choose(key, near)) ?? this.#ports.choose(key, free);
     if (port === undefined)
       throw new SocketError(
         'EADDRNOTAVAIL',

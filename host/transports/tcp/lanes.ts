@@ -27,8 +27,7 @@ export class Lanes {
   }
 
   /** Names every lane, and the program that goes on with a segment there. */
-  fill(map: CpuMap, program: LoadedProgram | undefined): void {
-    if (!program) return;
+  fill(map: CpuMap, program: LoadedProgram): void {
     for (let lane = 0; lane < this.engine.laneCount; lane++) map.set(lane, { qsize: QUEUE, program });
   }
 }
