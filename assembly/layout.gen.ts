@@ -66,6 +66,8 @@ export const STREAM_CACHE: u32 = 16;
 export const STREAM_BATCH: u32 = 64;
 /** StreamBlock.state: the piece is in a list of the pool */
 export const BLOCK_FREE: u32 = 256;
+/** Most congestion controls of users in one engine: numbers from CcAlgorithm.USER on */
+export const CC_USERS: u32 = 16;
 /** Most ranges of one set of intervals */
 export const EL_INTERVALS: u32 = 32;
 
@@ -311,7 +313,7 @@ export const enum AppState {
   DEAD = 2,
 }
 
-/** Cc.algorithm. */
+/** Cc.algorithm. From USER on: struct_ops maps that were registered under such a number (CcOps). */
 export const enum CcAlgorithm {
   RENO = 0,
   CUBIC = 1,
@@ -319,6 +321,7 @@ export const enum CcAlgorithm {
   DCTCP_RATE = 3,
   TIMELY = 4,
   BBR = 5,
+  USER = 16,
 }
 
 /** Bits of Cc.flags. ECT: send packets as ECN-capable. DCTCP_ECHO: marks are echoed as RFC 8257 says. OWN_RECOVERY: cwnd is what it says at all times, no PRR. PACED (set before el_cc_init): window-based algorithms give a rate, too. */
@@ -349,7 +352,7 @@ export const enum CcEventFlag {
   AGAIN = 16,
 }
 
-export const ARENA_HEADER_SIZE: u32 = 128;
+export const ARENA_HEADER_SIZE: u32 = 192;
 export const ARENA_HEADER_MAGIC: u32 = 0;
 export const ARENA_HEADER_VERSION: u32 = 4;
 export const ARENA_HEADER_TOTAL_BYTES: u32 = 8;
@@ -378,6 +381,7 @@ export const ARENA_HEADER_STREAMS_AT: u32 = 96;
 export const ARENA_HEADER_STREAM_COUNT: u32 = 100;
 export const ARENA_HEADER_STREAM_POOL_AT: u32 = 104;
 export const ARENA_HEADER_HASH_KEY: u32 = 112;
+export const ARENA_HEADER_CC_OPS: u32 = 128;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -442,6 +446,23 @@ export class ArenaHeader {
   /** Key of el_siphash, drawn anew for each engine */
   hashKey0: u64;
   hashKey1: u64;
+  /** CcOps of each algorithm from CcAlgorithm.USER on, 0 = none (atomic) */
+  ccOps0: u32;
+  ccOps1: u32;
+  ccOps2: u32;
+  ccOps3: u32;
+  ccOps4: u32;
+  ccOps5: u32;
+  ccOps6: u32;
+  ccOps7: u32;
+  ccOps8: u32;
+  ccOps9: u32;
+  ccOps10: u32;
+  ccOps11: u32;
+  ccOps12: u32;
+  ccOps13: u32;
+  ccOps14: u32;
+  ccOps15: u32;
 }
 
 export const LANE_STATE_SIZE: u32 = 512;
@@ -459,35 +480,36 @@ export const LANE_STATE_TRACE_AT: u32 = 48;
 export const LANE_STATE_NEXT_HOP: u32 = 52;
 export const LANE_STATE_PRINT_ARGS: u32 = 72;
 export const LANE_STATE_REDIRECT_KEY: u32 = 96;
-export const LANE_STATE_SCRATCH: u32 = 104;
-export const LANE_STATE_FLAGS: u32 = 168;
-export const LANE_STATE_BURST: u32 = 172;
-export const LANE_STATE_XDP_AT: u32 = 176;
-export const LANE_STATE_SKB_AT: u32 = 180;
-export const LANE_STATE_QUEUES_AT: u32 = 184;
-export const LANE_STATE_QUEUE_COUNT: u32 = 188;
-export const LANE_STATE_INBOUND_AT: u32 = 192;
-export const LANE_STATE_OUTBOUND_AT: u32 = 196;
-export const LANE_STATE_PASS_AT: u32 = 200;
-export const LANE_STATE_TOUCHED_AT: u32 = 204;
-export const LANE_STATE_OUTPUTS_AT: u32 = 208;
-export const LANE_STATE_OUTPUT_COUNT: u32 = 212;
-export const LANE_STATE_HAND_RING: u32 = 216;
-export const LANE_STATE_HAND_END: u32 = 220;
-export const LANE_STATE_HAND_MAP: u32 = 224;
-export const LANE_STATE_READY_HEAD: u32 = 228;
-export const LANE_STATE_READY_TAIL: u32 = 232;
-export const LANE_STATE_READY_COUNT: u32 = 236;
-export const LANE_STATE_HAND_STREAM: u32 = 240;
-export const LANE_STATE_HAND_ASKED: u32 = 244;
-export const LANE_STATE_BAD_DESCRIPTORS: u32 = 248;
-export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 252;
-export const LANE_STATE_BAD_ADDR: u32 = 256;
-export const LANE_STATE_BAD_LEN: u32 = 260;
-export const LANE_STATE_OWED_KICKS: u32 = 264;
-export const LANE_STATE_OWED_WAKES: u32 = 268;
-export const LANE_STATE_LOADED: u32 = 276;
-export const LANE_STATE_PREVIOUS: u32 = 280;
+export const LANE_STATE_OPS_ARGS: u32 = 104;
+export const LANE_STATE_SCRATCH: u32 = 120;
+export const LANE_STATE_FLAGS: u32 = 184;
+export const LANE_STATE_BURST: u32 = 188;
+export const LANE_STATE_XDP_AT: u32 = 192;
+export const LANE_STATE_SKB_AT: u32 = 196;
+export const LANE_STATE_QUEUES_AT: u32 = 200;
+export const LANE_STATE_QUEUE_COUNT: u32 = 204;
+export const LANE_STATE_INBOUND_AT: u32 = 208;
+export const LANE_STATE_OUTBOUND_AT: u32 = 212;
+export const LANE_STATE_PASS_AT: u32 = 216;
+export const LANE_STATE_TOUCHED_AT: u32 = 220;
+export const LANE_STATE_OUTPUTS_AT: u32 = 224;
+export const LANE_STATE_OUTPUT_COUNT: u32 = 228;
+export const LANE_STATE_HAND_RING: u32 = 232;
+export const LANE_STATE_HAND_END: u32 = 236;
+export const LANE_STATE_HAND_MAP: u32 = 240;
+export const LANE_STATE_READY_HEAD: u32 = 244;
+export const LANE_STATE_READY_TAIL: u32 = 248;
+export const LANE_STATE_READY_COUNT: u32 = 252;
+export const LANE_STATE_HAND_STREAM: u32 = 256;
+export const LANE_STATE_HAND_ASKED: u32 = 260;
+export const LANE_STATE_BAD_DESCRIPTORS: u32 = 264;
+export const LANE_STATE_STRAY_DESCRIPTORS: u32 = 268;
+export const LANE_STATE_BAD_ADDR: u32 = 272;
+export const LANE_STATE_BAD_LEN: u32 = 276;
+export const LANE_STATE_OWED_KICKS: u32 = 280;
+export const LANE_STATE_OWED_WAKES: u32 = 284;
+export const LANE_STATE_LOADED: u32 = 292;
+export const LANE_STATE_PREVIOUS: u32 = 296;
 export const LANE_STATE_EPOCH: u32 = 320;
 export const LANE_STATE_PHASE: u32 = 324;
 export const LANE_STATE_SLEEPING: u32 = 328;
@@ -544,6 +566,9 @@ export class LaneState {
   private __pad5: u8;
   private __pad6: u8;
   private __pad7: u8;
+  /** Arguments of the struct_ops program that runs */
+  opsArgs0: u64;
+  opsArgs1: u64;
   /** Addresses, while the packet that held them is written anew */
   scratch0: u64;
   scratch1: u64;
@@ -630,6 +655,20 @@ export class LaneState {
   private __pad25: u8;
   private __pad26: u8;
   private __pad27: u8;
+  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
+  epoch: u32;
+  /** LanePhase, written by the lane */
+  phase: u32;
+  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
+  sleeping: u32;
+  /** Last generation taken in */
+  acked: u32;
+  /** Packets taken from rings */
+  packets: u64;
+  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
+  lives: u32;
+  /** 1 from when the host ends its thread until the lane is recovered */
+  ended: u32;
   private __pad28: u8;
   private __pad29: u8;
   private __pad30: u8;
@@ -646,20 +685,6 @@ export class LaneState {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
-  /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
-  epoch: u32;
-  /** LanePhase, written by the lane */
-  phase: u32;
-  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
-  sleeping: u32;
-  /** Last generation taken in */
-  acked: u32;
-  /** Packets taken from rings */
-  packets: u64;
-  /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
-  lives: u32;
-  /** 1 from when the host ends its thread until the lane is recovered */
-  ended: u32;
   private __pad44: u8;
   private __pad45: u8;
   private __pad46: u8;
@@ -676,6 +701,10 @@ export class LaneState {
   private __pad57: u8;
   private __pad58: u8;
   private __pad59: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
   private __pad60: u8;
   private __pad61: u8;
   private __pad62: u8;
@@ -692,10 +721,6 @@ export class LaneState {
   private __pad73: u8;
   private __pad74: u8;
   private __pad75: u8;
-  /** LaneCommand, written by the host */
-  command: u32;
-  /** Raised by the host when a control message waits */
-  generation: u32;
   private __pad76: u8;
   private __pad77: u8;
   private __pad78: u8;
@@ -736,6 +761,10 @@ export class LaneState {
   private __pad113: u8;
   private __pad114: u8;
   private __pad115: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
+  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
+  eventFd: u32;
   private __pad116: u8;
   private __pad117: u8;
   private __pad118: u8;
@@ -752,10 +781,6 @@ export class LaneState {
   private __pad129: u8;
   private __pad130: u8;
   private __pad131: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
-  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
-  eventFd: u32;
   private __pad132: u8;
   private __pad133: u8;
   private __pad134: u8;
@@ -796,22 +821,6 @@ export class LaneState {
   private __pad169: u8;
   private __pad170: u8;
   private __pad171: u8;
-  private __pad172: u8;
-  private __pad173: u8;
-  private __pad174: u8;
-  private __pad175: u8;
-  private __pad176: u8;
-  private __pad177: u8;
-  private __pad178: u8;
-  private __pad179: u8;
-  private __pad180: u8;
-  private __pad181: u8;
-  private __pad182: u8;
-  private __pad183: u8;
-  private __pad184: u8;
-  private __pad185: u8;
-  private __pad186: u8;
-  private __pad187: u8;
 }
 
 export const XDP_CONTEXT_SIZE: u32 = 64;
@@ -4819,6 +4828,36 @@ export class CcEvent {
   nowNs: u64;
 }
 
+export const CC_OPS_SIZE: u32 = 32;
+export const CC_OPS_INIT: u32 = 0;
+export const CC_OPS_EVENT: u32 = 8;
+export const CC_OPS_NAME: u32 = 16;
+/** An algorithm of a user, as the value of its struct_ops map: table slots of its programs. In C they are pointers to functions (struct_ops.h). Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcOps {
+  /** Begins on a flow, on a live one (cwnd is set) as well; 0 = nothing to do */
+  init: u64;
+  /** What happened: CcEvent */
+  event: u64;
+  /** Text, ended by 0 */
+  name0: u8;
+  name1: u8;
+  name2: u8;
+  name3: u8;
+  name4: u8;
+  name5: u8;
+  name6: u8;
+  name7: u8;
+  name8: u8;
+  name9: u8;
+  name10: u8;
+  name11: u8;
+  name12: u8;
+  name13: u8;
+  name14: u8;
+  name15: u8;
+}
+
 export const CC_RENO_SIZE: u32 = 4;
 export const CC_RENO_ACKED: u32 = 0;
 /** Cc.priv of Reno. Overlay only, by changetype; never `new`. */
@@ -4882,70 +4921,111 @@ export class CcCubic {
   cssAcked: u32;
 }
 
-export const CC_MARKS_SIZE: u32 = 36;
-export const CC_MARKS_ALPHA: u32 = 0;
-export const CC_MARKS_ACKED_BYTES: u32 = 4;
-export const CC_MARKS_MARKED_BYTES: u32 = 8;
-export const CC_MARKS_ROUND_END: u32 = 12;
-export const CC_MARKS_BEGUN: u32 = 16;
-export const CC_MARKS_ACKED: u32 = 20;
-export const CC_MARKS_SLOW: u32 = 24;
-export const CC_MARKS_LOST_BYTES: u32 = 28;
-export const CC_MARKS_ROUND_US: u32 = 32;
-/** Cc.priv of DCTCP, by window and by rate. Overlay only, by changetype; never `new`. */
+export const CC_RATED_SIZE: u32 = 32;
+export const CC_RATED_ROUND_END: u32 = 0;
+export const CC_RATED_BEGUN: u32 = 4;
+export const CC_RATED_ACKED_BYTES: u32 = 8;
+export const CC_RATED_LOST_BYTES: u32 = 12;
+export const CC_RATED_ROUND_US: u32 = 16;
+export const CC_RATED_SLOW: u32 = 20;
+export const CC_RATED_UNDO_RATE: u32 = 24;
+/** What algorithms with rounds begin Cc.priv with. Overlay only, by changetype; never `new`. */
 @unmanaged
-export class CcMarks {
-  /** Share of marked bytes, 2^20 = all */
-  alpha: u32;
-  /** Bytes acknowledged in this round */
-  ackedBytes: u32;
-  /** Of these: marked */
-  markedBytes: u32;
+export class CcRated {
   /** Sequence number that ends the round */
   roundEnd: u32;
   /** 1 = roundEnd is set */
   begun: u32;
-  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
-  acked: u32;
-  /** By rate: 1 = slow start */
-  slow: u32;
+  /** Bytes acknowledged in this round */
+  ackedBytes: u32;
   /** By rate: bytes lost in this round */
   lostBytes: u32;
   /** By rate: when the round began */
   roundUs: u32;
+  /** By rate: 1 = slow start */
+  slow: u32;
+  /** By rate: the rate before the last ENTER or RTO */
+  undoRate: u64;
 }
 
-export const CC_TIMELY_SIZE: u32 = 36;
+export const CC_MARKS_SIZE: u32 = 48;
+export const CC_MARKS_ROUND_END: u32 = 0;
+export const CC_MARKS_BEGUN: u32 = 4;
+export const CC_MARKS_ACKED_BYTES: u32 = 8;
+export const CC_MARKS_LOST_BYTES: u32 = 12;
+export const CC_MARKS_ROUND_US: u32 = 16;
+export const CC_MARKS_SLOW: u32 = 20;
+export const CC_MARKS_UNDO_RATE: u32 = 24;
+export const CC_MARKS_ALPHA: u32 = 32;
+export const CC_MARKS_MARKED_BYTES: u32 = 36;
+export const CC_MARKS_ACKED: u32 = 40;
+/** Cc.priv of DCTCP, by window and by rate: CcRated, and Overlay only, by changetype; never `new`. */
+@unmanaged
+export class CcMarks {
+  /** Sequence number that ends the round */
+  roundEnd: u32;
+  /** 1 = roundEnd is set */
+  begun: u32;
+  /** Bytes acknowledged in this round */
+  ackedBytes: u32;
+  /** By rate: bytes lost in this round */
+  lostBytes: u32;
+  /** By rate: when the round began */
+  roundUs: u32;
+  /** By rate: 1 = slow start */
+  slow: u32;
+  /** By rate: the rate before the last ENTER or RTO */
+  undoRate: u64;
+  /** Share of marked bytes, 2^20 = all */
+  alpha: u32;
+  /** Of ackedBytes: marked */
+  markedBytes: u32;
+  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
+  acked: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+}
+
+export const CC_TIMELY_SIZE: u32 = 48;
 export const CC_TIMELY_ROUND_END: u32 = 0;
 export const CC_TIMELY_BEGUN: u32 = 4;
-export const CC_TIMELY_PREVIOUS_US: u32 = 8;
-export const CC_TIMELY_SLOPE: u32 = 12;
-export const CC_TIMELY_FALLING: u32 = 16;
+export const CC_TIMELY_ACKED_BYTES: u32 = 8;
+export const CC_TIMELY_LOST_BYTES: u32 = 12;
+export const CC_TIMELY_ROUND_US: u32 = 16;
 export const CC_TIMELY_SLOW: u32 = 20;
-export const CC_TIMELY_LOST_BYTES: u32 = 24;
-export const CC_TIMELY_ACKED_BYTES: u32 = 28;
-export const CC_TIMELY_ROUND_US: u32 = 32;
-/** Cc.priv of TIMELY. Times in µs. Overlay only, by changetype; never `new`. */
+export const CC_TIMELY_UNDO_RATE: u32 = 24;
+export const CC_TIMELY_PREVIOUS_US: u32 = 32;
+export const CC_TIMELY_SLOPE: u32 = 36;
+export const CC_TIMELY_FALLING: u32 = 40;
+/** Cc.priv of TIMELY: CcRated, and. Times in µs. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class CcTimely {
   /** Sequence number that ends the round */
   roundEnd: u32;
   /** 1 = roundEnd is set */
   begun: u32;
+  /** Bytes acknowledged in this round */
+  ackedBytes: u32;
+  /** By rate: bytes lost in this round */
+  lostBytes: u32;
+  /** By rate: when the round began */
+  roundUs: u32;
+  /** By rate: 1 = slow start */
+  slow: u32;
+  /** By rate: the rate before the last ENTER or RTO */
+  undoRate: u64;
   /** Sample of the last round, 0 = none */
   previousUs: u32;
   /** Smoothed difference of samples, µs × 1024 */
   slope: i32;
   /** Rounds in a row with a slope that is not positive */
   falling: u32;
-  /** 1 = slow start */
-  slow: u32;
-  /** Bytes lost in this round */
-  lostBytes: u32;
-  /** Bytes acknowledged in this round */
-  ackedBytes: u32;
-  /** When the round began */
-  roundUs: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
 }
 
 export const CC_BBR_SIZE: u32 = 96;

@@ -1,8 +1,11 @@
 /**
- * Pacing: streams through the Carousel wheel of bpf-progs/transports/paced on a worker lane, in real time. How far what
- * leaves in a second is from the set rate, and how late a packet leaves.
+ * Pacing: streams through the Carousel wheel, those of bpf-progs/transports/paced and connections of TCP, on a worker lane
+ * in real time. How far what leaves in a second is from the set rate, and how late a packet leaves. For TCP in virtual
+ * time, too: what its arithmetic alone is off.
  */
 import { Paced } from '../tests/support/paced.js';
+import { PacedPair } from '../tests/tcp/paced.js';
+import { PacedLane } from '../tests/tcp/paced_lane.js';
 import type { Bench } from './harness/bench.js';
 
 const SIZE = 1514;
@@ -74,7 +77,73 @@ async function pace(rate: number, streams: number, seconds: number, credit: numb
   }
 }
 
+const RATES = [
+  ['1 Mbit/s', 1e6],
+  ['10 Mbit/s', 1e7],
+  ['100 Mbit/s', 1e8],
+  ['1 Gbit/s', 1e9],
+  ['5 Gbit/s', 5e9],
+  ['10 Gbit/s', 1e10],
+] as const;
+
+const percentOff = (rate: number, bits: number): number => (Math.abs(rate * 8 - bits) / bits) * 100;
+
+/** A connection in virtual time, for a second of it. */
+async function tcpVirtual(bench: Bench): Promise<void> {
+  for (const [name, bits] of RATES) {
+    const p = await PacedPair.create({ rate: bits / 8 });
+    await p.pass(10, 5000);
+    const seconds = bench.quick ? 0.1 : 1;
+    const { rate, packets } = await p.pass(Math.max(20, Math.floor((bits / 8 / SIZE) * seconds)), 20_000);
+    await p.pair.engine.stop();
+    const percent = percentOff(rate, bits);
+    bench.row({
+      group: 'pacing tcp',
+      name: `${name}, virtual time`,
+      conditions: `${SIZE} B, ${packets} packets, ${((rate * 8) / 1e6).toFixed(3)} Mbit/s`,
+      unit: '%',
+      value: percent,
+      target: `≤ ${MOST_PERCENT} % off`,
+      met: percent <= MOST_PERCENT,
+    });
+  }
+}
+
+/** Connections on a worker lane, both hosts in it. */
+async function tcpReal(bench: Bench): Promise<void> {
+  for (const [name, bits, count] of [
+    ...RATES.map(r => [...r, 1] as const),
+    ['1 Gbit/s', 1e9, 100] as const,
+  ]) {
+    const lane = await PacedLane.create(count, Math.round(bits / 8 / count));
+    try {
+      const wait = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
+      await wait(500);
+      const first = lane.left();
+      await wait(bench.quick ? 300 : 1000);
+      const last = lane.left();
+      const rate = (last.bytes - first.bytes) / ((last.ns - first.ns) / 1e9);
+      const percent = percentOff(rate, bits);
+      bench.row({
+        group: 'pacing tcp',
+        name: `${name}, ${count} connection${count === 1 ? '' : 's'}`,
+        conditions:
+          `${SIZE} B, both hosts on one worker lane, 1 s: ${Math.round((last.bytes - first.bytes) / SIZE)} packets, ` +
+          `${((rate * 8) / 1e6).toFixed(3)} Mbit/s, ${lane.dropped} dropped, ${lane.resent} sent again`,
+        unit: '%',
+        value: percent,
+        target: `≤ ${MOST_PERCENT} % off`,
+        met: percent <= MOST_PERCENT,
+      });
+    } finally {
+      await lane.close();
+    }
+  }
+}
+
 export default async function pacing(bench: Bench): Promise<void> {
+  await tcpVirtual(bench);
+  await tcpReal(bench);
   for (const [name, bits, streams, credit] of [
     ['1 Mbit/s', 1e6, 1, 0],
     ['1 Mbit/s', 1e6, 1, CREDIT_NS],

@@ -31,8 +31,8 @@ export function findTool(...names) {
 export const findClang = () => findTool('clang-19', 'clang');
 export const findStrip = () => findTool('llvm-strip-19', 'llvm-strip');
 
-/** Folders of programs: for users to attach, transports, and what NICs put at interfaces of the kernel. */
-const FOLDERS = ['filters', 'transports', 'nic'];
+/** Folders of programs: for users to attach, transports, congestion control, and what NICs put at interfaces of the kernel. */
+const FOLDERS = ['filters', 'transports', 'congestion', 'nic'];
 /** What has no README yet is not finished. */
 const namesIn = folder =>
   readdirSync(join(ROOT, folder), { withFileTypes: true })

@@ -51,6 +51,7 @@ export {
   type ReadOptions,
   RingBufMap,
   type RingBufOptions,
+  StructOpsMap,
   UpdateFlag,
   XskMap,
 } from './bpf/maps/index.js';
@@ -62,6 +63,7 @@ export { VerifierError } from './bpf/verify/errors.js';
 export type { VerifiedProgram, VerifierStats } from './bpf/verify/verified.js';
 export { verify } from './bpf/verify/verify.js';
 export { type CaptureRun, type CaptureRunOptions, runCapture } from './engine/capture_run.js';
+export { CongestionControl, type CongestionOptions, registerCongestion } from './engine/congestion.js';
 export type { Counters, PortCounters } from './engine/counters.js';
 export { type Attachment, Engine, type EngineOptions, type HookName } from './engine/engine.js';
 export type { LoadedProgram } from './engine/program.js';

@@ -4,21 +4,23 @@
 //   transport ── el_cc_event(state, ACK | ENTER | LEAVE | RTO | UNDO | IDLE | MSS) ──▶ cwnd, ssthresh, rate in the state
 //
 // The transport owns what is sent and how loss is found (SACK, RACK, PRR); an algorithm owns the three numbers.
-import { Cc, CcAlgorithm, CcEvent, CcFlag, CC_SIZE } from "../layout.gen";
+import { CC_USERS, Cc, CcAlgorithm, CcEvent, CcFlag, CC_SIZE } from "../layout.gen";
 import { EINVAL } from "../core/errno";
 import { bbr, bbrInit } from "./bbr";
 import { cubic, cubicInit } from "./cubic";
 import { dctcp, dctcpInit, dctcpRate } from "./dctcp";
 import { reno } from "./reno";
 import { timely, timelyInit } from "./timely";
+import { isUsers, userEvent, userInit } from "./user";
 import { initialWindow, NO_SSTHRESH } from "./window";
 
 /**
  * Begins anew with `algorithm`. 0, or -EINVAL when there is none of that number. On a live flow (cwnd is set) window and
- * threshold stay, so that a change of the algorithm is no change of the rate.
+ * threshold stay, so that a change of the algorithm is no change of the rate. A user's may refuse the flow: it is Reno's
+ * then, and the refusal is returned.
  */
 export function el_cc_init(at: usize, algorithm: u32, mss: u32): i32 {
-  if (algorithm > <u32>CcAlgorithm.BBR) return -EINVAL;
+  if (algorithm > <u32>CcAlgorithm.BBR && !isUsers(algorithm)) return -EINVAL;
   const cc = changetype<Cc>(at);
   const live = cc.cwnd != 0;
   const cwnd = cc.cwnd;
@@ -55,6 +57,13 @@ export function el_cc_init(at: usize, algorithm: u32, mss: u32): i32 {
       bbrInit(cc);
       break;
     }
+    default: {
+      if (algorithm < <u32>CcAlgorithm.USER) break;
+      const refused = userInit(cc);
+      if (refused >= 0) break;
+      el_cc_init(at, CcAlgorithm.RENO, mss);
+      return refused;
+    }
   }
   return 0;
 }
@@ -89,5 +98,7 @@ export function el_cc_event(at: usize, eventAt: usize): i32 {
       return 0;
     }
   }
-  return -EINVAL;
+  if (cc.algorithm - <u32>CcAlgorithm.USER >= <u32>CC_USERS) return -EINVAL;
+  userEvent(cc, e);
+  return 0;
 }

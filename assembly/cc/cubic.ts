@@ -3,7 +3,7 @@
 import { Cc, CcCubic, CcEvent, CcEventFlag, CcKind } from "../layout.gen";
 import { CSS, hystart, hystartReset, SLOW_START_OVER } from "./hystart";
 import { timeout } from "./reno";
-import { cwndOf, MOST_CWND, mssOf, pace, reduced, remember, restart, slowStart, toU32, undo, windowOf } from "./window";
+import { cwndOf, MOST_CWND, mssOf, pace, reduced, remember, restart, settle, slowStart, toU32, undo, windowOf } from "./window";
 
 // §4.6, §4.1.2, §4.3
 const BETA: f64 = 0.7;
@@ -134,7 +134,7 @@ export function cubic(cc: Cc, e: CcEvent): void {
       break;
     }
     case CcKind.LEAVE: {
-      cc.cwnd = windowOf(cc, cc.ssthresh);
+      settle(cc);
       s.state &= ~EPOCH;
       break;
     }

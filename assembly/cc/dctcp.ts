@@ -1,8 +1,8 @@
 // DCTCP: RFC 8257 by window, and eTran's rate-based form of it (TAS). Both follow the share of marked bytes, a round at a time.
 import { Cc, CcEvent, CcEventFlag, CcKind, CcMarks } from "../layout.gen";
-import { firstRate, FLOOR, follow, otherThanAck, roundOver, STEP, windowFor } from "./rated";
+import { countBytes, firstRate, FLOOR, follow, otherThanAck, roundOver, STEP, windowFor } from "./rated";
 import { avoid, timeout } from "./reno";
-import { cwndOf, pace, remember, restart, slowStart, toRate, toU32, undo, windowOf } from "./window";
+import { cwndOf, pace, remember, restart, settle, slowStart, toRate, toU32, undo, windowOf } from "./window";
 
 /** CcMarks.alpha of everything marked. */
 const ALL: u32 = 1 << 20;
@@ -26,10 +26,10 @@ function learn(s: CcMarks): void {
 }
 
 /** Counts an ACK. True at the end of a round. */
-function count(s: CcMarks, e: CcEvent): bool {
-  s.ackedBytes = s.ackedBytes + e.acked < s.ackedBytes ? u32.MAX_VALUE : s.ackedBytes + e.acked;
+function count(cc: Cc, s: CcMarks, e: CcEvent): bool {
+  countBytes(cc, e);
   s.markedBytes = min<u32>(s.markedBytes + min<u32>(e.marked, e.acked), s.ackedBytes);
-  return roundOver(changetype<usize>(s) + offsetof<CcMarks>("roundEnd"), e);
+  return roundOver(cc, e);
 }
 
 function beginRound(s: CcMarks): void {
@@ -48,7 +48,7 @@ export function dctcp(cc: Cc, e: CcEvent): void {
   const s = own(cc);
   switch (e.kind) {
     case CcKind.ACK: {
-      if (count(s, e)) {
+      if (count(cc, s, e)) {
         learn(s);
         beginRound(s);
       }
@@ -65,7 +65,7 @@ export function dctcp(cc: Cc, e: CcEvent): void {
       break;
     }
     case CcKind.LEAVE: {
-      cc.cwnd = windowOf(cc, cc.ssthresh);
+      settle(cc);
       s.acked = 0;
       break;
     }
@@ -102,11 +102,10 @@ export function dctcpRate(cc: Cc, e: CcEvent): void {
   const s = own(cc);
   if (cc.rate == 0) cc.rate = firstRate(cc, e);
   if (e.kind != CcKind.ACK) {
-    otherThanAck(cc, e, changetype<usize>(s) + offsetof<CcMarks>("slow"));
+    otherThanAck(cc, e);
     return;
   }
-  s.lostBytes = s.lostBytes + e.lost < s.lostBytes ? u32.MAX_VALUE : s.lostBytes + e.lost;
-  if (count(s, e)) {
+  if (count(cc, s, e)) {
     learn(s);
     const us = <u32>(e.nowNs / 1000);
     adjust(cc, s, s.lostBytes != 0);

@@ -1,6 +1,6 @@
 // NewReno's window: RFC 5681 §3.1, with bytes counted (RFC 3465). Recovery itself is the transport's (RFC 6582, 6675, 6937).
 import { Cc, CcEvent, CcEventFlag, CcKind, CcReno } from "../layout.gen";
-import { cwndOf, MOST_CWND, mssOf, pace, reduced, remember, restart, slowStart, undo, windowOf } from "./window";
+import { cwndOf, MOST_CWND, mssOf, pace, reduced, remember, restart, settle, slowStart, undo, windowOf } from "./window";
 
 // @ts-ignore: decorator
 @inline function own(cc: Cc): CcReno { return changetype<CcReno>(changetype<usize>(cc) + offsetof<Cc>("priv0")); }
@@ -36,7 +36,7 @@ export function reno(cc: Cc, e: CcEvent): void {
       break;
     }
     case CcKind.LEAVE: {
-      cc.cwnd = windowOf(cc, cc.ssthresh);
+      settle(cc);
       own(cc).acked = 0;
       break;
     }

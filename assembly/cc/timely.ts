@@ -1,6 +1,6 @@
 // TIMELY (Mittal et al., SIGCOMM 2015) with eTran's constants: the rate follows the slope of round-trip times.
 import { Cc, CcEvent, CcKind, CcTimely } from "../layout.gen";
-import { firstRate, FLOOR, follow, otherThanAck, roundOver, STEP, windowFor } from "./rated";
+import { countBytes, firstRate, FLOOR, follow, otherThanAck, roundOver, STEP, windowFor } from "./rated";
 import { toRate } from "./window";
 
 const T_LOW_US: u32 = 30;
@@ -58,12 +58,11 @@ export function timely(cc: Cc, e: CcEvent): void {
   const s = own(cc);
   if (cc.rate == 0) cc.rate = firstRate(cc, e);
   if (e.kind != CcKind.ACK) {
-    otherThanAck(cc, e, changetype<usize>(s) + offsetof<CcTimely>("slow"));
+    otherThanAck(cc, e);
     return;
   }
-  s.lostBytes = s.lostBytes + e.lost < s.lostBytes ? u32.MAX_VALUE : s.lostBytes + e.lost;
-  s.ackedBytes = s.ackedBytes + e.acked < s.ackedBytes ? u32.MAX_VALUE : s.ackedBytes + e.acked;
-  if (e.rttUs != 0 && roundOver(changetype<usize>(s) + offsetof<CcTimely>("roundEnd"), e)) {
+  countBytes(cc, e);
+  if (e.rttUs != 0 && roundOver(cc, e)) {
     const us = <u32>(e.nowNs / 1000);
     adjust(cc, s, e);
     follow(cc, s.ackedBytes, us - s.roundUs);

@@ -10,6 +10,8 @@ const MOST_MSS: u32 = 65535;
 /** Initial window, segments: RFC 6928. */
 const INITIAL_SEGMENTS: u32 = 10;
 const US_PER_S: f64 = 1_000_000;
+/** Bytes/s: 10 Tbit/s. */
+const MOST_RATE: f64 = 1.25e12;
 
 // @ts-ignore: decorator
 @inline export function mssOf(cc: Cc): u32 { return max<u32>(min<u32>(cc.mss, MOST_MSS), 1); }
@@ -30,9 +32,9 @@ export function initialWindow(cc: Cc): u32 { return windowOf(cc, INITIAL_SEGMENT
   return x >= 1 ? <u32>min<f64>(x, 4294967295) : 0;
 }
 
-/** A rate in bytes/s, at most that of 10 Tbit/s. */
+/** A rate in bytes/s. */
 // @ts-ignore: decorator
-@inline export function toRate(x: f64): u64 { return x >= 1 ? <u64>min<f64>(x, 1.25e12) : 0; }
+@inline export function toRate(x: f64): u64 { return x >= 1 ? <u64>min<f64>(x, MOST_RATE) : 0; }
 
 /** Bytes per second of `bytes` in `us`. */
 // @ts-ignore: decorator
@@ -65,6 +67,11 @@ export function undo(cc: Cc): void {
   cc.cwnd = windowOf(cc, max<u32>(cc.cwnd, cc.undoCwnd));
   cc.ssthresh = max<u32>(cc.ssthresh, cc.undoSsthresh);
   cc.undoCwnd = 0;
+}
+
+/** Recovery is over: what the reduction left, if there was one. Who took over in recovery from a rate made none. */
+export function settle(cc: Cc): void {
+  cc.cwnd = cc.ssthresh >= NO_SSTHRESH ? cwndOf(cc) : windowOf(cc, cc.ssthresh);
 }
 
 /** Restart after idle (RFC 5681 §4.1). */

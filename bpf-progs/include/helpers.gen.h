@@ -4,25 +4,25 @@
 
 struct bpf_timer;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Address of the value under a key, or NULL. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Address of the value under a key, or NULL. */
 static void *(*const bpf_map_lookup_elem)(void *, const void *) = (void *)1;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Adds or replaces a value; BPF_NOEXIST and BPF_EXIST choose which. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Adds or replaces a value; BPF_NOEXIST and BPF_EXIST choose which. */
 static long (*const bpf_map_update_elem)(void *, const void *, const void *, __u64) = (void *)2;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Removes a key. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Removes a key. */
 static long (*const bpf_map_delete_elem)(void *, const void *) = (void *)3;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: The lane's clock in ns, the same for a whole burst: CLOCK_MONOTONIC or virtual time. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: The lane's clock in ns, the same for a whole burst: CLOCK_MONOTONIC or virtual time. */
 static long (*const bpf_ktime_get_ns)(void) = (void *)5;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Formats a line with up to three arguments into the lane's trace log (`engine.trace`). */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops (GPL): Formats a line with up to three arguments into the lane's trace log (`engine.trace`). */
 static long (*const bpf_trace_printk)(const char *, __u32, ...) = (void *)6;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Next number of the lane's seeded generator (xoshiro128++): repeatable, not for secrets. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Next number of the lane's seeded generator (xoshiro128++): repeatable, not for secrets. */
 static __u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Number of the lane. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Number of the lane. */
 static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
 
 /* tc: Copies bytes into the packet; BPF_F_INVALIDATE_HASH forgets the flow hash. */
@@ -85,7 +85,7 @@ static long (*const bpf_csum_update)(void *, __u32) = (void *)40;
 /* tc: Forgets the flow hash. */
 static long (*const bpf_set_hash_invalid)(void *) = (void *)41;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Always 0. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Always 0. */
 static __u32 (*const bpf_get_numa_node_id)(void) = (void *)42;
 
 /* tc: Grows the packet at its start by zeroed bytes. */
@@ -121,49 +121,49 @@ static long (*const bpf_skb_load_bytes_relative)(void *, __u32, void *, __u32, _
 /* xdp, xdp_egress, xdp_gen, tc (GPL): Next hop by the engine's routes (`engine.routes`): port, gateway, MAC addresses, MTU. */
 static long (*const bpf_fib_lookup)(void *, void *, __u32, __u32) = (void *)69;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Adds a value to a queue, stack or bloom filter; BPF_EXIST makes room by dropping the oldest. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Adds a value to a queue, stack or bloom filter; BPF_EXIST makes room by dropping the oldest. */
 static long (*const bpf_map_push_elem)(void *, const void *, __u64) = (void *)87;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Takes the next value of a queue or stack. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Takes the next value of a queue or stack. */
 static long (*const bpf_map_pop_elem)(void *, void *) = (void *)88;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Reads the next value without taking it; bloom filter: asks whether the value may be in it. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Reads the next value without taking it; bloom filter: asks whether the value may be in it. */
 static long (*const bpf_map_peek_elem)(void *, void *) = (void *)89;
 
-/* xdp, xdp_egress, xdp_gen, tc: Takes the lock inside a map value; lanes spin, nothing sleeps. */
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops: Takes the lock inside a map value; lanes spin, nothing sleeps. */
 static void (*const bpf_spin_lock)(void *) = (void *)93;
 
-/* xdp, xdp_egress, xdp_gen, tc: Releases the lock inside a map value. */
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops: Releases the lock inside a map value. */
 static void (*const bpf_spin_unlock)(void *) = (void *)94;
 
 /* tc: Marks an ECN-capable packet as having met congestion; 1 when it is marked. */
 static long (*const bpf_skb_ecn_set_ce)(void *) = (void *)97;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Reads a signed number; returns the characters used. Base 0 (by prefix), 8, 10 or 16. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Reads a signed number; returns the characters used. Base 0 (by prefix), 8, 10 or 16. */
 static long (*const bpf_strtol)(const void *, __u32, __u64, void *) = (void *)105;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Reads an unsigned number; returns the characters used. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Reads an unsigned number; returns the characters used. */
 static long (*const bpf_strtoul)(const void *, __u32, __u64, void *) = (void *)106;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: The clock in ticks of 4 ms (HZ = 250), from the kernel's start value of -300 s on. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: The clock in ticks of 4 ms (HZ = 250), from the kernel's start value of -300 s on. */
 static long (*const bpf_jiffies64)(void) = (void *)118;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: As ktime_get_ns: a process does not see suspension. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: As ktime_get_ns: a process does not see suspension. */
 static long (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Copies a record into a ring buffer. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Copies a record into a ring buffer. */
 static long (*const bpf_ringbuf_output)(void *, const void *, __u64, __u64) = (void *)130;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Room for a record in a ring buffer, or NULL when it is full. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Room for a record in a ring buffer, or NULL when it is full. */
 static void *(*const bpf_ringbuf_reserve)(void *, __u64, __u64) = (void *)131;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Hands a reserved record to the reader. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Hands a reserved record to the reader. */
 static void (*const bpf_ringbuf_submit)(void *, __u64) = (void *)132;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Gives up a reserved record. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Gives up a reserved record. */
 static void (*const bpf_ringbuf_discard)(void *, __u64) = (void *)133;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Unread bytes, size or a position of a ring buffer. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Unread bytes, size or a position of a ring buffer. */
 static long (*const bpf_ringbuf_query)(void *, __u64) = (void *)134;
 
 /* tc: Level of validated checksums; ports validate none: query gives -EACCES, changes do nothing. */
@@ -175,37 +175,37 @@ static long (*const bpf_redirect_neigh)(__u32, const void *, __u32, __u64) = (vo
 /* tc: As redirect, into the receive side of the port at the other end of a link. */
 static long (*const bpf_redirect_peer)(__u32, __u64) = (void *)155;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: As ktime_get_ns. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: As ktime_get_ns. */
 static long (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
 
 /* xdp, xdp_egress, xdp_gen, tc (GPL): Would the packet, grown by len_diff, pass the port's MTU? */
 static long (*const bpf_check_mtu)(void *, __u32, void *, __u32, __u64) = (void *)163;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Calls callback(map, key, value, ctx) for each element until it returns 1; returns the number of calls. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Calls callback(map, key, value, ctx) for each element until it returns 1; returns the number of calls. */
 static long (*const bpf_for_each_map_elem)(void *, void *, void *, __u64) = (void *)164;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Formats into a buffer with arguments from an array; returns the full length plus one. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops (GPL): Formats into a buffer with arguments from an array; returns the full length plus one. */
 static long (*const bpf_snprintf)(void *, __u32, const char *, const void *, __u32) = (void *)165;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Makes the timer of a map value; flags name the clock: CLOCK_MONOTONIC, _REALTIME or _BOOTTIME. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops (GPL): Makes the timer of a map value; flags name the clock: CLOCK_MONOTONIC, _REALTIME or _BOOTTIME. */
 static long (*const bpf_timer_init)(struct bpf_timer *, void *, __u64) = (void *)169;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): What is called when it fires: callback(map, key, value), which returns 0. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops (GPL): What is called when it fires: callback(map, key, value), which returns 0. */
 static long (*const bpf_timer_set_callback)(struct bpf_timer *, void *) = (void *)170;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Fires it in this lane after so many ns, or at a time (BPF_F_TIMER_ABS); an armed one is started anew. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops (GPL): Fires it in this lane after so many ns, or at a time (BPF_F_TIMER_ABS); an armed one is started anew. */
 static long (*const bpf_timer_start)(struct bpf_timer *, __u64, __u64) = (void *)171;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): Disarms it, waits for its callback and forgets that; returns 1 if it was armed. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops (GPL): Disarms it, waits for its callback and forgets that; returns 1 if it was armed. */
 static long (*const bpf_timer_cancel)(struct bpf_timer *) = (void *)172;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter (GPL): As trace_printk with up to twelve arguments from an array. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops (GPL): As trace_printk with up to twelve arguments from an array. */
 static long (*const bpf_trace_vprintk)(const void *, __u32, const void *, __u32) = (void *)177;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Calls callback(i, ctx) up to n (≤ 2²³) times until it returns 1; returns the number of calls. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Calls callback(i, ctx) up to n (≤ 2²³) times until it returns 1; returns the number of calls. */
 static long (*const bpf_loop)(__u32, void *, void *, __u64) = (void *)181;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Compares memory with a constant string. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Compares memory with a constant string. */
 static long (*const bpf_strncmp)(const void *, __u32, const char *) = (void *)182;
 
 /* xdp, xdp_egress, xdp_gen: Length of the packet in bytes. */
@@ -220,8 +220,8 @@ static long (*const bpf_xdp_store_bytes)(void *, __u32, const void *, __u32) = (
 /* tc: Sets the time stamp and its kind. */
 static long (*const bpf_skb_set_tstamp)(void *, __u64, __u32) = (void *)192;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Address of another lane's copy of a per-CPU value; the lane number is the CPU number. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Address of another lane's copy of a per-CPU value; the lane number is the CPU number. */
 static void *(*const bpf_map_lookup_percpu_elem)(void *, const void *, __u32) = (void *)195;
 
-/* xdp, xdp_egress, xdp_gen, tc, socket_filter: Atomic time in ns since 1970: the clock plus the offset that the host publishes. */
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Atomic time in ns since 1970: the clock plus the offset that the host publishes. */
 static long (*const bpf_ktime_get_tai_ns)(void) = (void *)208;

@@ -35,6 +35,7 @@
 #define ETHERLOOM_STREAM_CACHE 16 /* Places for pieces of each class that a lane keeps */
 #define ETHERLOOM_STREAM_BATCH 64 /* Most free numbers in one batch; fewer where streams are few */
 #define ETHERLOOM_BLOCK_FREE 256 /* StreamBlock.state: the piece is in a list of the pool */
+#define ETHERLOOM_CC_USERS 16 /* Most congestion controls of users in one engine: numbers from CcAlgorithm.USER on */
 #define EL_INTERVALS 32 /* Most ranges of one set of intervals */
 
 /* Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
@@ -60,13 +61,14 @@
 #define EL_EV_FREED 65536
 #define EL_EV_RUNG 2147483648u
 
-/* Cc.algorithm. */
+/* Cc.algorithm. From USER on: struct_ops maps that were registered under such a number (CcOps). */
 #define EL_CC_RENO 0
 #define EL_CC_CUBIC 1
 #define EL_CC_DCTCP 2
 #define EL_CC_DCTCP_RATE 3
 #define EL_CC_TIMELY 4
 #define EL_CC_BBR 5
+#define EL_CC_USER 16
 
 /* Bits of Cc.flags. ECT: send packets as ECN-capable. DCTCP_ECHO: marks are echoed as RFC 8257 says. OWN_RECOVERY: cwnd is what it says at all times, no PRR. PACED (set before el_cc_init): window-based algorithms give a rate, too. */
 #define EL_CC_ECT 1
@@ -120,8 +122,9 @@ struct etherloom_arena_header {
 	__u32 stream_count; /* Streams that there can be; numbers are less */
 	__u32 stream_pool_at; /* StreamPool, 0 = no streams */
 	__u64 hash_key[2]; /* Key of el_siphash, drawn anew for each engine */
+	__u32 cc_ops[16]; /* CcOps of each algorithm from CcAlgorithm.USER on, 0 = none (atomic) */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_arena_header) == 128, "ArenaHeader");
+_Static_assert(sizeof(struct etherloom_arena_header) == 192, "ArenaHeader");
 
 /* What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 struct etherloom_lane_state {
@@ -139,6 +142,7 @@ struct etherloom_lane_state {
 	__u32 next_hop[5]; /* struct bpf_redir_neigh of the last bpf_redirect_neigh */
 	__u64 print_args[3]; /* Arguments of bpf_trace_printk, in memory as the formatter wants them */
 	__u32 redirect_key; /* Key of bpf_redirect_map where a map wants it in memory */
+	__u64 ops_args[2]; /* Arguments of the struct_ops program that runs */
 	__u64 scratch[8]; /* Addresses, while the packet that held them is written anew */
 	__u32 flags; /* LaneFlag bits */
 	__u32 burst; /* Most packets taken from one ring at a time */
@@ -784,6 +788,14 @@ struct el_cc_event {
 };
 _Static_assert(sizeof(struct el_cc_event) == 64, "CcEvent");
 
+/* An algorithm of a user, as the value of its struct_ops map: table slots of its programs. In C they are pointers to functions (struct_ops.h). */
+struct etherloom_cc_ops {
+	__u64 init; /* Begins on a flow, on a live one (cwnd is set) as well; 0 = nothing to do */
+	__u64 event; /* What happened: CcEvent */
+	__u8 name[16]; /* Text, ended by 0 */
+};
+_Static_assert(sizeof(struct etherloom_cc_ops) == 32, "CcOps");
+
 /* Cc.priv of Reno. */
 struct etherloom_cc_reno {
 	__u32 acked; /* Bytes acknowledged since cwnd last grew, in congestion avoidance */
@@ -811,33 +823,47 @@ struct etherloom_cc_cubic {
 };
 _Static_assert(sizeof(struct etherloom_cc_cubic) == 64, "CcCubic");
 
-/* Cc.priv of DCTCP, by window and by rate. */
-struct etherloom_cc_marks {
-	__u32 alpha; /* Share of marked bytes, 2^20 = all */
-	__u32 acked_bytes; /* Bytes acknowledged in this round */
-	__u32 marked_bytes; /* Of these: marked */
+/* What algorithms with rounds begin Cc.priv with. */
+struct etherloom_cc_rated {
 	__u32 round_end; /* Sequence number that ends the round */
 	__u32 begun; /* 1 = roundEnd is set */
-	__u32 acked; /* Bytes acknowledged since cwnd last grew, in congestion avoidance */
-	__u32 slow; /* By rate: 1 = slow start */
+	__u32 acked_bytes; /* Bytes acknowledged in this round */
 	__u32 lost_bytes; /* By rate: bytes lost in this round */
 	__u32 round_us; /* By rate: when the round began */
+	__u32 slow; /* By rate: 1 = slow start */
+	__u64 undo_rate; /* By rate: the rate before the last ENTER or RTO */
 };
-_Static_assert(sizeof(struct etherloom_cc_marks) == 36, "CcMarks");
+_Static_assert(sizeof(struct etherloom_cc_rated) == 32, "CcRated");
 
-/* Cc.priv of TIMELY. Times in µs. */
+/* Cc.priv of DCTCP, by window and by rate: CcRated, and */
+struct etherloom_cc_marks {
+	__u32 round_end; /* Sequence number that ends the round */
+	__u32 begun; /* 1 = roundEnd is set */
+	__u32 acked_bytes; /* Bytes acknowledged in this round */
+	__u32 lost_bytes; /* By rate: bytes lost in this round */
+	__u32 round_us; /* By rate: when the round began */
+	__u32 slow; /* By rate: 1 = slow start */
+	__u64 undo_rate; /* By rate: the rate before the last ENTER or RTO */
+	__u32 alpha; /* Share of marked bytes, 2^20 = all */
+	__u32 marked_bytes; /* Of ackedBytes: marked */
+	__u32 acked; /* Bytes acknowledged since cwnd last grew, in congestion avoidance */
+};
+_Static_assert(sizeof(struct etherloom_cc_marks) == 48, "CcMarks");
+
+/* Cc.priv of TIMELY: CcRated, and. Times in µs. */
 struct etherloom_cc_timely {
 	__u32 round_end; /* Sequence number that ends the round */
 	__u32 begun; /* 1 = roundEnd is set */
+	__u32 acked_bytes; /* Bytes acknowledged in this round */
+	__u32 lost_bytes; /* By rate: bytes lost in this round */
+	__u32 round_us; /* By rate: when the round began */
+	__u32 slow; /* By rate: 1 = slow start */
+	__u64 undo_rate; /* By rate: the rate before the last ENTER or RTO */
 	__u32 previous_us; /* Sample of the last round, 0 = none */
 	__s32 slope; /* Smoothed difference of samples, µs × 1024 */
 	__u32 falling; /* Rounds in a row with a slope that is not positive */
-	__u32 slow; /* 1 = slow start */
-	__u32 lost_bytes; /* Bytes lost in this round */
-	__u32 acked_bytes; /* Bytes acknowledged in this round */
-	__u32 round_us; /* When the round began */
 };
-_Static_assert(sizeof(struct etherloom_cc_timely) == 36, "CcTimely");
+_Static_assert(sizeof(struct etherloom_cc_timely) == 48, "CcTimely");
 
 /* Cc.priv of BBR. Rates in bytes/s, times in µs modulo 2^32. */
 struct etherloom_cc_bbr {

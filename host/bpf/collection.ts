@@ -9,7 +9,7 @@ import { type Core, instantiateCore } from '../mem/core.js';
 import { compileProgram } from './jit/compile.js';
 import type { CompiledProgram } from './jit/compiled.js';
 import { instantiateProgram } from './jit/instantiate.js';
-import { BpfMap, createMap, type HashMap, mapBinding } from './maps/index.js';
+import { BpfMap, createMap, type HashMap, mapBinding, StructOpsMap } from './maps/index.js';
 import { timersCalling } from './maps/map.js';
 import { refusesReuse, shapeOf } from './maps/reuse.js';
 import { isRunnable } from './program_types.js';
@@ -281,6 +281,10 @@ function mapsOf(spec: CollectionSpec, programs: readonly ProgramSpec[]): MapSpec
       for (const v of map.values ?? []) if (Object.hasOwn(spec.maps, v.name)) visit(spec.maps[v.name]);
   };
   for (const program of programs) Object.values(program.maps).forEach(visit);
+  // No program refers to the structure that it is a member of.
+  for (const map of Object.values(spec.maps))
+    if (map.type === 'struct_ops' && map.values?.every(v => programs.some(p => p.name === v.name)))
+      visit(map);
   return [...found];
 }
 
@@ -292,6 +296,10 @@ function fillInitialValues<P extends Placed>(
 ): void {
   for (const [map, made] of maps)
     for (const { key, name } of map.values ?? []) {
+      if (made instanceof StructOpsMap) {
+        made.put(key, programs[name].placed);
+        continue;
+      }
       const target = made as HashMap;
       if (map.type === 'prog_array') {
         const program = programs[name];

@@ -15,7 +15,7 @@ import { streamKfuncs } from './kfuncs/stream.js';
 import { transportKfuncs } from './kfuncs/transport.js';
 import type { ProgramType } from './spec.js';
 
-export type { Kfunc, KfuncArg, KfuncResult, ObjectType } from './kfuncs/kfunc.js';
+export type { Kfunc, KfuncArg, KfuncResult, ObjectField, ObjectType } from './kfuncs/kfunc.js';
 export { objectTypes } from './kfuncs/kfunc.js';
 
 /** Numbers in verified programs: apart from helpers' and from what files use, so that a mistaken number stands out. */

@@ -20,8 +20,8 @@ export interface ProgramTypeRow {
   readonly sections: readonly RegExp[];
   /** Sections whose programs are entries of a devmap or a cpumap instead of hanging at a port: one group names which. */
   readonly entrySections: RegExp | undefined;
-  /** Structure that r1 points to. */
-  readonly context: 'xdp_md' | '__sk_buff' | 'context';
+  /** Structure that r1 points to; args: as many numbers of 8 bytes as the function has arguments. */
+  readonly context: 'xdp_md' | '__sk_buff' | 'args' | 'context';
   /** Bytes of it that the program sees. */
   readonly contextBytes: number;
   /** Bytes of link header before the packet that the program is shown. */
@@ -166,6 +166,26 @@ export const programTypes: Readonly<Record<ProgramType, ProgramTypeRow>> = {
     // It returns how many bytes to keep.
     verdict: retval => (retval === 0 ? 'drop' : 'keep'),
   },
+  // A function that the engine calls: r1 points to its arguments, 8 bytes each (struct_ops.ts).
+  struct_ops: {
+    type: 'struct_ops',
+    numbers: [27],
+    names: [],
+    sections: [/^struct_ops(\/|$)/],
+    entrySections: undefined,
+    context: 'args',
+    contextBytes: 0,
+    hiddenBytes: 0,
+    packetPointers: false,
+    legacyLoads: false,
+    spinLocks: true,
+    hook: undefined,
+    input: 'received',
+    kernelLink: undefined,
+    notInKernel: 'there it is a member of a struct_ops map, not of an interface',
+    counted: undefined,
+    verdict: () => '',
+  },
   // Programs of other types: read and shown, neither verified nor run.
   unspec: {
     type: 'unspec',
@@ -193,10 +213,11 @@ const rows = Object.values(programTypes);
 /** Every name of the JSON form and of assembly text. */
 export const programTypeNames: readonly ProgramType[] = rows.map(r => r.type);
 
-/** Types of programs that are verified and run: those with a hook. */
+/** Types of programs that hang at a hook. */
 export const runnableTypes: readonly ProgramType[] = rows.filter(r => r.hook).map(r => r.type);
 
-export const isRunnable = (type: ProgramType): boolean => programTypes[type].hook !== undefined;
+/** Types of programs that are verified and run. */
+export const isRunnable = (type: ProgramType): boolean => type !== 'unspec';
 
 /** Types whose rows have it so. */
 export const typesWhere = (has: (row: ProgramTypeRow) => boolean): readonly ProgramType[] =>

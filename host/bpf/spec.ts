@@ -8,7 +8,7 @@ import type { Insn } from './insn.js';
 import { programTypes } from './program_types.js';
 
 /** Program types that this engine verifies, by the names of the JSON form: one row each in program_types.ts. */
-export type ProgramType = 'xdp' | 'xdp_egress' | 'xdp_gen' | 'tc' | 'socket_filter' | 'unspec';
+export type ProgramType = 'xdp' | 'xdp_egress' | 'xdp_gen' | 'tc' | 'socket_filter' | 'struct_ops' | 'unspec';
 
 /** Map type names: the lower-case of BPF_MAP_TYPE_*. */
 export type MapTypeName =
@@ -100,11 +100,11 @@ export interface MapSpec {
   extra?: number;
   /** Template of the inner maps (maps of maps). */
   inner?: MapSpec;
-  /** Initial bytes of a one-entry array made of .rodata, .data or .bss. */
+  /** Initial bytes of a one-entry array made of .rodata, .data or .bss; of a struct_ops map: what is no function in it. */
   contents?: Uint8Array;
   /** .rodata: the verifier may treat its contents as constants, and nobody may write. */
   frozen?: boolean;
-  /** Initial entries: key → name of a program (prog_array) or of a map (maps of maps). */
+  /** Initial entries: key → name of a program (prog_array) or of a map (maps of maps). struct_ops: place of a member → program. */
   values?: { key: number; name: string }[];
   /** BTF type ids of key and value in `btf`, for typed access and for the verifier (spin locks, timers). */
   btf?: { types: Btf; keyId: number; valueId: number };
@@ -148,6 +148,8 @@ export interface ProgramSpec {
   btf?: Btf;
   /** kfunc calls: imm of the CALL (src 2) → name. */
   kfuncs?: Record<number, string>;
+  /** Type struct_ops: the structure of functions, and the member of it that the program is. */
+  structOps?: { name: string; member: string };
 }
 
 /** Where an XDP program means to run, when not at a port: as an entry of a devmap or cpumap (expected_attach_type). */

@@ -2,7 +2,7 @@
  * The JSON form of a program, both ways: what `etherloom verify|test-run|run SPEC.json` reads.
  *   {"type":"xdp","insns":"hex, 8 bytes each","maps":{"3":{"type":"hash","key":8,"value":48,"max":1,"flags":0}}}
  * An LDDW with src 1 or 2 names a key of `maps` in its imm. Members that are not known are refused; optional ones are
- * name, license, section, flags, funcs, lines, kfuncs, and in maps all but the type where that decides the rest: sizes
+ * name, license, section, flags, funcs, lines, kfuncs, structOps, and in maps all but the type where that decides the rest: sizes
  * of arrays, queues and redirect maps, max 1 (ringbuf 4096), flags 0 (lpm_trie 1). spec_json_reader.ts reads it.
  */
 import { parseJson } from '../json.js';
@@ -38,6 +38,7 @@ export interface SpecJson {
   funcs?: FuncInfo[];
   lines?: LineInfo[];
   kfuncs?: Record<string, string>;
+  structOps?: { name: string; member: string };
 }
 
 /**
@@ -82,6 +83,7 @@ export function specToJson(spec: ProgramSpec): SpecJson {
         }
       : {}),
     ...(spec.kfuncs ? { kfuncs: { ...spec.kfuncs } } : {}),
+    ...(spec.structOps ? { structOps: { ...spec.structOps } } : {}),
   };
 }
 

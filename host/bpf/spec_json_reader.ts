@@ -16,7 +16,20 @@ const CODES = { value: 'ERR_SPEC_VALUE', member: 'ERR_SPEC_MEMBER', hex: 'ERR_SP
 const I32_MAX = 0x7fff_ffff;
 
 const MEMBERS = {
-  program: ['type', 'insns', 'maps', 'name', 'license', 'section', 'flags', 'funcs', 'lines', 'kfuncs'],
+  program: [
+    'type',
+    'insns',
+    'maps',
+    'name',
+    'license',
+    'section',
+    'flags',
+    'funcs',
+    'lines',
+    'kfuncs',
+    'structOps',
+  ],
+  structOps: ['name', 'member'],
   map: [
     'type',
     'key',
@@ -64,6 +77,7 @@ const KEY_SIZE: Partial<Record<MapTypeName, number>> = {
   devmap_hash: 4,
   cpumap: 4,
   xskmap: 4,
+  struct_ops: 4,
   queue: 0,
   stack: 0,
   bloom_filter: 0,
@@ -128,6 +142,16 @@ export class SpecReader extends JsonReader {
           throw this.fail(`kfuncs.${id}`, this.show(name), '"number": "name"');
         setOwn(spec.kfuncs as Record<string, string>, id, name);
       }
+    }
+    const ops = this.member(root, 'structOps');
+    if (ops !== undefined) {
+      const json = this.object(ops, 'structOps', MEMBERS.structOps);
+      const word = (key: 'name' | 'member'): string => {
+        const text = this.optional(json, key, 'structOps', 'string');
+        if (text === undefined) throw this.fail(`structOps.${key}`, 'nothing', 'a name');
+        return text;
+      };
+      spec.structOps = { name: word('name'), member: word('member') };
     }
     return spec;
   }

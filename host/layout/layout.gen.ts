@@ -66,6 +66,8 @@ export const STREAM_CACHE = 16;
 export const STREAM_BATCH = 64;
 /** StreamBlock.state: the piece is in a list of the pool */
 export const BLOCK_FREE = 256;
+/** Most congestion controls of users in one engine: numbers from CcAlgorithm.USER on */
+export const CC_USERS = 16;
 /** Most ranges of one set of intervals */
 export const EL_INTERVALS = 32;
 
@@ -332,7 +334,7 @@ export const AppState = {
 } as const;
 export type AppState = (typeof AppState)[keyof typeof AppState];
 
-/** Cc.algorithm. */
+/** Cc.algorithm. From USER on: struct_ops maps that were registered under such a number (CcOps). */
 export const CcAlgorithm = {
   RENO: 0,
   CUBIC: 1,
@@ -340,6 +342,7 @@ export const CcAlgorithm = {
   DCTCP_RATE: 3,
   TIMELY: 4,
   BBR: 5,
+  USER: 16,
 } as const;
 export type CcAlgorithm = (typeof CcAlgorithm)[keyof typeof CcAlgorithm];
 
@@ -376,7 +379,7 @@ export type CcEventFlag = (typeof CcEventFlag)[keyof typeof CcEventFlag];
 
 /** Offsets in bytes. First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export const ArenaHeaderLayout = {
-  size: 128,
+  size: 192,
   magic: 0,
   version: 4,
   totalBytes: 8,
@@ -405,6 +408,7 @@ export const ArenaHeaderLayout = {
   streamCount: 100,
   streamPoolAt: 104,
   hashKey: 112,
+  ccOps: 128,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -605,6 +609,10 @@ export class ArenaHeaderView {
   hashKey(i: number): bigint {
     return this.mem.getBigUint64(this.at + 112 + i * 8, true);
   }
+  /** CcOps of each algorithm from CcAlgorithm.USER on, 0 = none (atomic) */
+  ccOps(i: number): number {
+    return this.mem.getUint32(this.at + 128 + i * 4, true);
+  }
 }
 
 /** Offsets in bytes. What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
@@ -624,35 +632,36 @@ export const LaneStateLayout = {
   nextHop: 52,
   printArgs: 72,
   redirectKey: 96,
-  scratch: 104,
-  flags: 168,
-  burst: 172,
-  xdpAt: 176,
-  skbAt: 180,
-  queuesAt: 184,
-  queueCount: 188,
-  inboundAt: 192,
-  outboundAt: 196,
-  passAt: 200,
-  touchedAt: 204,
-  outputsAt: 208,
-  outputCount: 212,
-  handRing: 216,
-  handEnd: 220,
-  handMap: 224,
-  readyHead: 228,
-  readyTail: 232,
-  readyCount: 236,
-  handStream: 240,
-  handAsked: 244,
-  badDescriptors: 248,
-  strayDescriptors: 252,
-  badAddr: 256,
-  badLen: 260,
-  owedKicks: 264,
-  owedWakes: 268,
-  loaded: 276,
-  previous: 280,
+  opsArgs: 104,
+  scratch: 120,
+  flags: 184,
+  burst: 188,
+  xdpAt: 192,
+  skbAt: 196,
+  queuesAt: 200,
+  queueCount: 204,
+  inboundAt: 208,
+  outboundAt: 212,
+  passAt: 216,
+  touchedAt: 220,
+  outputsAt: 224,
+  outputCount: 228,
+  handRing: 232,
+  handEnd: 236,
+  handMap: 240,
+  readyHead: 244,
+  readyTail: 248,
+  readyCount: 252,
+  handStream: 256,
+  handAsked: 260,
+  badDescriptors: 264,
+  strayDescriptors: 268,
+  badAddr: 272,
+  badLen: 276,
+  owedKicks: 280,
+  owedWakes: 284,
+  loaded: 292,
+  previous: 296,
   epoch: 320,
   phase: 324,
   sleeping: 328,
@@ -763,202 +772,206 @@ export class LaneStateView {
   set redirectKey(v: number) {
     this.mem.setUint32(this.at + 96, v, true);
   }
+  /** Arguments of the struct_ops program that runs */
+  opsArgs(i: number): bigint {
+    return this.mem.getBigUint64(this.at + 104 + i * 8, true);
+  }
   /** Addresses, while the packet that held them is written anew */
   scratch(i: number): bigint {
-    return this.mem.getBigUint64(this.at + 104 + i * 8, true);
+    return this.mem.getBigUint64(this.at + 120 + i * 8, true);
   }
   /** LaneFlag bits */
   get flags(): number {
-    return this.mem.getUint32(this.at + 168, true);
+    return this.mem.getUint32(this.at + 184, true);
   }
   set flags(v: number) {
-    this.mem.setUint32(this.at + 168, v, true);
+    this.mem.setUint32(this.at + 184, v, true);
   }
   /** Most packets taken from one ring at a time */
   get burst(): number {
-    return this.mem.getUint32(this.at + 172, true);
+    return this.mem.getUint32(this.at + 188, true);
   }
   set burst(v: number) {
-    this.mem.setUint32(this.at + 172, v, true);
+    this.mem.setUint32(this.at + 188, v, true);
   }
   /** XdpContext of this lane */
   get xdpAt(): number {
-    return this.mem.getUint32(this.at + 176, true);
+    return this.mem.getUint32(this.at + 192, true);
   }
   set xdpAt(v: number) {
-    this.mem.setUint32(this.at + 176, v, true);
+    this.mem.setUint32(this.at + 192, v, true);
   }
   /** SkBuff of this lane */
   get skbAt(): number {
-    return this.mem.getUint32(this.at + 180, true);
+    return this.mem.getUint32(this.at + 196, true);
   }
   set skbAt(v: number) {
-    this.mem.setUint32(this.at + 180, v, true);
+    this.mem.setUint32(this.at + 196, v, true);
   }
   /** u32[queueCount]: addresses of the Queues that it owns */
   get queuesAt(): number {
-    return this.mem.getUint32(this.at + 184, true);
+    return this.mem.getUint32(this.at + 200, true);
   }
   set queuesAt(v: number) {
-    this.mem.setUint32(this.at + 184, v, true);
+    this.mem.setUint32(this.at + 200, v, true);
   }
   /** Receive queues that it owns */
   get queueCount(): number {
-    return this.mem.getUint32(this.at + 188, true);
+    return this.mem.getUint32(this.at + 204, true);
   }
   set queueCount(v: number) {
-    this.mem.setUint32(this.at + 188, v, true);
+    this.mem.setUint32(this.at + 204, v, true);
   }
   /** Ring[laneCount + 1], consumer side: links from every lane and the host */
   get inboundAt(): number {
-    return this.mem.getUint32(this.at + 192, true);
+    return this.mem.getUint32(this.at + 208, true);
   }
   set inboundAt(v: number) {
-    this.mem.setUint32(this.at + 192, v, true);
+    this.mem.setUint32(this.at + 208, v, true);
   }
   /** Ring[laneCount + 1], producer side: links to every lane */
   get outboundAt(): number {
-    return this.mem.getUint32(this.at + 196, true);
+    return this.mem.getUint32(this.at + 212, true);
   }
   set outboundAt(v: number) {
-    this.mem.setUint32(this.at + 196, v, true);
+    this.mem.setUint32(this.at + 212, v, true);
   }
   /** Ring, producer side: packets that go up to the host */
   get passAt(): number {
-    return this.mem.getUint32(this.at + 200, true);
+    return this.mem.getUint32(this.at + 216, true);
   }
   set passAt(v: number) {
-    this.mem.setUint32(this.at + 200, v, true);
+    this.mem.setUint32(this.at + 216, v, true);
   }
   /** u32[]: Rings with entries staged and not yet submitted */
   get touchedAt(): number {
-    return this.mem.getUint32(this.at + 204, true);
+    return this.mem.getUint32(this.at + 220, true);
   }
   set touchedAt(v: number) {
-    this.mem.setUint32(this.at + 204, v, true);
+    this.mem.setUint32(this.at + 220, v, true);
   }
   /** u32[outputCount]: every Ring that a packet of this lane may end in */
   get outputsAt(): number {
-    return this.mem.getUint32(this.at + 208, true);
+    return this.mem.getUint32(this.at + 224, true);
   }
   set outputsAt(v: number) {
-    this.mem.setUint32(this.at + 208, v, true);
+    this.mem.setUint32(this.at + 224, v, true);
   }
   /** How many; a lossless lane takes no more packets than all of them have room for */
   get outputCount(): number {
-    return this.mem.getUint32(this.at + 212, true);
+    return this.mem.getUint32(this.at + 228, true);
   }
   set outputCount(v: number) {
-    this.mem.setUint32(this.at + 212, v, true);
+    this.mem.setUint32(this.at + 228, v, true);
   }
   /** Ring, consumer side, whose entries are being worked on; 0 = none. For the recovery of a crash */
   get handRing(): number {
-    return this.mem.getUint32(this.at + 216, true);
+    return this.mem.getUint32(this.at + 232, true);
   }
   set handRing(v: number) {
-    this.mem.setUint32(this.at + 216, v, true);
+    this.mem.setUint32(this.at + 232, v, true);
   }
   /** Its consumer cursor after them */
   get handEnd(): number {
-    return this.mem.getUint32(this.at + 220, true);
+    return this.mem.getUint32(this.at + 236, true);
   }
   set handEnd(v: number) {
-    this.mem.setUint32(this.at + 220, v, true);
+    this.mem.setUint32(this.at + 236, v, true);
   }
   /** Map that is being changed: an element of it may be in no list; 0 = none. For the recovery of a crash */
   get handMap(): number {
-    return this.mem.getUint32(this.at + 224, true);
+    return this.mem.getUint32(this.at + 240, true);
   }
   set handMap(v: number) {
-    this.mem.setUint32(this.at + 224, v, true);
+    this.mem.setUint32(this.at + 240, v, true);
   }
   /** 1 + number of the first stream of the ready list, 0 = none */
   get readyHead(): number {
-    return this.mem.getUint32(this.at + 228, true);
+    return this.mem.getUint32(this.at + 244, true);
   }
   set readyHead(v: number) {
-    this.mem.setUint32(this.at + 228, v, true);
+    this.mem.setUint32(this.at + 244, v, true);
   }
   /** 1 + number of the last one */
   get readyTail(): number {
-    return this.mem.getUint32(this.at + 232, true);
+    return this.mem.getUint32(this.at + 248, true);
   }
   set readyTail(v: number) {
-    this.mem.setUint32(this.at + 232, v, true);
+    this.mem.setUint32(this.at + 248, v, true);
   }
   /** Streams in it */
   get readyCount(): number {
-    return this.mem.getUint32(this.at + 236, true);
+    return this.mem.getUint32(this.at + 252, true);
   }
   set readyCount(v: number) {
-    this.mem.setUint32(this.at + 236, v, true);
+    this.mem.setUint32(this.at + 252, v, true);
   }
   /** 1 + number of the stream that is visited, 0 = none. For the recovery of a crash */
   get handStream(): number {
-    return this.mem.getUint32(this.at + 240, true);
+    return this.mem.getUint32(this.at + 256, true);
   }
   set handStream(v: number) {
-    this.mem.setUint32(this.at + 240, v, true);
+    this.mem.setUint32(this.at + 256, v, true);
   }
   /** StreamRequest bits that its program fetched in this visit: asked again when the lane dies before it ends */
   get handAsked(): number {
-    return this.mem.getUint32(this.at + 244, true);
+    return this.mem.getUint32(this.at + 260, true);
   }
   set handAsked(v: number) {
-    this.mem.setUint32(this.at + 244, v, true);
+    this.mem.setUint32(this.at + 260, v, true);
   }
   /** Descriptors refused: they left their frame or the packet area */
   get badDescriptors(): number {
-    return this.mem.getUint32(this.at + 248, true);
+    return this.mem.getUint32(this.at + 264, true);
   }
   set badDescriptors(v: number) {
-    this.mem.setUint32(this.at + 248, v, true);
+    this.mem.setUint32(this.at + 264, v, true);
   }
   /** Those outside the packet area: which frame they stood for is not known */
   get strayDescriptors(): number {
-    return this.mem.getUint32(this.at + 252, true);
+    return this.mem.getUint32(this.at + 268, true);
   }
   set strayDescriptors(v: number) {
-    this.mem.setUint32(this.at + 252, v, true);
+    this.mem.setUint32(this.at + 268, v, true);
   }
   /** Address of the last one */
   get badAddr(): number {
-    return this.mem.getUint32(this.at + 256, true);
+    return this.mem.getUint32(this.at + 272, true);
   }
   set badAddr(v: number) {
-    this.mem.setUint32(this.at + 256, v, true);
+    this.mem.setUint32(this.at + 272, v, true);
   }
   /** Its length, bytes */
   get badLen(): number {
-    return this.mem.getUint32(this.at + 260, true);
+    return this.mem.getUint32(this.at + 276, true);
   }
   set badLen(v: number) {
-    this.mem.setUint32(this.at + 260, v, true);
+    this.mem.setUint32(this.at + 276, v, true);
   }
   /** 1 when something was published to the kernel since the last system call: the loop ends its step early */
   get owedKicks(): number {
-    return this.mem.getUint32(this.at + 264, true);
+    return this.mem.getUint32(this.at + 280, true);
   }
   set owedKicks(v: number) {
-    this.mem.setUint32(this.at + 264, v, true);
+    this.mem.setUint32(this.at + 280, v, true);
   }
   /** Bit per lane that sleeps in poll(2) and has work: eventfds to be written */
   owedWakes(i: number): number {
-    return this.mem.getUint32(this.at + 268 + i * 4, true);
+    return this.mem.getUint32(this.at + 284 + i * 4, true);
   }
   /** Magazine that frames are taken from and put back to */
   get loaded(): number {
-    return this.mem.getUint32(this.at + 276, true);
+    return this.mem.getUint32(this.at + 292, true);
   }
   set loaded(v: number) {
-    this.mem.setUint32(this.at + 276, v, true);
+    this.mem.setUint32(this.at + 292, v, true);
   }
   /** The magazine loaded before: keeps a lane at the edge from going to the depot each time */
   get previous(): number {
-    return this.mem.getUint32(this.at + 280, true);
+    return this.mem.getUint32(this.at + 296, true);
   }
   set previous(v: number) {
-    this.mem.setUint32(this.at + 280, v, true);
+    this.mem.setUint32(this.at + 296, v, true);
   }
   /** Rounds made; also the heartbeat. One step = a burst boundary was passed */
   get epoch(): number {
@@ -4655,6 +4668,39 @@ export class CcEventView {
   }
 }
 
+/** Offsets in bytes. An algorithm of a user, as the value of its struct_ops map: table slots of its programs. In C they are pointers to functions (struct_ops.h). */
+export const CcOpsLayout = {
+  size: 32,
+  init: 0,
+  event: 8,
+  name: 16,
+} as const;
+/** An algorithm of a user, as the value of its struct_ops map: table slots of its programs. In C they are pointers to functions (struct_ops.h). */
+export class CcOpsView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Begins on a flow, on a live one (cwnd is set) as well; 0 = nothing to do */
+  get init(): bigint {
+    return this.mem.getBigUint64(this.at + 0, true);
+  }
+  set init(v: bigint) {
+    this.mem.setBigUint64(this.at + 0, v, true);
+  }
+  /** What happened: CcEvent */
+  get event(): bigint {
+    return this.mem.getBigUint64(this.at + 8, true);
+  }
+  set event(v: bigint) {
+    this.mem.setBigUint64(this.at + 8, v, true);
+  }
+  /** Text, ended by 0 */
+  name(i: number): number {
+    return this.mem.getUint8(this.at + 16 + i * 1);
+  }
+}
+
 /** Offsets in bytes. Cc.priv of Reno. */
 export const CcRenoLayout = {
   size: 4,
@@ -4815,104 +4861,181 @@ export class CcCubicView {
   }
 }
 
-/** Offsets in bytes. Cc.priv of DCTCP, by window and by rate. */
-export const CcMarksLayout = {
-  size: 36,
-  alpha: 0,
-  ackedBytes: 4,
-  markedBytes: 8,
-  roundEnd: 12,
-  begun: 16,
-  acked: 20,
-  slow: 24,
-  lostBytes: 28,
-  roundUs: 32,
+/** Offsets in bytes. What algorithms with rounds begin Cc.priv with. */
+export const CcRatedLayout = {
+  size: 32,
+  roundEnd: 0,
+  begun: 4,
+  ackedBytes: 8,
+  lostBytes: 12,
+  roundUs: 16,
+  slow: 20,
+  undoRate: 24,
 } as const;
-/** Cc.priv of DCTCP, by window and by rate. */
+/** What algorithms with rounds begin Cc.priv with. */
+export class CcRatedView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Sequence number that ends the round */
+  get roundEnd(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set roundEnd(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** 1 = roundEnd is set */
+  get begun(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set begun(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Bytes acknowledged in this round */
+  get ackedBytes(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set ackedBytes(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** By rate: bytes lost in this round */
+  get lostBytes(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set lostBytes(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** By rate: when the round began */
+  get roundUs(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set roundUs(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** By rate: 1 = slow start */
+  get slow(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set slow(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** By rate: the rate before the last ENTER or RTO */
+  get undoRate(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set undoRate(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+}
+
+/** Offsets in bytes. Cc.priv of DCTCP, by window and by rate: CcRated, and */
+export const CcMarksLayout = {
+  size: 48,
+  roundEnd: 0,
+  begun: 4,
+  ackedBytes: 8,
+  lostBytes: 12,
+  roundUs: 16,
+  slow: 20,
+  undoRate: 24,
+  alpha: 32,
+  markedBytes: 36,
+  acked: 40,
+} as const;
+/** Cc.priv of DCTCP, by window and by rate: CcRated, and */
 export class CcMarksView {
   constructor(
     readonly mem: DataView,
     readonly at: number,
   ) {}
-  /** Share of marked bytes, 2^20 = all */
-  get alpha(): number {
-    return this.mem.getUint32(this.at + 0, true);
-  }
-  set alpha(v: number) {
-    this.mem.setUint32(this.at + 0, v, true);
-  }
-  /** Bytes acknowledged in this round */
-  get ackedBytes(): number {
-    return this.mem.getUint32(this.at + 4, true);
-  }
-  set ackedBytes(v: number) {
-    this.mem.setUint32(this.at + 4, v, true);
-  }
-  /** Of these: marked */
-  get markedBytes(): number {
-    return this.mem.getUint32(this.at + 8, true);
-  }
-  set markedBytes(v: number) {
-    this.mem.setUint32(this.at + 8, v, true);
-  }
   /** Sequence number that ends the round */
   get roundEnd(): number {
-    return this.mem.getUint32(this.at + 12, true);
+    return this.mem.getUint32(this.at + 0, true);
   }
   set roundEnd(v: number) {
-    this.mem.setUint32(this.at + 12, v, true);
+    this.mem.setUint32(this.at + 0, v, true);
   }
   /** 1 = roundEnd is set */
   get begun(): number {
-    return this.mem.getUint32(this.at + 16, true);
+    return this.mem.getUint32(this.at + 4, true);
   }
   set begun(v: number) {
-    this.mem.setUint32(this.at + 16, v, true);
+    this.mem.setUint32(this.at + 4, v, true);
   }
-  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
-  get acked(): number {
-    return this.mem.getUint32(this.at + 20, true);
+  /** Bytes acknowledged in this round */
+  get ackedBytes(): number {
+    return this.mem.getUint32(this.at + 8, true);
   }
-  set acked(v: number) {
-    this.mem.setUint32(this.at + 20, v, true);
-  }
-  /** By rate: 1 = slow start */
-  get slow(): number {
-    return this.mem.getUint32(this.at + 24, true);
-  }
-  set slow(v: number) {
-    this.mem.setUint32(this.at + 24, v, true);
+  set ackedBytes(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
   }
   /** By rate: bytes lost in this round */
   get lostBytes(): number {
-    return this.mem.getUint32(this.at + 28, true);
+    return this.mem.getUint32(this.at + 12, true);
   }
   set lostBytes(v: number) {
-    this.mem.setUint32(this.at + 28, v, true);
+    this.mem.setUint32(this.at + 12, v, true);
   }
   /** By rate: when the round began */
   get roundUs(): number {
-    return this.mem.getUint32(this.at + 32, true);
+    return this.mem.getUint32(this.at + 16, true);
   }
   set roundUs(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** By rate: 1 = slow start */
+  get slow(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set slow(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** By rate: the rate before the last ENTER or RTO */
+  get undoRate(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
+  }
+  set undoRate(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
+  }
+  /** Share of marked bytes, 2^20 = all */
+  get alpha(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set alpha(v: number) {
     this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Of ackedBytes: marked */
+  get markedBytes(): number {
+    return this.mem.getUint32(this.at + 36, true);
+  }
+  set markedBytes(v: number) {
+    this.mem.setUint32(this.at + 36, v, true);
+  }
+  /** Bytes acknowledged since cwnd last grew, in congestion avoidance */
+  get acked(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set acked(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
   }
 }
 
-/** Offsets in bytes. Cc.priv of TIMELY. Times in µs. */
+/** Offsets in bytes. Cc.priv of TIMELY: CcRated, and. Times in µs. */
 export const CcTimelyLayout = {
-  size: 36,
+  size: 48,
   roundEnd: 0,
   begun: 4,
-  previousUs: 8,
-  slope: 12,
-  falling: 16,
+  ackedBytes: 8,
+  lostBytes: 12,
+  roundUs: 16,
   slow: 20,
-  lostBytes: 24,
-  ackedBytes: 28,
-  roundUs: 32,
+  undoRate: 24,
+  previousUs: 32,
+  slope: 36,
+  falling: 40,
 } as const;
-/** Cc.priv of TIMELY. Times in µs. */
+/** Cc.priv of TIMELY: CcRated, and. Times in µs. */
 export class CcTimelyView {
   constructor(
     readonly mem: DataView,
@@ -4932,54 +5055,61 @@ export class CcTimelyView {
   set begun(v: number) {
     this.mem.setUint32(this.at + 4, v, true);
   }
-  /** Sample of the last round, 0 = none */
-  get previousUs(): number {
+  /** Bytes acknowledged in this round */
+  get ackedBytes(): number {
     return this.mem.getUint32(this.at + 8, true);
   }
-  set previousUs(v: number) {
+  set ackedBytes(v: number) {
     this.mem.setUint32(this.at + 8, v, true);
   }
-  /** Smoothed difference of samples, µs × 1024 */
-  get slope(): number {
-    return this.mem.getInt32(this.at + 12, true);
+  /** By rate: bytes lost in this round */
+  get lostBytes(): number {
+    return this.mem.getUint32(this.at + 12, true);
   }
-  set slope(v: number) {
-    this.mem.setInt32(this.at + 12, v, true);
+  set lostBytes(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
   }
-  /** Rounds in a row with a slope that is not positive */
-  get falling(): number {
+  /** By rate: when the round began */
+  get roundUs(): number {
     return this.mem.getUint32(this.at + 16, true);
   }
-  set falling(v: number) {
+  set roundUs(v: number) {
     this.mem.setUint32(this.at + 16, v, true);
   }
-  /** 1 = slow start */
+  /** By rate: 1 = slow start */
   get slow(): number {
     return this.mem.getUint32(this.at + 20, true);
   }
   set slow(v: number) {
     this.mem.setUint32(this.at + 20, v, true);
   }
-  /** Bytes lost in this round */
-  get lostBytes(): number {
-    return this.mem.getUint32(this.at + 24, true);
+  /** By rate: the rate before the last ENTER or RTO */
+  get undoRate(): bigint {
+    return this.mem.getBigUint64(this.at + 24, true);
   }
-  set lostBytes(v: number) {
-    this.mem.setUint32(this.at + 24, v, true);
+  set undoRate(v: bigint) {
+    this.mem.setBigUint64(this.at + 24, v, true);
   }
-  /** Bytes acknowledged in this round */
-  get ackedBytes(): number {
-    return this.mem.getUint32(this.at + 28, true);
-  }
-  set ackedBytes(v: number) {
-    this.mem.setUint32(this.at + 28, v, true);
-  }
-  /** When the round began */
-  get roundUs(): number {
+  /** Sample of the last round, 0 = none */
+  get previousUs(): number {
     return this.mem.getUint32(this.at + 32, true);
   }
-  set roundUs(v: number) {
+  set previousUs(v: number) {
     this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Smoothed difference of samples, µs × 1024 */
+  get slope(): number {
+    return this.mem.getInt32(this.at + 36, true);
+  }
+  set slope(v: number) {
+    this.mem.setInt32(this.at + 36, v, true);
+  }
+  /** Rounds in a row with a slope that is not positive */
+  get falling(): number {
+    return this.mem.getUint32(this.at + 40, true);
+  }
+  set falling(v: number) {
+    this.mem.setUint32(this.at + 40, v, true);
   }
 }
 

@@ -68,3 +68,38 @@ test('by rate: a loss halves it once a round, a timeout at once', () => {
   flow.tell('rto');
   assert.is(flow.cc.rate, 25_000_000n);
 });
+
+for (const name of ['dctcpRate', 'timely'] as const)
+  test(`${name}: what a loss took from the rate UNDO gives back, slow start and all`, () => {
+    const flow = new Flow(name);
+    flow.cc.rate = 100_000_000n;
+    flow.tell('ack', { acked: MSS, rttUs: 100, minRttUs: 100, nxt: 10 * MSS });
+    flow.tell('enter', { inFlight: 10 * MSS });
+    flow.tell('ack', {
+      acked: MSS,
+      lost: MSS,
+      rttUs: 100,
+      minRttUs: 100,
+      una: 10 * MSS,
+      nxt: 20 * MSS,
+      srttUs: 100,
+    });
+    assert.is(flow.cc.rate, 50_000_000n);
+    flow.tell('undo', { srttUs: 100 });
+    assert.is(flow.cc.rate, 100_000_000n);
+    // The round has lost nothing: the next one doubles, as it would have.
+    flow.tell('ack', {
+      acked: 70_000,
+      rttUs: 10,
+      minRttUs: 10,
+      una: 20 * MSS,
+      nxt: 30 * MSS,
+      nowNs: 100_000n,
+    });
+    assert.ok(flow.cc.rate > 100_000_000n, `${flow.cc.rate}`);
+    flow.tell('rto');
+    flow.tell('rto', { flags: Flags.again });
+    const after = flow.cc.rate;
+    flow.tell('undo', { srttUs: 100 });
+    assert.ok(flow.cc.rate >= 2n * after, 'both timeouts are undone');
+  });

@@ -13,6 +13,7 @@ import type { TcpOptions } from './sockets.js';
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
 export const ADDRESSES6 = ['fd00::1', 'fd00::2'] as const;
 const MS = 1_000_000n;
+export const PAIR_FRAMES = 8192;
 
 /** Bytes that differ from place to place. */
 export function pattern(bytes: number, seed: number): Uint8Array {
@@ -86,6 +87,8 @@ export interface Transfer {
   server?: Partial<TcpOptions>;
   /** Virtual time that it may take, ms. */
   limitMs?: number;
+  /** Called at every step. */
+  each?: (client: Side, server: Side | undefined) => void;
 }
 
 /** Who makes the rounds of an inline engine. */
@@ -124,7 +127,7 @@ export class Pair {
       nics: outside ? [a, b, outside] : [a, b],
       seed: 7,
       ...engineOptions(streams),
-      frames: 8192,
+      frames: PAIR_FRAMES,
       ...more,
     });
     for (const [i, address] of [...ADDRESSES, ...ADDRESSES6].entries()) {
@@ -191,6 +194,7 @@ export class Pair {
         if (id !== undefined) server = new Side(b, b.ends.get(id)!, back, t.first === 'client');
         client.work();
         server?.work();
+        t.each?.(client, server);
       },
     );
     if (!over || !server)

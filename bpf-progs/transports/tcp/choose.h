@@ -5,8 +5,7 @@
 #pragma once
 #include "request.h"
 #include "output.h"
-
-#define PACE_AHEAD_NS NS_PER_MS
+#include "pace.h"
 
 /* What a segment may carry now: SACK blocks take their room from it. */
 static inline __u32 mss_now(const struct tcp_flow *f)
@@ -140,15 +139,6 @@ noinline int plan_probe(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL,
 	return 1;
 }
 
-/* Pacing: 0 = not before its time, and the timer will say when that is. */
-static inline int pace_allows(struct tcp_flow *f, __u64 now)
-{
-	if (f->pace_ns <= now + PACE_AHEAD_NS)
-		return 1;
-	due(f, TIMER_PACE, f->pace_ns - PACE_AHEAD_NS / 2);
-	return 0;
-}
-
 /* After an idle time the old window says nothing of the path (RFC 5681 §4.1). */
 static inline void idle_restart(struct tcp_flow *f, struct tcp_news *n, __u64 now)
 {
@@ -158,9 +148,29 @@ static inline void idle_restart(struct tcp_flow *f, struct tcp_news *n, __u64 no
 		cc_tell(f, n, EL_CC_IDLE, 0, now);
 }
 
+/* What congestion control and both windows let go: lost data, then new. 1: planned. */
+static inline int plan_queued(struct tcp_flow *f, struct tcp_board *b, struct tcp_plan *p, struct tcp_news *n, __u64 now)
+{
+	if (b->lost) {
+		/* F-RTO step 2b: after the first ACK new data goes first; where there is none, the old way. */
+		if (f->flags & FLOW_FRTO && !(f->todo & TODO_FORCE)) {
+			if (plan_new(f, b, p, 0))
+				return 1;
+			if (!(f->flags & FLOW_CWND_LIMITED))
+				f->flags &= ~FLOW_FRTO;
+		}
+		return plan_resend(f, b, p);
+	}
+	f->todo &= ~TODO_FORCE;
+	idle_restart(f, n, now);
+	return plan_probe(f, b, p, now) || plan_new(f, b, p, 0);
+}
+
 /* Data, by the states that may send it. 1: planned. */
 static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_plan *p, struct tcp_news *n, __u64 now)
 {
+	int planned;
+
 	if (f->todo & TODO_TLP) {
 		f->todo &= ~TODO_TLP;
 		if (f->snd_nxt != f->snd_una && !(f->flags & FLOW_TLP)) {
@@ -182,21 +192,12 @@ static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_
 		f->todo &= ~TODO_NUDGE;
 		return plan_new(f, b, p, 1);
 	}
-	if ((f->cc.rate || f->opt.rate) && !pace_allows(f, now))
+	if (pace_rate(f) && !pace_allows(f, now))
 		return 0;
-	if (b->lost) {
-		/* F-RTO step 2b: after the first ACK new data goes first; where there is none, the old way. */
-		if (f->flags & FLOW_FRTO && !(f->todo & TODO_FORCE)) {
-			if (plan_new(f, b, p, 0))
-				return 1;
-			if (!(f->flags & FLOW_CWND_LIMITED))
-				f->flags &= ~FLOW_FRTO;
-		}
-		return plan_resend(f, b, p);
-	}
-	f->todo &= ~TODO_FORCE;
-	idle_restart(f, n, now);
-	return plan_probe(f, b, p, now) || plan_new(f, b, p, 0);
+	planned = plan_queued(f, b, p, n, now);
+	if (!planned)
+		f->flags &= ~FLOW_BACKLOG;
+	return planned;
 }
 
 /* Decides. PLAN_NONE: nothing more. */

@@ -59,6 +59,7 @@ enum tcp_count {
 	LaneDied,                /* flows that were mended: their lane died at work on them */
 	NoStream,                /* connections refused for want of a stream or of room in the tables */
 	NoRoute,                 /* packets that waited for a route or a neighbour */
+	TCPNoAlgorithm,          /* congestion control by a number that nothing has */
 	ScoreboardFull,          /* SACK blocks not noted: more than TCP_SPANS pieces */
 	TCP_COUNTS,
 };

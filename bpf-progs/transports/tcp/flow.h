@@ -66,6 +66,7 @@ enum tcp_flow_flag {
 	FLOW_MTU_PROBE = 1 << 24, /* a probe of the path MTU is under way: probe_from … probe_seq */
 	FLOW_MTU_LOST = 1 << 25,  /* it was lost, and goes again in pieces */
 	FLOW_ENDING = 1 << 26,    /* tcp_end has begun */
+	FLOW_BACKLOG = 1 << 27,   /* nothing but its pacing holds the flow back */
 };
 
 /* What GEN owes. */
@@ -194,6 +195,8 @@ struct tcp_flow {
 	__u64 armed_ns;           /* when the bpf_timer goes off; 0: it does not */
 	__u64 pace_ns;            /* the next packet's time */
 	__u64 packet_ns;          /* when the packet that GEN made is to leave; 0: at once */
+	__u64 left_ns;            /* when a paced packet left last, */
+	__u64 left_bytes;         /* and how much has, bytes of frames */
 
 	/* what it has done: getsockopt(TCP_INFO) */
 	__u64 bytes_acked;

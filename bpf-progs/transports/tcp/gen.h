@@ -9,26 +9,12 @@ struct {
 	__type(value, struct tcp_plan);
 } tcp_plans SEC(".maps");
 
-/* When the packet is to leave, by the rate; the next one follows it. */
-static inline void pace(struct tcp_flow *f, __u32 bytes, __u64 now)
-{
-	__u64 rate = f->cc.rate, at = f->pace_ns > now ? f->pace_ns : now;
-
-	if (f->opt.rate && (!rate || f->opt.rate < rate))
-		rate = f->opt.rate;
-	f->packet_ns = 0;
-	if (!rate)
-		return;
-	f->packet_ns = at;
-	f->pace_ns = at + bytes * NS_PER_S / rate;
-}
-
-/* New data is in flight. */
-static inline void sent_new(struct tcp_flow *f, struct tcp_board *b, const struct tcp_plan *p, __u64 now)
+/* New data is in flight, or will be at `at`. */
+static inline void sent_new(struct tcp_flow *f, struct tcp_board *b, const struct tcp_plan *p, __u64 at, __u64 now)
 {
 	__u32 end = p->seq + p->len + !!(p->flags & TCP_FIN), pipe;
 
-	board_sent(b, f, end, US(now));
+	board_sent(b, f, end, US(at));
 	if (f->snd_nxt == f->snd_una)
 		f->stuck_ns = now;
 	f->snd_nxt = end;
@@ -49,9 +35,9 @@ static inline void sent_new(struct tcp_flow *f, struct tcp_board *b, const struc
 }
 
 /* Old data is in flight again. -1: the board cannot note it. */
-static inline int sent_again(struct tcp_flow *f, struct tcp_board *b, const struct tcp_plan *p, __u64 now)
+static inline int sent_again(struct tcp_flow *f, struct tcp_board *b, const struct tcp_plan *p, __u64 at, __u64 now)
 {
-	if (board_resend(b, f, p->seq, p->seq + p->len + !!(p->flags & TCP_FIN), US(now)))
+	if (board_resend(b, f, p->seq, p->seq + p->len + !!(p->flags & TCP_FIN), US(at)))
 		return -1;
 	f->todo &= ~TODO_FORCE;
 	/* In pieces that fit: what arrives then tells nothing of the probe. */
@@ -97,7 +83,7 @@ noinline int tcp_sent(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 		if (f->ca == TCP_CA_CWR || f->ca == TCP_CA_RECOVERY)
 			f->prr_out += p->len;
 		f->sent_ns = now;
-		pace(f, bytes, now);
+		pace(f, bytes, departure(f, now));
 		if (f->xmit == XMIT_NONE || f->xmit == XMIT_PERSIST || (f->xmit == XMIT_TLP && p->kind == PLAN_NEW))
 			tcp_rearm(f, b, now);
 		return XDP_TX;
@@ -116,6 +102,7 @@ noinline int tcp_generate(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct
 {
 	__u32 zero = 0;
 	struct tcp_news *n = bpf_map_lookup_elem(&tcp_newses, &zero);
+	__u64 at;
 	int bytes;
 
 	if (!n || f->state == TCP_FREE || f->state == TCP_CLOSE || !tcp_route(ctx, f, now))
@@ -133,9 +120,10 @@ noinline int tcp_generate(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct
 			tcp_rearm(f, b, now);
 		return XDP_ABORTED;
 	}
+	at = departure(f, now);
 	if (p->kind == PLAN_NEW)
-		sent_new(f, b, p, now);
-	else if (p->kind == PLAN_RESEND && sent_again(f, b, p, now))
+		sent_new(f, b, p, at, now);
+	else if (p->kind == PLAN_RESEND && sent_again(f, b, p, at, now))
 		return XDP_ABORTED;
 	bytes = tcp_build(ctx, f, p, now);
 	if (bytes < 0)

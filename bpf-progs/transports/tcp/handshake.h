@@ -102,10 +102,27 @@ static inline void agree(struct tcp_flow *f, const struct tcp_segment *s)
 	f->peer_mss = s->mss ? most(s->mss, 64) : f->family == AF_INET ? 536 : 1220;
 }
 
+/*
+ * Gives the flow to an algorithm. On a live one window and threshold stay, and a recovery goes on; one that there is not
+ * changes nothing, and a new flow gets Reno.
+ */
+static inline void control_by(struct tcp_flow *f, __u32 algorithm)
+{
+	f->cc.flags = f->opt.flags & TCP_OPT_PACE ? f->cc.flags | EL_CC_PACED : f->cc.flags & ~EL_CC_PACED;
+	if (f->cc.cwnd && f->cc.algorithm == algorithm)
+		return;
+	if (el_cc_init(&f->cc, algorithm, f->mss)) {
+		count(TCPNoAlgorithm);
+		if (!f->cc.cwnd)
+			el_cc_init(&f->cc, EL_CC_RENO, f->mss);
+	}
+}
+
 /* The handshake is through. The state changes last: what a lane that dies here has not done the next one does. */
 noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, const struct tcp_segment *s NONNULL)
 {
-	__u32 slot = f->listener - 1;
+	__u32 slot = f->listener - 1, zero = 0;
+	struct tcp_news *n = bpf_map_lookup_elem(&tcp_newses, &zero);
 	struct tcp_backlog *l;
 
 	f->snd_una = s->ack;
@@ -129,9 +146,7 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 		f->mtu = f->family == AF_INET ? MTU_BASE4 : MTU_BASE6;
 	}
 	mss_sync(f);
-	if (f->opt.flags & TCP_OPT_PACE)
-		f->cc.flags |= EL_CC_PACED;
-	el_cc_init(&f->cc, f->opt.algorithm, f->mss);
+	control_by(f, f->opt.algorithm);
 	if (f->opt.initial_cwnd)
 		f->cc.cwnd = f->opt.initial_cwnd * f->mss;
 	if (!(f->flags & FLOW_RETRANSMITTED))
@@ -139,6 +154,9 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 	if (f->retries)
 		f->cc.cwnd = f->mss; /* RFC 5681 §3.1: after a lost SYN the window is one segment */
 	f->retries = 0;
+	/* What goes by a rate has one for its first window already. */
+	if (n)
+		cc_tell(f, n, EL_CC_MSS, 0, s->now);
 	if (f->opt.flags & TCP_OPT_KEEPALIVE)
 		due(f, TIMER_LIFE, s->now + TCP_DEFAULT(f->opt.keep_idle_ms, 7200000) * NS_PER_MS);
 	if (!f->listener) {

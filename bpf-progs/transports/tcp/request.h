@@ -1,6 +1,7 @@
 /* What the application asked for: connect, shut down, close, abort, other options. Taken in by GEN, in the flow's lane. */
 #pragma once
 #include "mend.h"
+#include "pace.h"
 
 /* CONNECT: the flow is filled from what the control plane wrote, the SYN is owed. */
 noinline int tcp_connect(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, const struct tcp_control *c NONNULL,
@@ -31,10 +32,10 @@ noinline int tcp_connect(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	return 0;
 }
 
-/* Options of a live connection; congestion control changes hands with its window. */
+/* Options of a live connection. */
 noinline int tcp_set_options(struct tcp_flow *f NONNULL, const struct tcp_control *c NONNULL, __u64 now)
 {
-	__u32 before_flags = f->opt.flags, algorithm = f->opt.algorithm, cwnd = f->cc.cwnd, ssthresh = f->cc.ssthresh;
+	__u32 before_flags = f->opt.flags;
 
 	f->opt = c->opt;
 	if ((__u16)c->urgent != f->urgents) {
@@ -44,12 +45,8 @@ noinline int tcp_set_options(struct tcp_flow *f NONNULL, const struct tcp_contro
 	}
 	if (!IN_STATE(f, SENDING | S(FIN_WAIT2)))
 		return 0;
-	if (algorithm != c->opt.algorithm || (before_flags ^ c->opt.flags) & TCP_OPT_PACE) {
-		f->cc.flags = c->opt.flags & TCP_OPT_PACE ? EL_CC_PACED : 0;
-		el_cc_init(&f->cc, c->opt.algorithm, f->mss);
-		f->cc.cwnd = cwnd;
-		f->cc.ssthresh = ssthresh;
-	}
+	control_by(f, c->opt.algorithm);
+	pace_anew(f, now);
 	mss_sync(f);
 	if (f->opt.flags & TCP_OPT_KEEPALIVE) {
 		if (!(before_flags & TCP_OPT_KEEPALIVE))

@@ -241,6 +241,11 @@ static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const str
 
 	n->delivered += len;
 	f->delivered += len;
+	/* Joined with what still waits for its time: of when this left nothing is known. */
+	if (after(s->sent_us, now_us)) {
+		f->fack = later_of(f->fack, s->end);
+		return;
+	}
 	if (!(s->flags & SPAN_EVER)) {
 		n->original = 1;
 		if (!n->rtt_us)

@@ -144,7 +144,16 @@ int tcp_gen(struct xdp_md *ctx)
 SEC("xdp_egress")
 int tcp_egress(struct xdp_md *ctx)
 {
-	return XDP_TX;
+	struct tcp_flow *f = flow_of(ctx->rx_queue_index);
+	__u64 now = bpf_ktime_get_ns();
+	int verdict;
+
+	if (!f || !f->packet_ns)
+		return XDP_TX;
+	verdict = carousel_put(ctx, f->packet_ns, now);
+	if (verdict == XDP_TX)
+		paced_left(f, bpf_xdp_get_buff_len(ctx), now);
+	return verdict < 0 ? XDP_REDIRECT : verdict;
 }
 
 license("Dual MIT/GPL");

@@ -10,6 +10,7 @@ import { type LinkBudget, link, linkBudget } from './link.js';
 import { MapTable } from './map_table.js';
 import { BpfObject } from './object.js';
 import { sectionRole, tailSection } from './sections.js';
+import { nameMembers } from './struct_ops.js';
 
 export interface LoadOptions {
   /** Values of `extern … __kconfig` variables, beside LINUX_KERNEL_VERSION. */
@@ -50,6 +51,7 @@ export function loadElf(bytes: Uint8Array, file: string, options: LoadOptions = 
     setOwn(programs, entry.name, makeProgram(object, functions, table, entry, license, budget));
     tieTailCall(table, entry);
   }
+  nameMembers(object, table.all, programs);
   return { file, license, programs, maps, ...(object.btf ? { btf: object.btf } : {}) };
 }
 

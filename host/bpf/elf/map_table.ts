@@ -8,9 +8,10 @@ import { type Kconfig, type KconfigMap, readDataMaps, readKconfig } from './data
 import { type LegacyMaps, readLegacyMaps } from './legacy_maps.js';
 import type { BpfObject } from './object.js';
 import { type ElfSection, SHN_UNDEF, Stb } from './reader.js';
+import { readStructOps } from './struct_ops.js';
 
 export interface NumberedMap {
-  /** From 1, in order of definition: `.maps`, `maps`, data sections, `.kconfig`. */
+  /** From 1, in order of definition: `.maps`, `maps`, data sections, `.struct_ops`, `.kconfig`. */
   key: number;
   spec: MapSpec;
 }
@@ -32,7 +33,7 @@ export class MapTable {
     this.dataMaps = readDataMaps(object);
     this.kconfig = readKconfig(object, kconfig);
     const all = [...this.btfMaps.at.entries()].sort((a, b) => a[0] - b[0]).map(([, spec]) => spec);
-    all.push(...this.legacy.specs, ...this.dataMaps.values());
+    all.push(...this.legacy.specs, ...this.dataMaps.values(), ...readStructOps(object, nameOfCode));
     if (this.kconfig) all.push(this.kconfig.spec);
     for (const [i, spec] of all.entries()) this.keys.set(spec, i + 1);
     this.all = all;

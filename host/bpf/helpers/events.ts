@@ -1,5 +1,5 @@
 /** Helpers that carry data to the host: ring buffers, perf events, the trace log. */
-import { a, type Helper, NET } from './helper.js';
+import { a, BASE, type Helper, NET } from './helper.js';
 
 export const eventHelpers: readonly Helper[] = [
   {
@@ -7,7 +7,7 @@ export const eventHelpers: readonly Helper[] = [
     name: 'ringbuf_output',
     args: a('const_map_ptr', 'mem', 'const_size_or_zero', 'anything'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     mapTypes: ['ringbuf'],
     wasm: { name: 'ringbuf_output', args: 'ppdd', result: 'd' },
     doc: 'Copies a record into a ring buffer.',
@@ -17,7 +17,7 @@ export const eventHelpers: readonly Helper[] = [
     name: 'ringbuf_reserve',
     args: a('const_map_ptr', 'const_alloc_size_or_zero', 'anything'),
     ret: 'alloc_mem_or_null',
-    types: NET,
+    types: BASE,
     acquires: true,
     mapTypes: ['ringbuf'],
     wasm: { name: 'ringbuf_reserve', args: 'pdd', result: 'p' },
@@ -28,7 +28,7 @@ export const eventHelpers: readonly Helper[] = [
     name: 'ringbuf_submit',
     args: a('alloc_mem', 'anything'),
     ret: 'void',
-    types: NET,
+    types: BASE,
     releases: 0,
     wasm: { name: 'ringbuf_submit', args: 'pd', result: 'v' },
     doc: 'Hands a reserved record to the reader.',
@@ -38,7 +38,7 @@ export const eventHelpers: readonly Helper[] = [
     name: 'ringbuf_discard',
     args: a('alloc_mem', 'anything'),
     ret: 'void',
-    types: NET,
+    types: BASE,
     releases: 0,
     wasm: { name: 'ringbuf_discard', args: 'pd', result: 'v' },
     doc: 'Gives up a reserved record.',
@@ -48,7 +48,7 @@ export const eventHelpers: readonly Helper[] = [
     name: 'ringbuf_query',
     args: a('const_map_ptr', 'anything'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     mapTypes: ['ringbuf'],
     wasm: { name: 'ringbuf_query', args: 'pd', result: 'd' },
     doc: 'Unread bytes, size or a position of a ring buffer.',
@@ -70,7 +70,7 @@ export const eventHelpers: readonly Helper[] = [
     name: 'trace_printk',
     args: a('mem', 'const_size', 'dontcare', 'dontcare', 'dontcare'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     gpl: true,
     wasm: { name: 'trace_printk', args: 'pwddd', result: 'i' },
     doc: "Formats a line with up to three arguments into the lane's trace log (`engine.trace`).",
@@ -80,7 +80,7 @@ export const eventHelpers: readonly Helper[] = [
     name: 'trace_vprintk',
     args: a('mem', 'const_size', 'mem_or_null', 'const_size_or_zero'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     gpl: true,
     wasm: { name: 'trace_vprintk', args: 'pwpw', result: 'i' },
     doc: 'As trace_printk with up to twelve arguments from an array.',

@@ -106,9 +106,13 @@ export const helperExports = (helper: Helper): readonly string[] =>
   helper.byEngine ? [] : [...new Set([...helper.types.map(t => helperExport(helper, t))])];
 
 export const NET: readonly ProgramType[] = runnableTypes;
+/** What every program has (kernel: bpf_base_func_proto). */
+export const BASE: readonly ProgramType[] = [...NET, 'struct_ops'];
 export const XDP: readonly ProgramType[] = typesWhere(row => row.context === 'xdp_md');
 export const TC: readonly ProgramType[] = ['tc'];
 export const XDP_TC: readonly ProgramType[] = typesWhere(row => row.packetPointers);
+/** Programs that may take spin locks. */
+export const LOCKS: readonly ProgramType[] = [...XDP_TC, 'struct_ops'];
 export const SKB: readonly ProgramType[] = typesWhere(row => row.context === '__sk_buff');
 
 /** `a('ctx', 'anything')`: argument list without attributes. */

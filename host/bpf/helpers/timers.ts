@@ -1,5 +1,5 @@
 /** Helpers on the bpf_timer of a map value (kernel/bpf/helpers.c); eTran's kinds are flags beyond the kernel's. */
-import { a, type Helper, NET } from './helper.js';
+import { a, BASE, type Helper } from './helper.js';
 
 export const timerHelpers: readonly Helper[] = [
   {
@@ -7,7 +7,7 @@ export const timerHelpers: readonly Helper[] = [
     name: 'timer_init',
     args: a('timer', 'const_map_ptr', 'anything'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     gpl: true,
     wasm: { name: 'timer_init', args: 'ppd', result: 'i' },
     doc: 'Makes the timer of a map value; flags name the clock: CLOCK_MONOTONIC, _REALTIME or _BOOTTIME.',
@@ -17,7 +17,7 @@ export const timerHelpers: readonly Helper[] = [
     name: 'timer_set_callback',
     args: a('timer', 'func'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     gpl: true,
     asyncCallback: true,
     wasm: { name: 'timer_set_callback', args: 'pw', result: 'i' },
@@ -28,7 +28,7 @@ export const timerHelpers: readonly Helper[] = [
     name: 'timer_start',
     args: a('timer', 'anything', 'anything'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     gpl: true,
     wasm: { name: 'timer_start', args: 'pdd', result: 'i' },
     doc: 'Fires it in this lane after so many ns, or at a time (BPF_F_TIMER_ABS); an armed one is started anew.',
@@ -38,7 +38,7 @@ export const timerHelpers: readonly Helper[] = [
     name: 'timer_cancel',
     args: a('timer'),
     ret: 'integer',
-    types: NET,
+    types: BASE,
     gpl: true,
     wasm: { name: 'timer_cancel', args: 'p', result: 'i' },
     doc: 'Disarms it, waits for its callback and forgets that; returns 1 if it was armed.',

@@ -5,6 +5,8 @@ import type { Machine } from './machine.js';
 import { InterpFault, Regions } from './regions.js';
 
 const MAX_STRING = 4096;
+/** Bytes of a program's frames, at most. */
+const MAX_STACK = 512;
 
 /** Calls the kfunc `name`, which the program numbers `id`, with r1–r5 of the machine. */
 export function callKfunc(
@@ -24,7 +26,10 @@ export function callKfunc(
   const args = [...kfunc.wasm.args].map((letter, i) =>
     letter === 'd' ? BigInt.asIntN(64, regs[i + 1]) : Number(BigInt.asIntN(32, regs[i + 1])),
   );
+  const lane = host.arena.lane(host.core.lane);
+  if (kfunc.runsPrograms) lane.entryFp = Number(regs[10]) - MAX_STACK;
   const r0 = widen(kfunc.wasm.result, fn(...args));
+  if (kfunc.runsPrograms) lane.entryFp = lane.stackTop;
   if (kfunc.releases !== undefined) host.regions.removeObject(Number(regs[kfunc.releases + 1]));
   if (kfunc.ret.kind === 'object' && r0 !== 0n) {
     const { name: type, bytes } = kfunc.ret.object;

@@ -111,8 +111,10 @@ function findNeeds(program: Program, all: readonly FunctionAnalysis[]): Needs {
     needs.imports.add(name);
   for (const fn of all) {
     for (const plan of fn.transfer.plans.values())
-      if (plan.kind === 'kfunc') needs.imports.add(plan.name);
-      else if (plan.kind === 'export') {
+      if (plan.kind === 'kfunc') {
+        needs.imports.add(plan.name);
+        if (plan.kfunc.runsPrograms) needs.handsFp.add(fn.entry);
+      } else if (plan.kind === 'export') {
         needs.imports.add(plan.name);
         if (plan.callback) needs.handsFp.add(fn.entry);
       } else if (plan.kind === 'tail') needs.tailCalls.add(fn.entry);

@@ -85,7 +85,8 @@ function emitHelper(e: FunctionEmitter, pc: number, plan: CallPlan, result: Valu
       keep(e, pc, result);
       return;
     case 'export':
-      if (plan.callback)
+    case 'kfunc':
+      if (plan.kind === 'export' ? plan.callback : plan.kfunc.runsPrograms)
         preservingEntry(e, () => {
           f.op1(Op.global_get, unit.globals.state);
           pushCalleeFp(e);
@@ -93,9 +94,6 @@ function emitHelper(e: FunctionEmitter, pc: number, plan: CallPlan, result: Valu
           emitExport(e, pc, plan, result);
         });
       else emitExport(e, pc, plan, result);
-      return;
-    case 'kfunc':
-      emitExport(e, pc, plan, result);
   }
 }
 

@@ -8,7 +8,7 @@
  */
 import { FRAME_HEADROOM, FRAME_SIZE, LaneStateView } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
-import { contextView } from '../program_types.js';
+import { contextView, programTypes } from '../program_types.js';
 import { exportSignature } from './compile.js';
 import type { CompiledProgram } from './compiled.js';
 import { ModuleBuilder } from './wasm/encoder.js';
@@ -22,6 +22,8 @@ export interface WarmOptions {
 }
 
 const PAGE = 65536;
+/** Five arguments. */
+const ARGS_BYTES = 40;
 /** Runs between two looks at the clock. */
 const BATCH = 256;
 
@@ -142,6 +144,7 @@ export function warm(compiled: CompiledProgram, arena: Arena, options: WarmOptio
   const run = instance.exports.run as (ctx: number) => bigint;
   const start = packetAt + FRAME_HEADROOM;
   const context = contextView(compiled.spec.type, dv, scratchAt);
+  const isArgs = programTypes[compiled.spec.type].context === 'args';
   const maxRuns = options.maxRuns ?? 50_000;
   const until = performance.now() + (options.maxMs ?? 4);
   let runs = 0;
@@ -154,6 +157,8 @@ export function warm(compiled: CompiledProgram, arena: Arena, options: WarmOptio
     context.dataEnd = start + length;
     context.hardStart = packetAt;
     context.frameEnd = packetAt + FRAME_SIZE;
+    if (isArgs)
+      for (let at = 0; at < ARGS_BYTES; at += 8) dv.setBigUint64(scratchAt + at, BigInt(packetAt), true);
     for (let i = 0; i < BATCH; i++) run(scratchAt);
     runs += BATCH;
   }

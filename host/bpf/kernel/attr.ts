@@ -85,6 +85,7 @@ export const PROG_LOAD = {
   lineInfoSize: [92, 'u32'],
   lineInfo: [96, 'ptr'],
   lineInfoCount: [104, 'u32'],
+  attachBtfId: [108, 'u32'],
 } as const satisfies Layout;
 
 export const PROG_TEST_RUN = {

@@ -20,7 +20,7 @@ import {
 } from './attr.js';
 import { loadBtf } from './btf.js';
 import { type ProgramInfo, programInfo } from './info.js';
-import { withKernelFunctions } from './kfuncs.js';
+import { kernelMember, withKernelFunctions } from './kfuncs.js';
 import { causeOf, type LogSummary, type RejectCause, summarize } from './log.js';
 import { KernelMap } from './map.js';
 
@@ -131,7 +131,7 @@ export class KernelProgram {
    * Creates what maps are missing and loads the program. A rejection is a result, not an error; everything made
    * for it is closed again.
    * @throws EtherloomError ERR_KERNEL_NO_ADDON, ERR_KERNEL_<ERRNO> when a map or the BTF is refused, ERR_KERNEL_KFUNC for a
-   * kfunc that this kernel does not have
+   * kfunc, ERR_KERNEL_STRUCT_OPS for a member, that this kernel does not have
    */
   static load(spec: ProgramSpec, options: KernelLoadOptions = {}): KernelLoad {
     const owned: KernelMap[] = [];
@@ -232,13 +232,15 @@ function loadInsns(
   const { numbers, notInKernel } = programTypes[spec.type];
   if (numbers.length === 0)
     throw new EtherloomError('ERR_KERNEL_TYPE', `${spec.name} is of type ${spec.type}: ${notInKernel}`);
+  const member = spec.type === 'struct_ops' ? kernelMember(spec) : undefined;
   const level = LOG_LEVEL[options.log ?? 'path'];
   const flags = (spec.flags?.frags ? F_XDP_HAS_FRAGS : 0) | (spec.flags?.sleepable ? F_SLEEPABLE : 0);
   for (let size = LOG_BYTES.first, signals = 0; ; ) {
     const log = level ? new Uint8Array(size) : undefined;
     const { rc } = bpf(Cmd.PROG_LOAD, PROG_LOAD, {
       type: numbers[0],
-      attachType: ATTACH_TYPE[attachType(spec) ?? 'none'],
+      attachType: member?.index ?? ATTACH_TYPE[attachType(spec) ?? 'none'],
+      attachBtfId: member?.btfId,
       insnCount: insns.length,
       insns: encodeInsns(insns),
       license: new TextEncoder().encode(`${spec.license}\0`),

@@ -6,7 +6,7 @@ import type { Btf, BtfType } from '../btf/btf.js';
 import { declaration } from '../btf/print.js';
 import { prototypeOf, resolve, sizeOf } from '../btf/types.js';
 import type { Kfunc } from './kfunc.js';
-import type { CInt, CType, Pointee } from './prototype.js';
+import type { CInt, CPrototype, CType, Pointee } from './prototype.js';
 
 /** One is void: memory of any type, or of none. */
 const isAny = (to: Pointee, theirs: BtfType): boolean => to.kind === 'void' || theirs.kind === 'void';
@@ -48,24 +48,39 @@ function fits(
 }
 
 /**
- * Compares with FUNC `funcId` of an object's BTF: undefined when it fits, else why not, both prototypes named.
+ * Compares a prototype with FUNC_PROTO `protoId` of an object's BTF: undefined when it fits, else why not.
+ * `bytesOf`: of the structure that argument i points to, undefined when its size does not matter.
  * @throws EtherloomError ERR_BTF_TYPE for types that do not exist
  */
-export function prototypeMismatch(kfunc: Kfunc, btf: Btf, funcId: number): string | undefined {
-  const theirs = prototypeOf(btf, funcId);
-  if (!theirs) return undefined;
+export function signatureMismatch(
+  btf: Btf,
+  protoId: number,
+  signature: CPrototype,
+  ours: string,
+  bytesOf: (i: number) => number | undefined,
+): string | undefined {
+  const theirs = resolve(btf, protoId);
+  const { name, ret, params } = signature;
   const differ = (what: string): string =>
-    `${kfunc.name}: ${what}; this file declares "${declaration(btf, funcId, '').trim()}", the engine has "${kfunc.prototype}"`;
-  const { ret, params } = kfunc.signature;
+    `${name}: ${what}; this file declares "${declaration(btf, protoId, name).trim()}", the engine has "${ours}"`;
+  if (theirs.kind !== 'func_proto') return differ('no function');
   if (params.length !== theirs.params.length)
     return differ(`${theirs.params.length} arguments instead of ${params.length}`);
   const wrong = fits(btf, ret, theirs.ret, true, undefined);
   if (wrong) return differ(`the result ${wrong}`);
   for (const [i, param] of params.entries()) {
-    const arg = kfunc.args[i];
-    const bytes = arg.kind === 'memory' ? arg.bytes : undefined;
-    const problem = fits(btf, param.type, theirs.params[i].type, false, bytes);
+    const problem = fits(btf, param.type, theirs.params[i].type, false, bytesOf(i));
     if (problem) return differ(`argument ${i + 1} ${problem}`);
   }
   return undefined;
+}
+
+/** The same for a kfunc and FUNC `funcId`. */
+export function prototypeMismatch(kfunc: Kfunc, btf: Btf, funcId: number): string | undefined {
+  const func = btf.types[funcId];
+  if (func?.kind !== 'func' || !prototypeOf(btf, funcId)) return undefined;
+  return signatureMismatch(btf, func.type, kfunc.signature, kfunc.prototype, i => {
+    const arg = kfunc.args[i];
+    return arg.kind === 'memory' ? arg.bytes : undefined;
+  });
 }

@@ -31,6 +31,8 @@ export interface KfuncRow {
   gpl?: boolean;
   /** Moves packet data: all packet pointers become invalid, and none may be an argument. */
   changesPacket?: boolean;
+  /** It may run programs (struct_ops), whose frames lie below the caller's. */
+  runsPrograms?: boolean;
   /** Enters or leaves an RCU read section. */
   rcu?: 'enter' | 'leave';
   /** Map types that the `__map` argument may have. */
@@ -57,6 +59,15 @@ export interface ObjectType {
   name: string;
   /** Bytes from its start that a program may read. */
   bytes: number;
+  /** Its members, when an access must keep to one of them, and which of them a program may write. Without: read only. */
+  fields?: readonly ObjectField[];
+}
+
+export interface ObjectField {
+  name: string;
+  off: number;
+  size: number;
+  write: boolean;
 }
 
 export type KfuncArg = { name: string } & (
@@ -105,6 +116,13 @@ function objectType(name: string, bytes: number): ObjectType {
       `struct ${name} is readable by ${bytes} and by ${known.bytes} bytes`,
     );
   return known;
+}
+
+/** A structure that struct_ops programs are given, member by member. */
+export function defineObject(name: string, bytes: number, fields: readonly ObjectField[]): ObjectType {
+  const type = objectType(name, bytes);
+  type.fields = fields;
+  return type;
 }
 
 /** What stands behind `__` in an argument's name. */

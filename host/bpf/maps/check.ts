@@ -4,6 +4,7 @@
  * no program is verified against a map that cannot be made.
  */
 import type { MapSpec, MapTypeName } from '../spec.js';
+import { opsTypes } from '../struct_ops.js';
 import { specialFields } from '../verify/maps.js';
 import { type ErrnoName, MapError } from './errors.js';
 import { MapFlag as F } from './flags.js';
@@ -34,6 +35,7 @@ const FLAGS: Partial<Record<MapTypeName, number>> = {
   cpumap: F.NUMA_NODE,
   xskmap: F.NUMA_NODE | F.RDONLY | F.WRONLY,
   pkt_queue: F.NUMA_NODE,
+  struct_ops: F.LINK,
 };
 
 /** KMALLOC_MAX_SIZE and PCPU_MIN_UNIT_SIZE of the kernel, bytes. */
@@ -175,6 +177,16 @@ export function checkSpec(spec: MapSpec): void {
       key(0);
       someValue();
       break;
+    case 'struct_ops':
+      key(4);
+      refuse(
+        !opsTypes.some(t => t.bytes === valueSize),
+        'EINVAL',
+        `value of ${valueSize} bytes`,
+        'a structure of functions',
+      );
+      refuse(maxEntries !== 1, 'EINVAL', `max_entries ${maxEntries}`, '1');
+      break;
     case 'pkt_queue':
       key(0);
       value(0);
@@ -200,7 +212,7 @@ export function checkSpec(spec: MapSpec): void {
   if (type === 'array_of_maps' || type === 'hash_of_maps') checkInner(spec, refuse);
   const contents = spec.contents?.length ?? 0;
   refuse(
-    contents > 0 && (type !== 'array' || contents > valueSize * maxEntries),
+    contents > 0 && ((type !== 'array' && type !== 'struct_ops') || contents > valueSize * maxEntries),
     'EINVAL',
     `${contents} bytes of contents`,
     'an array of at least as many',

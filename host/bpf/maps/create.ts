@@ -15,6 +15,7 @@ import { CpuMap, DevHashMap, DevMap, XskMap } from './redirect.js';
 import { ArrayOfMaps, HashOfMaps, ProgArrayMap } from './references.js';
 import { RingBufMap } from './ringbuf.js';
 import { allocate, type MapOptions } from './storage.js';
+import { StructOpsMap } from './struct_ops.js';
 import { collectTimers } from './timers.js';
 
 const CLASSES = {
@@ -38,6 +39,7 @@ const CLASSES = {
   cpumap: CpuMap,
   xskmap: XskMap,
   pkt_queue: PktQueueMap,
+  struct_ops: StructOpsMap,
 } as const;
 
 /** The class that stands for each map type. */

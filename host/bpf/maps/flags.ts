@@ -11,6 +11,8 @@ export const MapFlag = {
   MMAPABLE: 1 << 10,
   PRESERVE_ELEMS: 1 << 11,
   INNER_MAP: 1 << 12,
+  /** struct_ops: to be attached by a link. */
+  LINK: 1 << 13,
 } as const;
 
 /** Flags of set(). */

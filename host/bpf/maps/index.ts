@@ -25,3 +25,4 @@ export {
 export { ArrayOfMaps, HashOfMaps, ProgArrayMap } from './references.js';
 export { RingBufMap, type RingBufOptions } from './ringbuf.js';
 export type { MapOptions } from './storage.js';
+export { StructOpsMap } from './struct_ops.js';

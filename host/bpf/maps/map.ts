@@ -96,6 +96,7 @@ const ENTRIES: ReadonlyMap<MapTypeName, AttachType> = new Map<MapTypeName, Attac
   ['devmap', 'devmap'],
   ['devmap_hash', 'devmap'],
   ['cpumap', 'cpumap'],
+  ['struct_ops', undefined],
 ]);
 
 export abstract class BpfMap implements BoundMap {

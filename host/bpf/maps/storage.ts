@@ -254,6 +254,7 @@ function planParts(spec: MapSpec, copies: number, plan: Plan, options: MapOption
   switch (spec.type) {
     case 'array':
     case 'percpu_array':
+    case 'struct_ops':
       return planArray(spec, copies, plan);
     case 'lpm_trie':
       return planTrie(spec, plan);

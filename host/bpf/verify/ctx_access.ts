@@ -5,6 +5,7 @@
 import { SkBuffLayout, XdpContextLayout } from '../../layout/layout.gen.js';
 import { programTypes } from '../program_types.js';
 import type { AttachType, ProgramType } from '../spec.js';
+import type { OpsMember } from '../struct_ops.js';
 import { Flag, Kind, pointer, type Reg, scalarReg } from './regs.js';
 import { loadRange } from './scalar_draft.js';
 
@@ -84,10 +85,23 @@ const TABLES: Record<ProgramType, readonly Field[]> = {
   xdp_gen: XDP_OUT,
   tc: TC,
   socket_filter: SKB,
+  // By member: argument().
+  struct_ops: [],
   unspec: [],
 };
 
 export type CtxVerdict = { value: Reg | undefined } | { problem: string };
+
+/** An argument of a struct_ops program: whole, and only read (kernel: btf_ctx_access). */
+export function argument(member: OpsMember, off: number, size: number, write: boolean): CtxVerdict {
+  const at = `${size} bytes at offset ${off} of the arguments of ${member.name}`;
+  if (write) return { problem: `${at}: arguments are read-only` };
+  if (off < 0 || off % 8 !== 0) return { problem: `${at}: an argument begins every 8 bytes` };
+  const arg = member.args[off / 8];
+  if (!arg) return { problem: `${at}: it has ${member.args.length}` };
+  if (size !== 8) return { problem: `${at}: ${arg.name} is read as 8 bytes` };
+  return { value: pointer(Kind.OBJECT, { size: arg.object.index }) };
+}
 
 /** May the program load or store `size` bytes at `off` of its context, and what does a load give? */
 export function ctxAccess(

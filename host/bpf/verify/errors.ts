@@ -43,6 +43,7 @@ export type Rule =
   | 'alignment'
   | 'legacy-load'
   | 'program-type'
+  | 'struct-ops'
   // Calls
   | 'helper'
   | 'helper-program-type'

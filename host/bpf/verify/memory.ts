@@ -2,10 +2,10 @@
  * Loads, stores and atomics: what a pointer may be used for (kernel: check_mem_access and what it calls).
  */
 import { Atomic, Class, classOf, type Insn, Mode, Pseudo, sizeBytes } from '../insn.js';
-import { objectTypes } from '../kfuncs.js';
+import { type ObjectField, objectTypes } from '../kfuncs.js';
 import { programTypes } from '../program_types.js';
 import { MAX_OFF } from './alu.js';
-import { ctxAccess, sockAccess } from './ctx_access.js';
+import { argument, ctxAccess, sockAccess } from './ctx_access.js';
 import { describePlace } from './log.js';
 import type { MapInfo } from './maps.js';
 import {
@@ -199,7 +199,9 @@ export function access(v: Walk, a: Access): void {
       break;
     case Kind.CTX: {
       checkUnmodified(v, a.n, r);
-      const verdict = ctxAccess(v.type, off, size, write, a.signed, v.attach);
+      const verdict = v.member
+        ? argument(v.member, off, size, write)
+        : ctxAccess(v.type, off, size, write, a.signed, v.attach);
       if ('problem' in verdict) v.fail('ctx-access', verdict.problem);
       v.facts.noteLoad(v.pc, undefined);
       if (a.dst >= 0)
@@ -213,9 +215,7 @@ export function access(v: Walk, a: Access): void {
         v.fail('memory-access', `${size} bytes at offset ${off} of struct bpf_sock are no field`);
       break;
     case Kind.OBJECT:
-      if (write)
-        v.fail('read-only', `r${a.n} is a struct ${objectTypes[r.size].name}: it may not be written`);
-      checkRegion(v, a.n, r, off, size, objectTypes[r.size].bytes, 'mem-bounds');
+      checkObject(v, a, r);
       break;
     default:
       notAccessible(v, a, r);
@@ -231,6 +231,37 @@ export function access(v: Walk, a: Access): void {
   v.facts.noteLoad(v.pc, BigInt.asUintN(64, value));
   v.regs[a.dst] = constReg(value);
 }
+
+/** A structure of the engine's: some may be read up to a length, others member by member (kernel: btf_struct_access). */
+function checkObject(v: Walk, { n, off, size, write }: Access, r: Reg): void {
+  const { name, bytes, fields } = objectTypes[r.size];
+  if (!fields) {
+    if (write) v.fail('read-only', `r${n} is a struct ${name}: it may not be written`);
+    return checkRegion(v, n, r, off, size, bytes, 'mem-bounds');
+  }
+  const moved = constVar(r);
+  if (moved === undefined)
+    return v.fail(
+      'mem-bounds',
+      `r${n} is a struct ${name} with a variable offset: members are found by a constant`,
+    );
+  const at = r.off + moved + off;
+  const field = fields.find(f => at >= f.off && at < f.off + f.size);
+  if (!field)
+    return v.fail('mem-bounds', `${size} bytes at offset ${at} of struct ${name}, which has ${bytes}`);
+  if (at + size > field.off + field.size)
+    v.fail('mem-bounds', `${size} bytes at offset ${at} of struct ${name} run past its member ${field.name}`);
+  if (write && !field.write)
+    v.fail(
+      'read-only',
+      `${field.name} of struct ${name} is not for the program to write; ${writable(fields)}`,
+    );
+}
+
+const writable = (fields: readonly ObjectField[]): string => {
+  const names = fields.filter(f => f.write).map(f => f.name);
+  return names.length ? `it may write ${names.join(', ')}` : 'it may write none of it';
+};
 
 const fresh = (v: Walk, r: Reg): Reg => pointer(r.kind, { flags: r.flags, id: v.newId() });
 

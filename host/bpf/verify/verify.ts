@@ -11,6 +11,7 @@ import { checkSpec } from '../maps/check.js';
 import { isRunnable } from '../program_types.js';
 import type { LineInfo, MapSpec, ProgramSpec } from '../spec.js';
 import { trustAsVerified } from '../stages.js';
+import { noMember, opsMember } from '../struct_ops.js';
 import { walkAlu } from './alu.js';
 import { checkNothingHeld, clobberCallerSaved, walkCall } from './calls.js';
 import { buildCfg, type Cfg, jumpTarget, MAX_INSNS, Point } from './cfg.js';
@@ -113,6 +114,7 @@ export function verify(given: ProgramSpec, options: VerifyOptions = {}): VerifyR
         ? `programs of section "${spec.section}" are not of a type that this engine runs`
         : 'a program without type cannot be verified',
     );
+  if (spec.type === 'struct_ops' && !opsMember(spec)) fail('struct-ops', 0, noMember(spec));
   for (const map of Object.values(spec.maps)) checkSpec(map);
   const cfg = buildCfg(spec, fail);
   const maps = new Map(

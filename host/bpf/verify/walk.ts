@@ -5,6 +5,7 @@
 
 import type { Insn } from '../insn.js';
 import { type AttachType, attachType, type LineInfo, type ProgramSpec, type ProgramType } from '../spec.js';
+import { type OpsMember, opsMember } from '../struct_ops.js';
 import { type Cfg, Point } from './cfg.js';
 import { disassembleInsn } from './disasm.js';
 import { type Rule, VerifierError } from './errors.js';
@@ -45,6 +46,8 @@ export class Walk {
   readonly insns: readonly Insn[];
   readonly type: ProgramType;
   readonly attach: AttachType;
+  /** Type struct_ops: what it is a member of. */
+  readonly member: OpsMember | undefined;
   cur!: State;
   /** Instruction being walked, and where its path goes on; −1: the path ends here. */
   pc = 0;
@@ -89,6 +92,7 @@ export class Walk {
     this.insns = spec.insns;
     this.type = spec.type;
     this.attach = attachType(spec);
+    this.member = opsMember(spec);
     this.explored = new Array(spec.insns.length);
     this.visits = new Uint32Array(spec.insns.length);
     this.accessKind = new Uint8Array(spec.insns.length);

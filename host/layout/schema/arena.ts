@@ -39,6 +39,7 @@ export const arenaStructs: StructSchema[] = [
       f('streamCount', 'u32', 'Streams that there can be; numbers are less'),
       f('streamPoolAt', 'u32', 'StreamPool, 0 = no streams'),
       f('hashKey', 'u64[2]', 'Key of el_siphash, drawn anew for each engine'),
+      f('ccOps', 'u32[16]', 'CcOps of each algorithm from CcAlgorithm.USER on, 0 = none (atomic)'),
     ],
   },
 ];

@@ -5,8 +5,8 @@ export const ccEnums: EnumSchema[] = [
   {
     name: 'CcAlgorithm',
     c: 'EL_CC',
-    doc: 'Cc.algorithm.',
-    members: { RENO: 0, CUBIC: 1, DCTCP: 2, DCTCP_RATE: 3, TIMELY: 4, BBR: 5 },
+    doc: 'Cc.algorithm. From USER on: struct_ops maps that were registered under such a number (CcOps).',
+    members: { RENO: 0, CUBIC: 1, DCTCP: 2, DCTCP_RATE: 3, TIMELY: 4, BBR: 5, USER: 16 },
   },
   {
     name: 'CcFlag',
@@ -26,6 +26,17 @@ export const ccEnums: EnumSchema[] = [
     doc: 'Bits of CcEvent.flags. CWND_LIMITED: cwnd was what kept more from being sent. APP_LIMITED: the rate sample is of a time without enough to send. RECOVERY: the ACK came during recovery. ECE: ENTER because of a mark. AGAIN: a further timeout of the same episode.',
     members: { CWND_LIMITED: 1, APP_LIMITED: 2, RECOVERY: 4, ECE: 8, AGAIN: 16 },
   },
+];
+
+/** What every algorithm with rounds keeps first. */
+const rounds = [
+  f('roundEnd', 'u32', 'Sequence number that ends the round'),
+  f('begun', 'u32', '1 = roundEnd is set'),
+  f('ackedBytes', 'u32', 'Bytes acknowledged in this round'),
+  f('lostBytes', 'u32', 'By rate: bytes lost in this round'),
+  f('roundUs', 'u32', 'By rate: when the round began'),
+  f('slow', 'u32', 'By rate: 1 = slow start'),
+  f('undoRate', 'u64', 'By rate: the rate before the last ENTER or RTO'),
 ];
 
 export const ccStructs: StructSchema[] = [
@@ -68,6 +79,15 @@ export const ccStructs: StructSchema[] = [
       f('nowNs', 'u64', 'Time, ns'),
     ],
   },
+  {
+    name: 'CcOps',
+    doc: 'An algorithm of a user, as the value of its struct_ops map: table slots of its programs. In C they are pointers to functions (struct_ops.h).',
+    fields: [
+      f('init', 'u64', 'Begins on a flow, on a live one (cwnd is set) as well; 0 = nothing to do'),
+      f('event', 'u64', 'What happened: CcEvent'),
+      f('name', 'u8[16]', 'Text, ended by 0'),
+    ],
+  },
   // What the algorithms keep in Cc.priv.
   {
     name: 'CcReno',
@@ -100,34 +120,25 @@ export const ccStructs: StructSchema[] = [
       f('cssAcked', 'u32', 'Bytes acknowledged in CSS that cwnd has not grown for yet'),
     ],
   },
+  { name: 'CcRated', doc: 'What algorithms with rounds begin Cc.priv with.', fields: rounds },
   {
     name: 'CcMarks',
-    doc: 'Cc.priv of DCTCP, by window and by rate.',
+    doc: 'Cc.priv of DCTCP, by window and by rate: CcRated, and',
     fields: [
+      ...rounds,
       f('alpha', 'u32', 'Share of marked bytes, 2^20 = all'),
-      f('ackedBytes', 'u32', 'Bytes acknowledged in this round'),
-      f('markedBytes', 'u32', 'Of these: marked'),
-      f('roundEnd', 'u32', 'Sequence number that ends the round'),
-      f('begun', 'u32', '1 = roundEnd is set'),
+      f('markedBytes', 'u32', 'Of ackedBytes: marked'),
       f('acked', 'u32', 'Bytes acknowledged since cwnd last grew, in congestion avoidance'),
-      f('slow', 'u32', 'By rate: 1 = slow start'),
-      f('lostBytes', 'u32', 'By rate: bytes lost in this round'),
-      f('roundUs', 'u32', 'By rate: when the round began'),
     ],
   },
   {
     name: 'CcTimely',
-    doc: 'Cc.priv of TIMELY. Times in µs.',
+    doc: 'Cc.priv of TIMELY: CcRated, and. Times in µs.',
     fields: [
-      f('roundEnd', 'u32', 'Sequence number that ends the round'),
-      f('begun', 'u32', '1 = roundEnd is set'),
+      ...rounds,
       f('previousUs', 'u32', 'Sample of the last round, 0 = none'),
       f('slope', 'i32', 'Smoothed difference of samples, µs × 1024'),
       f('falling', 'u32', 'Rounds in a row with a slope that is not positive'),
-      f('slow', 'u32', '1 = slow start'),
-      f('lostBytes', 'u32', 'Bytes lost in this round'),
-      f('ackedBytes', 'u32', 'Bytes acknowledged in this round'),
-      f('roundUs', 'u32', 'When the round began'),
     ],
   },
   {

@@ -75,5 +75,10 @@ export const constants: ConstSchema[] = [
   { name: 'STREAM_CACHE', value: 16, doc: 'Places for pieces of each class that a lane keeps' },
   { name: 'STREAM_BATCH', value: 64, doc: 'Most free numbers in one batch; fewer where streams are few' },
   { name: 'BLOCK_FREE', value: 0x100, doc: 'StreamBlock.state: the piece is in a list of the pool' },
+  {
+    name: 'CC_USERS',
+    value: 16,
+    doc: 'Most congestion controls of users in one engine: numbers from CcAlgorithm.USER on',
+  },
   { name: 'EL_INTERVALS', c: 'EL_INTERVALS', value: 32, doc: 'Most ranges of one set of intervals' },
 ];

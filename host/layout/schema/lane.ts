@@ -39,6 +39,7 @@ export const laneStructs: StructSchema[] = [
       f('nextHop', 'u32[5]', 'struct bpf_redir_neigh of the last bpf_redirect_neigh'),
       f('printArgs', 'u64[3]', 'Arguments of bpf_trace_printk, in memory as the formatter wants them'),
       f('redirectKey', 'u32', 'Key of bpf_redirect_map where a map wants it in memory'),
+      f('opsArgs', 'u64[2]', 'Arguments of the struct_ops program that runs'),
       f('scratch', 'u64[8]', 'Addresses, while the packet that held them is written anew'),
       f('flags', 'u32', 'LaneFlag bits'),
       f('burst', 'u32', 'Most packets taken from one ring at a time'),

@@ -44,13 +44,17 @@ test('sections of libbpf, iproute2 and old samples have the type that those give
     ['socket1', 'socket_filter'],
     ['kprobe/tcp_connect', 'unspec'],
     ['tcp_congestion', 'unspec'],
+    ['struct_ops', 'struct_ops'],
+    ['struct_ops/aimd_event', 'struct_ops'],
+    ['struct_ops.s/x', 'unspec'],
   ];
   for (const [section, type] of cases) assert.is(sectionType(section), type, section);
 });
 
-test('what runs has a hook of its own; what does not has none', () => {
+test('what runs has a hook of its own, or is a member of a structure of functions', () => {
   assert.equal([...runnableTypes], ['xdp', 'xdp_egress', 'xdp_gen', 'tc', 'socket_filter']);
   assert.not.ok(isRunnable('unspec'));
+  assert.ok(isRunnable('struct_ops') && !programTypes.struct_ops.hook);
   for (const type of runnableTypes) assert.is(hookRow(programTypes[type].hook!.name).type, type);
 });
 

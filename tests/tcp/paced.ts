@@ -1,0 +1,88 @@
+/** One connection that sends at a set rate, in virtual time: what left, and when, by the flow's own figures. */
+import type { StreamEnd } from '../../host/net/burst/stream_end.js';
+import { drain, feed } from './bulk.js';
+import { PAIR_FRAMES, Pair } from './pair.js';
+import type { TcpOptions } from './sockets.js';
+import { FlowWatch } from './watch.js';
+
+/** Packets that left, and how far from the rate. */
+export interface Pace {
+  /** Bytes of frames per second, by the times at which the first and the last packet left. */
+  rate: number;
+  packets: number;
+  /** Bytes that the receiver got of those that are counted, in any order of loss. */
+  received: number;
+}
+
+const FRAME = 1514;
+
+export class PacedPair {
+  readonly #watch: FlowWatch;
+  #got = 0;
+
+  private constructor(
+    readonly pair: Pair,
+    readonly from: StreamEnd,
+    readonly to: StreamEnd,
+  ) {
+    this.#watch = new FlowWatch(pair.a);
+  }
+
+  /** Connects; `rate` in bytes per second, 0 = what congestion control says. */
+  static async create(
+    options: Partial<TcpOptions>,
+    link: Parameters<typeof Pair.create>[0] = {},
+  ): Promise<PacedPair> {
+    const pair = await Pair.create({ delayNs: 5_000, ...link });
+    pair.b.listen(4, 2000, 8, {});
+    const from = pair.a.connect('10.0.0.1', 2000, '10.0.0.2', 2000, { initialCwnd: 255, ...options });
+    if (!pair.run(() => pair.b.accepted.length > 0, 1000)) throw new Error('no connection');
+    return new PacedPair(pair, from, pair.b.ends.get(pair.b.accepted.shift()!)!);
+  }
+
+  get leftNs(): bigint {
+    return this.#watch.u64(this.from.id, 'left_ns');
+  }
+
+  get leftBytes(): bigint {
+    return this.#watch.u64(this.from.id, 'left_bytes');
+  }
+
+  /** Nothing more is given; what is under way arrives, then the engine stops. Returns frames that are not in the pool. */
+  async end(): Promise<number> {
+    this.pair.a.setOptions(this.from.id, { rate: 125_000_000 }, 0);
+    this.pair.run(
+      () => this.from.unacknowledged === 0,
+      60_000,
+      () => drain(this.to),
+    );
+    this.pair.run(
+      () => false,
+      500,
+      () => drain(this.to),
+    );
+    const { ledger } = await this.pair.engine.stop();
+    return PAIR_FRAMES - ledger.free;
+  }
+
+  /** Lets `packets` leave, or `limitMs` pass. */
+  async pass(packets: number, limitMs: number): Promise<Pace> {
+    const { pair } = this;
+    const [fromNs, fromBytes, got] = [this.leftNs, this.leftBytes, this.#got];
+    const enough = fromBytes + BigInt(packets * FRAME);
+    pair.run(
+      () => this.leftBytes >= enough,
+      limitMs,
+      () => {
+        feed(this.from);
+        this.#got += drain(this.to);
+      },
+    );
+    const bytes = Number(this.leftBytes - fromBytes);
+    return {
+      rate: bytes / (Number(this.leftNs - fromNs) / 1e9),
+      packets: bytes / FRAME,
+      received: this.#got - got,
+    };
+  }
+}

@@ -1,0 +1,123 @@
+/** TCP through the Carousel wheel, in virtual time: the rate that is set is the rate that leaves, and no frame is lost. */
+
+import type { PktQueueMap } from '../../host/bpf/maps/index.js';
+import { CcAlgorithm, StreamRequest } from '../../host/layout/layout.gen.js';
+import { assert, suite } from '../support/suite.js';
+import { PacedPair } from './paced.js';
+import { PAIR_FRAMES, Pair } from './pair.js';
+import { OptionFlag } from './sockets.js';
+
+const test = suite('tcp: pacing');
+const MOST = 0.004;
+
+for (const [name, bits, packets] of [
+  ['1 Mbit/s', 1e6, 83],
+  ['10 Mbit/s', 1e7, 500],
+  ['100 Mbit/s', 1e8, 1000],
+  ['1 Gbit/s', 1e9, 2000],
+  ['10 Gbit/s', 1e10, 4000],
+] as const)
+  test(
+    `a rate of ${name} is kept to 0.4 %`,
+    async () => {
+      const p = await PacedPair.create({ rate: bits / 8 });
+      await p.pass(10, 5000);
+      const { rate } = await p.pass(packets, 5000);
+      const off = Math.abs(rate * 8 - bits) / bits;
+      assert.ok(off <= MOST, `${(rate * 8) / 1e6} Mbit/s: ${(off * 100).toFixed(3)} %`);
+      const wheel = p.pair.a.collection.map<PktQueueMap>('carousel').counts();
+      assert.ok(wheel.queued > packets * 0.9, `${wheel.queued} packets went through the wheel`);
+      assert.is(wheel.refused, 0);
+      assert.is(p.pair.a.counters().RetransSegs, undefined);
+      assert.is(await p.end(), 0, 'every frame is back in the pool');
+    },
+    { timeoutMs: 60_000 },
+  );
+
+test(
+  'the round trip has no wait of the wheel in it',
+  async () => {
+    const p = await PacedPair.create({ rate: 12_500_000 }, { delayNs: 400_000 });
+    await p.pass(1000, 5000);
+    const rtt = p.pair.a.flow(p.from.id).rtt as { srtt: number; min_rtt: number };
+    // There and back; the peer may wait for a second segment, 121 µs at this rate.
+    assert.ok(rtt.min_rtt >= 800 && rtt.min_rtt < 810, `${rtt.min_rtt} µs`);
+    assert.ok(rtt.srtt >= 800 && rtt.srtt < 940, `${rtt.srtt} µs`);
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'a rate that changes holds from then on, up and down',
+  async () => {
+    const p = await PacedPair.create({ rate: 125_000 });
+    for (const rate of [12_500_000, 1_250_000, 125_000_000]) {
+      p.pair.a.setOptions(p.from.id, { rate }, 0);
+      await p.pass(30, 5000);
+      const seen = await p.pass(500, 5000);
+      assert.ok(Math.abs(seen.rate - rate) / rate <= MOST, `${seen.rate} of ${rate}`);
+    }
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'windows are paced when that is asked for: packets of a round trip are spread over it, none is lost to a short buffer',
+  async () => {
+    const link = { rate: 100_000_000, delayNs: 5_000_000, queueBytes: 12_000 };
+    const lost: number[] = [];
+    for (const flags of [0, OptionFlag.PACE]) {
+      const p = await PacedPair.create({ flags, initialCwnd: 40, algorithm: CcAlgorithm.RENO }, link);
+      p.pair.run(
+        () => p.from.room > 0,
+        10,
+        () => p.from.room,
+      );
+      assert.is(p.from.write(new Uint8Array(40 * 1400)), 40 * 1400);
+      p.pair.run(() => p.from.unacknowledged === 0, 5000);
+      lost.push(p.pair.a.counters().RetransSegs ?? 0);
+      await p.end();
+    }
+    assert.ok(lost[0] > 15, `a burst of 40 segments does not fit the buffer: ${lost[0]}`);
+    assert.is(lost[1], 0, 'paced it does');
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'what was lost is sent again in its turn, every byte arrives',
+  async () => {
+    const pair = await Pair.create({ delayNs: 1_000_000, loss: 0.02, reorder: 0.02, seed: 9 });
+    const { shas } = pair.transfer({
+      forth: 500_000,
+      back: 100_000,
+      client: { rate: 5_000_000 },
+      server: { rate: 2_000_000 },
+    });
+    assert.is(shas[0], shas[1]);
+    assert.is(shas[2], shas[3]);
+    for (const host of [pair.a, pair.b]) {
+      const { queued, taken } = host.collection.map<PktQueueMap>('carousel').counts();
+      assert.is(queued, taken, 'nothing is left in the wheel');
+    }
+    assert.is((await pair.engine.stop()).ledger.free, PAIR_FRAMES);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'a connection that is reset while packets wait leaves nothing behind',
+  async () => {
+    const p = await PacedPair.create({ rate: 1_000_000 });
+    await p.pass(20, 1000);
+    p.from.request(StreamRequest.ABORT);
+    p.from.release();
+    p.pair.run(() => false, 200);
+    const { queued, taken } = p.pair.a.collection.map<PktQueueMap>('carousel').counts();
+    assert.is(queued, taken);
+    assert.is((await p.pair.engine.stop()).ledger.free, PAIR_FRAMES);
+  },
+  { timeoutMs: 60_000 },
+);
