@@ -1,9 +1,10 @@
-/** Our end of a wire: TCP in an engine with one worker lane, and connections that are read and written by promises. */
+/** Our end of a wire: a stack in an engine with one worker lane, and connections that are read and written by promises. */
 import { Engine } from '../../../host/engine/engine.js';
-import { StreamEvent, StreamRequest } from '../../../host/layout/layout.gen.js';
-import type { StreamEnd } from '../../../host/net/burst/stream_end.js';
-import { TcpEngine } from '../engine.js';
-import { OptionFlag, type TcpOptions } from '../sockets.js';
+import type { Connection } from '../../../host/net/burst/connection.js';
+import type { StackEvent } from '../../../host/net/burst/sockets.js';
+import { streamCounters } from '../../../host/net/burst/stream_apps.js';
+import { Stack } from '../../../host/net/stack.js';
+import { type ConnectionOptions, tcp } from '../../../host/transports/tcp/index.js';
 import type { Wire } from './wire.js';
 
 const STREAMS = 64;
@@ -13,37 +14,34 @@ const RING = 1 << 20;
 const SLEEP_MS = 50;
 
 export class OurConnection {
-  #events = 0;
   #news: (() => void)[] = [];
-  #sent = false;
 
   constructor(
     readonly host: OurHost,
-    readonly end: StreamEnd,
+    readonly tcp: Connection<ConnectionOptions>,
   ) {}
 
-  /** Events of the stream: whoever waits looks again. */
-  tell(events: number): void {
-    this.#events |= events;
+  /** Something happened: whoever waits looks again. */
+  tell(): void {
     for (const go of this.#news.splice(0)) go();
   }
 
   #change(): Promise<void> {
-    this.host.flush();
+    this.host.stack.flush();
     return new Promise(go => this.#news.push(go));
   }
 
-  get error(): number {
-    return this.#events & StreamEvent.ERR ? this.host.tcp.flow(this.end.id).error : 0;
+  #check(): void {
+    if (this.tcp.error) throw new Error(this.tcp.error);
   }
 
-  get #over(): boolean {
-    return (this.#events & (StreamEvent.HUP | StreamEvent.ERR)) !== 0;
-  }
-
+  /** @throws Error named as the errno */
   async established(): Promise<this> {
-    while (!(this.#events & (StreamEvent.CONNECTED | StreamEvent.ACCEPT))) {
-      if (this.#over) throw new Error(`connect: error ${this.error}`);
+    while (!this.tcp.connected) {
+      if (this.tcp.closed) {
+        this.close();
+        this.#check();
+      }
       await this.#change();
     }
     return this;
@@ -51,70 +49,61 @@ export class OurConnection {
 
   /** Resolves when all of it is in the send ring. @throws Error when the connection ended */
   async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
-      if (this.#events & StreamEvent.ERR) throw new Error(`write: error ${this.error}`);
-      const n = this.end.write(bytes.subarray(at));
-      at += n;
-      if (at < bytes.length) await this.#change();
+    for (let at = 0; ; ) {
+      this.#check();
+      at += this.tcp.write(bytes.subarray(at));
+      if (at === bytes.length) break;
+      await this.#change();
     }
-    this.host.flush();
+    this.host.stack.flush();
   }
 
   /** Copies what has come to `into`. 0: the other end sends no more. @throws Error when the connection was cut */
   async read(into: Uint8Array): Promise<number> {
     for (;;) {
-      const n = this.end.read(into);
+      // Whether it is over is looked at first: what came before is there then.
+      const over = this.tcp.ended || this.tcp.closed;
+      const n = this.tcp.read(into);
       if (n) return n;
-      if (this.#events & StreamEvent.ERR) throw new Error(`read: error ${this.error}`);
-      if (this.#over) return 0;
+      this.#check();
+      if (over) return 0;
       await this.#change();
     }
   }
 
   /** FIN behind what was written. */
   shutdown(): void {
-    if (this.#sent) return;
-    this.#sent = true;
-    this.end.request(StreamRequest.SHUTDOWN);
-    this.host.flush();
+    this.tcp.shutdown();
+    this.host.stack.flush();
   }
 
-  /** Resolves when everything that was written is acknowledged, and what ends the connection as well. */
+  /** Resolves when it is over both ways. */
   async finished(): Promise<void> {
-    while (!this.end.finished) await this.host.tick();
+    while (!this.tcp.closed) await this.#change();
   }
 
   close(): void {
-    this.end.request(StreamRequest.CLOSE);
-    this.end.release();
-    this.host.flush();
+    this.tcp.close();
+    this.host.stack.flush();
   }
 
   abort(): void {
-    this.end.request(StreamRequest.ABORT);
-    this.end.release();
-    this.host.flush();
-  }
-
-  /** How it stands, for reports of what hangs. */
-  describe(): string {
-    const f = this.host.tcp.flow(this.end.id) as unknown as Record<string, number>;
-    return JSON.stringify(f, (_, v) => (typeof v === 'bigint' ? `${v}` : v));
+    this.tcp.abort();
+    this.host.stack.flush();
   }
 }
 
 export class OurHost {
-  readonly #connections = new Map<StreamEnd, OurConnection>();
+  readonly #connections = new Map<Connection<ConnectionOptions>, OurConnection>();
   readonly #accepted: OurConnection[] = [];
-  #waiting: ((c: OurConnection) => void)[] = [];
+  readonly #waiting: ((c: OurConnection) => void)[] = [];
   #running = true;
-  #ended: Promise<void>;
-  #port = 20000;
+  readonly #ended: Promise<void>;
 
   private constructor(
     readonly wire: Wire,
     readonly engine: Engine,
-    readonly tcp: TcpEngine,
+    readonly stack: Stack,
   ) {
     this.#ended = this.#pump();
   }
@@ -124,20 +113,31 @@ export class OurHost {
     const engine = await Engine.create({
       nics: [nic],
       frames: 8192,
-      mapBytes: 32 << 20,
+      mapBytes: 64 << 20,
       streams: { count: STREAMS, bytes: 64 << 20 },
     });
     try {
       const { families } = wire;
-      const tcp = await TcpEngine.on(engine, { [nic.name]: families.map(f => wire.address(f)) }, STREAMS);
-      for (const f of families) {
-        const mac = wire.gatewayMac;
-        if (mac) engine.routes.addNeighbour({ port: 1, address: wire.gateway(f), mac });
-        engine.routes.add({ prefix: f === 4 ? '0.0.0.0/0' : '::/0', port: 1, via: wire.gateway(f) });
-      }
+      const stack = await Stack.create({
+        engine,
+        ports: {
+          [nic.name]: {
+            addresses: families.map(f => `${wire.address(f)}/${f === 4 ? 24 : 64}`),
+            gateway: families.map(f => wire.gateway(f)),
+          },
+        },
+        transport: tcp({
+          defaults: {
+            sendBuffer: RING,
+            receiveBuffer: RING,
+            congestion: 'cubic',
+            ecn: wire.settings.ce ? 'on' : 'accept',
+          },
+        }),
+      });
       await engine.start();
       await wire.ready();
-      return new OurHost(wire, engine, tcp);
+      return new OurHost(wire, engine, stack);
     } catch (error) {
       await engine.stop();
       throw error;
@@ -145,43 +145,35 @@ export class OurHost {
   }
 
   async #pump(): Promise<void> {
-    const { app } = this.tcp;
+    const { stack } = this;
+    const events: StackEvent<ConnectionOptions>[] = [];
     // Waiting for events alone keeps no process alive.
     const alive = setInterval(() => {}, 1000);
     while (this.#running) {
-      await app.wait(SLEEP_MS);
-      app.take((end, events) => {
-        let c = this.#connections.get(end);
-        if (!c) {
-          this.#connections.set(end, (c = new OurConnection(this, end)));
-          this.tcp.ends.set(end.id, end);
-        }
-        c.tell(events);
-        if (events & StreamEvent.ACCEPT) {
-          const taker = this.#waiting.shift();
-          if (taker) taker(c);
-          else this.#accepted.push(c);
-        }
-      });
+      const n = stack.poll(events);
+      for (let i = 0; i < n; i++) this.#hear(events[i]);
+      if (n) await this.tick(0);
+      else await stack.wait(SLEEP_MS);
     }
     clearInterval(alive);
   }
 
+  #hear({ connection, accepted }: StackEvent<ConnectionOptions>): void {
+    const known = this.#connections.get(connection);
+    if (!accepted) return known?.tell();
+    const c = new OurConnection(this, connection);
+    this.#connections.set(connection, c);
+    const taker = this.#waiting.shift();
+    if (taker) taker(c);
+    else this.#accepted.push(c);
+  }
+
   tick(ms = 1): Promise<void> {
-    return new Promise(go => setTimeout(go, ms));
+    return new Promise(go => (ms ? setTimeout(go, ms) : setImmediate(go)));
   }
 
-  flush(): void {
-    this.tcp.app.flush();
-  }
-
-  #options(): Partial<TcpOptions> {
-    const { ce } = this.wire.settings;
-    return { sndBytes: RING, rcvBytes: RING, algorithm: 1, flags: ce ? OptionFlag.ECN : 0 };
-  }
-
-  listen(port: number, options: Partial<TcpOptions> = {}): void {
-    for (const f of this.wire.families) this.tcp.listen(f, port, 1 << 20, { ...this.#options(), ...options });
+  listen(port: number): void {
+    this.stack.listen({ port });
   }
 
   accept(): Promise<OurConnection> {
@@ -189,36 +181,40 @@ export class OurHost {
     return c ? Promise.resolve(c) : new Promise(go => this.#waiting.push(go));
   }
 
-  connect(port: number, options: Partial<TcpOptions> = {}, family: 4 | 6 = 4): Promise<OurConnection> {
-    const all = { ...this.#options(), ...options };
-    const { wire } = this;
-    const end = this.tcp.connect(wire.address(family), this.#port++, wire.peer(family), port, all);
-    const c = new OurConnection(this, end);
-    this.#connections.set(end, c);
-    this.flush();
+  /** @throws Error named as the errno */
+  connect(port: number, family: 4 | 6 = 4): Promise<OurConnection> {
+    const connection = this.stack.connect({ host: this.wire.peer(family), port });
+    const c = new OurConnection(this, connection);
+    this.#connections.set(connection, c);
+    this.stack.flush();
     return c.established();
   }
 
-  /** Connections that the tables know. */
+  /** Streams that are in use: by a connection that is not over, or by an application that has not closed it. */
   get connections(): number {
-    return [...this.tcp.map('tcp4')].length + [...this.tcp.map('tcp6')].length;
+    let n = 0;
+    for (let lane = 0; lane <= this.engine.laneCount; lane++) {
+      const { opened, freed } = streamCounters(this.engine.arena, lane);
+      n += opened - freed;
+    }
+    return n;
   }
 
-  /** Connections that are not released, for reports of what hangs. */
+  /** Connections that are not closed, for reports of what hangs. */
   describe(): string {
-    return [...this.#connections.values()]
-      .filter(c => !c.end.released)
-      .map(c => c.describe())
-      .join('\n');
+    const text = (c: Connection<ConnectionOptions>): string =>
+      `${c.state} ${JSON.stringify(c.info())}, ${c.readable} to be read, room for ${c.room}`;
+    return [...this.stack.connections].map(text).join('\n');
   }
 
   counters(): Record<string, number> {
-    return this.tcp.counters();
+    return this.stack.counters();
   }
 
   async close(): Promise<void> {
     this.#running = false;
     await this.#ended;
+    await this.stack.close();
     const { ledger, crashes } = await this.engine.stop();
     if (ledger.lost + ledger.doubled) throw new Error(`frames: ${JSON.stringify(ledger)}`);
     if (crashes.length) throw new Error(`a lane died: ${crashes[0]}`);

@@ -88,7 +88,7 @@ export class Session {
     ran.done = runPeer(peer, this.wire, { ...task, port });
     ran.done.catch(() => {});
     await Promise.race([listening(this.wire, port), ran.done]);
-    return { connection: await this.host.connect(port, {}, task.family), ...ran };
+    return { connection: await this.host.connect(port, task.family), ...ran };
   }
 
   /** The port that the last transfer was over. */
@@ -98,7 +98,7 @@ export class Session {
 
   /** Connections of ours that are left when those which are ending had time to. */
   async settled(): Promise<number> {
-    for (let i = 0; i < 200 && this.host.connections; i++) await this.host.tick(10);
+    for (let i = 0; i < 1000 && this.host.connections; i++) await this.host.tick(2);
     return this.host.connections;
   }
 
@@ -215,7 +215,8 @@ export class Session {
       faults.push(`we got ${got} bytes of ${forth}${wrong === undefined ? '' : `, others from ${wrong} on`}`);
     this.#compare('the kernel', sha, back, faults);
     if (error) faults.push(`${t.peer} says ${error}`);
-    if (this.host.connections) faults.push(`${this.host.connections} connections are left`);
+    const left = await this.settled();
+    if (left) faults.push(`${left} connections are left`);
   }
 
   async #curl(t: Transfer, faults: string[]): Promise<void> {

@@ -104,18 +104,11 @@ export class Wire {
     return family === 4 ? `10.81.${this.#net}.2` : `fd81:${this.#net}::2`;
   }
 
-  /** Its hardware address; none on a TUN interface. */
-  get gatewayMac(): string | undefined {
-    if (!this.near) return undefined;
-    return JSON.parse(this.#neighbour.ip('-j', 'link', 'show', this.#toNear))[0].address as string;
-  }
-
-  /** A NIC for an engine: TCP to the engine's addresses. ICMP about it comes along. */
+  /** A NIC for an engine, which owns the interface. */
   nic(): AfXdpNic | TapNic {
     const { near, nearLink } = this;
     if (!near) return tun({ name: nearLink, mtu: this.settings.mtu ?? 1500 });
-    const rules = ([4, 6] as const).map(f => ({ protocol: 'tcp' as const, address: this.address(f) }));
-    return afXdp({ interface: nearLink, namespace: near.name, rules });
+    return afXdp({ interface: nearLink, namespace: near.name, own: true });
   }
 
   /** Joins the interface that the NIC has made, if it made one. Call it when the engine has opened its NICs. */
@@ -139,6 +132,7 @@ export class Wire {
   /** For the kernel at both ends: the near one is as the far one is. */
   async plain(): Promise<void> {
     const on = this.settings.offload;
+    this.near!.configure(this.nearLink, ...this.#both(`${this.address(4)}/24`, `${this.address(6)}/64`));
     await this.#offloads(this.near!, this.nearLink, on);
     await this.#offloads(this.far, this.farLink, on);
   }
@@ -150,7 +144,7 @@ export class Wire {
     const mtu = ['mtu', `${this.settings.mtu ?? 1500}`];
     const far = ['peer', 'name', this.#toNear, 'netns', end.name, ...mtu];
     ip('link', 'add', nearLink, 'netns', near.name, ...mtu, 'type', 'veth', ...far);
-    near.configure(nearLink, ...this.#both(`${this.address(4)}/24`, `${this.address(6)}/64`));
+    near.ip('link', 'set', nearLink, 'up');
     end.configure(this.#toNear, ...this.#both(`${this.gateway(4)}/24`, `${this.gateway(6)}/64`));
     await this.#offloads(end, this.#toNear);
   }
