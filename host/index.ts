@@ -68,6 +68,7 @@ export type { Counters, PortCounters } from './engine/counters.js';
 export { type Attachment, Engine, type EngineOptions, type HookName } from './engine/engine.js';
 export type { LoadedProgram } from './engine/program.js';
 export type { EngineReport } from './engine/report.js';
+export type { LaneSeat, Resident, ResidentOptions, SeatResident } from './engine/resident.js';
 export { type CollectionRunOptions, testRun } from './engine/test_collection.js';
 export type { TestRunResult } from './engine/test_run.js';
 export { EtherloomError } from './errors.js';

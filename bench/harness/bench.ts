@@ -15,7 +15,7 @@ export interface Row {
   name: string;
   /** Frame size, batch, lanes … whatever the figure depends on. */
   conditions: string;
-  unit: 'ns' | 'Mpps' | 'M/s' | 'insns/s' | 'ms' | 'µs' | 'count' | 'ratio' | '%';
+  unit: 'ns' | 'MB/s' | 'Mpps' | 'M/s' | 'insns/s' | 'ms' | 'µs' | 'count' | 'ratio' | '%';
   value: number;
   /** Relative margin of error of the sampling, percent. */
   rme?: number;

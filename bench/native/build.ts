@@ -11,7 +11,7 @@ const SOURCES = fileURLToPath(new URL('.', import.meta.url));
 const OUT = fileURLToPath(new URL('../../build/bench/', import.meta.url));
 const FLAGS = ['-std=gnu17', '-O3', '-march=native', '-Wall', '-Wextra', '-Werror', '-pthread'];
 
-export type NativeTool = 'http_server' | 'http_client' | 'awake' | 'xsk_peer' | 'xsk_load';
+export type NativeTool = 'http_server' | 'http_client' | 'awake' | 'xsk_peer' | 'xsk_load' | 'tcp_peer';
 
 /** Why programs in C cannot be compiled here; undefined when they can. */
 export const missingCompiler = ((): string | undefined => {

@@ -7,6 +7,7 @@ import { LaneCommand, LaneStateLayout } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import type { DriverPlan } from '../nic/driver.js';
 import type { PlacedProgram } from './program.js';
+import type { ResidentOptions } from './resident.js';
 import { raiseEvent, Sleep } from './wakes.js';
 
 /** Host → lane. */
@@ -39,6 +40,8 @@ export interface LaneTask {
   spinUs: number;
   /** Ports with a part in the lane's thread. */
   plans: readonly DriverPlan[];
+  /** Who lives in the lane's thread. */
+  resident?: ResidentOptions | undefined;
 }
 
 /** What a lane's task ends with. */

@@ -350,6 +350,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       spinUs: o.spinUs ?? 50,
       hangMs: o.hangMs ?? HANG_MS,
       restarts: o.restarts ?? 5,
+      // A URL cannot be cloned.
+      resident: o.resident && { ...o.resident, module: String(o.resident.module) },
     });
     this.#supervisor.on('crash', c => this.emit('crash', c));
     this.#supervisor.on('failed', e => this.emit('failed', e));

@@ -6,6 +6,7 @@ import { receiveMessageOnPort } from 'node:worker_threads';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import type { ControlMessage, LaneExit, LaneTask } from './control.js';
 import { Lane } from './lane.js';
+import { type Resident, seatResident } from './resident.js';
 
 /** Looks for work of an idle lane between two looks at the clock: 1 to 2 µs. */
 const LOOKS = 200;
@@ -13,8 +14,16 @@ const LOOKS = 200;
 const clock = process.hrtime.bigint;
 
 /** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
-export default function run(task: LaneTask): LaneExit {
+export default function run(task: LaneTask): LaneExit | Promise<LaneExit> {
   const lane = new Lane(task.memory, task.core, task.lane, task.programs, task.generation, task.plans);
+  if (!task.resident) return live(lane, task, nobody);
+  return seatResident(task.resident, lane.arena, task.lane).then(resident => live(lane, task, resident));
+}
+
+/** Where nobody is seated there is nothing to do. */
+const nobody: Resident = { poll: () => 0 };
+
+function live(lane: Lane, task: LaneTask, resident: Resident): LaneExit {
   const { words } = lane;
   const spinNs = BigInt(task.spinUs) * 1000n;
   words.set('phase', LanePhase.RUNNING);
@@ -22,7 +31,7 @@ export default function run(task: LaneTask): LaneExit {
   try {
     for (;;) {
       const now = clock();
-      const taken = lane.step(task.rounds, now, LOOKS);
+      const taken = lane.step(task.rounds, now, LOOKS) + resident.poll();
       if (lane.called) {
         takeMessages(lane, task);
         const command = words.get('command');

@@ -4,6 +4,7 @@ import { MAX_LANES } from '../layout/layout.gen.js';
 import type { ArenaOptions } from '../mem/arena.js';
 import { appRingBytes, planStreams, type StreamOptions } from '../mem/streams.js';
 import type { Nic } from '../nic/nic.js';
+import type { ResidentOptions } from './resident.js';
 
 export interface EngineOptions extends ArenaOptions {
   /** The NICs become ports 1, 2 … in this order. */
@@ -34,6 +35,8 @@ export interface EngineOptions extends ArenaOptions {
   seed?: number;
   /** Replacements in a row before the engine gives a lane up. Default 5. */
   restarts?: number;
+  /** An application in the thread of each lane. Inline lanes have none: their thread is the caller's. */
+  resident?: ResidentOptions;
 }
 
 type NumberOption = {
@@ -98,6 +101,12 @@ export function checkOptions(options: EngineOptions): void {
     refuse('burst', options.burst ?? 64, `at most ringSlots (${ringSlots})`);
   if (options.startNs !== undefined && (typeof options.startNs !== 'bigint' || options.startNs < 0n))
     refuse('startNs', options.startNs, 'a bigint of at least 0');
+  if (options.resident !== undefined) {
+    if (options.inline) refuse('resident', 'with inline', 'worker lanes');
+    const module: unknown = options.resident?.module;
+    if (typeof module !== 'string' && !(module instanceof URL))
+      refuse('resident.module', module, 'the URL of a module');
+  }
   if (options.clock === 'virtual' && !options.inline)
     refuse('clock', options.clock, "'real' with worker lanes, or inline: true");
 }

@@ -23,6 +23,7 @@ import { Mailbox } from './mailbox.js';
 import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
 import type { LaneCrash } from './report.js';
+import type { ResidentOptions } from './resident.js';
 import type { Order } from './swap.js';
 import { openEvents } from './wakes.js';
 import { LaneWorker, sleep } from './worker.js';
@@ -36,6 +37,8 @@ export interface SupervisorOptions {
   hangMs: number;
   /** Replacements of one lane without a quiet second in between before the engine gives up. */
   restarts: number;
+  /** Who lives in the threads of lanes. */
+  resident?: ResidentOptions | undefined;
   /** A lane that was told to stop, or hangs, has this long before it is given up, ms. Default 5000. */
   stopMs?: number;
 }
@@ -108,10 +111,10 @@ export class Supervisor extends EventEmitter {
     words.set('command', LaneCommand.RUN);
     words.set('phase', LanePhase.IDLE);
     const { memory } = this.arena;
-    const { rounds, spinUs } = this.options;
+    const { rounds, spinUs, resident } = this.options;
     const programs = [...this.programs.values()];
     const { plans } = this.fabric;
-    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs, plans };
+    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs, plans, resident };
     const lane = new LaneWorker(this.#pool!, words, task, deaths, ack => this.#mailbox.settle(i, ack));
     this.#lanes[i] = lane;
     await lane.running();

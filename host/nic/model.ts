@@ -49,6 +49,8 @@ export interface ModelOptions extends LinkSettings {
   bToA?: LinkSettings;
   /** Receive queues of the ports. Default: one per lane. */
   queues?: number;
+  /** Lane of the first queue of each end: with one queue, the lane that the end belongs to. Default 0. */
+  firstLanes?: readonly [a: number, b: number];
   mtu?: number;
   ringSlots?: number;
 }
@@ -134,6 +136,7 @@ export class ModelEnd implements Nic {
     readonly options: ModelOptions,
     readonly settings: LinkSettings,
     readonly seed: bigint,
+    readonly firstLane: number,
   ) {}
 
   /** @internal Called by modelLink. */
@@ -154,6 +157,7 @@ export class ModelEnd implements Nic {
       ifindex,
       lanes: env.lanes,
       queues,
+      firstLane: this.#owned ? this.firstLane : 0,
       txRings,
       mtu: this.options.mtu,
       ringSlots: this.options.ringSlots ?? env.ringSlots,
@@ -327,10 +331,10 @@ export class ModelEnd implements Nic {
 export function modelLink(options: ModelOptions = {}): { a: ModelEnd; b: ModelEnd } {
   const name = options.name ?? 'model';
   const seed = BigInt(options.seed ?? 1);
-  const { aToB, bToA, names = [`${name}.a`, `${name}.b`], ...both } = options;
+  const { aToB, bToA, names = [`${name}.a`, `${name}.b`], firstLanes = [0, 0], ...both } = options;
   // The two directions draw from different sequences.
-  const a = new ModelEnd(names[0], options, { ...both, ...bToA }, seed * 2n);
-  const b = new ModelEnd(names[1], options, { ...both, ...aToB }, seed * 2n + 1n);
+  const a = new ModelEnd(names[0], options, { ...both, ...bToA }, seed * 2n, firstLanes[0]);
+  const b = new ModelEnd(names[1], options, { ...both, ...aToB }, seed * 2n + 1n, firstLanes[1]);
   a.join(b);
   b.join(a);
   return { a, b };

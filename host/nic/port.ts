@@ -37,6 +37,8 @@ export interface PortOptions {
   lanes: number;
   /** Receive queues. Default: one per lane. */
   queues?: number;
+  /** Lane of the first queue; those of the others follow it, around the end. Default 0. */
+  firstLane?: number;
   /** Transmit rings. Default: one per lane and one for the host. */
   txRings?: number;
   /** Entries of each ring. */
@@ -119,7 +121,7 @@ export class Port {
       if (options.sink) view.consumerView = port.txOut(i);
     }
     for (let i = 0; i < queues; i++) {
-      const lane = i % lanes;
+      const lane = (i + (options.firstLane ?? 0)) % lanes;
       const rxAt = allocViews(arena, 1);
       const rxFeedAt = options.outside ? 0 : allocViews(arena, 1);
       if (!options.outside) {

@@ -127,6 +127,20 @@ static inline __u32 plain_options(struct tcp_flow *f, const struct tcp_plan *p, 
 	return words + 2 * blocks;
 }
 
+/* All that arrived is acknowledged by what leaves, with `len` bytes of payload. */
+static inline void acked_by_this(struct tcp_flow *f, __u32 len)
+{
+	if (len && f->unacked)
+		f->flags |= FLOW_PINGPONG;
+	f->rcv_wup = f->rcv_nxt;
+	f->unacked = 0;
+	if (f->repeats && !len)
+		f->repeats--;
+	else
+		f->todo &= ~TODO_ACK;
+	never(f, TIMER_DELACK);
+}
+
 /* Writes the packet and cuts the frame to it. Returns its bytes, or less than 0 when there is nothing to send after all. */
 noinline int tcp_build(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp_plan *p NONNULL, __u64 now)
 {
@@ -186,17 +200,7 @@ noinline int tcp_build(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tc
 		return -1;
 	count(OutSegs);
 	f->segs_out++;
-	if (p->kind != PLAN_SYN && p->flags & TCP_ACK && p->kind != PLAN_MARK) {
-		/* All that arrived is acknowledged by this. */
-		if (p->len && f->unacked)
-			f->flags |= FLOW_PINGPONG;
-		f->rcv_wup = f->rcv_nxt;
-		f->unacked = 0;
-		if (f->repeats && !p->len)
-			f->repeats--;
-		else
-			f->todo &= ~TODO_ACK;
-		never(f, TIMER_DELACK);
-	}
+	if (p->kind != PLAN_SYN && p->flags & TCP_ACK && p->kind != PLAN_MARK)
+		acked_by_this(f, p->len);
 	return off + p->len;
 }

@@ -6,7 +6,9 @@
  *   bpf_timer of a flow: expire.h
  */
 #include "expire.h"
+#include "express.h"
 #include "icmp.h"
+#include "predict.h"
 
 /* Transports by IP protocol: what stands here takes the packets, the next program of the port the others. */
 struct {
@@ -82,6 +84,9 @@ int tcp_ingress(struct xdp_md *ctx)
 
 	if (!s)
 		return XDP_ABORTED;
+	kind = tcp_predicted(ctx, s);
+	if (kind != NOT_PREDICTED)
+		return kind;
 	kind = tcp_parse(ctx, s);
 	if (kind != SEGMENT_OK) {
 		if (kind == SEGMENT_NOT_OURS)
@@ -136,7 +141,7 @@ int tcp_gen(struct xdp_md *ctx)
 	asked = el_stream_requests(id);
 	if (asked)
 		tcp_requests(f, b, id, asked, now);
-	verdict = tcp_generate(ctx, f, b, p, now);
+	verdict = tcp_express(ctx, f, b, now) ? XDP_TX : tcp_generate(ctx, f, b, p, now);
 	h->id = 0;
 	return verdict;
 }

@@ -1,0 +1,84 @@
+/**
+ * Our TCP over AF_XDP with the kernel's at the other end of the wire:
+ *
+ *   lane 0: resident ─ streams ─ TCP ─ a0 ═══════════veth═══════════ b0 ─ the kernel ─ tcp_peer
+ */
+import { Engine } from '../../../host/engine/engine.js';
+import { StreamEvent } from '../../../host/layout/layout.gen.js';
+import { AfXdpNic } from '../../../host/nic/af_xdp/index.js';
+import { TcpEngine } from '../../../tests/tcp/engine.js';
+import { nativeTool } from '../../native/build.js';
+import { SPIN } from '../nic/peers.js';
+import { HOUR_MS, ringOf, until, wish } from './hosts.js';
+import { CLIENT, KernelWire, MACS, printed, SERVER } from './kernel.js';
+import { type SeatResult, Seats } from './seats.js';
+
+const PORT = 7001;
+
+export class XdpEnd {
+  #port = 30_000;
+
+  private constructor(
+    readonly wire: KernelWire,
+    readonly engine: Engine,
+    readonly host: TcpEngine,
+    readonly seats: Seats,
+    readonly ring: number,
+  ) {}
+
+  static async create(ring: number): Promise<XdpEnd> {
+    const wire = new KernelWire('all');
+    const seats = new Seats(1);
+    const count = 64;
+    const engine = await Engine.create({
+      nics: [new AfXdpNic({ interface: 'a0', namespace: wire.client.name, own: true })],
+      ...{ spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident, pass: 'count' },
+      ...{ frames: 8192, mapBytes: 16 << 20, streams: { count, bytes: 8 * ring + (4 << 20) } },
+    });
+    engine.routes.add({ prefix: SERVER, port: 1 });
+    engine.routes.addNeighbour({ port: 1, address: SERVER, mac: MACS.server });
+    const host = await TcpEngine.on(engine, { a0: [CLIENT] }, count);
+    await engine.start();
+    return new XdpEnd(wire, engine, host, seats, ring);
+  }
+
+  /** Bytes per second from us to the kernel, which counts them. */
+  async send(ms: number): Promise<number> {
+    const { wire, host } = this;
+    const sink = await wire.peer(0, wire.server, 'sink', `${PORT}`, `${ms}`);
+    const end = host.connect(CLIENT, this.#port++, SERVER, PORT, wish(this.ring));
+    await until(
+      [host],
+      () => ((host.events.get(end.id) ?? 0) & StreamEvent.CONNECTED) !== 0 || undefined,
+      () => 'the kernel does not answer',
+    );
+    await ringOf(host, end);
+    const over = this.seats.order(0, { do: 'source', app: host.app.number, id: end.id, ms: ms + 600 });
+    const { rate } = JSON.parse(await printed(sink)) as SeatResult;
+    await over;
+    return rate;
+  }
+
+  /** Bytes per second from the kernel to us. */
+  async receive(ms: number, views = false): Promise<number> {
+    const { wire, host } = this;
+    const port = this.#port++;
+    host.listen(4, port, 8, wish(this.ring));
+    const args = ['source', CLIENT, `${port}`, `${ms + 600}`];
+    const source = printed(wire.server.spawn('taskset', '-c', '0', nativeTool('tcp_peer'), ...args));
+    const id = await until(
+      [host],
+      () => host.accepted.shift(),
+      () => 'the kernel does not call',
+    );
+    const { rate } = await this.seats.order(0, { do: 'sink', app: host.app.number, id, ms, views });
+    await this.seats.order(0, { do: 'rest' });
+    await source;
+    return rate;
+  }
+
+  async close(): Promise<void> {
+    await this.engine.stop();
+    this.wire.close();
+  }
+}
