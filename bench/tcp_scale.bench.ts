@@ -22,6 +22,7 @@ const REST_NS = 50_000_000;
 const MOST_RATIO = 1.5;
 const MOST_BYTES = 4096;
 const CONNECTS = 512;
+const SAMPLES = 5;
 const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
 const PORTS = 50_000;
 
@@ -51,13 +52,15 @@ class Scale {
       ...{ nics: [a, b], inline: true, clock: 'virtual', frames: 4096, seed: 1 },
       mapBytes: (8 << 20) + count * MOST_BYTES,
       streams: { count, bytes: (8 << 20) + 2 * count * RING, slots: 4096 },
+      hugePages: true,
     });
     for (const [i, address] of ADDRESSES.entries()) {
       const port = 2 - i;
       engine.routes.add({ prefix: address, port });
       engine.routes.addNeighbour({ port, address, mac: `02:00:00:00:00:0${i + 1}` });
     }
-    const tcp = await TcpEngine.on(engine, { 'wire.a': [ADDRESSES[0]], 'wire.b': [ADDRESSES[1]] }, count);
+    // The address of the side that connects is no host's own: SYNs from there would be this host's to itself.
+    const tcp = await TcpEngine.on(engine, { 'wire.a': [], 'wire.b': [ADDRESSES[1]] }, count);
     await engine.start();
     return new Scale(engine, tcp, count, engine.arena.maps.usedBytes + count * StreamLayout.size);
   }
@@ -65,20 +68,17 @@ class Scale {
   connect(connections: number): void {
     const { tcp } = this;
     const options = { sndBytes: RING, rcvBytes: RING };
-    const ports = Math.ceil(connections / PORTS);
-    const slots = Array.from({ length: ports }, (_, p) => tcp.listen(4, 1000 + p, 2 * CONNECTS, options));
+    for (let p = 0; p * PORTS < connections; p++) tcp.listen(4, 1000 + p, connections, options);
     for (let i = 0; i < connections; ) {
       for (const to = Math.min(connections, i + CONNECTS); i < to; i++)
         this.clients.push(
           tcp.connect(ADDRESSES[0], 5000 + (i % PORTS), ADDRESSES[1], 1000 + Math.floor(i / PORTS), options),
         );
       tcp.settle();
-      for (let id = tcp.accepted.shift(); id !== undefined; id = tcp.accepted.shift()) {
-        this.#isServer[id] = 1;
-        tcp.took(slots[(tcp.flow(id).listener as number) - 2]);
-      }
+      for (let id = tcp.accepted.shift(); id !== undefined; id = tcp.accepted.shift()) this.#isServer[id] = 1;
       // Both ends ask for their send rings, once and for all.
       for (const end of tcp.ends.values()) end.room;
+      tcp.settle();
       tcp.ends.clear();
       tcp.events.clear();
     }
@@ -120,6 +120,19 @@ class Scale {
   }
 }
 
+/** CPU time of an item, ns: what others take of the machine meanwhile does not count, but for the caches. */
+function cpuNs(body: () => void, items: number, quick: boolean): number {
+  const from = process.cpuUsage();
+  const until = performance.now() + (quick ? 50 : 600);
+  let n = 0;
+  do {
+    body();
+    n += items;
+  } while (performance.now() < until);
+  const { user, system } = process.cpuUsage(from);
+  return ((user + system) * 1000) / n;
+}
+
 export default async function tcpScale(bench: Bench): Promise<void> {
   const counts = bench.quick ? COUNTS.filter(n => n <= 1000) : COUNTS;
   const small = await Scale.create(0);
@@ -130,21 +143,16 @@ export default async function tcpScale(bench: Bench): Promise<void> {
     const batch = Math.min(n, IN_FLIGHT);
     // Every connection has its rings, and all code is warm.
     for (let i = 0; i < 2 * Math.ceil(Math.max(n, 4096) / batch); i++) scale.echo(batch);
-    const rounds = Math.ceil(2048 / batch);
-    const s = bench.time(
-      'echo',
-      () => {
-        for (let i = 0; i < rounds; i++) scale.echo(batch);
-      },
-      { batch: rounds * batch, seconds: 2 },
+    const ns = Math.min(
+      ...Array.from({ length: SAMPLES }, () => cpuNs(() => scale.echo(batch), batch, bench.quick)),
     );
-    base ||= s.ns;
+    base ||= ns;
     bench.row({
       ...{ group: 'tcp: scale', name: 'echo of 64 B: both applications, both ends, the link' },
       conditions: `${n} connections, one message each on ${batch} of them by chance`,
-      ...{ unit: 'ns', value: s.ns, rme: s.rme, peer: { name: '1 connection', value: base } },
+      ...{ unit: 'ns', value: ns, peer: { name: '1 connection', value: base } },
       ...(n === counts[counts.length - 1]
-        ? { target: `< ${MOST_RATIO} × one connection`, met: s.ns < MOST_RATIO * base }
+        ? { target: `< ${MOST_RATIO} × one connection`, met: ns < MOST_RATIO * base }
         : {}),
     });
     if (n === counts[counts.length - 1]) {

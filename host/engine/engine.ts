@@ -28,6 +28,7 @@ import { type PortCounters, portCounters } from './counters.js';
 import { Fabric } from './fabric.js';
 import { HostEnd, type HostSocket, type TakePacket } from './host_end.js';
 import { HostTimers } from './host_timers.js';
+import { askHugePages } from './huge_pages.js';
 import { InlineLanes, type RunOptions, soonest } from './inline_lanes.js';
 import { checkOptions, type EngineOptions, ringBytes } from './options.js';
 import type { LoadedProgram } from './program.js';
@@ -106,6 +107,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     const ringSlots = options.ringSlots ?? 1024;
     const burst = options.burst ?? 64;
     this.arena = Arena.create({ ringBytes: ringBytes(options, lanes, ringSlots), ...options });
+    // Before it is touched.
+    if (options.hugePages) askHugePages(this.arena);
     createFramePool(this.arena);
     this.routes = new Routes(this.arena);
     // bpf_ktime_get_tai_ns: CLOCK_REALTIME, as on a machine whose TAI offset nobody set.

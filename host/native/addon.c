@@ -293,6 +293,16 @@ static napi_value write_fd(napi_env env, napi_callback_info info) {
   return result(env, write(fd, from.at, from.length));
 }
 
+/* hugePages(target): asks for large pages in whatever of the bytes of `target` they fit. */
+static napi_value huge_pages(napi_env env, napi_callback_info info) {
+  napi_value argv[MAX_ARGS];
+  struct bytes target;
+  if (args_of(env, info, argv) < 1 || !bytes_of(env, argv[0], &target)) return fail(env, "hugePages(target: Uint8Array)");
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)target.at + page - 1) / page * page;
+  uintptr_t to = ((uintptr_t)target.at + target.length) / page * page;
+  return result(env, from < to ? madvise((void *)from, to - from, MADV_HUGEPAGE) : 0);
+}
+
 /* close(fd) */
 static napi_value close_fd(napi_env env, napi_callback_info info) {
   napi_value argv[MAX_ARGS];
@@ -320,6 +330,7 @@ static const struct {
     {"open", open_path},
     {"read", read_fd},
     {"write", write_fd},
+    {"hugePages", huge_pages},
     {"close", close_fd},
 };
 

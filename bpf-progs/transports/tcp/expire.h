@@ -157,6 +157,7 @@ noinline int tcp_expire(__u32 id)
 	struct tcp_flow *f = flow_of(id);
 	struct tcp_board *b = board_of(id);
 	struct tcp_hand *h = hand();
+	__u32 came = 0;
 
 	if (!n || !f || !b || !h)
 		return 0;
@@ -169,10 +170,12 @@ noinline int tcp_expire(__u32 id)
 	if (f->due_ns[TIMER_XMIT] && f->due_ns[TIMER_XMIT] <= now) {
 		never(f, TIMER_XMIT);
 		on_xmit(f, b, n, now);
+		came = 1;
 	}
 	if (f->due_ns[TIMER_DELACK] && f->due_ns[TIMER_DELACK] <= now) {
 		never(f, TIMER_DELACK);
 		if (f->unacked) {
+			came = 1;
 			f->todo |= TODO_ACK;
 			f->flags &= ~FLOW_PINGPONG;
 			count(DelayedACKs);
@@ -181,12 +184,17 @@ noinline int tcp_expire(__u32 id)
 	if (f->due_ns[TIMER_LIFE] && f->due_ns[TIMER_LIFE] <= now) {
 		never(f, TIMER_LIFE);
 		on_life(f, now);
+		came = 1;
 	}
-	if (f->due_ns[TIMER_PACE] && f->due_ns[TIMER_PACE] <= now)
+	if (f->due_ns[TIMER_PACE] && f->due_ns[TIMER_PACE] <= now) {
 		never(f, TIMER_PACE);
+		came = 1;
+	}
 	if (f->state != TCP_CLOSE) {
 		tcp_arm(f);
-		el_ready(id);
+		/* Most often the deadline for which the timer was set has moved away. */
+		if (came)
+			el_ready(id);
 	}
 	h->id = 0;
 	return 0;
