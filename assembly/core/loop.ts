@@ -26,7 +26,7 @@ import { openStack, receive } from "./stack";
 import { frameOf, freeFrame } from "../mem/frames";
 import { descAddr, descLen, descOptions, entry, peek, reserve, ringAt, unread } from "../mem/ring";
 import { flush, portUp, transmit } from "../nic/tx";
-import { link_next_due, pump } from "../nic/link";
+import { link_next_due, mayBring, pump } from "../nic/link";
 import { play } from "../nic/replay";
 import { reap, refill, takeBack } from "../nic/umem";
 import { beginTurn, endTurn, turnAwaited } from "../stream/turn";
@@ -228,7 +228,7 @@ function awaited(ls: LaneState): bool {
   for (let i: u32 = 0; i < queues; i++) {
     const q = changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize);
     // What comes by time, or is fetched, cannot be seen here.
-    if ((q.linkAt | q.replayAt) != 0 || unread(ringAt(q.rxAt))) return true;
+    if (q.replayAt != 0 || unread(ringAt(q.rxAt)) || (q.linkAt != 0 && mayBring(q.linkAt))) return true;
   }
   const lanes = header().laneCount;
   for (let i: u32 = 0; i <= lanes; i++) if (unread(ringAt(ls.inboundAt + i * RING_SIZE))) return true;

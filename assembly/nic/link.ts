@@ -11,7 +11,7 @@ import { give, take } from "../core/hand";
 import { packetAt } from "../core/lane";
 import { copyPacket } from "../mem/copy";
 import { allocFrame, frameOf, freeFrame } from "../mem/frames";
-import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit } from "../mem/ring";
+import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit, unread } from "../mem/ring";
 import { mark_ce } from "../wire/frame";
 import { steer } from "./steer";
 
@@ -47,6 +47,14 @@ export function pump(at: u32, limit: u32): u32 {
   if (l.plain) return port.queueCount == 1 ? move(l, port, limit) : spread(l, port, limit);
   absorb(l);
   return deliver(l, port);
+}
+
+/** Whether there is something to pump, as far as a look at memory can tell: what comes by time may be due. */
+export function mayBring(at: u32): bool {
+  const l = changetype<Link>(at as usize);
+  if (l.plain == 0) return true;
+  for (let i: u32 = 0; i < l.fromCount; i++) if (unread(ringAt(l.fromAt + i * RING_SIZE))) return true;
+  return false;
 }
 
 /** Plain, one queue: descriptors go from ring to ring. */

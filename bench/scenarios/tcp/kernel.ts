@@ -42,7 +42,11 @@ export class KernelWire {
   readonly client = new Namespace('tcp');
   readonly server = new Namespace('tcp');
 
-  constructor(off: Off) {
+  /**
+   * @param steered whether what arrives is worked on by the CPU of who receives it (RPS), as with machines of their own:
+   * else a veth has the sender do that work
+   */
+  constructor(off: Off, steered: boolean) {
     const peer = ['peer', 'name', 'b0', 'address', MACS.server, 'netns', this.server.name];
     this.client.ip('link', 'add', 'a0', 'address', MACS.client, 'type', 'veth', ...peer);
     this.client.configure('a0', `${CLIENT}/24`);
@@ -58,6 +62,10 @@ export class KernelWire {
         encoding: 'utf8',
       });
       if (ran.status !== 0) throw new Error(`ethtool -K ${dev}: ${ran.stderr || ran.error?.message}`);
+    }
+    if (steered) {
+      steer(this.server, 'b0', '1');
+      steer(this.client, 'a0', '2');
     }
   }
 
@@ -116,6 +124,13 @@ export class KernelWire {
     this.client.close();
     this.server.close();
   }
+}
+
+/** Has the CPUs of a mask, in hexadecimal, work on what arrives at an interface. */
+function steer(namespace: Namespace, dev: string, cpus: string): void {
+  const write = `echo ${cpus} > /sys/class/net/${dev}/queues/rx-0/rps_cpus`;
+  const ran = spawnSync('ip', ['netns', 'exec', namespace.name, 'sh', '-c', write], { encoding: 'utf8' });
+  if (ran.status !== 0) throw new Error(`RPS of ${dev}: ${ran.stderr || ran.error?.message}`);
 }
 
 /** What a child prints until it ends. @throws Error with what it said on stderr when it fails */

@@ -76,6 +76,11 @@ export default function seat({ lane, data, attach }) {
     const into = new Uint8Array(256 << 10);
     let from = 0;
     let bytes = 0;
+    const drain = () => {
+      const n = end.readable;
+      if (n) end.consume(n);
+      return own.take(nothing);
+    };
     return () => {
       own.take(nothing);
       let n = 0;
@@ -87,7 +92,12 @@ export default function seat({ lane, data, attach }) {
       own.flush();
       const now = performance.now();
       from ||= now + WARM_MS;
-      if (now >= from + ms) return done({ rate: (bytes / ms) * 1e3 });
+      if (now >= from + ms) {
+        done({ rate: (bytes / ms) * 1e3 });
+        // Whoever sends goes on for a while.
+        work = drain;
+        return 0;
+      }
       if (now >= from) bytes += n;
       return 1;
     };

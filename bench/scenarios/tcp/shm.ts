@@ -35,7 +35,7 @@ export class ShmPair {
     const seats = new Seats(2);
     const count = 2 * connections + 64;
     const engine = await Engine.create({
-      ...{ nics: [a, b], lanes: 2, spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident },
+      ...{ nics: [a, b], lanes: 2, rounds: 1, spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident },
       ...{ frames: 8192, mapBytes: (16 << 20) + count * 8192 },
       streams: { count, bytes: 4 * connections * ring + (4 << 20), slots: 1024 },
     });

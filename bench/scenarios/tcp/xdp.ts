@@ -14,10 +14,10 @@ import { CLIENT, KernelWire, MACS, printed, SERVER } from './kernel.js';
 import { type SeatResult, Seats } from './seats.js';
 
 const PORT = 7001;
+const OWN_PORT = 30_000;
 
+/** One connection, and then no more: its application was handed over to the lane. */
 export class XdpEnd {
-  #port = 30_000;
-
   private constructor(
     readonly wire: KernelWire,
     readonly engine: Engine,
@@ -27,13 +27,13 @@ export class XdpEnd {
   ) {}
 
   static async create(ring: number): Promise<XdpEnd> {
-    const wire = new KernelWire('all');
+    const wire = new KernelWire('all', true);
     const seats = new Seats(1);
     const count = 64;
     const engine = await Engine.create({
       nics: [new AfXdpNic({ interface: 'a0', namespace: wire.client.name, own: true })],
       ...{ spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident, pass: 'count' },
-      ...{ frames: 8192, mapBytes: 16 << 20, streams: { count, bytes: 8 * ring + (4 << 20) } },
+      ...{ frames: 8192, mapBytes: 16 << 20, streams: { count, bytes: 4 * ring + (4 << 20) } },
     });
     engine.routes.add({ prefix: SERVER, port: 1 });
     engine.routes.addNeighbour({ port: 1, address: SERVER, mac: MACS.server });
@@ -46,7 +46,7 @@ export class XdpEnd {
   async send(ms: number): Promise<number> {
     const { wire, host } = this;
     const sink = await wire.peer(0, wire.server, 'sink', `${PORT}`, `${ms}`);
-    const end = host.connect(CLIENT, this.#port++, SERVER, PORT, wish(this.ring));
+    const end = host.connect(CLIENT, OWN_PORT, SERVER, PORT, wish(this.ring));
     await until(
       [host],
       () => ((host.events.get(end.id) ?? 0) & StreamEvent.CONNECTED) !== 0 || undefined,
@@ -62,9 +62,8 @@ export class XdpEnd {
   /** Bytes per second from the kernel to us. */
   async receive(ms: number, views = false): Promise<number> {
     const { wire, host } = this;
-    const port = this.#port++;
-    host.listen(4, port, 8, wish(this.ring));
-    const args = ['source', CLIENT, `${port}`, `${ms + 600}`];
+    host.listen(4, OWN_PORT, 8, wish(this.ring));
+    const args = ['source', CLIENT, `${OWN_PORT}`, `${ms + 600}`];
     const source = printed(wire.server.spawn('taskset', '-c', '0', nativeTool('tcp_peer'), ...args));
     const id = await until(
       [host],
@@ -72,7 +71,6 @@ export class XdpEnd {
       () => 'the kernel does not call',
     );
     const { rate } = await this.seats.order(0, { do: 'sink', app: host.app.number, id, ms, views });
-    await this.seats.order(0, { do: 'rest' });
     await source;
     return rate;
   }
@@ -80,5 +78,15 @@ export class XdpEnd {
   async close(): Promise<void> {
     await this.engine.stop();
     this.wire.close();
+  }
+}
+
+/** One transfer with everything made anew. */
+export async function overXdp(ring: number, transfer: (end: XdpEnd) => Promise<number>): Promise<number> {
+  const end = await XdpEnd.create(ring);
+  try {
+    return await transfer(end);
+  } finally {
+    await end.close();
   }
 }
