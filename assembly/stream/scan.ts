@@ -52,8 +52,10 @@ function look(s: Stream, id: u32): void {
       reclaim(s, id);
       return;
     }
-    // The transport tells the peer, and frees the stream.
-    atomic.or<u32>(at, StreamRequest.ABORT, offsetof<Stream>("requests"));
+    // The transport tells the peer, and frees the stream. One that the application had let go of ends as it asked: what it
+    // asked stands in the record, whatever became of the doorbell.
+    if (atomic.load<u32>(at, offsetof<Stream>("released")) == 0)
+      atomic.or<u32>(at, StreamRequest.ABORT, offsetof<Stream>("requests"));
     el_ready(id);
     return;
   }

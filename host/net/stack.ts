@@ -247,14 +247,17 @@ export class Stack<O extends object = ConnectionOptions> {
     return undefined;
   }
 
-  /** Ends an application of another thread: its connections are aborted, its listeners close. Whether there was one. */
-  closeApp(number: number): boolean {
+  /**
+   * Ends an application of another thread: its connections are aborted, its listeners close. Those that it had closed
+   * deliver what was written, unless `abort`. Whether there was such an application.
+   */
+  closeApp(number: number, abort = false): boolean {
     const remote = this.#remotes.get(number);
     if (!remote) return false;
     this.#remotes.delete(number);
     for (const slot of remote.slots) this.transport.unlisten(slot, true);
     remote.port.close();
-    this.apps.close(number);
+    this.apps.close(number, abort);
     return true;
   }
 
@@ -288,8 +291,8 @@ export class Stack<O extends object = ConnectionOptions> {
     const own = this.#sockets.number;
     const numbers = [own, ...this.#remotes.keys()];
     this.#sockets.abandon();
-    for (const number of [...this.#remotes.keys()]) this.closeApp(number);
-    apps.close(own);
+    for (const number of [...this.#remotes.keys()]) this.closeApp(number, true);
+    apps.close(own, true);
     await this.#drain(numbers);
     await this.transport.close();
     this.network.close();

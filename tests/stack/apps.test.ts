@@ -1,11 +1,13 @@
 /** Applications in threads of their own: their connections are theirs, and end with them. */
 import { Worker } from 'node:worker_threads';
+import { StackApp } from '../../host/net/burst/stack_app.js';
 import { StreamApp } from '../../host/net/burst/stream_app.js';
 import { streamCounters } from '../../host/net/burst/stream_apps.js';
 import type { Stack } from '../../host/net/stack.js';
 import { assert, suite } from '../support/suite.js';
 import type { Order, Told } from './app_worker.js';
-import { AT, echo, type Host, pattern, Sender, sha, until, wired } from './rig.js';
+import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
+import { AT, type E, echo, type Host, pattern, Sender, sha, until, wired } from './rig.js';
 
 const test = suite('stack: applications');
 /** Workers compile the source first. */
@@ -154,4 +156,32 @@ test('an application cannot take, send on, or close what is another’s', () =>
     ticket.port.close();
     await new Promise(done => setTimeout(done, 20));
     assert.is(b.stack.closeApp(ticket.number), false, 'the other end of its port is gone');
+  }));
+
+test('what a closed connection had written arrives, though its application is gone', () =>
+  wired(async ({ a, b }) => {
+    b.onAccept = () => () => {};
+    b.stack.listen({ port: 7 });
+    const app = StackApp.attach<ConnectionOptions>(a.stack.openApp());
+    const data = pattern(100_000);
+    const c = await app.connect({ host: AT.b[4], port: 7 });
+    const open = await app.connect({ host: AT.b[4], port: 7 });
+    const events: E[] = [];
+    await until([a, b], () => {
+      app.poll(events);
+      return open.connected && c.connected && c.write(data) === data.length;
+    });
+    c.close();
+    app.close();
+    // Its port tells the stack.
+    await new Promise(done => setTimeout(done, 20));
+    const first = [...b.stack.connections].find(s => s.remote.port === c.local.port)!;
+    const second = [...b.stack.connections].find(s => s.remote.port === open.local.port)!;
+    const sink = new Sender(first, new Uint8Array(0));
+    b.hear(first, sink.heard);
+    sink.work();
+    await until([a, b], () => sink.ended && second.closed);
+    assert.is(sink.sha, sha(data));
+    assert.is(sink.error, undefined);
+    assert.is(second.error, 'ECONNRESET', 'one that it had not closed');
   }));

@@ -205,6 +205,24 @@ test('the streams of a dead application are aborted, and its number is used agai
   );
 });
 
+test('what a dead application had let go of ends as it had asked; everything at once only if it is to', () => {
+  for (const abort of [false, true]) {
+    const rig = new StreamRig({ count: 20, bytes: 64 * KIB, apps: 2 });
+    const app = rig.apps.open();
+    const end = rig.apps.stream(app, { send: 4 * KIB, receive: 4 * KIB });
+    // The doorbell is never rung: the thread dies before.
+    end.request(StreamRequest.CLOSE);
+    end.release();
+    rig.apps.close(app.number, abort);
+    rig.settle();
+    const { CLOSE, ABORT } = StreamRequest;
+    assert.is(rig.lane().el_stream_requests(end.id), abort ? CLOSE | ABORT : CLOSE);
+    assert.is(rig.apps.streamsOf(app.number), 1);
+    rig.lane().el_stream_free(end.id);
+    assert.is(rig.apps.streamsOf(app.number), 0);
+  }
+});
+
 test('with 64 applications every one is heard', () => {
   const rig = new StreamRig({ apps: 64, slots: 2, count: 100 });
   const apps = Array.from({ length: 64 }, () => rig.apps.open());

@@ -14,6 +14,7 @@ import {
   StreamLaneLayout,
   StreamLayout,
   StreamPoolView,
+  StreamRequest,
   StreamView,
 } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
@@ -157,21 +158,33 @@ export class StreamApps {
 
   /** Streams that application `number` still has. Looks through the table. */
   streamsOf(number: number): number {
-    const { u32, header } = this.host.arena;
     let n = 0;
+    for (const _ of this.#recordsOf(number)) n++;
+    return n;
+  }
+
+  /** Indices of the records of its streams, in words. */
+  *#recordsOf(number: number): IterableIterator<number> {
+    const { u32, header } = this.host.arena;
     for (let id = 1; id < header.streamCount; id++) {
       const at = (header.streamsAt + id * StreamLayout.size) >> 2;
       const flags = Atomics.load(u32, at + (StreamLayout.flags >> 2));
-      if (flags & (StreamFlag.OPEN | StreamFlag.CLOSED) && u32[at + (StreamLayout.app >> 2)] === number) n++;
+      if (flags & (StreamFlag.OPEN | StreamFlag.CLOSED) && u32[at + (StreamLayout.app >> 2)] === number)
+        yield at;
     }
-    return n;
+  }
+
+  #abort(number: number): void {
+    for (const at of this.#recordsOf(number))
+      Atomics.or(this.host.arena.u32, at + (StreamLayout.requests >> 2), StreamRequest.ABORT);
   }
 
   /**
    * Closes an application whose thread is gone, or will not touch its streams any more. Its lanes abort every stream that
-   * it had; its number is used again when none is left. @throws EtherloomError ERR_APP_UNKNOWN
+   * it had not let go of, and with `abort` those, too, that it had and that still deliver; its number is used again when
+   * none is left. @throws EtherloomError ERR_APP_UNKNOWN
    */
-  close(number: number): void {
+  close(number: number, abort = false): void {
     const { arena, core } = this.host;
     if (
       !Number.isInteger(number) ||
@@ -180,6 +193,7 @@ export class StreamApps {
       this.#app(number).state !== AppState.OPEN
     )
       throw new EtherloomError('ERR_APP_UNKNOWN', `no application ${number}`);
+    if (abort) this.#abort(number);
     this.#setState(number, AppState.DEAD);
     for (let lane = 0; lane < arena.header.laneCount; lane++) {
       const at = this.#pool.lanesAt + lane * StreamLaneLayout.size + StreamLaneLayout.scanWanted;
