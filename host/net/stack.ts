@@ -53,6 +53,8 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #rest: Rest;
   readonly #sockets: Sockets<O>;
   readonly #remotes = new Map<number, Remote>();
+  /** Applications that are no more, whose connections may still deliver. */
+  readonly #former = new Set<number>();
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -208,6 +210,7 @@ export class Stack<O extends object = ConnectionOptions> {
   openApp(): StackTicket {
     this.#open();
     const { number } = this.apps.open();
+    this.#former.delete(number);
     const { port1, port2 } = new MessageChannel();
     this.#remotes.set(number, { port: port1, slots: new Set() });
     port1.on('message', (ask: Ask) => this.#answer(number, ask));
@@ -249,15 +252,16 @@ export class Stack<O extends object = ConnectionOptions> {
 
   /**
    * Ends an application of another thread: its connections are aborted, its listeners close. Those that it had closed
-   * deliver what was written, unless `abort`. Whether there was such an application.
+   * still deliver what was written. Whether there was such an application.
    */
-  closeApp(number: number, abort = false): boolean {
+  closeApp(number: number): boolean {
     const remote = this.#remotes.get(number);
     if (!remote) return false;
     this.#remotes.delete(number);
     for (const slot of remote.slots) this.transport.unlisten(slot, true);
     remote.port.close();
-    this.apps.close(number, abort);
+    this.apps.close(number);
+    this.#former.add(number);
     return true;
   }
 
@@ -289,11 +293,11 @@ export class Stack<O extends object = ConnectionOptions> {
   async #close(): Promise<void> {
     const { apps } = this;
     const own = this.#sockets.number;
-    const numbers = [own, ...this.#remotes.keys()];
     this.#sockets.abandon();
-    for (const number of [...this.#remotes.keys()]) this.closeApp(number, true);
+    for (const number of [...this.#remotes.keys()]) this.closeApp(number);
+    for (const number of this.#former) apps.abort(number);
     apps.close(own, true);
-    await this.#drain(numbers);
+    await this.#drain([own, ...this.#former]);
     await this.transport.close();
     this.network.close();
   }
@@ -301,7 +305,9 @@ export class Stack<O extends object = ConnectionOptions> {
   /** Lets the lanes abort what those applications had. */
   async #drain(numbers: readonly number[]): Promise<void> {
     const until = performance.now() + CLOSE_MS;
-    const left = (): number => numbers.reduce((sum, n) => sum + this.apps.streamsOf(n), 0);
+    // A number that was given again is another stack's by now.
+    const left = (): number =>
+      numbers.reduce((sum, n) => sum + (this.apps.isOpen(n) ? 0 : this.apps.streamsOf(n)), 0);
     // A stopped engine has no lanes: nobody will touch what they had.
     while (this.engine.state === 'running' && left() > 0) {
       if (performance.now() > until)

@@ -4,9 +4,9 @@ import { StackApp } from '../../host/net/burst/stack_app.js';
 import { StreamApp } from '../../host/net/burst/stream_app.js';
 import { streamCounters } from '../../host/net/burst/stream_apps.js';
 import type { Stack } from '../../host/net/stack.js';
+import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
 import { assert, suite } from '../support/suite.js';
 import type { Order, Told } from './app_worker.js';
-import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
 import { AT, type E, echo, type Host, pattern, Sender, sha, until, wired } from './rig.js';
 
 const test = suite('stack: applications');

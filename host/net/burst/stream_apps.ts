@@ -174,18 +174,12 @@ export class StreamApps {
     }
   }
 
-  #abort(number: number): void {
-    for (const at of this.#recordsOf(number))
-      Atomics.or(this.host.arena.u32, at + (StreamLayout.requests >> 2), StreamRequest.ABORT);
-  }
-
   /**
    * Closes an application whose thread is gone, or will not touch its streams any more. Its lanes abort every stream that
    * it had not let go of, and with `abort` those, too, that it had and that still deliver; its number is used again when
    * none is left. @throws EtherloomError ERR_APP_UNKNOWN
    */
   close(number: number, abort = false): void {
-    const { arena, core } = this.host;
     if (
       !Number.isInteger(number) ||
       number < 1 ||
@@ -193,8 +187,28 @@ export class StreamApps {
       this.#app(number).state !== AppState.OPEN
     )
       throw new EtherloomError('ERR_APP_UNKNOWN', `no application ${number}`);
-    if (abort) this.#abort(number);
     this.#setState(number, AppState.DEAD);
+    if (abort) this.abort(number);
+    else this.#look();
+  }
+
+  /** Whether an application of that number was opened and not closed. */
+  isOpen(number: number): boolean {
+    return this.#app(number).state === AppState.OPEN;
+  }
+
+  /** Aborts what an application that was closed still has. Nothing when its number is another's by now. */
+  abort(number: number): void {
+    if (this.isOpen(number)) return;
+    const { u32 } = this.host.arena;
+    for (const at of this.#recordsOf(number))
+      Atomics.or(u32, at + (StreamLayout.requests >> 2), StreamRequest.ABORT);
+    this.#look();
+  }
+
+  /** Every lane looks through its streams. */
+  #look(): void {
+    const { arena, core } = this.host;
     for (let lane = 0; lane < arena.header.laneCount; lane++) {
       const at = this.#pool.lanesAt + lane * StreamLaneLayout.size + StreamLaneLayout.scanWanted;
       Atomics.store(arena.u32, at >> 2, 1);
