@@ -6,11 +6,12 @@
  *   host a ═══ model link ═══ host b ─── evil: make(rng) ─▶ run(frame)
  */
 import { EtherloomError } from '../../../host/errors.js';
+import { StreamFlag, StreamLayout, StreamView } from '../../../host/layout/layout.gen.js';
 import { Rng } from '../../support/fuzz.js';
 import { type Live, Scene } from '../attack/scene.js';
 import { ADDRESSES, ADDRESSES6 } from '../pair.js';
 import { address, forge, forgeError, mend, type Quick, sound } from './forge.js';
-import { broken, NOTHING, type Numbers, numbersOf } from './numbers.js';
+import { broken, NOTHING, type Numbers } from './numbers.js';
 import { anyOptions, stamped } from './options.js';
 import { PORTS, type Victim, Victims } from './victims.js';
 
@@ -20,6 +21,14 @@ const STREAMS = 256;
 const MOVE = 32;
 const LEAP = 8192;
 const EVIL = { 4: address('10.66.0.9'), 6: address('fd66::9') } as const;
+const ENDS = { 4: ADDRESSES.map(address), 6: ADDRESSES6.map(address) } as const;
+/** Often what carries something, seldom what nobody sends. */
+const FLAGS = [
+  ...[ACK, ACK, ACK, ACK, ACK | PSH, ACK | PSH, ACK | FIN, SYN, SYN | ACK],
+  ...[RST, RST | ACK, ACK | URG, FIN, 0],
+];
+/** Thrown again and again. */
+const SILENT = new EtherloomError('ERR_TCP_SILENT', 'no answer');
 const EMPTY = new Uint8Array(0);
 
 export class Field {
@@ -62,28 +71,6 @@ export class Field {
     return this.#stale;
   }
 
-  #flags(rng: Rng): number {
-    return rng.pick([
-      ...[
-        ACK,
-        ACK,
-        ACK,
-        ACK,
-        ACK | PSH,
-        ACK | PSH,
-        ACK | FIN,
-        SYN,
-        SYN | ACK,
-        RST,
-        RST | ACK,
-        ACK | URG,
-        FIN,
-        0,
-      ],
-      rng.u32() & 255,
-    ]);
-  }
-
   #quick(rng: Rng, n: Numbers, v: Pick<Quick, 'src' | 'dst' | 'sport' | 'dport'>): Quick {
     const six = v.src.length === 16;
     const seldom = (p: number, value: () => number): number => (rng.chance(p) ? value() : 0);
@@ -102,7 +89,7 @@ export class Field {
       payload,
       seq: seq + rng.pick([0, 0, 0, 0, 0, 1, -1, -payload, 1000, rng.below(65536)]),
       ack: ack + rng.pick([0, 0, 0, 0, 0, 1, -1]),
-      flags: this.#flags(rng),
+      flags: rng.chance(0.07) ? rng.u32() & 255 : rng.pick(FLAGS),
       window: rng.pick([65535, 65535, 1000, 100, 1, 0, 0, rng.u32() & 0xffff]),
       urgent: seldom(0.1, () => rng.u32() & 0xffff),
       options: anyOptions(rng, n),
@@ -154,9 +141,9 @@ export class Field {
     const l = rng.pick(this.#lives);
     const { live, port } = l;
     const id = live.server!.end.id;
-    l.numbers ??= numbersOf(this.scene.pair.b, id);
+    l.numbers ??= this.#victims.numbers({ id });
     const n = l.numbers;
-    const [src, dst] = (live.transfer.family === 6 ? ADDRESSES6 : ADDRESSES).map(address);
+    const [src, dst] = live.transfer.family === 6 ? ENDS[6] : ENDS[4];
     const at = { src, dst, sport: live.from, dport: port };
     // Over, or nearly: what ends it further is its own affair, and nothing is to be learned.
     const q = this.#quick(rng, n.state === 1 ? n : NOTHING, at);
@@ -191,7 +178,7 @@ export class Field {
         src: six
           ? Uint8Array.from([...EVIL[6].subarray(0, 14), ...rng.bytes(2)])
           : Uint8Array.from([10, 66, ...rng.bytes(2)]),
-        dst: address((six ? ADDRESSES6 : ADDRESSES)[1]),
+        dst: ENDS[six ? 6 : 4][1],
         ...{ sport: rng.u32() & 0xffff, dport: rng.pick([...PORTS, 9, 0]) },
       };
       return forge({ ...this.#quick(rng, NOTHING, at), ...(rng.chance(0.5) && { flags: SYN }) }, rng);
@@ -237,13 +224,13 @@ export class Field {
     const answers = this.#drain();
     if (engine.crashes.length) throw new Error(`the lane trapped: ${engine.crashes[0].reason}`);
     if (runs % MOVE === 0) this.#move(runs % LEAP === 0);
-    if (runs % 64 === 0) {
+    if (runs % 256 === 0) {
       const { victim } = this.#victim(this.#rng);
       const what = victim.id && b.flow(victim.id).state ? broken(b, victim.id) : undefined;
       if (what) throw new Error(`flow ${victim.id}: ${what}`);
     }
     if (runs % 1024 === 0) this.#count();
-    if (!answers) throw new EtherloomError('ERR_TCP_SILENT', 'no answer');
+    if (!answers) throw SILENT;
   }
 
   /** Takes what was sent, and looks at some of it. */
@@ -291,18 +278,35 @@ export class Field {
       if (verdicts.aborted) throw new Error(`port ${i + 1}: ${verdicts.aborted} verdicts of XDP_ABORTED`);
   }
 
+  /** Streams of the host that are in use, with the state of their flows. */
+  #left(): string {
+    const { b } = this.scene.pair;
+    const { arena } = this.scene.pair.engine;
+    const found: string[] = [];
+    for (let id = 1; id < STREAMS; id++) {
+      const { flags, app } = new StreamView(arena.dv, arena.header.streamsAt + id * StreamLayout.size);
+      if (!(flags & (StreamFlag.OPEN | StreamFlag.CLOSED)) || app !== b.app.number) continue;
+      const f = b.flow(id) as unknown as Record<string, number>;
+      found.push(
+        `${id} (flags ${flags}, state ${f.state}, flow ${f.flags.toString(16)}, listener ${f.listener}, port ${f.rport}, error ${f.error}, todo ${f.todo}, events ${b.events.get(id)}, due ${f.due_ns})`,
+      );
+    }
+    return found.join(', ');
+  }
+
   /** All connections end, and what they took comes back. @throws Error */
   async end(): Promise<void> {
     const { scene } = this;
     const { b } = scene.pair;
     this.#victims.close();
     scene.finish();
-    scene.pass(400_000, () => this.#drain());
+    // A retransmission timeout that was made long by what came doubles up to two minutes, eight times.
+    scene.pass(1_500_000, () => this.#drain());
     this.#victims.work(this.#rng);
     this.#victims.close();
     scene.pass(100_000, () => this.#drain());
     const left = scene.streams();
-    if (left) throw new Error(`${left} streams are still in use`);
+    if (left) throw new Error(`${left} streams are still in use: ${this.#left()}`);
     for (const [slot, w] of b.map('tcp_backlogs')) {
       const { opening } = w as { opening: number };
       if (opening) throw new Error(`listener ${slot}: ${opening} handshakes are still under way`);

@@ -19,18 +19,49 @@ export const NOTHING: Numbers = {
   ...{ next: 1, wup: 1, adv: 65536, una: 1, sent: 1, wide: 65535, ts: 1, stamps: true, state: 0 },
 };
 
-export function numbersOf(host: TcpEngine, id: number): Numbers {
-  const f = host.flow(id) as unknown as Record<string, number>;
+const WORDS = [
+  'rcv_nxt',
+  'rcv_wup',
+  'rcv_adv',
+  'snd_una',
+  'snd_nxt',
+  'max_wnd',
+  'mss',
+  'ts_recent',
+  'flags',
+] as const;
+const STATE = 4;
+
+/** Where words of a flow lie. By the object's BTF, which is asked once: every word of a flow that is nobody's is its place. */
+export function wordsOf(host: TcpEngine): Record<(typeof WORDS)[number], number> {
+  const flows = host.map('tcp_flows');
+  const empty = flows.getBytes(0)!.slice();
+  flows.set(
+    0,
+    Uint8Array.from(new Uint8Array(Uint32Array.from({ length: empty.length / 4 }, (_, i) => i * 4).buffer)),
+  );
+  const places = flows.get(0) as Record<string, number>;
+  flows.set(0, empty);
+  return Object.fromEntries(WORDS.map(name => [name, places[name]])) as Record<
+    (typeof WORDS)[number],
+    number
+  >;
+}
+
+export function numbersOf(host: TcpEngine, id: number, at: ReturnType<typeof wordsOf>): Numbers {
+  const bytes = host.map('tcp_flows').getBytes(id)!;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const word = (offset: number): number => view.getUint32(offset, true);
   return {
-    next: f.rcv_nxt,
-    wup: f.rcv_wup,
-    adv: f.rcv_adv,
-    una: f.snd_una,
-    sent: f.snd_nxt,
-    wide: Math.max(f.max_wnd, f.mss),
-    ts: f.ts_recent,
-    stamps: (f.flags & 1) !== 0,
-    state: f.state,
+    next: word(at.rcv_nxt),
+    wup: word(at.rcv_wup),
+    adv: word(at.rcv_adv),
+    una: word(at.snd_una),
+    sent: word(at.snd_nxt),
+    wide: Math.max(word(at.max_wnd), word(at.mss)),
+    ts: word(at.ts_recent),
+    stamps: (word(at.flags) & 1) !== 0,
+    state: bytes[STATE],
   };
 }
 

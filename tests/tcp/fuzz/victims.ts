@@ -7,7 +7,7 @@ import type { StreamEnd } from '../../../host/net/burst/stream_end.js';
 import type { Rng } from '../../support/fuzz.js';
 import type { Scene } from '../attack/scene.js';
 import { address, forge, type Quick } from './forge.js';
-import { NOTHING, type Numbers, numbersOf } from './numbers.js';
+import { NOTHING, type Numbers, numbersOf, wordsOf } from './numbers.js';
 import { stamped } from './options.js';
 
 /** The host's listening ports: plain, always by cookies, with a small backlog. */
@@ -32,11 +32,13 @@ export class Victims {
   readonly all: Victim[] = [];
   readonly #ends = new Map<number, StreamEnd>();
   readonly #slots = new Map<number, number>();
+  readonly #words: ReturnType<typeof wordsOf>;
   #count = 0;
   into = new Uint8Array(65536);
 
   constructor(readonly scene: Scene) {
     const { b } = scene.pair;
+    this.#words = wordsOf(b);
     const small = { sndBytes: 16_384, rcvBytes: 16_384 };
     for (const [i, port] of PORTS.entries())
       for (const family of [4, 6] as const) {
@@ -46,8 +48,8 @@ export class Victims {
       }
   }
 
-  numbers(v: Victim): Numbers {
-    return v.id ? numbersOf(this.scene.pair.b, v.id) : NOTHING;
+  numbers({ id }: { id: number }): Numbers {
+    return id ? numbersOf(this.scene.pair.b, id, this.#words) : NOTHING;
   }
 
   #plain(v: Victim, more: Partial<Quick>): Quick {
