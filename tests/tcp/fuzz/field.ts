@@ -13,10 +13,9 @@ import { ADDRESSES, ADDRESSES6 } from '../pair.js';
 import { address, forge, forgeError, mend, type Quick, sound } from './forge.js';
 import { broken, NOTHING, type Numbers } from './numbers.js';
 import { anyOptions, stamped } from './options.js';
-import { PORTS, type Victim, Victims } from './victims.js';
+import { PORTS, STREAMS, type Victim, Victims } from './victims.js';
 
 const [FIN, SYN, RST, PSH, ACK, URG] = [1, 2, 4, 8, 16, 32];
-const STREAMS = 256;
 /** Segments between two moves of time, and between two leaps of it. */
 const MOVE = 32;
 const LEAP = 8192;
