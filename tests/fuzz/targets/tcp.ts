@@ -16,6 +16,8 @@ export const target: FuzzTarget = {
   },
   seeds: () => [new Uint8Array(60)],
   maxBytes: 1700,
+  // Some inputs are followed by a minute of everybody's timers.
+  maxMs: 30_000,
   make: rng => field.make(rng),
   repair: frame => field.repair(frame),
   run: frame => field.run(frame),

@@ -152,12 +152,20 @@ export class Scene {
   }
 
   /** All connections carry on to their end, with what was sent. */
-  finish(limitMs = 300_000): void {
-    assert.ok(
-      this.run(() => [...this.#live].every(l => l.done), limitMs),
-      'the connections come to their end',
-    );
+  finish(limitMs = 300_000, each: () => void = () => {}): void {
+    const over = this.run(() => [...this.#live].every(l => l.done), limitMs, each);
+    assert.ok(over, `connections that do not come to their end: ${this.describe()}`);
     for (const l of this.#live) this.over(l);
+  }
+
+  /** How both ends of those that live stand, for reports of what hangs. */
+  describe(): string {
+    const { a, b } = this.pair;
+    const ends = [...this.#live].flatMap(({ client, server }) => [
+      [a.flow(client.end.id), a.map('tcp_boards').get(client.end.id), client.bytes, client.closed],
+      server && [b.flow(server.end.id), b.map('tcp_boards').get(server.end.id), server.bytes, server.closed],
+    ]);
+    return JSON.stringify(ends, (_, v) => (typeof v === 'bigint' ? Number(v) : v));
   }
 
   /** An Ethernet frame to the second host. */

@@ -19,6 +19,8 @@ const [FIN, SYN, RST, PSH, ACK, URG] = [1, 2, 4, 8, 16, 32];
 /** Segments between two moves of time, and between two leaps of it. */
 const MOVE = 32;
 const LEAP = 8192;
+/** Longer than any retransmission timeout. */
+const STUCK_NS = 300_000_000_000n;
 const EVIL = { 4: address('10.66.0.9'), 6: address('fd66::9') } as const;
 const ENDS = { 4: ADDRESSES.map(address), 6: ADDRESSES6.map(address) } as const;
 /** Often what carries something, seldom what nobody sends. */
@@ -30,9 +32,19 @@ const FLAGS = [
 const SILENT = new EtherloomError('ERR_TCP_SILENT', 'no answer');
 const EMPTY = new Uint8Array(0);
 
+/** A connection that carries bytes to another host of ours. */
+interface Protected {
+  live: Live;
+  port: number;
+  numbers: Numbers | undefined;
+  /** What it has moved, and when it did last. */
+  bytes: number;
+  movedNs: bigint;
+}
+
 export class Field {
   readonly #victims: Victims;
-  readonly #lives: { live: Live; port: number; numbers: Numbers | undefined }[] = [];
+  readonly #lives: Protected[] = [];
   /** Its own course of events, the same in every run. */
   readonly #rng = new Rng(0x7c9);
   #runs = 0;
@@ -52,11 +64,12 @@ export class Field {
     return new Field(await Scene.create({ streams: STREAMS, rate: 100_000_000 }));
   }
 
-  #live(port: number): { live: Live; numbers: undefined } {
+  #live(port: number): Omit<Protected, 'port'> {
     const rng = this.#rng;
     const family = port === 102 ? 6 : 4;
     const transfer = { forth: rng.between(1, 300_000), back: rng.between(1, 300_000), family } as const;
-    return { live: this.scene.live(transfer, port), numbers: undefined };
+    const live = this.scene.live(transfer, port);
+    return { live, numbers: undefined, bytes: 0, movedNs: this.scene.pair.engine.now() };
   }
 
   // ── what is sent ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -259,6 +272,7 @@ export class Field {
     this.#drain();
     for (const l of this.#lives) {
       l.numbers = undefined;
+      this.#progress(l);
       if (!l.live.done) continue;
       scene.over(l.live);
       this.transfers++;
@@ -266,6 +280,19 @@ export class Field {
     }
     if (rng.chance(0.3)) this.#victims.open(rng);
     this.#stale = undefined;
+  }
+
+  /** A connection that must live moves on, whatever else happens. */
+  #progress(l: Protected): void {
+    const { client, server } = l.live;
+    const { engine } = this.scene.pair;
+    const bytes = client.bytes + server!.bytes + Number(client.closed) + Number(server!.closed);
+    if (bytes !== l.bytes) {
+      l.bytes = bytes;
+      l.movedNs = engine.now();
+    }
+    if (engine.now() - l.movedNs < STUCK_NS || l.live.done) return;
+    throw new Error(`a connection that must live is stuck: ${this.scene.describe()}`);
   }
 
   /** Nothing is lost, nothing failed. */
@@ -298,7 +325,7 @@ export class Field {
     const { scene } = this;
     const { b } = scene.pair;
     this.#victims.close();
-    scene.finish();
+    scene.finish(300_000, () => this.#drain());
     // A retransmission timeout that was made long by what came doubles up to two minutes, eight times.
     scene.pass(1_500_000, () => this.#drain());
     this.#victims.work(this.#rng);

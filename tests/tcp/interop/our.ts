@@ -172,8 +172,8 @@ export class OurHost {
     return new Promise(go => (ms ? setTimeout(go, ms) : setImmediate(go)));
   }
 
-  listen(port: number): void {
-    this.stack.listen({ port });
+  listen(port: number, options: ConnectionOptions = {}): void {
+    this.stack.listen({ port, options });
   }
 
   accept(): Promise<OurConnection> {

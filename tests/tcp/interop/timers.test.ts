@@ -1,7 +1,6 @@
 /** What time does between us and the kernel: keepalive, user timeouts and probes of closed windows, each from either end. */
 import { createHash } from 'node:crypto';
 import { assert, suite } from '../../support/suite.js';
-import { OptionFlag } from '../sockets.js';
 import { Body } from './body.js';
 import { missing } from './missing.js';
 import { Session } from './session.js';
@@ -11,8 +10,6 @@ const MB = 1_000_000;
 const body = new Body(8 * MB);
 process.once('exit', () => body.close());
 const LIMIT = { missing, timeoutMs: 60_000 };
-const [ESTABLISHED, CLOSE] = [1, 7];
-const ETIMEDOUT = 110;
 
 async function on(nic: 'af_xdp' | 'tun', work: (session: Session) => Promise<void>): Promise<void> {
   const session = await Session.open({ nic }, body);
@@ -32,9 +29,6 @@ async function silence({ wire }: Session): Promise<void> {
   assert.is(code, 0, err);
 }
 
-const flow = (session: Session, id: number) =>
-  session.host.tcp.flow(id) as unknown as { state: number; error: number };
-
 for (const nic of ['af_xdp', 'tun'] as const)
   test(
     `the kernel answers our keepalive probes, and its silence is found out (${nic})`,
@@ -42,21 +36,20 @@ for (const nic of ['af_xdp', 'tun'] as const)
       on(nic, async session => {
         const { host } = session;
         const port = 7000;
-        const options = { flags: OptionFlag.KEEPALIVE, keepIdleMs: 300, keepIntervalMs: 200, keepProbes: 3 };
+        const options = { keepAlive: { idleMs: 300, intervalMs: 200, probes: 3 } };
         host.listen(port, options);
         // It keeps its end open as long as ours is.
         const told = session.wire.far.spawn('socat', '-u', `TCP:${session.wire.address()}:${port}`, 'STDOUT');
-        const { end } = await host.accept();
+        const { tcp } = await host.accept();
         await host.tick(2000);
-        assert.is(flow(session, end.id).state, ESTABLISHED);
+        assert.is(tcp.state, 'ESTABLISHED');
         const probes = host.counters().TCPKeepAlive;
         assert.ok(probes >= 4 && probes <= 8, `${probes} probes in 2 s`);
         await silence(session);
         const began = performance.now();
-        while (flow(session, end.id).state !== CLOSE && performance.now() - began < 10_000)
-          await host.tick(10);
+        while (!tcp.closed && performance.now() - began < 10_000) await host.tick(10);
         const ms = performance.now() - began;
-        assert.is(flow(session, end.id).error, ETIMEDOUT);
+        assert.is(tcp.error, 'ETIMEDOUT');
         // One that is under way, three without an answer, and what a busy machine takes.
         assert.ok(ms > 500 && ms < 4000, `${ms.toFixed(0)} ms`);
         told.kill('SIGKILL');
@@ -83,10 +76,10 @@ test(
           go();
         }),
       );
-      const { end } = await host.accept();
+      const { tcp } = await host.accept();
       await host.tick(3500);
       assert.not.ok(over, said);
-      assert.is(flow(session, end.id).state, ESTABLISHED);
+      assert.is(tcp.state, 'ESTABLISHED');
       const probes = (await wire.counts()).rise(before, 'TCPKeepAlive');
       assert.ok(probes >= 2, `${probes} probes of the kernel`);
       await silence(session);
@@ -108,14 +101,14 @@ test(
       const socat = wire.far.spawn('socat', '-u', `TCP:${wire.address()}:${port}`, 'STDOUT');
       const connection = await host.accept();
       await connection.write(body.first(1000));
-      while (connection.end.unacknowledged) await host.tick();
+      while (connection.tcp.unacknowledged) await host.tick();
       await silence(session);
       const began = performance.now();
       await connection.write(body.first(1000));
-      const { id } = connection.end;
-      while (flow(session, id).state !== CLOSE && performance.now() - began < 10_000) await host.tick(10);
+      const { tcp } = connection;
+      while (!tcp.closed && performance.now() - began < 10_000) await host.tick(10);
       const ms = performance.now() - began;
-      assert.is(flow(session, id).error, ETIMEDOUT);
+      assert.is(tcp.error, 'ETIMEDOUT');
       assert.ok(ms >= 950 && ms < 5000, `${ms.toFixed(0)} ms`);
       socat.kill('SIGKILL');
     }),
