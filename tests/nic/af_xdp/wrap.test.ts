@@ -111,7 +111,7 @@ for (const [how, options] of WAYS)
         nic => faults(nic, harm),
         options,
         async ({ veth, nic, wrapper, engine }) => {
-          const r = await veth.udp({ count: 600, sizes: [64, 1400], sockets: 4, window: 2, waitMs: 40 });
+          const r = await veth.udp({ count: 600, sizes: [64, 1400], sockets: 4, window: 2, waitMs: 100 });
           if (!engine.inline) await engine.idle({ timeoutMs: 5000 });
           const { lost, corrupted, duplicated } = wrapper.stats;
           assert.ok(lost > 20 && corrupted > 20 && duplicated > 50, JSON.stringify(wrapper.stats));
