@@ -152,6 +152,14 @@ export class Supervisor extends EventEmitter {
     return this.#words[i].get('phase') === LanePhase.RUNNING && !this.#lanes[i]?.dead;
   }
 
+  /** Whether its pause is over, and it does not know yet. */
+  #wakes(i: number): boolean {
+    const w = this.#words[i];
+    return (
+      w.get('phase') === LanePhase.PAUSED && w.get('command') === LaneCommand.RUN && !this.#lanes[i]?.dead
+    );
+  }
+
   /** Resolves when `passed` holds for every lane. The heartbeat ends a lane that hangs; that the wait ends is sure. */
   async #until(passed: (i: number) => boolean): Promise<void> {
     const limitMs = this.options.hangMs + 2 * this.#stopMs;
@@ -169,6 +177,8 @@ export class Supervisor extends EventEmitter {
   /** Stops all lanes at a burst boundary and calls `during` while they stand. Returns the pause in ms. */
   async #paused(during: () => void): Promise<number> {
     const from = performance.now();
+    // A lane that was told to go on a moment ago, and has not woken yet, seems to stand still: it would run during `during`.
+    await this.#until(i => !this.#wakes(i));
     // A lane that was told to stop is not told otherwise: it stands still for good.
     for (const [i, w] of this.#words.entries())
       if (this.#runs(i) && w.get('command') === LaneCommand.RUN) w.command(LaneCommand.PAUSE);
