@@ -10,6 +10,7 @@ import { chooseProgram, openObject } from '../../bpf/open.js';
 import { programTypes } from '../../bpf/program_types.js';
 import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
 import { attachObject, verdictsOf } from '../../engine/attach_object.js';
+import type { PortCounters } from '../../engine/counters.js';
 import { Engine } from '../../engine/engine.js';
 import { EtherloomError } from '../../errors.js';
 import { type ModelEnd, modelLink, type Nic } from '../../nic/index.js';
@@ -70,8 +71,13 @@ interface Running {
   /** Settles when there is nothing more to come: a capture that was played. */
   over?: Promise<unknown>;
   map(name: string): BpfMap;
-  /** Ends it. Facts for the table, and for JSON. */
-  stop(): Promise<{ rows: [string, string][]; facts: Record<string, unknown>; failed: boolean }>;
+  /** Ends it. Facts for the table, and for JSON; what was counted in the end, where that is more than before. */
+  stop(): Promise<{
+    rows: [string, string][];
+    facts: Record<string, unknown>;
+    failed: boolean;
+    seen?: Seen;
+  }>;
   close(): Promise<void>;
 }
 
@@ -81,6 +87,11 @@ interface Job {
   object: CollectionSpec;
   program: ProgramSpec;
   config: MapConfig | undefined;
+}
+
+function seenOf(c: PortCounters): Seen {
+  const { rxPackets, rxBytes, txPackets, txBytes, drops } = c;
+  return { rxPackets, rxBytes, txPackets, txBytes, dropped: Object.values(drops).reduce((a, b) => a + b, 0) };
 }
 
 /** The far end of a model link sends packets of its own. */
@@ -125,12 +136,7 @@ async function inEngine(job: Job): Promise<Running> {
       how: report ? `${lanes}, ${nicWords(report)}` : lanes,
       nic: report,
       warnings: () => nicWarnings([nic]),
-      seen: () => {
-        const [c] = engine.counters();
-        const dropped = Object.values(c.drops).reduce((a, b) => a + b, 0);
-        const { rxPackets, rxBytes, txPackets, txBytes } = c;
-        return { rxPackets, rxBytes, txPackets, txBytes, dropped };
-      },
+      seen: () => seenOf(engine.counters()[0]),
       ...(nic.kind === 'pcap' ? { over: engine.idle() } : {}),
       map: name => collection.map(name),
       async stop() {
@@ -155,6 +161,7 @@ async function inEngine(job: Job): Promise<Running> {
           ],
           facts: { verdicts, drops: c.drops, pass: c.pass, ...(answered ? { answered } : {}), report },
           failed: report.crashes.length > 0,
+          seen: seenOf(c),
         };
       },
       async close() {
@@ -344,9 +351,9 @@ async function attachUntil(end: Ending, path: string, options: AttachOptions): P
       end.asked,
     );
     const seconds = (performance.now() - started) / 1000;
-    const seen = running.seen();
+    const last = running.seen();
     warnings.tell();
-    const { rows, facts, failed } = await running.stop();
+    const { rows, facts, failed, seen = last } = await running.stop();
     const maps = dump(running, options.dump ?? []);
     const told = { warnings: warnings.all, ...(options.dump ? { maps } : {}) };
     say('stopped', { seconds, ...about, ...seen, ...facts, ...told });
