@@ -5,5 +5,5 @@ import { native } from '../native/load.js';
 /** Returns whether the kernel was asked: without the addon nobody can. */
 export function askHugePages(arena: Arena): boolean {
   const addon = native();
-  return addon.ok && addon.native.hugePages(arena.u8) === 0;
+  return addon.ok && addon.native.hugePages?.(arena.u8) === 0;
 }

@@ -40,8 +40,8 @@ export interface Native {
   read(fd: number, bytes: Uint8Array, at?: number, length?: number): number;
   /** write(2) of `length` bytes of `bytes` from `at` on. */
   write(fd: number, bytes: Uint8Array, at?: number, length?: number): number;
-  /** madvise(MADV_HUGEPAGE) on the bytes of `target`. */
-  hugePages(target: Uint8Array): number;
+  /** madvise(MADV_HUGEPAGE) on the bytes of `target`. The newest function, which an addon may lack. */
+  hugePages?(target: Uint8Array): number;
   close(fd: number): number;
 }
 
@@ -64,8 +64,8 @@ function load(): NativeLoad {
     return { ok: false, reason: `native addon not built: run ${BUILD} (needs a C compiler)` };
   try {
     const native = createRequire(import.meta.url)(file) as Native;
-    // The newest function: an addon of an older version has bpf and close only.
-    if (typeof native.hugePages !== 'function')
+    // An addon of an older version has bpf and close only.
+    if (typeof native.setns !== 'function')
       return { ok: false, reason: `native addon is older than this version: run ${BUILD}` };
     return { ok: true, native };
   } catch (error) {

@@ -7,7 +7,11 @@ import { assert, suite } from '../support/suite.js';
 
 const test = suite('engine: large pages');
 const addon = native();
-const missing = addon.ok ? undefined : addon.reason;
+const missing = !addon.ok
+  ? addon.reason
+  : addon.native.hugePages
+    ? undefined
+    : 'the native addon is older than this version';
 
 /** Bytes of this process's memory for which large pages were asked (VmFlags hg, proc(5)). */
 function asked(): number {
