@@ -56,14 +56,14 @@ export default function seat({ lane, data, attach }) {
   function source({ app, id, ms }) {
     const own = appOf(app);
     const end = own.end(id);
-    const block = new Uint8Array(BLOCK).fill(0x5a);
+    const block = new Uint8Array(Math.min(BLOCK, end.capacity.send >> 1)).fill(0x5a);
     let until = 0;
     return () => {
       const now = performance.now();
       until ||= now + ms;
       own.take(nothing);
       if (now >= until) return done({});
-      if (end.room < BLOCK) return 0;
+      if (end.room < block.length) return 0;
       end.write(block);
       own.flush();
       return 1;
