@@ -67,3 +67,16 @@ test(
   },
   LIMIT,
 );
+
+test(
+  'a window of more sends than the scoreboard has pieces: what a queue dropped is sent again once',
+  async () => {
+    const pair = await Pair.create({ delayNs: 50_000, rate: 10_000_000, queueBytes: 20_000, seed: 3 });
+    await moves(pair, { forth: 1_250_000, client: { mss: 524, algorithm: 1 } });
+    const { RetransSegs, TCPDSACKRecv, TCPLostRetransmit } = pair.a.counters();
+    assert.ok(RetransSegs > 0, 'the queue dropped something');
+    assert.equal([TCPDSACKRecv, TCPLostRetransmit], [undefined, undefined]);
+    await pair.engine.stop();
+  },
+  LIMIT,
+);

@@ -1,7 +1,8 @@
 /*
  * The scoreboard: what is in flight, as pieces that were sent at one time and shared one fate. A burst has one time, so
  * a window of thousands of segments is a few spans; when more than TCP_SPANS are needed, neighbours are joined in pairs
- * and keep the later time (RACK then finds a loss later, never too early).
+ * and keep both times: the later one says when it may be lost, the earlier one what its delivery tells of others (RACK
+ * then finds a loss later, never too early).
  *
  *   una ─[ sacked ]─[ lost ]─[ resent ]─[ plain ]─▶ snd_nxt       a ring of spans; bytes by fate are counted beside it
  */
@@ -14,7 +15,12 @@ enum tcp_span_flag {
 	SPAN_LOST = 2,   /* to be sent again */
 	SPAN_RESENT = 4, /* sent again, and under way */
 	SPAN_EVER = 8,   /* sent more than once: no RTT of it (Karn) */
+	SPAN_FATE = 255,
 };
+
+/* Above the flags: how much earlier than sent_us the first part of joined pieces was sent, µs. */
+#define SPREAD_SHIFT 8
+#define SPREAD_MOST 0xffffffu
 
 /* What one ACK told. */
 struct tcp_news {
@@ -61,6 +67,17 @@ static inline struct tcp_span *span_at(struct tcp_board *b, __u32 i)
 	return &b->span[(b->head + i) & (TCP_SPANS - 1)];
 }
 
+static inline __u32 fate_of(const struct tcp_span *s)
+{
+	return s->flags & SPAN_FATE;
+}
+
+/* When the first of it was sent. */
+static inline __u32 first_sent(const struct tcp_span *s)
+{
+	return s->sent_us - (s->flags >> SPREAD_SHIFT);
+}
+
 /* Bytes in flight: what was sent, less what arrived, less what is taken for lost (RFC 6675 "pipe"). */
 static inline __u32 pipe_of(const struct tcp_flow *f, const struct tcp_board *b)
 {
@@ -98,9 +115,12 @@ noinline int board_join(struct tcp_board *b NONNULL)
 
 		if (i >= b->count)
 			break;
-		if (!b->twin && to->flags == from->flags) {
+		if (!b->twin && fate_of(to) == fate_of(from)) {
+			__u32 last = later_of(to->sent_us, from->sent_us), a = last - first_sent(to), z = last - first_sent(from);
+
 			to->end = from->end;
-			to->sent_us = later_of(to->sent_us, from->sent_us);
+			to->sent_us = last;
+			to->flags = fate_of(to) | least(most(a, z), SPREAD_MOST) << SPREAD_SHIFT;
 			b->twin = 1;
 			continue;
 		}
@@ -213,7 +233,7 @@ noinline int board_sent(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 {
 	struct tcp_span *last = span_at(b, b->count - 1);
 
-	if (b->count && !last->flags && last->sent_us == now_us) {
+	if (b->count && !fate_of(last) && last->sent_us == now_us) {
 		last->end = to;
 		return 0;
 	}
@@ -237,7 +257,7 @@ noinline int board_sent(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 /* What a delivered span of `len` bytes tells. */
 static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const struct tcp_span *s, __u32 len, __u32 now_us)
 {
-	__u32 rtt = now_us - s->sent_us;
+	__u32 sent_us = first_sent(s), rtt = now_us - sent_us;
 
 	n->delivered += len;
 	f->delivered += len;
@@ -270,8 +290,8 @@ static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const str
 	/* RACK: the transmission that was sent last and arrived; a copy that "arrived" within the least RTT did not. */
 	if (s->flags & SPAN_EVER && rtt < f->rtt.min_rtt)
 		return;
-	if (after(s->sent_us, f->rack_us) || (s->sent_us == f->rack_us && after(s->end, f->rack_end)) || !f->rack_rtt) {
-		f->rack_us = s->sent_us;
+	if (after(sent_us, f->rack_us) || (sent_us == f->rack_us && after(s->end, f->rack_end)) || !f->rack_rtt) {
+		f->rack_us = sent_us;
 		f->rack_end = s->end;
 		f->rack_rtt = rtt + 1;
 	}
@@ -452,7 +472,7 @@ noinline int board_resend(struct tcp_board *b NONNULL, struct tcp_flow *f NONNUL
 			s->delivered = f->delivered;
 			s->delivered_us = f->delivered_us;
 			s->first_us = f->first_us;
-			if (i && left->flags == s->flags && left->sent_us == now_us)
+			if (i && fate_of(left) == fate_of(s) && left->sent_us == now_us)
 				b->at = i;
 		}
 		start = s->end;
