@@ -8,8 +8,8 @@ import { FRAME_SIZE, XdpContextLayout, XdpContextView } from '../host/layout/lay
 import { Arena } from '../host/mem/arena.js';
 import { instantiateCore } from '../host/mem/core.js';
 import { createStreams } from '../host/mem/streams.js';
-import { StreamApps } from '../host/net/burst/stream_apps.js';
-import type { StreamEnd } from '../host/net/burst/stream_end.js';
+import { StreamApps } from '../host/streams/stream_apps.js';
+import type { StreamEnd } from '../host/streams/stream_end.js';
 import { benchCore, benchModule } from '../tests/support/bench_core.js';
 import { type StreamPeerTask, Word } from '../tests/support/stream_peer.js';
 import type { Bench } from './harness/bench.js';

@@ -5,8 +5,8 @@
  */
 import { Engine } from '../host/engine/engine.js';
 import { StreamLayout } from '../host/layout/layout.gen.js';
-import type { StreamEnd } from '../host/net/burst/stream_end.js';
 import { modelLink } from '../host/nic/index.js';
+import type { StreamEnd } from '../host/streams/stream_end.js';
 import { TcpEngine } from '../tests/tcp/engine.js';
 import type { Bench } from './harness/bench.js';
 

@@ -99,15 +99,6 @@ export type { Connection } from './net/burst/connection.js';
 export type { Listener } from './net/burst/listener.js';
 export type { StackEvent } from './net/burst/sockets.js';
 export { StackApp, type StackTicket } from './net/burst/stack_app.js';
-export { StreamApp, type TakeEvent } from './net/burst/stream_app.js';
-export {
-  type OpenStream,
-  StreamApps,
-  type StreamCounters,
-  type StreamHost,
-  streamCounters,
-} from './net/burst/stream_apps.js';
-export { StreamEnd } from './net/burst/stream_end.js';
 export { type PortNetwork, Stack, type StackOptions, type StackRoute } from './net/stack.js';
 export {
   type AfXdpNic,
@@ -157,6 +148,15 @@ export type {
   ResponderCounters,
   ResponderOptions,
 } from './responder/index.js';
+export { StreamApp, type TakeEvent } from './streams/stream_app.js';
+export {
+  type OpenStream,
+  StreamApps,
+  type StreamCounters,
+  type StreamHost,
+  streamCounters,
+} from './streams/stream_apps.js';
+export { StreamEnd } from './streams/stream_end.js';
 export type { Endpoint, Transport } from './transports/contract.js';
 export { type SocketErrno, SocketError } from './transports/errno.js';
 export { registerTransport } from './transports/registry.js';

@@ -9,7 +9,6 @@
  */
 import { EtherloomError } from '../errors.js';
 import type { Arena } from '../mem/arena.js';
-import { StreamApp } from '../net/burst/stream_app.js';
 
 /** Which module, and what each lane's instance of it is given. */
 export interface ResidentOptions {
@@ -19,13 +18,11 @@ export interface ResidentOptions {
   data?: unknown;
 }
 
-/** What a resident has to work with. */
+/** What a resident has to work with. `StreamApp.over(arena, number)` makes this thread the application of that number. */
 export interface LaneSeat {
   readonly arena: Arena;
   readonly lane: number;
   readonly data: unknown;
-  /** The application of that number: this thread is it from now on. @throws EtherloomError ERR_APP_UNKNOWN */
-  attach(app: number): StreamApp;
 }
 
 export interface Resident {
@@ -41,10 +38,9 @@ export async function seatResident(
   arena: Arena,
   lane: number,
 ): Promise<Resident> {
-  const attach = (app: number): StreamApp => StreamApp.over(arena, app);
   try {
     const { default: seat } = (await import(String(module))) as { default: SeatResident };
-    const resident = await seat({ arena, lane, data, attach });
+    const resident = await seat({ arena, lane, data });
     if (typeof resident?.poll !== 'function') throw new TypeError('it has no poll()');
     return resident;
   } catch (cause) {

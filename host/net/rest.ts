@@ -1,7 +1,7 @@
 /** How time passes for an application on the thread of an inline engine: it is the one that makes the engine's steps. */
 import type { Engine } from '../engine/engine.js';
+import type { StreamApp } from '../streams/stream_app.js';
 import type { Rest } from './burst/sockets.js';
-import type { StreamApp } from './burst/stream_app.js';
 
 const NS_PER_MS = 1e6;
 /** Longest sleep between two steps in real time, ms: packets from outside announce themselves to nobody. */

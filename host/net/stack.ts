@@ -9,6 +9,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
 import type { AddressOptions } from '../responder/index.js';
+import { StreamApps } from '../streams/stream_apps.js';
 import type { ListenPlace, LoadedTransport, Made, Transport } from '../transports/contract.js';
 import { SocketError } from '../transports/errno.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
@@ -25,7 +26,6 @@ import type { Connection } from './burst/connection.js';
 import type { Listener } from './burst/listener.js';
 import { type Rest, restOfThreads, Sockets, type StackEvent } from './burst/sockets.js';
 import type { StackTicket } from './burst/stack_app.js';
-import { StreamApps } from './burst/stream_apps.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
 import { InlineRest } from './rest.js';
 

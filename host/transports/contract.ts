@@ -7,8 +7,8 @@
  */
 import type { Engine } from '../engine/engine.js';
 import type { Arena } from '../mem/arena.js';
-import type { StreamApps } from '../net/burst/stream_apps.js';
 import type { Port } from '../nic/port.js';
+import type { StreamApps } from '../streams/stream_apps.js';
 
 /** One side of a connection. */
 export interface Endpoint {

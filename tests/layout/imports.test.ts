@@ -18,7 +18,9 @@ const HOST: Record<string, string> = {
   responder: 'errors layout mem wire nic',
   engine: 'errors layout mem wire native bpf nic responder',
   forward: 'errors layout mem wire native bpf nic engine',
-  net: 'errors layout mem wire native bpf nic engine',
+  streams: 'errors layout mem engine',
+  transports: 'errors layout mem wire bpf nic engine streams',
+  net: 'errors layout mem wire native bpf nic responder engine streams transports',
   cli: 'errors mem bpf nic native engine forward',
 };
 const ASSEMBLY: Record<string, string> = {
@@ -71,7 +73,7 @@ function against(root: string, allowed: Record<string, string>): string[] {
   return [...found].sort();
 }
 
-test('host: layout ← mem, wire ← bpf, nic ← responder ← engine ← cli', () => {
+test('host: layout ← mem, wire ← bpf, nic ← responder ← engine ← streams ← transports ← net; cli', () => {
   assert.equal(against('host', HOST), []);
 });
 

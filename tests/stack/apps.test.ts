@@ -1,9 +1,9 @@
 /** Applications in threads of their own: their connections are theirs, and end with them. */
 import { Worker } from 'node:worker_threads';
 import { StackApp } from '../../host/net/burst/stack_app.js';
-import { StreamApp } from '../../host/net/burst/stream_app.js';
-import { streamCounters } from '../../host/net/burst/stream_apps.js';
 import type { Stack } from '../../host/net/stack.js';
+import { StreamApp } from '../../host/streams/stream_app.js';
+import { streamCounters } from '../../host/streams/stream_apps.js';
 import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
 import { assert, suite } from '../support/suite.js';
 import type { Order, Told } from './app_worker.js';

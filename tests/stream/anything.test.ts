@@ -1,6 +1,6 @@
 /** Programs may call any kfunc with any numbers, applications may write anything into the words that are theirs. */
 import { StreamRequest } from '../../host/layout/layout.gen.js';
-import { streamCounters } from '../../host/net/burst/stream_apps.js';
+import { streamCounters } from '../../host/streams/stream_apps.js';
 import { random } from '../support/random.js';
 import { assert, suite } from '../support/suite.js';
 import { KIB, StreamRig } from './rig.js';

@@ -1,8 +1,8 @@
 /** Applications and lanes: ownership, rings that are full, sleep, death. */
 import { Piscina } from 'piscina';
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
-import { StreamApp } from '../../host/net/burst/stream_app.js';
-import { streamCounters } from '../../host/net/burst/stream_apps.js';
+import { StreamApp } from '../../host/streams/stream_app.js';
+import { streamCounters } from '../../host/streams/stream_apps.js';
 import { assert, suite } from '../support/suite.js';
 import type { EchoTask } from './echo_peer.js';
 import { KIB, pattern, StreamRig } from './rig.js';

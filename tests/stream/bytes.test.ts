@@ -1,6 +1,6 @@
 /** Bytes between packets and rings: right bytes, right sums, and nothing else is touched whatever the arguments. */
 import fc from 'fast-check';
-import { StreamEnd } from '../../host/net/burst/stream_end.js';
+import { StreamEnd } from '../../host/streams/stream_end.js';
 import { assert, suite } from '../support/suite.js';
 import { EFAULT, EINVAL, ENOMEM, KIB, pattern, plainSum, StreamRig, sameSum } from './rig.js';
 

@@ -1,6 +1,6 @@
 /** An application in a thread of its own: gives back what it gets, without copies of its own, until it had `bytes`. */
-import { StreamApp } from '../../host/net/burst/stream_app.js';
-import type { StreamEnd } from '../../host/net/burst/stream_end.js';
+import { StreamApp } from '../../host/streams/stream_app.js';
+import type { StreamEnd } from '../../host/streams/stream_end.js';
 
 export interface EchoTask {
   memory: WebAssembly.Memory;

@@ -1,6 +1,6 @@
 /** How far application and transport have got, and what each is told of the other. */
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
-import type { StreamApp } from '../../host/net/burst/stream_app.js';
+import type { StreamApp } from '../../host/streams/stream_app.js';
 import { assert, suite } from '../support/suite.js';
 import { EINVAL, KIB, pattern, StreamRig } from './rig.js';
 

@@ -12,7 +12,7 @@ import { Arena } from '../../host/mem/arena.js';
 import { type Core, type CoreExports, instantiateCore } from '../../host/mem/core.js';
 import type { StreamOptions } from '../../host/mem/streams.js';
 import { createStreams, takeStreamLedger } from '../../host/mem/streams.js';
-import { StreamApps } from '../../host/net/burst/stream_apps.js';
+import { StreamApps } from '../../host/streams/stream_apps.js';
 import { assert } from '../support/suite.js';
 
 export const ENOENT = -2;

@@ -1,6 +1,6 @@
 /** An application in a thread of its own: connects the streams that it is given, and writes to them until it is ended. */
 import { StreamRequest } from '../../host/layout/layout.gen.js';
-import { StreamApp } from '../../host/net/burst/stream_app.js';
+import { StreamApp } from '../../host/streams/stream_app.js';
 
 export interface AppTask {
   memory: WebAssembly.Memory;

@@ -1,5 +1,5 @@
 /** Connections with always something to send, whose bytes are counted and not looked at: for figures. */
-import type { StreamEnd } from '../../host/net/burst/stream_end.js';
+import type { StreamEnd } from '../../host/streams/stream_end.js';
 
 const CHUNK = new Uint8Array(1 << 18).fill(0x5a);
 

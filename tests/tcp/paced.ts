@@ -1,5 +1,5 @@
 /** One connection that sends at a set rate, in virtual time: what left, and when, by the flow's own figures. */
-import type { StreamEnd } from '../../host/net/burst/stream_end.js';
+import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { drain, feed } from './bulk.js';
 import { PAIR_FRAMES, Pair } from './pair.js';
 import type { TcpOptions } from './sockets.js';

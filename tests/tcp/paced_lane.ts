@@ -4,8 +4,8 @@
  */
 import { Engine } from '../../host/engine/engine.js';
 import { StreamEvent } from '../../host/layout/layout.gen.js';
-import type { StreamEnd } from '../../host/net/burst/stream_end.js';
 import { modelLink } from '../../host/nic/index.js';
+import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { drain } from './bulk.js';
 import { TcpEngine } from './engine.js';
 import { FlowWatch } from './watch.js';

@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
-import type { StreamEnd } from '../../host/net/burst/stream_end.js';
 import { type HostNic, type LinkSettings, modelLink } from '../../host/nic/index.js';
+import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { engineOptions, TcpEngine } from './engine.js';
 import type { TcpOptions } from './sockets.js';
 

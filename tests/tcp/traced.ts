@@ -2,7 +2,7 @@
  * One connection over a wire in hand (relay.ts): every segment of the sender is seen as it leaves, and delivered, dropped or
  * marked, by its number. For what a law says of one packet; for wires by chance there is the model NIC (pair.ts).
  */
-import type { StreamEnd } from '../../host/net/burst/stream_end.js';
+import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { drain } from './bulk.js';
 import { ADDRESSES } from './pair.js';
 import { Relay } from './relay.js';

@@ -1,5 +1,5 @@
 /** What the benches of TCP do with their hosts before they hand connections over: options, waiting, rings. */
-import type { StreamEnd } from '../../../host/net/burst/stream_end.js';
+import type { StreamEnd } from '../../../host/streams/stream_end.js';
 import type { TcpEngine } from '../../../tests/tcp/engine.js';
 import { OptionFlag, type TcpOptions } from '../../../tests/tcp/sockets.js';
 

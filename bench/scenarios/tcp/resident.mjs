@@ -6,6 +6,8 @@
  *   source  keeps the send ring full for so many ms          sink  reads all, counts bytes for so many ms
  *   echo    sends back what comes on any stream              ask   a message in flight on each stream
  */
+import { StreamApp } from '../../../dist/streams/stream_app.js';
+
 const ORDER = 0;
 const DONE = 1;
 const ORDER_BYTES = 2;
@@ -16,7 +18,7 @@ const WARM_MS = 300;
 /** Messages taken before what they made leaves: with more, the lanes work in turns instead of at once. */
 const TURN = 16;
 
-export default function seat({ lane, data, attach }) {
+export default function seat({ arena, lane, data }) {
   const { buffer } = data;
   const words = new Int32Array(buffer, lane * data.bytes, 16);
   const half = (data.bytes - TEXT_AT) / 2;
@@ -24,7 +26,7 @@ export default function seat({ lane, data, attach }) {
   const answer = new Uint8Array(buffer, lane * data.bytes + TEXT_AT + half, half);
   const apps = new Map();
   const appOf = number => {
-    if (!apps.has(number)) apps.set(number, attach(number));
+    if (!apps.has(number)) apps.set(number, StreamApp.over(arena, number));
     return apps.get(number);
   };
   const idle = () => 0;

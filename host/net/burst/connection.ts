@@ -4,9 +4,9 @@
  */
 import { EtherloomError } from '../../errors.js';
 import { StreamRequest } from '../../layout/layout.gen.js';
+import type { StreamEnd } from '../../streams/stream_end.js';
 import type { Endpoint, TransportView } from '../../transports/contract.js';
 import type { Listener } from './listener.js';
-import type { StreamEnd } from './stream_end.js';
 
 /** What a connection needs of the application's sockets. */
 export interface ConnectionHome<O> {

@@ -5,11 +5,11 @@
  *   StreamApp.take ─▶ event bits of streams ─▶ poll(events): connections, readable, writable, accepted …
  */
 import { StreamEvent, StreamRequest } from '../../layout/layout.gen.js';
+import type { StreamApp } from '../../streams/stream_app.js';
+import type { StreamEnd } from '../../streams/stream_end.js';
 import type { Endpoint, ListenPlace, TransportView } from '../../transports/contract.js';
 import { Connection, type ConnectionHome } from './connection.js';
 import { Listener } from './listener.js';
-import type { StreamApp } from './stream_app.js';
-import type { StreamEnd } from './stream_end.js';
 
 /** News of one connection. What is true happened since its last event: readiness is told once, when it begins. */
 export interface StackEvent<O = object> {

@@ -11,6 +11,7 @@ import { Arena } from '../../mem/arena.js';
 import type { ListenPlace, Made, TransportView } from '../../transports/contract.js';
 import { transportNamed } from '../../transports/registry.js';
 import '../../transports/tcp/index.js';
+import { StreamApp } from '../../streams/stream_app.js';
 import {
   type Answer,
   type Ask,
@@ -22,7 +23,6 @@ import {
 import type { Connection } from './connection.js';
 import type { Listener } from './listener.js';
 import { restOfThreads, Sockets, type StackEvent } from './sockets.js';
-import { StreamApp } from './stream_app.js';
 
 /** What another thread is told to be an application: to be posted with its port. */
 export interface StackTicket {

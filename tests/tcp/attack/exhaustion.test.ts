@@ -4,7 +4,7 @@
  */
 
 import { StreamRequest } from '../../../host/layout/layout.gen.js';
-import { streamCounters } from '../../../host/net/burst/stream_apps.js';
+import { streamCounters } from '../../../host/streams/stream_apps.js';
 import { assert, suite } from '../../support/suite.js';
 import { ADDRESSES } from '../pair.js';
 import { OptionFlag } from '../sockets.js';

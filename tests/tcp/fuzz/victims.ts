@@ -3,7 +3,7 @@
  * their applications do is drawn, too. They need not live, but the host must.
  */
 import { StreamEvent, StreamRequest } from '../../../host/layout/layout.gen.js';
-import type { StreamEnd } from '../../../host/net/burst/stream_end.js';
+import type { StreamEnd } from '../../../host/streams/stream_end.js';
 import type { Rng } from '../../support/fuzz.js';
 import type { Scene } from '../attack/scene.js';
 import { address, forge, type Quick } from './forge.js';

@@ -2,8 +2,8 @@
 import { Engine } from '../../../host/engine/engine.js';
 import type { Connection } from '../../../host/net/burst/connection.js';
 import type { StackEvent } from '../../../host/net/burst/sockets.js';
-import { streamCounters } from '../../../host/net/burst/stream_apps.js';
 import { Stack } from '../../../host/net/stack.js';
+import { streamCounters } from '../../../host/streams/stream_apps.js';
 import { type ConnectionOptions, tcp } from '../../../host/transports/tcp/index.js';
 import type { Wire } from './wire.js';
 

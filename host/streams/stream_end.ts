@@ -7,8 +7,8 @@
  *
  * What it writes and asks is seen by the lane after `StreamApp.flush`. Nothing here allocates but views that are asked for.
  */
-import { EtherloomError } from '../../errors.js';
-import { StreamLayout as L, StreamFlag, StreamRequest } from '../../layout/layout.gen.js';
+import { EtherloomError } from '../errors.js';
+import { StreamLayout as L, StreamFlag, StreamRequest } from '../layout/layout.gen.js';
 import type { StreamApp } from './stream_app.js';
 
 /** A send ring that is full wakes the application when at least this part of it is free: 1 / 2^FREE_SHIFT. */

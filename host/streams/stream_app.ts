@@ -8,8 +8,8 @@
  * Any thread that has the engine's memory can be one; the rings have one producer and one consumer, so one thread it is.
  * Opened by StreamApps (stream_apps.ts); a worker that was given memory and number attaches.
  */
-import { raiseEvent, Sleep } from '../../engine/wakes.js';
-import { EtherloomError } from '../../errors.js';
+import { raiseEvent, Sleep } from '../engine/wakes.js';
+import { EtherloomError } from '../errors.js';
 import {
   AppLaneLayout,
   AppLaneView,
@@ -23,8 +23,8 @@ import {
   StreamLaneLayout,
   StreamLayout,
   StreamPoolView,
-} from '../../layout/layout.gen.js';
-import { Arena } from '../../mem/arena.js';
+} from '../layout/layout.gen.js';
+import { Arena } from '../mem/arena.js';
 import { StreamEnd } from './stream_end.js';
 
 /** Told of one stream: `events` are StreamEvent bits. */

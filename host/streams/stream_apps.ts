@@ -2,7 +2,7 @@
  * The applications of an engine, as its host opens and closes them: who owns which streams, and what becomes of them when
  * an application dies.
  */
-import { EtherloomError } from '../../errors.js';
+import { EtherloomError } from '../errors.js';
 import {
   AppLaneLayout,
   AppLaneView,
@@ -16,10 +16,10 @@ import {
   StreamPoolView,
   StreamRequest,
   StreamView,
-} from '../../layout/layout.gen.js';
-import type { Arena } from '../../mem/arena.js';
-import type { Core } from '../../mem/core.js';
-import { createRing } from '../../mem/ring.js';
+} from '../layout/layout.gen.js';
+import type { Arena } from '../mem/arena.js';
+import type { Core } from '../mem/core.js';
+import { createRing } from '../mem/ring.js';
 import { StreamApp } from './stream_app.js';
 import type { StreamEnd } from './stream_end.js';
 
