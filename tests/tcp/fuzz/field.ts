@@ -36,7 +36,6 @@ const EMPTY = new Uint8Array(0);
 interface Protected {
   live: Live;
   port: number;
-  numbers: Numbers | undefined;
   /** What it has moved, and when it did last. */
   bytes: number;
   movedNs: bigint;
@@ -69,7 +68,7 @@ export class Field {
     const family = port === 102 ? 6 : 4;
     const transfer = { forth: rng.between(1, 300_000), back: rng.between(1, 300_000), family } as const;
     const live = this.scene.live(transfer, port);
-    return { live, numbers: undefined, bytes: 0, movedNs: this.scene.pair.engine.now() };
+    return { live, bytes: 0, movedNs: this.scene.pair.engine.now() };
   }
 
   // ── what is sent ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,11 +149,9 @@ export class Field {
   }
 
   #protected(rng: Rng): Uint8Array {
-    const l = rng.pick(this.#lives);
-    const { live, port } = l;
-    const id = live.server!.end.id;
-    l.numbers ??= this.#victims.numbers({ id });
-    const n = l.numbers;
+    const { live, port } = rng.pick(this.#lives);
+    // Fresh each time: a packet that is too big makes the host send, and what was ahead of it is so no more.
+    const n = this.#victims.numbers({ id: live.server!.end.id });
     const [src, dst] = live.transfer.family === 6 ? ENDS[6] : ENDS[4];
     const at = { src, dst, sport: live.from, dport: port };
     // Over, or nearly: what ends it further is its own affair, and nothing is to be learned.
@@ -266,12 +263,11 @@ export class Field {
       () => this.#drain(),
     );
     if (engine.now() < until) engine.advance(until - engine.now());
-    // Until nothing is left to do: numbers are read now, and must be good until the next move.
+    // Until nothing is left to do: the numbers of the next input must be good when it comes.
     scene.pair.a.settle();
     scene.pair.b.settle();
     this.#drain();
     for (const l of this.#lives) {
-      l.numbers = undefined;
       this.#progress(l);
       if (!l.live.done) continue;
       scene.over(l.live);
