@@ -23,7 +23,8 @@ function programs(): ProgramSpec[] {
       return Object.values(loadElf(readFileSync(path), path).programs);
     } catch (error) {
       // unknown_call.bpf.o, kfunc_prototype.bpf.o and struct_ops_prototype.bpf.o are there to be refused.
-      if (error instanceof EtherloomError && /^ERR_ELF_(EXTERN|KFUNC|STRUCT_OPS)$/.test(error.code)) return [];
+      if (error instanceof EtherloomError && /^ERR_ELF_(EXTERN|KFUNC|STRUCT_OPS)$/.test(error.code))
+        return [];
       throw error;
     }
   });
