@@ -1,5 +1,4 @@
 /** Hosts for the tests of this folder: stacks on a wire of the model NIC, and what their applications do. */
-import { createHash } from 'node:crypto';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { takeStreamLedger } from '../../host/mem/streams.js';
 import type { ConnectOptions } from '../../host/net/burst/calls.js';
@@ -8,24 +7,14 @@ import type { StackEvent } from '../../host/net/burst/sockets.js';
 import { type PortNetwork, Stack, type StackOptions } from '../../host/net/stack.js';
 import { type LinkSettings, modelLink } from '../../host/nic/index.js';
 import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
+import { sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
+
+export { pattern, sha } from '../support/pattern.js';
 
 export type C = Connection<ConnectionOptions>;
 export type E = StackEvent<ConnectionOptions>;
 type Heard = (event: E) => void;
-
-/** Bytes that differ from place to place. */
-export function pattern(bytes: number, seed = 1): Uint8Array {
-  const out = new Uint8Array(bytes);
-  let x = seed | 1;
-  for (let i = 0; i < bytes; i++) {
-    x = Math.imul(x, 1664525) + 1013904223;
-    out[i] = x >>> 24;
-  }
-  return out;
-}
-
-export const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** A stack and what its connections' events are given to. */
 export class Host {

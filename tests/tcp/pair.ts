@@ -2,31 +2,20 @@
  * Two hosts of one engine, each with an instance of the object, and the wire of the model NIC between them; and what their
  * applications do: send, receive and compare, close.
  */
-import { createHash } from 'node:crypto';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
 import { type HostNic, type LinkSettings, modelLink } from '../../host/nic/index.js';
 import type { StreamEnd } from '../../host/streams/stream_end.js';
+import { pattern, sha } from '../support/pattern.js';
 import { engineOptions, TcpEngine } from './engine.js';
 import type { TcpOptions } from './sockets.js';
+
+export { pattern, sha } from '../support/pattern.js';
 
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
 export const ADDRESSES6 = ['fd00::1', 'fd00::2'] as const;
 const MS = 1_000_000n;
 export const PAIR_FRAMES = 8192;
-
-/** Bytes that differ from place to place. */
-export function pattern(bytes: number, seed: number): Uint8Array {
-  const out = new Uint8Array(bytes);
-  let x = seed | 1;
-  for (let i = 0; i < bytes; i++) {
-    x = Math.imul(x, 1664525) + 1013904223;
-    out[i] = x >>> 24;
-  }
-  return out;
-}
-
-export const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** An application's side of a connection. */
 export class Side {

@@ -2,6 +2,7 @@
  * Sockets as Linux has them, over a TCP that is reached by streams: what the packet-level scripts of tests/conformance
  * call. It knows nothing of engines; `TcpCore` is what it needs of one.
  */
+import { OPTION_FLAG as OptionFlag } from '../../host/transports/tcp/options.js';
 import type { Answer, Arrival, Call, Setup, SocketOption } from '../conformance/tcp/driver.js';
 import type { VirtualHost } from '../conformance/tcp/virtual/driver.js';
 
@@ -28,27 +29,7 @@ export interface TcpOptions {
   initialCwnd: number;
 }
 
-export const OptionFlag = {
-  NODELAY: 1,
-  CORK: 2,
-  KEEPALIVE: 4,
-  ECN: 8,
-  NO_ECN: 16,
-  NO_TIMESTAMPS: 32,
-  NO_SACK: 64,
-  NO_WSCALE: 128,
-  NO_DELACK: 256,
-  PACE: 512,
-  NO_PMTUD: 1024,
-  PROBE_MTU: 2048,
-  NO_TLP: 4096,
-  COOKIES: 8192,
-  NO_COOKIES: 16384,
-  NO_IDLE_RESTART: 32768,
-  NO_DSACK: 65536,
-  NO_FRTO: 131072,
-  NO_ACK_LIMIT: 262144,
-} as const;
+export { OptionFlag };
 
 export const Request = { CONNECT: 1, SHUTDOWN: 2, CLOSE: 4, ABORT: 8, OPTIONS: 16 } as const;
 const State = {
