@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Bench, type BenchFile } from './harness/bench.js';
+import { Bench, type BenchFile, type Row } from './harness/bench.js';
 import { conditions, printTable, writeChart, writeJson } from './harness/print.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -31,7 +31,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const at = conditions();
 console.log(at);
-const bench = new Bench(values.quick, row => process.stderr.write(`  ${row.group}: ${row.name}\n`));
+/** Each row as soon as it is known: a run that is ended early has shown what it found. */
+const said = ({ group, name, conditions, value, unit, peer, ratio }: Row): string =>
+  `  ${group}: ${name}${conditions ? `, ${conditions}` : ''}: ${Number(value.toPrecision(4))} ${unit}` +
+  (peer ? `, ${ratio?.toFixed(2)} × ${peer.name}` : '');
+const bench = new Bench(values.quick, row => process.stderr.write(`${said(row)}\n`));
 for (const name of positionals.length ? positionals : names) {
   const file = (await import(pathToFileURL(join(HERE, `${name}.bench.ts`)).href)) as { default: BenchFile };
   await file.default(bench);
