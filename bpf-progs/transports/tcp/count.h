@@ -25,6 +25,7 @@ enum tcp_count {
 	TCPChallengeACK,
 	TCPSYNChallenge,
 	TCPACKSkippedSeq,        /* ACKs owed to segments out of window, held back by the rate limit */
+	TCPACKSkippedChallenge,  /* the same of challenge ACKs */
 	DelayedACKs,
 	TCPPureAcks,
 	TCPOFOQueue,

@@ -13,17 +13,31 @@ static inline void ack_now(struct tcp_flow *f)
 	owe(f, TODO_ACK);
 }
 
-/* An ACK that answers nothing useful: at most two a second for each connection, or an ACK storm feeds itself. */
-static inline void ack_limited(struct tcp_flow *f, __u64 now)
+/* An ACK that answers nothing useful: at most two a second for each connection, or an ACK storm feeds itself. 0: held back. */
+static inline int may_answer(struct tcp_flow *f, __u64 now, enum tcp_count held_back)
 {
 	__u32 ms = MS(now);
 
 	if (f->oow_ms && ms - f->oow_ms < 500 && !(f->opt.flags & TCP_OPT_NO_ACK_LIMIT)) {
-		count(TCPACKSkippedSeq);
-		return;
+		count(held_back);
+		return 0;
 	}
 	f->oow_ms = ms ? ms : 1;
 	ack_now(f);
+	return 1;
+}
+
+/* To a segment that is out of window, or too old. */
+static inline void ack_limited(struct tcp_flow *f, __u64 now)
+{
+	may_answer(f, now, TCPACKSkippedSeq);
+}
+
+/* To a segment that a stranger may have sent (RFC 5961): whoever it comes from must know more to do harm. */
+static inline void challenge_ack(struct tcp_flow *f, __u64 now)
+{
+	if (may_answer(f, now, TCPACKSkippedChallenge))
+		count(TCPChallengeACK);
 }
 
 /* Reports a duplicate with the next ACK (RFC 2883). */

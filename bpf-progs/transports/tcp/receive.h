@@ -56,6 +56,20 @@ static inline void report_old(struct tcp_flow *f, const struct tcp_segment *s)
 		report_duplicate(f, s->seq, before(s->end, f->rcv_nxt) ? s->end : f->rcv_nxt);
 }
 
+/*
+ * RFC 5961 §3.2: only the next sequence number resets, others in the window are asked about. A peer of ours may know it by
+ * two other names (Linux: tcp_reset_check and tcp_validate_incoming): who has closed and then answers what was under way to
+ * it has not counted its own FIN, and who has lost a segment before the reset counts from behind what we reported by SACK.
+ */
+static inline int resets(const struct tcp_flow *f, const struct tcp_segment *s)
+{
+	if (s->seq == f->rcv_nxt)
+		return 1;
+	if (s->seq + 1 == f->rcv_nxt && IN_STATE(f, S(CLOSE_WAIT) | S(LAST_ACK) | S(CLOSING)))
+		return 1;
+	return f->flags & FLOW_SACK && f->ooo.count && s->seq == f->ooo.ranges[(2 * f->ooo.count - 1) & 63];
+}
+
 /* First to fourth check. 1: go on with the ACK. */
 static inline int acceptable(struct tcp_flow *f, struct tcp_segment *s)
 {
@@ -69,33 +83,30 @@ static inline int acceptable(struct tcp_flow *f, struct tcp_segment *s)
 		return 0;
 	}
 	if (before(s->end, f->rcv_wup) || after(s->seq, f->rcv_adv)) {
-		if (s->flags & TCP_RST)
-			return 0;
-		if (s->flags & TCP_SYN) {
+		if (s->flags & TCP_RST) {
+			if (resets(f, s))
+				tcp_reset(f);
+		} else if (s->flags & TCP_SYN) {
 			count(TCPSYNChallenge);
-			count(TCPChallengeACK);
+			challenge_ack(f, s->now);
 		} else if (before(s->seq, f->rcv_nxt) && s->len) {
 			report_old(f, s);
 			ack_now(f);
-			return 0;
-		}
-		ack_limited(f, s->now);
-		return 0;
-	}
-	if (s->flags & TCP_RST) {
-		/* RFC 5961 §3.2: only the next sequence number resets, others in the window are asked about. */
-		if (s->seq == f->rcv_nxt) {
-			tcp_reset(f);
 		} else {
-			count(TCPChallengeACK);
 			ack_limited(f, s->now);
 		}
 		return 0;
 	}
+	if (s->flags & TCP_RST) {
+		if (resets(f, s))
+			tcp_reset(f);
+		else
+			challenge_ack(f, s->now);
+		return 0;
+	}
 	if (s->flags & TCP_SYN && !(f->state == TCP_SYN_RECV && s->seq == f->irs)) {
-		count(TCPChallengeACK);
 		count(TCPSYNChallenge);
-		ack_limited(f, s->now);
+		challenge_ack(f, s->now);
 		return 0;
 	}
 	return 1;
@@ -187,8 +198,7 @@ noinline int tcp_segment_of(struct xdp_md *ctx, struct tcp_flow *f NONNULL, stru
 	case ACK_OLD:
 		break;
 	case ACK_CHALLENGE:
-		count(TCPChallengeACK);
-		ack_limited(f, s->now);
+		challenge_ack(f, s->now);
 		return XDP_DROP;
 	default:
 		ack_limited(f, s->now);

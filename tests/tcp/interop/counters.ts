@@ -42,10 +42,6 @@ export class KernelCounts {
     return (this.counts.get(name) ?? 0) - (before.counts.get(name) ?? 0);
   }
 
-  sum(before: KernelCounts, names: readonly string[]): number {
-    return names.reduce((n, name) => n + this.rise(before, name), 0);
-  }
-
   /** All that has risen, for reports. */
   risen(before: KernelCounts): Record<string, number> {
     const out: Record<string, number> = {};

@@ -167,9 +167,13 @@ export class Session {
       if (after.rise(kernel, name)) faults.push(`the kernel counts ${after.rise(kernel, name)} ${name}`);
     for (const name of ['InCsumErrors', 'InErrs', 'TCPSACKDiscard'])
       if (more(name)) faults.push(`we count ${more(name)} ${name}`);
-    const ourChallenges = CHALLENGES.reduce((n, name) => n + more(name), 0);
-    const challenges = after.sum(kernel, CHALLENGES) + ourChallenges;
-    if (challenges > stormAt(ms)) faults.push(`a storm: ${challenges} challenge ACKs and the like`);
+    const told = CHALLENGES.flatMap(name => [
+      { who: 'the kernel', name, n: after.rise(kernel, name) },
+      { who: 'we', name, n: more(name) },
+    ]).filter(({ n }) => n > 0);
+    const challenges = told.reduce((sum, { n }) => sum + n, 0);
+    if (challenges > stormAt(ms))
+      faults.push(`a storm: ${told.map(({ who, name, n }) => `${who} ${name} ${n}`).join(', ')}`);
     const lost = now.lost + now.queue - spoiled.lost - spoiled.queue;
     const [again, resent] = [after.rise(kernel, 'RetransSegs'), more('RetransSegs')];
     return { ours: resent, kernels: again, challenges, lost, marked: now.marked - spoiled.marked };

@@ -92,6 +92,46 @@ for (const [state, enter] of Object.entries(WAYS)) {
   );
 }
 
+for (const state of ['CLOSE_WAIT', 'CLOSING', 'LAST_ACK'])
+  script(
+    `in ${state} a RST at the number of the FIN ends the connection: who answers what was under way has not counted it`,
+    { rfc: '5961 §3.2' },
+    async t => {
+      const app = await WAYS[state](t);
+      t.send('RST', { seq: t.flow.next - 1 });
+      await app.stateIs('CLOSED');
+    },
+  );
+
+for (const state of ['ESTABLISHED', 'FIN_WAIT_2'])
+  script(
+    `in ${state} a RST at RCV.NXT - 1 is dropped silently`,
+    { rfc: '9293 §3.10.7.4; 5961 §3.2' },
+    async t => {
+      const app = await WAYS[state](t);
+      t.send('RST', { seq: t.flow.next - 1 });
+      await t.silence(50);
+      await app.stateIs(state);
+    },
+  );
+
+script(
+  'a RST right behind what was reported by SACK ends the connection, one before a hole does not',
+  { rfc: '5961 §3.2; 2018 §4' },
+  async t => {
+    const app = await t.accepted({ sackOk: true });
+    t.send('ACK', { seq: 101, len: 100 });
+    await t.gets('ACK', { ack: 1 });
+    t.send('ACK', { seq: 301, len: 100 });
+    await t.gets('ACK', { ack: 1 });
+    t.send('RST', { seq: 201 });
+    await t.gets('ACK', { ack: 1 });
+    await app.stateIs('ESTABLISHED');
+    t.send('RST', { seq: 401 });
+    await app.stateIs('CLOSED');
+  },
+);
+
 script('a reset tells the application ECONNRESET, once', { rfc: '9293 §3.10.7.4' }, async t => {
   const app = await t.accepted();
   t.send('RST');
