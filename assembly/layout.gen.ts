@@ -3363,7 +3363,7 @@ export class Learned {
   askedNs: u64;
 }
 
-export const STREAM_SIZE: u32 = 256;
+export const STREAM_SIZE: u32 = 128;
 export const STREAM_FLAGS: u32 = 0;
 export const STREAM_LANE: u32 = 4;
 export const STREAM_IFINDEX: u32 = 8;
@@ -3376,19 +3376,19 @@ export const STREAM_SND_AT: u32 = 32;
 export const STREAM_SND_BYTES: u32 = 36;
 export const STREAM_RCV_AT: u32 = 40;
 export const STREAM_RCV_BYTES: u32 = 44;
-export const STREAM_TOLD: u32 = 48;
-export const STREAM_NEXT_FREE: u32 = 52;
-export const STREAM_NEXT_BATCH: u32 = 56;
-export const STREAM_SND_ACKED: u32 = 64;
-export const STREAM_RCV_END: u32 = 68;
-export const STREAM_RCV_LIMIT: u32 = 72;
-export const STREAM_SND_END: u32 = 128;
-export const STREAM_RCV_READ: u32 = 132;
-export const STREAM_SND_WANTED: u32 = 136;
-export const STREAM_RELEASED: u32 = 140;
-export const STREAM_REQUESTS: u32 = 192;
-export const STREAM_EVENTS: u32 = 196;
-/** One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. Overlay only, by changetype; never `new`. */
+export const STREAM_SND_ACKED: u32 = 48;
+export const STREAM_RCV_END: u32 = 52;
+export const STREAM_RCV_LIMIT: u32 = 56;
+export const STREAM_TOLD: u32 = 60;
+export const STREAM_SND_END: u32 = 64;
+export const STREAM_RCV_READ: u32 = 68;
+export const STREAM_SND_WANTED: u32 = 72;
+export const STREAM_RELEASED: u32 = 76;
+export const STREAM_REQUESTS: u32 = 80;
+export const STREAM_EVENTS: u32 = 84;
+export const STREAM_NEXT_FREE: u32 = 88;
+export const STREAM_NEXT_BATCH: u32 = 92;
+/** One stream; its number is its index in the table, 0 is none. Two cache lines: what the lane writes, and what the application or both do. Positions count bytes from the first one, modulo 2^32. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Stream {
   /** StreamFlag bits (atomic) */
@@ -3415,9 +3415,27 @@ export class Stream {
   rcvAt: u32;
   /** Size that it has or will have, a power of two; 0 = never one */
   rcvBytes: u32;
+  /** Position before which the send ring may be overwritten (atomic) */
+  sndAcked: u32;
+  /** Position before which received bytes are the application’s (atomic) */
+  rcvEnd: u32;
+  /** Position up to which the transport last saw room in the receive ring */
+  rcvLimit: u32;
   /** 1 = the application knows of it, and must let go of it before its memory is given back */
   told: u32;
-  /** Next free number of the same batch, 0 = the last */
+  /** Position behind the last byte that the application wrote (atomic) */
+  sndEnd: u32;
+  /** Position before which the application has read (atomic) */
+  rcvRead: u32;
+  /** Room for which the application waits, bytes; 0 = it does not (atomic) */
+  sndWanted: u32;
+  /** 1 = the application will not touch the rings any more (atomic) */
+  released: u32;
+  /** StreamRequest bits (atomic) */
+  requests: u32;
+  /** StreamEvent bits (atomic) */
+  events: u32;
+  /** Of a free number: the next one of the same batch, 0 = the last */
   nextFree: u32;
   /** First number of a batch: first number of the next batch in the depot (atomic) */
   nextBatch: u32;
@@ -3425,12 +3443,6 @@ export class Stream {
   private __pad1: u8;
   private __pad2: u8;
   private __pad3: u8;
-  /** Position before which the send ring may be overwritten (atomic) */
-  sndAcked: u32;
-  /** Position before which received bytes are the application’s (atomic) */
-  rcvEnd: u32;
-  /** Position up to which the transport last saw room in the receive ring */
-  rcvLimit: u32;
   private __pad4: u8;
   private __pad5: u8;
   private __pad6: u8;
@@ -3459,146 +3471,6 @@ export class Stream {
   private __pad29: u8;
   private __pad30: u8;
   private __pad31: u8;
-  private __pad32: u8;
-  private __pad33: u8;
-  private __pad34: u8;
-  private __pad35: u8;
-  private __pad36: u8;
-  private __pad37: u8;
-  private __pad38: u8;
-  private __pad39: u8;
-  private __pad40: u8;
-  private __pad41: u8;
-  private __pad42: u8;
-  private __pad43: u8;
-  private __pad44: u8;
-  private __pad45: u8;
-  private __pad46: u8;
-  private __pad47: u8;
-  private __pad48: u8;
-  private __pad49: u8;
-  private __pad50: u8;
-  private __pad51: u8;
-  private __pad52: u8;
-  private __pad53: u8;
-  private __pad54: u8;
-  private __pad55: u8;
-  /** Position behind the last byte that the application wrote (atomic) */
-  sndEnd: u32;
-  /** Position before which the application has read (atomic) */
-  rcvRead: u32;
-  /** Room for which the application waits, bytes; 0 = it does not (atomic) */
-  sndWanted: u32;
-  /** 1 = the application will not touch the rings any more (atomic) */
-  released: u32;
-  private __pad56: u8;
-  private __pad57: u8;
-  private __pad58: u8;
-  private __pad59: u8;
-  private __pad60: u8;
-  private __pad61: u8;
-  private __pad62: u8;
-  private __pad63: u8;
-  private __pad64: u8;
-  private __pad65: u8;
-  private __pad66: u8;
-  private __pad67: u8;
-  private __pad68: u8;
-  private __pad69: u8;
-  private __pad70: u8;
-  private __pad71: u8;
-  private __pad72: u8;
-  private __pad73: u8;
-  private __pad74: u8;
-  private __pad75: u8;
-  private __pad76: u8;
-  private __pad77: u8;
-  private __pad78: u8;
-  private __pad79: u8;
-  private __pad80: u8;
-  private __pad81: u8;
-  private __pad82: u8;
-  private __pad83: u8;
-  private __pad84: u8;
-  private __pad85: u8;
-  private __pad86: u8;
-  private __pad87: u8;
-  private __pad88: u8;
-  private __pad89: u8;
-  private __pad90: u8;
-  private __pad91: u8;
-  private __pad92: u8;
-  private __pad93: u8;
-  private __pad94: u8;
-  private __pad95: u8;
-  private __pad96: u8;
-  private __pad97: u8;
-  private __pad98: u8;
-  private __pad99: u8;
-  private __pad100: u8;
-  private __pad101: u8;
-  private __pad102: u8;
-  private __pad103: u8;
-  /** StreamRequest bits (atomic) */
-  requests: u32;
-  /** StreamEvent bits (atomic) */
-  events: u32;
-  private __pad104: u8;
-  private __pad105: u8;
-  private __pad106: u8;
-  private __pad107: u8;
-  private __pad108: u8;
-  private __pad109: u8;
-  private __pad110: u8;
-  private __pad111: u8;
-  private __pad112: u8;
-  private __pad113: u8;
-  private __pad114: u8;
-  private __pad115: u8;
-  private __pad116: u8;
-  private __pad117: u8;
-  private __pad118: u8;
-  private __pad119: u8;
-  private __pad120: u8;
-  private __pad121: u8;
-  private __pad122: u8;
-  private __pad123: u8;
-  private __pad124: u8;
-  private __pad125: u8;
-  private __pad126: u8;
-  private __pad127: u8;
-  private __pad128: u8;
-  private __pad129: u8;
-  private __pad130: u8;
-  private __pad131: u8;
-  private __pad132: u8;
-  private __pad133: u8;
-  private __pad134: u8;
-  private __pad135: u8;
-  private __pad136: u8;
-  private __pad137: u8;
-  private __pad138: u8;
-  private __pad139: u8;
-  private __pad140: u8;
-  private __pad141: u8;
-  private __pad142: u8;
-  private __pad143: u8;
-  private __pad144: u8;
-  private __pad145: u8;
-  private __pad146: u8;
-  private __pad147: u8;
-  private __pad148: u8;
-  private __pad149: u8;
-  private __pad150: u8;
-  private __pad151: u8;
-  private __pad152: u8;
-  private __pad153: u8;
-  private __pad154: u8;
-  private __pad155: u8;
-  private __pad156: u8;
-  private __pad157: u8;
-  private __pad158: u8;
-  private __pad159: u8;
 }
 
 export const STREAM_POOL_SIZE: u32 = 384;
@@ -3609,8 +3481,9 @@ export const STREAM_POOL_APP_SLOTS: u32 = 12;
 export const STREAM_POOL_MEMORY_AT: u32 = 16;
 export const STREAM_POOL_BLOCKS_AT: u32 = 20;
 export const STREAM_POOL_BLOCK_COUNT: u32 = 24;
-export const STREAM_POOL_BATCH: u32 = 28;
-export const STREAM_POOL_LANE_BLOCKS: u32 = 32;
+export const STREAM_POOL_AHEAD_AT: u32 = 28;
+export const STREAM_POOL_BATCH: u32 = 32;
+export const STREAM_POOL_LANE_BLOCKS: u32 = 36;
 export const STREAM_POOL_IDS: u32 = 128;
 export const STREAM_POOL_LOCK: u32 = 192;
 export const STREAM_POOL_DIRTY: u32 = 196;
@@ -3635,6 +3508,8 @@ export class StreamPool {
   blocksAt: u32;
   /** Blocks of STREAM_BLOCK bytes that stream memory has */
   blockCount: u32;
+  /** StreamAhead */
+  aheadAt: u32;
   /** Free numbers that a lane takes from the depot, or gives to it, at a time */
   batch: u32;
   /** Most blocks that one lane keeps for itself, by size class */
@@ -3688,12 +3563,12 @@ export class StreamPool {
   private __pad33: u8;
   private __pad34: u8;
   private __pad35: u8;
+  /** Head of the batches of free numbers: tag << 32 | number (atomic) */
+  ids: u64;
   private __pad36: u8;
   private __pad37: u8;
   private __pad38: u8;
   private __pad39: u8;
-  /** Head of the batches of free numbers: tag << 32 | number (atomic) */
-  ids: u64;
   private __pad40: u8;
   private __pad41: u8;
   private __pad42: u8;
@@ -3746,10 +3621,6 @@ export class StreamPool {
   private __pad89: u8;
   private __pad90: u8;
   private __pad91: u8;
-  private __pad92: u8;
-  private __pad93: u8;
-  private __pad94: u8;
-  private __pad95: u8;
   /** Lock of what follows (assembly/bpf/maps/lock.ts) */
   lock: u32;
   /** 1 while the lists are being changed: with the lock of a dead lane they are not to be believed */
@@ -3771,6 +3642,10 @@ export class StreamPool {
   free11: u32;
   free12: u32;
   free13: u32;
+  private __pad92: u8;
+  private __pad93: u8;
+  private __pad94: u8;
+  private __pad95: u8;
   private __pad96: u8;
   private __pad97: u8;
   private __pad98: u8;
@@ -3827,14 +3702,14 @@ export class StreamPool {
   private __pad149: u8;
   private __pad150: u8;
   private __pad151: u8;
-  private __pad152: u8;
-  private __pad153: u8;
-  private __pad154: u8;
-  private __pad155: u8;
   /** Times that pieces came back (atomic): who found none looks again when it has changed */
   returns: u32;
   /** 1 = some lane found no memory for a send ring: pieces go to the pool, not to caches (atomic) */
   hungry: u32;
+  private __pad152: u8;
+  private __pad153: u8;
+  private __pad154: u8;
+  private __pad155: u8;
   private __pad156: u8;
   private __pad157: u8;
   private __pad158: u8;
@@ -3887,10 +3762,135 @@ export class StreamPool {
   private __pad205: u8;
   private __pad206: u8;
   private __pad207: u8;
-  private __pad208: u8;
-  private __pad209: u8;
-  private __pad210: u8;
-  private __pad211: u8;
+}
+
+export const STREAM_AHEAD_SIZE: u32 = 128;
+export const STREAM_AHEAD_PARTS: u32 = 0;
+export const STREAM_AHEAD_TABLES: u32 = 4;
+export const STREAM_AHEAD_PROTOCOL: u32 = 8;
+export const STREAM_AHEAD_PART_AT: u32 = 12;
+export const STREAM_AHEAD_PART_STRIDE: u32 = 44;
+export const STREAM_AHEAD_PART_LINES: u32 = 76;
+/** What lanes fetch ahead of a burst: where a transport keeps what it knows of streams, and how a packet leads there. Written by the host, counts last. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class StreamAhead {
+  /** Arrays with an entry for each stream (atomic) */
+  parts: u32;
+  /** FlowTables: 0, or one for IPv4 and one for IPv6 (atomic) */
+  tables: u32;
+  /** IP protocol whose packets they are for */
+  protocol: u32;
+  /** Entry of stream 0 */
+  partAt0: u32;
+  partAt1: u32;
+  partAt2: u32;
+  partAt3: u32;
+  partAt4: u32;
+  partAt5: u32;
+  partAt6: u32;
+  partAt7: u32;
+  /** Bytes from one entry to the next */
+  partStride0: u32;
+  partStride1: u32;
+  partStride2: u32;
+  partStride3: u32;
+  partStride4: u32;
+  partStride5: u32;
+  partStride6: u32;
+  partStride7: u32;
+  /** Bit per cache line of an entry that nearly every packet needs */
+  partLines0: u32;
+  partLines1: u32;
+  partLines2: u32;
+  partLines3: u32;
+  partLines4: u32;
+  partLines5: u32;
+  partLines6: u32;
+  partLines7: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+}
+
+export const FLOW_TABLE_SIZE: u32 = 64;
+export const FLOW_TABLE_BUCKETS_AT: u32 = 0;
+export const FLOW_TABLE_MASK: u32 = 4;
+export const FLOW_TABLE_SEEDS_AT: u32 = 8;
+export const FLOW_TABLE_ELEMENTS_AT: u32 = 12;
+export const FLOW_TABLE_ELEMENT_BYTES: u32 = 16;
+export const FLOW_TABLE_VALUE_AT: u32 = 20;
+/** A hash map from { remote, local, remote port, local port }, as they lie in a packet that arrives, to lane << 24 | stream: what of its header does not change. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class FlowTable {
+  /** Buckets of 8 bytes */
+  bucketsAt: u32;
+  /** Their number - 1 */
+  mask: u32;
+  /** Coefficients of the hash */
+  seedsAt: u32;
+  /** Elements */
+  elementsAt: u32;
+  /** Bytes of all of them */
+  elementBytes: u32;
+  /** Value in an element */
+  valueAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
 }
 
 export const STREAM_BLOCK_SIZE: u32 = 12;
@@ -3908,7 +3908,7 @@ export class StreamBlock {
   state: u32;
 }
 
-export const STREAM_LANE_SIZE: u32 = 1088;
+export const STREAM_LANE_SIZE: u32 = 1344;
 export const STREAM_LANE_FREE_HEAD: u32 = 0;
 export const STREAM_LANE_FREE_COUNT: u32 = 4;
 export const STREAM_LANE_SPARE_HEAD: u32 = 8;
@@ -3923,8 +3923,10 @@ export const STREAM_LANE_FOREIGN: u32 = 44;
 export const STREAM_LANE_STALE: u32 = 48;
 export const STREAM_LANE_CACHED: u32 = 52;
 export const STREAM_LANE_BLOCKS: u32 = 108;
-export const STREAM_LANE_RUNG: u32 = 1024;
-export const STREAM_LANE_SCAN_WANTED: u32 = 1032;
+export const STREAM_LANE_FETCHED: u32 = 1004;
+export const STREAM_LANE_AHEAD: u32 = 1008;
+export const STREAM_LANE_RUNG: u32 = 1280;
+export const STREAM_LANE_SCAN_WANTED: u32 = 1288;
 /** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class StreamLane {
@@ -4193,6 +4195,73 @@ export class StreamLane {
   blocks221: u32;
   blocks222: u32;
   blocks223: u32;
+  /** Of all that was fetched ahead: bits that nobody asks for */
+  fetched: u32;
+  /** The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none */
+  ahead0: u32;
+  ahead1: u32;
+  ahead2: u32;
+  ahead3: u32;
+  ahead4: u32;
+  ahead5: u32;
+  ahead6: u32;
+  ahead7: u32;
+  ahead8: u32;
+  ahead9: u32;
+  ahead10: u32;
+  ahead11: u32;
+  ahead12: u32;
+  ahead13: u32;
+  ahead14: u32;
+  ahead15: u32;
+  ahead16: u32;
+  ahead17: u32;
+  ahead18: u32;
+  ahead19: u32;
+  ahead20: u32;
+  ahead21: u32;
+  ahead22: u32;
+  ahead23: u32;
+  ahead24: u32;
+  ahead25: u32;
+  ahead26: u32;
+  ahead27: u32;
+  ahead28: u32;
+  ahead29: u32;
+  ahead30: u32;
+  ahead31: u32;
+  ahead32: u32;
+  ahead33: u32;
+  ahead34: u32;
+  ahead35: u32;
+  ahead36: u32;
+  ahead37: u32;
+  ahead38: u32;
+  ahead39: u32;
+  ahead40: u32;
+  ahead41: u32;
+  ahead42: u32;
+  ahead43: u32;
+  ahead44: u32;
+  ahead45: u32;
+  ahead46: u32;
+  ahead47: u32;
+  ahead48: u32;
+  ahead49: u32;
+  ahead50: u32;
+  ahead51: u32;
+  ahead52: u32;
+  ahead53: u32;
+  ahead54: u32;
+  ahead55: u32;
+  ahead56: u32;
+  ahead57: u32;
+  ahead58: u32;
+  ahead59: u32;
+  ahead60: u32;
+  ahead61: u32;
+  ahead62: u32;
+  ahead63: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -4209,15 +4278,15 @@ export class StreamLane {
   private __pad13: u8;
   private __pad14: u8;
   private __pad15: u8;
-  private __pad16: u8;
-  private __pad17: u8;
-  private __pad18: u8;
-  private __pad19: u8;
   /** Bit per application whose doorbell ring has entries (atomic) */
   rung0: u32;
   rung1: u32;
   /** 1 = the lane is asked for such a look (atomic) */
   scanWanted: u32;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
   private __pad20: u8;
   private __pad21: u8;
   private __pad22: u8;
@@ -4266,10 +4335,6 @@ export class StreamLane {
   private __pad65: u8;
   private __pad66: u8;
   private __pad67: u8;
-  private __pad68: u8;
-  private __pad69: u8;
-  private __pad70: u8;
-  private __pad71: u8;
 }
 
 export const APP_SIZE: u32 = 128;

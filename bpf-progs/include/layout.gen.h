@@ -617,7 +617,7 @@ struct etherloom_learned {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_learned) == 64, "Learned");
 
-/* One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. */
+/* One stream; its number is its index in the table, 0 is none. Two cache lines: what the lane writes, and what the application or both do. Positions count bytes from the first one, modulo 2^32. */
 struct etherloom_stream {
 	__u32 flags; /* StreamFlag bits (atomic) */
 	__u32 lane; /* Lane that owns it: the only one that makes it ready and visits it */
@@ -631,20 +631,20 @@ struct etherloom_stream {
 	__u32 snd_bytes; /* Size that it has or will have, a power of two; 0 = never one */
 	__u32 rcv_at; /* Receive ring, 0 = none yet (atomic) */
 	__u32 rcv_bytes; /* Size that it has or will have, a power of two; 0 = never one */
-	__u32 told; /* 1 = the application knows of it, and must let go of it before its memory is given back */
-	__u32 next_free; /* Next free number of the same batch, 0 = the last */
-	__u32 next_batch; /* First number of a batch: first number of the next batch in the depot (atomic) */
-	__u32 snd_acked __attribute__((aligned(64))); /* Position before which the send ring may be overwritten (atomic) */
+	__u32 snd_acked; /* Position before which the send ring may be overwritten (atomic) */
 	__u32 rcv_end; /* Position before which received bytes are the application’s (atomic) */
 	__u32 rcv_limit; /* Position up to which the transport last saw room in the receive ring */
+	__u32 told; /* 1 = the application knows of it, and must let go of it before its memory is given back */
 	__u32 snd_end __attribute__((aligned(64))); /* Position behind the last byte that the application wrote (atomic) */
 	__u32 rcv_read; /* Position before which the application has read (atomic) */
 	__u32 snd_wanted; /* Room for which the application waits, bytes; 0 = it does not (atomic) */
 	__u32 released; /* 1 = the application will not touch the rings any more (atomic) */
-	__u32 requests __attribute__((aligned(64))); /* StreamRequest bits (atomic) */
+	__u32 requests; /* StreamRequest bits (atomic) */
 	__u32 events; /* StreamEvent bits (atomic) */
-} __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_stream) == 256, "Stream");
+	__u32 next_free; /* Of a free number: the next one of the same batch, 0 = the last */
+	__u32 next_batch; /* First number of a batch: first number of the next batch in the depot (atomic) */
+} __attribute__((aligned(128)));
+_Static_assert(sizeof(struct etherloom_stream) == 128, "Stream");
 
 /* What the streams of an engine share: free numbers and stream memory. */
 struct etherloom_stream_pool {
@@ -655,6 +655,7 @@ struct etherloom_stream_pool {
 	__u32 memory_at; /* Stream memory (page aligned) */
 	__u32 blocks_at; /* StreamBlock[blockCount] */
 	__u32 block_count; /* Blocks of STREAM_BLOCK bytes that stream memory has */
+	__u32 ahead_at; /* StreamAhead */
 	__u32 batch; /* Free numbers that a lane takes from the depot, or gives to it, at a time */
 	__u32 lane_blocks[14]; /* Most blocks that one lane keeps for itself, by size class */
 	__u64 ids __attribute__((aligned(64))); /* Head of the batches of free numbers: tag << 32 | number (atomic) */
@@ -666,6 +667,28 @@ struct etherloom_stream_pool {
 	__u32 hungry; /* 1 = some lane found no memory for a send ring: pieces go to the pool, not to caches (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_stream_pool) == 384, "StreamPool");
+
+/* What lanes fetch ahead of a burst: where a transport keeps what it knows of streams, and how a packet leads there. Written by the host, counts last. */
+struct etherloom_stream_ahead {
+	__u32 parts; /* Arrays with an entry for each stream (atomic) */
+	__u32 tables; /* FlowTables: 0, or one for IPv4 and one for IPv6 (atomic) */
+	__u32 protocol; /* IP protocol whose packets they are for */
+	__u32 part_at[8]; /* Entry of stream 0 */
+	__u32 part_stride[8]; /* Bytes from one entry to the next */
+	__u32 part_lines[8]; /* Bit per cache line of an entry that nearly every packet needs */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_stream_ahead) == 128, "StreamAhead");
+
+/* A hash map from { remote, local, remote port, local port }, as they lie in a packet that arrives, to lane << 24 | stream: what of its header does not change. */
+struct etherloom_flow_table {
+	__u32 buckets_at; /* Buckets of 8 bytes */
+	__u32 mask; /* Their number - 1 */
+	__u32 seeds_at; /* Coefficients of the hash */
+	__u32 elements_at; /* Elements */
+	__u32 element_bytes; /* Bytes of all of them */
+	__u32 value_at; /* Value in an element */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_flow_table) == 64, "FlowTable");
 
 /* What is known of a piece of stream memory, by the block that it begins with. */
 struct etherloom_stream_block {
@@ -691,10 +714,12 @@ struct etherloom_stream_lane {
 	__u32 stale; /* Doorbells for streams that are no more: ignored */
 	__u32 cached[14]; /* Blocks in `blocks`, by size class */
 	__u32 blocks[224]; /* Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
+	__u32 fetched; /* Of all that was fetched ahead: bits that nobody asks for */
+	__u32 ahead[64]; /* The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none */
 	__u32 rung[2] __attribute__((aligned(64))); /* Bit per application whose doorbell ring has entries (atomic) */
 	__u32 scan_wanted; /* 1 = the lane is asked for such a look (atomic) */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_stream_lane) == 1088, "StreamLane");
+_Static_assert(sizeof(struct etherloom_stream_lane) == 1344, "StreamLane");
 
 /* One application: a thread that owns streams. */
 struct etherloom_app {

@@ -3635,9 +3635,9 @@ export class LearnedView {
   }
 }
 
-/** Offsets in bytes. One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. */
+/** Offsets in bytes. One stream; its number is its index in the table, 0 is none. Two cache lines: what the lane writes, and what the application or both do. Positions count bytes from the first one, modulo 2^32. */
 export const StreamLayout = {
-  size: 256,
+  size: 128,
   flags: 0,
   lane: 4,
   ifindex: 8,
@@ -3650,20 +3650,20 @@ export const StreamLayout = {
   sndBytes: 36,
   rcvAt: 40,
   rcvBytes: 44,
-  told: 48,
-  nextFree: 52,
-  nextBatch: 56,
-  sndAcked: 64,
-  rcvEnd: 68,
-  rcvLimit: 72,
-  sndEnd: 128,
-  rcvRead: 132,
-  sndWanted: 136,
-  released: 140,
-  requests: 192,
-  events: 196,
+  sndAcked: 48,
+  rcvEnd: 52,
+  rcvLimit: 56,
+  told: 60,
+  sndEnd: 64,
+  rcvRead: 68,
+  sndWanted: 72,
+  released: 76,
+  requests: 80,
+  events: 84,
+  nextFree: 88,
+  nextBatch: 92,
 } as const;
-/** One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32. */
+/** One stream; its number is its index in the table, 0 is none. Two cache lines: what the lane writes, and what the application or both do. Positions count bytes from the first one, modulo 2^32. */
 export class StreamView {
   constructor(
     readonly mem: DataView,
@@ -3753,89 +3753,89 @@ export class StreamView {
   set rcvBytes(v: number) {
     this.mem.setUint32(this.at + 44, v, true);
   }
-  /** 1 = the application knows of it, and must let go of it before its memory is given back */
-  get told(): number {
-    return this.mem.getUint32(this.at + 48, true);
-  }
-  set told(v: number) {
-    this.mem.setUint32(this.at + 48, v, true);
-  }
-  /** Next free number of the same batch, 0 = the last */
-  get nextFree(): number {
-    return this.mem.getUint32(this.at + 52, true);
-  }
-  set nextFree(v: number) {
-    this.mem.setUint32(this.at + 52, v, true);
-  }
-  /** First number of a batch: first number of the next batch in the depot (atomic) */
-  get nextBatch(): number {
-    return this.mem.getUint32(this.at + 56, true);
-  }
-  set nextBatch(v: number) {
-    this.mem.setUint32(this.at + 56, v, true);
-  }
   /** Position before which the send ring may be overwritten (atomic) */
   get sndAcked(): number {
-    return this.mem.getUint32(this.at + 64, true);
+    return this.mem.getUint32(this.at + 48, true);
   }
   set sndAcked(v: number) {
-    this.mem.setUint32(this.at + 64, v, true);
+    this.mem.setUint32(this.at + 48, v, true);
   }
   /** Position before which received bytes are the application’s (atomic) */
   get rcvEnd(): number {
-    return this.mem.getUint32(this.at + 68, true);
+    return this.mem.getUint32(this.at + 52, true);
   }
   set rcvEnd(v: number) {
-    this.mem.setUint32(this.at + 68, v, true);
+    this.mem.setUint32(this.at + 52, v, true);
   }
   /** Position up to which the transport last saw room in the receive ring */
   get rcvLimit(): number {
-    return this.mem.getUint32(this.at + 72, true);
+    return this.mem.getUint32(this.at + 56, true);
   }
   set rcvLimit(v: number) {
-    this.mem.setUint32(this.at + 72, v, true);
+    this.mem.setUint32(this.at + 56, v, true);
+  }
+  /** 1 = the application knows of it, and must let go of it before its memory is given back */
+  get told(): number {
+    return this.mem.getUint32(this.at + 60, true);
+  }
+  set told(v: number) {
+    this.mem.setUint32(this.at + 60, v, true);
   }
   /** Position behind the last byte that the application wrote (atomic) */
   get sndEnd(): number {
-    return this.mem.getUint32(this.at + 128, true);
+    return this.mem.getUint32(this.at + 64, true);
   }
   set sndEnd(v: number) {
-    this.mem.setUint32(this.at + 128, v, true);
+    this.mem.setUint32(this.at + 64, v, true);
   }
   /** Position before which the application has read (atomic) */
   get rcvRead(): number {
-    return this.mem.getUint32(this.at + 132, true);
+    return this.mem.getUint32(this.at + 68, true);
   }
   set rcvRead(v: number) {
-    this.mem.setUint32(this.at + 132, v, true);
+    this.mem.setUint32(this.at + 68, v, true);
   }
   /** Room for which the application waits, bytes; 0 = it does not (atomic) */
   get sndWanted(): number {
-    return this.mem.getUint32(this.at + 136, true);
+    return this.mem.getUint32(this.at + 72, true);
   }
   set sndWanted(v: number) {
-    this.mem.setUint32(this.at + 136, v, true);
+    this.mem.setUint32(this.at + 72, v, true);
   }
   /** 1 = the application will not touch the rings any more (atomic) */
   get released(): number {
-    return this.mem.getUint32(this.at + 140, true);
+    return this.mem.getUint32(this.at + 76, true);
   }
   set released(v: number) {
-    this.mem.setUint32(this.at + 140, v, true);
+    this.mem.setUint32(this.at + 76, v, true);
   }
   /** StreamRequest bits (atomic) */
   get requests(): number {
-    return this.mem.getUint32(this.at + 192, true);
+    return this.mem.getUint32(this.at + 80, true);
   }
   set requests(v: number) {
-    this.mem.setUint32(this.at + 192, v, true);
+    this.mem.setUint32(this.at + 80, v, true);
   }
   /** StreamEvent bits (atomic) */
   get events(): number {
-    return this.mem.getUint32(this.at + 196, true);
+    return this.mem.getUint32(this.at + 84, true);
   }
   set events(v: number) {
-    this.mem.setUint32(this.at + 196, v, true);
+    this.mem.setUint32(this.at + 84, v, true);
+  }
+  /** Of a free number: the next one of the same batch, 0 = the last */
+  get nextFree(): number {
+    return this.mem.getUint32(this.at + 88, true);
+  }
+  set nextFree(v: number) {
+    this.mem.setUint32(this.at + 88, v, true);
+  }
+  /** First number of a batch: first number of the next batch in the depot (atomic) */
+  get nextBatch(): number {
+    return this.mem.getUint32(this.at + 92, true);
+  }
+  set nextBatch(v: number) {
+    this.mem.setUint32(this.at + 92, v, true);
   }
 }
 
@@ -3849,8 +3849,9 @@ export const StreamPoolLayout = {
   memoryAt: 16,
   blocksAt: 20,
   blockCount: 24,
-  batch: 28,
-  laneBlocks: 32,
+  aheadAt: 28,
+  batch: 32,
+  laneBlocks: 36,
   ids: 128,
   lock: 192,
   dirty: 196,
@@ -3914,16 +3915,23 @@ export class StreamPoolView {
   set blockCount(v: number) {
     this.mem.setUint32(this.at + 24, v, true);
   }
-  /** Free numbers that a lane takes from the depot, or gives to it, at a time */
-  get batch(): number {
+  /** StreamAhead */
+  get aheadAt(): number {
     return this.mem.getUint32(this.at + 28, true);
   }
-  set batch(v: number) {
+  set aheadAt(v: number) {
     this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Free numbers that a lane takes from the depot, or gives to it, at a time */
+  get batch(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set batch(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
   }
   /** Most blocks that one lane keeps for itself, by size class */
   laneBlocks(i: number): number {
-    return this.mem.getUint32(this.at + 32 + i * 4, true);
+    return this.mem.getUint32(this.at + 36 + i * 4, true);
   }
   /** Head of the batches of free numbers: tag << 32 | number (atomic) */
   get ids(): bigint {
@@ -3973,6 +3981,117 @@ export class StreamPoolView {
   }
 }
 
+/** Offsets in bytes. What lanes fetch ahead of a burst: where a transport keeps what it knows of streams, and how a packet leads there. Written by the host, counts last. */
+export const StreamAheadLayout = {
+  size: 128,
+  parts: 0,
+  tables: 4,
+  protocol: 8,
+  partAt: 12,
+  partStride: 44,
+  partLines: 76,
+} as const;
+/** What lanes fetch ahead of a burst: where a transport keeps what it knows of streams, and how a packet leads there. Written by the host, counts last. */
+export class StreamAheadView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Arrays with an entry for each stream (atomic) */
+  get parts(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set parts(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** FlowTables: 0, or one for IPv4 and one for IPv6 (atomic) */
+  get tables(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set tables(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** IP protocol whose packets they are for */
+  get protocol(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set protocol(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Entry of stream 0 */
+  partAt(i: number): number {
+    return this.mem.getUint32(this.at + 12 + i * 4, true);
+  }
+  /** Bytes from one entry to the next */
+  partStride(i: number): number {
+    return this.mem.getUint32(this.at + 44 + i * 4, true);
+  }
+  /** Bit per cache line of an entry that nearly every packet needs */
+  partLines(i: number): number {
+    return this.mem.getUint32(this.at + 76 + i * 4, true);
+  }
+}
+
+/** Offsets in bytes. A hash map from { remote, local, remote port, local port }, as they lie in a packet that arrives, to lane << 24 | stream: what of its header does not change. */
+export const FlowTableLayout = {
+  size: 64,
+  bucketsAt: 0,
+  mask: 4,
+  seedsAt: 8,
+  elementsAt: 12,
+  elementBytes: 16,
+  valueAt: 20,
+} as const;
+/** A hash map from { remote, local, remote port, local port }, as they lie in a packet that arrives, to lane << 24 | stream: what of its header does not change. */
+export class FlowTableView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Buckets of 8 bytes */
+  get bucketsAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set bucketsAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Their number - 1 */
+  get mask(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set mask(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Coefficients of the hash */
+  get seedsAt(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set seedsAt(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Elements */
+  get elementsAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set elementsAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Bytes of all of them */
+  get elementBytes(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set elementBytes(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Value in an element */
+  get valueAt(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set valueAt(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+}
+
 /** Offsets in bytes. What is known of a piece of stream memory, by the block that it begins with. */
 export const StreamBlockLayout = {
   size: 12,
@@ -4011,7 +4130,7 @@ export class StreamBlockView {
 
 /** Offsets in bytes. What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. */
 export const StreamLaneLayout = {
-  size: 1088,
+  size: 1344,
   freeHead: 0,
   freeCount: 4,
   spareHead: 8,
@@ -4026,8 +4145,10 @@ export const StreamLaneLayout = {
   stale: 48,
   cached: 52,
   blocks: 108,
-  rung: 1024,
-  scanWanted: 1032,
+  fetched: 1004,
+  ahead: 1008,
+  rung: 1280,
+  scanWanted: 1288,
 } as const;
 /** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. */
 export class StreamLaneView {
@@ -4124,16 +4245,27 @@ export class StreamLaneView {
   blocks(i: number): number {
     return this.mem.getUint32(this.at + 108 + i * 4, true);
   }
+  /** Of all that was fetched ahead: bits that nobody asks for */
+  get fetched(): number {
+    return this.mem.getUint32(this.at + 1004, true);
+  }
+  set fetched(v: number) {
+    this.mem.setUint32(this.at + 1004, v, true);
+  }
+  /** The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none */
+  ahead(i: number): number {
+    return this.mem.getUint32(this.at + 1008 + i * 4, true);
+  }
   /** Bit per application whose doorbell ring has entries (atomic) */
   rung(i: number): number {
-    return this.mem.getUint32(this.at + 1024 + i * 4, true);
+    return this.mem.getUint32(this.at + 1280 + i * 4, true);
   }
   /** 1 = the lane is asked for such a look (atomic) */
   get scanWanted(): number {
-    return this.mem.getUint32(this.at + 1032, true);
+    return this.mem.getUint32(this.at + 1288, true);
   }
   set scanWanted(v: number) {
-    this.mem.setUint32(this.at + 1032, v, true);
+    this.mem.setUint32(this.at + 1288, v, true);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Streams in the arena: their records, what lanes and applications keep of them, and the memory of their rings.
  *
- *   Stream[count] │ StreamPool │ StreamLane[lanes + 1] │ App[apps + 1] │ AppLane[apps × lanes] │ StreamBlock[…] │ memory
+ *   Stream[count] │ StreamPool │ StreamAhead │ FlowTable[2] │ StreamLane[lanes + 1] │ App[apps + 1] │ AppLane[apps × lanes] │ StreamBlock[…] │ memory
  *
  * Laid out once, when the arena is made; the lanes' side is assembly/stream/.
  */
@@ -11,12 +11,14 @@ import {
   AppLayout,
   AppView,
   BLOCK_FREE,
+  FlowTableLayout,
   MAX_APPS,
   PAGE,
   STREAM_BATCH,
   STREAM_BLOCK,
   STREAM_CACHE,
   STREAM_CLASSES,
+  StreamAheadLayout,
   StreamBlockLayout,
   StreamFlag,
   StreamLaneLayout,
@@ -44,6 +46,7 @@ export interface StreamOptions {
 /** Where the parts lie, relative to the first. */
 export interface StreamPlan extends Required<StreamOptions> {
   poolAt: number;
+  aheadAt: number;
   lanesAt: number;
   appsAt: number;
   endsAt: number;
@@ -85,13 +88,15 @@ export function planStreams(options: StreamOptions, lanes: number): StreamPlan {
     return at;
   };
   const poolAt = take(StreamPoolLayout.size);
+  const aheadAt = take(StreamAheadLayout.size + 2 * FlowTableLayout.size);
   const lanesAt = take(StreamLaneLayout.size * (lanes + 1));
   const appsAt = take(AppLayout.size * (apps + 1));
   const endsAt = take(AppLaneLayout.size * apps * lanes);
   const blocksAt = take(StreamBlockLayout.size * blockCount);
   const memoryAt = take(blockCount * STREAM_BLOCK, PAGE);
   return {
-    ...{ count, bytes, apps, slots, poolAt, lanesAt, appsAt, endsAt, blocksAt, blockCount, memoryAt },
+    ...{ count, bytes, apps, slots, poolAt, aheadAt, lanesAt, appsAt, endsAt },
+    ...{ blocksAt, blockCount, memoryAt },
     size: alignUp(size, PAGE),
   };
 }
@@ -108,6 +113,7 @@ export function createStreams(arena: Arena, core: Core, options: StreamOptions):
   const base = header.streamsAt;
   const pool = new StreamPoolView(arena.dv, header.streamPoolAt);
   Object.assign(pool, {
+    aheadAt: base + plan.aheadAt,
     lanesAt: base + plan.lanesAt,
     appsAt: base + plan.appsAt,
     appCount: plan.apps,

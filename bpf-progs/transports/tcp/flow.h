@@ -87,30 +87,29 @@ enum tcp_xmit { XMIT_NONE, XMIT_RTO, XMIT_TLP, XMIT_REO, XMIT_PERSIST };
 
 #define TCP_ACK_MARKS 4
 
+/*
+ * By cache lines: a message of a connection that was not heard of for long waits for memory once for each. What
+ * every message needs stands in eight of them, what losses, urgent data and probes need between and behind them.
+ */
+#define CACHE_LINE __attribute__((aligned(64)))
+
 struct tcp_flow {
-	/* who */
+	/* what the headers of each packet say */
 	__u32 id;
 	__u8 state;   /* enum tcp_state */
 	__u8 family;  /* AF_INET, AF_INET6 */
 	__u8 lane;
 	__u8 ca;      /* enum tcp_ca */
+	__u32 flags;    /* FLOW_* */
+	__u32 todo;     /* TODO_* */
 	__be32 local[4];
 	__be32 remote[4];
 	__be16 lport;
 	__be16 rport;
-	__u32 ifindex;
-	__u32 app;
-	__u32 listener; /* 1 + its slot in `tcp_backlogs`; 0: connected actively */
 	__u16 dmac[3];  /* next hop */
 	__u16 smac[3];
-	__u32 flags;    /* FLOW_* */
-	__u32 todo;     /* TODO_* */
-	__u64 route_ns; /* the route is asked for again after this */
-	__s32 error;    /* errno that ended it */
-	__u32 mtu;      /* of the path: link, or ICMP, or probing */
-	__u32 link_mtu; /* of the port and the route */
 
-	/* send */
+	/* how far both sides have got */
 	__u32 iss;
 	__u32 snd_una;
 	__u32 snd_nxt;
@@ -118,68 +117,94 @@ struct tcp_flow {
 	__u32 snd_wl1;
 	__u32 max_wnd;   /* the largest that the peer ever offered */
 	__u32 snd_sml;   /* end of the last small segment: Minshall's Nagle */
-	__u32 snd_up;
 	__u32 mss;       /* payload of a segment with all options but SACK */
-	__u32 peer_mss;  /* what the peer's SYN said */
+	__u32 irs;
+	__u32 rcv_nxt;
+	__u32 rcv_wup;   /* Last.ACK.sent */
+	__u32 rcv_adv;   /* right edge of the window that was offered */
+	__u32 rcv_mss;   /* size of the peer's segments, for delayed ACKs */
+	__u32 unacked;   /* bytes received and not acked */
+	__u32 ts_recent;
+	__u32 ts_recent_s; /* when, in s: outdated after 24 days (RFC 7323 §5.5) */
+
+	/* when */
+	__u64 due_ns[TCP_TIMERS]; /* 0: off */
+	__u64 armed_ns;           /* when the bpf_timer goes off; 0: it does not */
+	__u64 sent_ns;   /* last segment with data */
+	__u64 rcv_ns;    /* last segment: keepalive */
+	__u64 packet_ns; /* when the packet that GEN made is to leave; 0: at once */
+
+	/* what counts up, and what seldom changes */
+	__u64 stuck_ns;  /* since when nothing was acked: user timeout */
+	__u64 route_ns;  /* the route is asked for again after this */
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 segs_in;
+	__u32 segs_out;
+	__u32 ip_id;
 	__u32 ts_offset; /* our timestamps: ms + this */
 	__u8 snd_wscale;
 	__u8 rcv_wscale;
 	__u8 retries;    /* of TIMER_XMIT since something was acked */
 	__u8 backoff;
-	__u64 sent_ns;   /* last segment with data */
-	__u64 stuck_ns;  /* since when nothing was acked: user timeout */
-
-	/* receive */
-	__u32 irs;
-	__u32 rcv_nxt;
-	__u32 rcv_wup;   /* Last.ACK.sent */
-	__u32 rcv_adv;   /* right edge of the window that was offered */
-	__u32 rcv_up;
-	__u32 rcv_size;  /* of the receive ring */
-	__u32 rcv_best;  /* the largest window that was offered */
-	__u32 rcv_mss;   /* size of the peer's segments, for delayed ACKs */
-	__u32 fin_seq;   /* of the peer's FIN */
-	__u32 ts_recent;
-	__u32 ts_recent_s; /* when, in s: outdated after 24 days (RFC 7323 §5.5) */
-	__u32 unacked;   /* bytes received and not acked */
-	__u32 dsack_from; /* duplicate to be reported; equal: none */
-	__u32 dsack_to;
-	__u32 oow_ms;    /* last ACK for a segment out of window */
-	__u32 ip_id;
 	__u8 quick;      /* ACKs to be sent at once */
 	__u8 marks;      /* entries of `mark` */
 	__u8 probes;     /* sent since the peer said anything */
 	__u8 repeats;    /* without SACK: ACKs owed beyond the first, one for each segment that came out of order */
-	struct {
-		__u32 ack;
-		__u32 ece;
-	} mark[TCP_ACK_MARKS]; /* DCTCP: ACKs that tell where CE began or ended, before those of now */
-	__u64 rcv_ns;    /* last segment: keepalive */
+	__u32 rcv_size;  /* of the receive ring */
+	__u32 rcv_best;  /* the largest window that was offered */
 
-	/* recovery; the pieces in flight are in `tcp_spans` */
+	/* what ACKs tell of the path; the pieces in flight are in `tcp_boards` */
+	__u32 mtu;       /* of the path: link, or ICMP, or probing */
+	__u32 link_mtu;  /* of the port and the route */
+	__u32 peer_mss;  /* what the peer's SYN said */
+	__u32 dsack_from; /* duplicate to be reported; equal: none */
+	__u32 dsack_to;
+	__u32 dupacks;   /* without SACK */
+	__u8 reo_mult;
+	__u8 reo_persist;
+	__u8 pad;
+	__u8 xmit;       /* enum tcp_xmit */
+	__u32 fack;
+	__u32 rack_us;   /* of the latest delivered transmission: when it was sent, */
+	__u32 rack_end;  /* its end, */
+	__u32 rack_rtt;  /* and 1 + its round trip, µs; 0: nothing was delivered yet */
+	__u32 delivered; /* bytes, modulo 2^32: delivery rate */
+	__u32 delivered_us;
+	__u32 first_us;
+	__u32 app_limited; /* `delivered` up to which samples are limited by the application; 0: not */
+	__u32 ifindex;
+
+	struct el_rtt rtt;
 	__u32 high_seq;  /* recovery is over when this is acked */
+	struct el_cc cc; /* its first 56 bytes in the line of the round trip's last */
 	__u32 undo_marker;
 	__u32 undo_retrans;
 	__u32 retrans_ts; /* our timestamp of the first retransmission: Eifel */
 	__u32 prr_delivered;
 	__u32 prr_out;
 	__u32 recover_fs;
+
+	struct tcp_options opt;
 	__u32 prr_cwnd;
-	__u32 dupacks;   /* without SACK */
-	__u32 rack_us;   /* of the latest delivered transmission: when it was sent, */
-	__u32 rack_end;  /* its end, */
-	__u32 rack_rtt;  /* and 1 + its round trip, µs; 0: nothing was delivered yet */
-	__u32 fack;
+	struct el_intervals ooo; /* received beyond rcv_nxt; how many pieces, in the line of the options */
+
+	/* seldom */
+	__u32 app;
+	__u32 listener; /* 1 + its slot in `tcp_backlogs`; 0: connected actively */
+	__s32 error;    /* errno that ended it */
+	__u32 snd_up;
+	__u32 rcv_up;
+	__u32 fin_seq;   /* of the peer's FIN */
+	__u32 oow_ms;    /* last ACK for a segment out of window */
 	__u32 reo_round; /* snd_nxt when a DSACK widened the reordering window */
-	__u8 reo_mult;
-	__u8 reo_persist;
-	__u8 pad;
-	__u8 xmit;       /* enum tcp_xmit */
 	__u32 tlp_seq;
-	__u32 delivered; /* bytes, modulo 2^32: delivery rate */
-	__u32 delivered_us;
-	__u32 first_us;
-	__u32 app_limited; /* `delivered` up to which samples are limited by the application; 0: not */
+	__u32 retransmits;
+	__u32 lost;
+	struct {
+		__u32 ack;
+		__u32 ece;
+	} mark[TCP_ACK_MARKS]; /* DCTCP: ACKs that tell where CE began or ended, before those of now */
 
 	/* path MTU probing (RFC 4821) */
 	__u32 probe_from;
@@ -190,27 +215,15 @@ struct tcp_flow {
 	__u16 urgents;   /* tcp_control.urgent as last seen */
 	__u16 pad2;
 
-	/* timers */
-	__u64 due_ns[TCP_TIMERS]; /* 0: off */
-	__u64 armed_ns;           /* when the bpf_timer goes off; 0: it does not */
+	/* pacing */
 	__u64 pace_ns;            /* the next packet's time */
-	__u64 packet_ns;          /* when the packet that GEN made is to leave; 0: at once */
 	__u64 left_ns;            /* when a paced packet left last, */
 	__u64 left_bytes;         /* and how much has, bytes of frames */
-
-	/* what it has done: getsockopt(TCP_INFO) */
-	__u64 bytes_acked;
-	__u64 bytes_received;
-	__u32 segs_in;
-	__u32 segs_out;
-	__u32 retransmits;
-	__u32 lost;
-
-	struct tcp_options opt;
-	struct el_rtt rtt;
-	struct el_cc cc;
-	struct el_intervals ooo; /* received beyond rcv_nxt */
-};
+} CACHE_LINE;
+#define LINE_OF(field) (__builtin_offsetof(struct tcp_flow, field) / 64)
+_Static_assert(LINE_OF(smac[2]) == 0 && LINE_OF(iss) == 1 && LINE_OF(due_ns) == 2 && LINE_OF(stuck_ns) == 3 &&
+		       LINE_OF(mtu) == 4 && LINE_OF(rtt) == 5 && LINE_OF(cc) == 6 && LINE_OF(opt) == LINE_OF(ooo.count),
+	       "what a message needs of a flow is eight lines");
 _Static_assert(sizeof(struct tcp_flow) <= 1024 + 128, "a flow and its stream are less than 4 KiB");
 
 /* Pieces of what is in flight, in order of sequence, each sent at one time: the scoreboard. See spans.h. */
@@ -227,7 +240,7 @@ struct tcp_span {
 
 struct tcp_board {
 	__u32 una;
-	__u32 head;   /* index of the first span */
+	__u32 head;   /* index of the first span; 0 with none: what is alone stands in the first line */
 	__u32 count;
 	__u32 sacked; /* bytes */
 	__u32 lost;   /* bytes, not counting what was sent again */
@@ -236,7 +249,7 @@ struct tcp_board {
 	__u32 at;
 	__u32 twin;
 	struct tcp_span span[TCP_SPANS];
-};
+} CACHE_LINE;
 
 /*
  * What the connection tables hold: number of the flow, and above it its lane. So whoever gets a segment knows where it

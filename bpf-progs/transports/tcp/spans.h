@@ -317,6 +317,9 @@ noinline int board_ack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, 
 		b->head++;
 		b->count--;
 	}
+	/* Where it is empty it begins at the front: a short exchange touches one line of it. */
+	if (!b->count)
+		b->head = 0;
 	b->una = una;
 	return 0;
 }

@@ -50,8 +50,8 @@ export const streamEnums: EnumSchema[] = [
 export const streamStructs: StructSchema[] = [
   {
     name: 'Stream',
-    doc: 'One stream; its number is its index in the table, 0 is none. Who writes what: lane, lane, application, both. Positions count bytes from the first one, modulo 2^32.',
-    align: 64,
+    doc: 'One stream; its number is its index in the table, 0 is none. Two cache lines: what the lane writes, and what the application or both do. Positions count bytes from the first one, modulo 2^32.',
+    align: 128,
     fields: [
       f('flags', 'u32', 'StreamFlag bits (atomic)'),
       f('lane', 'u32', 'Lane that owns it: the only one that makes it ready and visits it'),
@@ -69,26 +69,24 @@ export const streamStructs: StructSchema[] = [
       f('sndBytes', 'u32', 'Size that it has or will have, a power of two; 0 = never one'),
       f('rcvAt', 'u32', 'Receive ring, 0 = none yet (atomic)'),
       f('rcvBytes', 'u32', 'Size that it has or will have, a power of two; 0 = never one'),
+      f('sndAcked', 'u32', 'Position before which the send ring may be overwritten (atomic)'),
+      f('rcvEnd', 'u32', 'Position before which received bytes are the application’s (atomic)'),
+      f('rcvLimit', 'u32', 'Position up to which the transport last saw room in the receive ring'),
       f(
         'told',
         'u32',
         '1 = the application knows of it, and must let go of it before its memory is given back',
       ),
-      f('nextFree', 'u32', 'Next free number of the same batch, 0 = the last'),
-      f('nextBatch', 'u32', 'First number of a batch: first number of the next batch in the depot (atomic)'),
-      f('sndAcked', 'u32', 'Position before which the send ring may be overwritten (atomic)', {
-        cacheLine: true,
-      }),
-      f('rcvEnd', 'u32', 'Position before which received bytes are the application’s (atomic)'),
-      f('rcvLimit', 'u32', 'Position up to which the transport last saw room in the receive ring'),
       f('sndEnd', 'u32', 'Position behind the last byte that the application wrote (atomic)', {
         cacheLine: true,
       }),
       f('rcvRead', 'u32', 'Position before which the application has read (atomic)'),
       f('sndWanted', 'u32', 'Room for which the application waits, bytes; 0 = it does not (atomic)'),
       f('released', 'u32', '1 = the application will not touch the rings any more (atomic)'),
-      f('requests', 'u32', 'StreamRequest bits (atomic)', { cacheLine: true }),
+      f('requests', 'u32', 'StreamRequest bits (atomic)'),
       f('events', 'u32', 'StreamEvent bits (atomic)'),
+      f('nextFree', 'u32', 'Of a free number: the next one of the same batch, 0 = the last'),
+      f('nextBatch', 'u32', 'First number of a batch: first number of the next batch in the depot (atomic)'),
     ],
   },
   {
@@ -103,6 +101,7 @@ export const streamStructs: StructSchema[] = [
       f('memoryAt', 'u32', 'Stream memory (page aligned)'),
       f('blocksAt', 'u32', 'StreamBlock[blockCount]'),
       f('blockCount', 'u32', 'Blocks of STREAM_BLOCK bytes that stream memory has'),
+      f('aheadAt', 'u32', 'StreamAhead'),
       f('batch', 'u32', 'Free numbers that a lane takes from the depot, or gives to it, at a time'),
       f('laneBlocks', 'u32[14]', 'Most blocks that one lane keeps for itself, by size class'),
       f('ids', 'u64', 'Head of the batches of free numbers: tag << 32 | number (atomic)', {
@@ -129,6 +128,32 @@ export const streamStructs: StructSchema[] = [
         'u32',
         '1 = some lane found no memory for a send ring: pieces go to the pool, not to caches (atomic)',
       ),
+    ],
+  },
+  {
+    name: 'StreamAhead',
+    doc: 'What lanes fetch ahead of a burst: where a transport keeps what it knows of streams, and how a packet leads there. Written by the host, counts last.',
+    align: 64,
+    fields: [
+      f('parts', 'u32', 'Arrays with an entry for each stream (atomic)'),
+      f('tables', 'u32', 'FlowTables: 0, or one for IPv4 and one for IPv6 (atomic)'),
+      f('protocol', 'u32', 'IP protocol whose packets they are for'),
+      f('partAt', 'u32[8]', 'Entry of stream 0'),
+      f('partStride', 'u32[8]', 'Bytes from one entry to the next'),
+      f('partLines', 'u32[8]', 'Bit per cache line of an entry that nearly every packet needs'),
+    ],
+  },
+  {
+    name: 'FlowTable',
+    doc: 'A hash map from { remote, local, remote port, local port }, as they lie in a packet that arrives, to lane << 24 | stream: what of its header does not change.',
+    align: 64,
+    fields: [
+      f('bucketsAt', 'u32', 'Buckets of 8 bytes'),
+      f('mask', 'u32', 'Their number - 1'),
+      f('seedsAt', 'u32', 'Coefficients of the hash'),
+      f('elementsAt', 'u32', 'Elements'),
+      f('elementBytes', 'u32', 'Bytes of all of them'),
+      f('valueAt', 'u32', 'Value in an element'),
     ],
   },
   {
@@ -159,6 +184,12 @@ export const streamStructs: StructSchema[] = [
       f('stale', 'u32', 'Doorbells for streams that are no more: ignored'),
       f('cached', 'u32[14]', 'Blocks in `blocks`, by size class'),
       f('blocks', 'u32[224]', 'Addresses of pieces that the lane keeps, STREAM_CACHE of each class'),
+      f('fetched', 'u32', 'Of all that was fetched ahead: bits that nobody asks for'),
+      f(
+        'ahead',
+        'u32[64]',
+        'The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none',
+      ),
       f('rung', 'u32[2]', 'Bit per application whose doorbell ring has entries (atomic)', {
         cacheLine: true,
       }),
