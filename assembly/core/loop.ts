@@ -30,6 +30,7 @@ import { link_next_due, mayBring, pump } from "../nic/link";
 import { play } from "../nic/replay";
 import { reap, refill, takeBack } from "../nic/umem";
 import { beginTurn, endTurn, turnAwaited } from "../stream/turn";
+import { aheadOfPackets } from "../bpf/maps/flow_table";
 import { pacing, timers_next_due, timers_run, timersWait } from "../bpf/timers/fire";
 
 /** CounterBlock.verdict of everything above XDP_REDIRECT. */
@@ -131,6 +132,7 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
     } else q.unfilled = unfilled;
   }
   if (n == 0) return 0;
+  if (header().streamPoolAt != 0) aheadOfPackets(rx, n);
   take(rx, n);
   if (q.fillAt != 0) takeBack(rx, n);
   const block = q.countersAt as usize;

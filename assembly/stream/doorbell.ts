@@ -7,6 +7,7 @@
 import { header, lane, self } from "../core/lane";
 import { Stream, StreamFlag, StreamLane, StreamRequest } from "../layout.gen";
 import { descAddr, descOptions, entry, peek, release, ringAt } from "../mem/ring";
+import { aheadOfDoorbells } from "./ahead";
 import { appLives, endOf, wordOf } from "./event";
 import { attend } from "./life";
 import { mine, recordAt } from "./record";
@@ -39,6 +40,7 @@ function drain(app: u32): u32 {
   const r = ringAt(endOf(app).doorConsumer);
   const burst = self().burst;
   const n = peek(r, burst);
+  aheadOfDoorbells(r, n);
   for (let k: u32 = 0; k < n; k++) {
     const d = entry(r, k);
     answer(sl, app, descAddr(d), descOptions(d));

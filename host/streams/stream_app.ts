@@ -66,6 +66,11 @@ const { waitAsync } = Atomics as unknown as {
   ): { async: false; value: string } | { async: true; value: Promise<string> };
 };
 
+/** With fewer streams all that they need is in some cache. */
+const MANY_STREAMS = 1024;
+/** Events of which the streams are looked at together. */
+const AHEAD = 64;
+
 /** Words of a ring's entry. */
 const ENTRY = 4;
 const ENTRY_OPTIONS = 3;
@@ -73,14 +78,17 @@ const ENTRY_OPTIONS = 3;
 export class StreamApp {
   readonly #i32: Int32Array;
   readonly #lanes: LaneEnd[];
-  /** By number of the stream. */
-  readonly #ends = new Map<number, StreamEnd>();
+  /** By number of the stream, a place for each that there can be: a look is one line of memory, where a Map's are three. */
+  readonly #ends: (StreamEnd | undefined)[];
+  #size = 0;
   /** Lanes that were rung since the last flush. */
   readonly #rung: boolean[];
   #dirty = false;
   #first = 0;
   readonly #word: number;
   readonly #streams: number;
+  /** @internal Of all that was fetched ahead: bits that nobody asks for. */
+  fetched = 0;
 
   /** Use `attach`, or StreamApps.open. */
   private constructor(
@@ -91,6 +99,7 @@ export class StreamApp {
     const { header, dv } = arena;
     this.#i32 = arena.i32;
     this.#streams = header.streamsAt;
+    this.#ends = new Array(header.streamCount);
     const pool = new StreamPoolView(dv, header.streamPoolAt);
     const at = pool.appsAt + number * AppLayout.size;
     const app = new AppView(dv, at);
@@ -135,7 +144,7 @@ export class StreamApp {
 
   /** Streams that it has ends of. */
   get size(): number {
-    return this.#ends.size;
+    return this.#size;
   }
 
   /** The end of stream `id` of this application. @throws EtherloomError ERR_STREAM_UNKNOWN */
@@ -151,7 +160,7 @@ export class StreamApp {
 
   /** The end of the stream in that life, made when it is new; undefined when it is not this application's. */
   #find(id: number, generation: number): StreamEnd | undefined {
-    const known = this.#ends.get(id);
+    const known = this.#ends[id];
     if (known?.generation === generation) return known;
     const flags = this.#stream(id, StreamLayout.flags);
     if (
@@ -164,13 +173,16 @@ export class StreamApp {
     )
       return undefined;
     const end = new StreamEnd(this, id, generation, this.#stream(id, StreamLayout.lane));
-    this.#ends.set(id, end);
+    if (!known) this.#size++;
+    this.#ends[id] = end;
     return end;
   }
 
   /** A stream was released. */
   forget(end: StreamEnd): void {
-    if (this.#ends.get(end.id) === end) this.#ends.delete(end.id);
+    if (this.#ends[end.id] !== end) return;
+    this.#ends[end.id] = undefined;
+    this.#size--;
   }
 
   // ── doorbells ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,10 +258,13 @@ export class StreamApp {
     const { event } = lane;
     const i32 = this.#i32;
     const to = Atomics.load(i32, event.producer) >>> 0;
+    const many = this.#ends.length >= MANY_STREAMS;
     let n = 0;
     let own = event.own;
+    let ahead = own;
     try {
       while (own !== to && n < max) {
+        if (many && own === ahead) ahead = this.#fetch(event, own, to);
         const at = event.entries + (own & event.mask) * ENTRY;
         const id = i32[at];
         const generation = i32[at + ENTRY_OPTIONS] >>> 0;
@@ -263,6 +278,23 @@ export class StreamApp {
     }
     if (own === to && n < max) n += this.#look(lane, each, max - n);
     return n;
+  }
+
+  /**
+   * Looks at what the next events lead to. Memory answers many requests at a time, but not those of a stream that is taken
+   * in hand only when the one before it is done with. Returns up to where it looked.
+   */
+  #fetch({ entries, mask }: RingSide, from: number, to: number): number {
+    const i32 = this.#i32;
+    const ends = this.#ends;
+    const n = Math.min((to - from) >>> 0, AHEAD);
+    let bits = 0;
+    for (let k = 0; k < n; k++) {
+      const end = ends[i32[entries + ((from + k) & mask) * ENTRY]];
+      if (end !== undefined) bits |= end.fetch();
+    }
+    this.fetched = bits;
+    return (from + n) >>> 0;
   }
 
   #hand(id: number, generation: number, each: TakeEvent): number {

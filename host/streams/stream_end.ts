@@ -78,6 +78,21 @@ export class StreamEnd {
     return { send: this.#sndBytes, receive: this.#rcvBytes };
   }
 
+  /**
+   * Looks at what the next `read` and `write` will touch: before a batch of them on streams that are in no cache, one call on
+   * each lets memory answer them all together. `StreamApp.take` does so by itself. What it returns says nothing.
+   */
+  fetch(): number {
+    const i32 = this.#i32;
+    return (
+      this.id |
+      i32[this.#at] |
+      i32[this.#at + (L.sndEnd >> 2)] |
+      i32[(this.#snd + (this.#written & (this.#sndBytes - 1))) >>> 2] |
+      i32[(this.#rcv + (this.#read & (this.#rcvBytes - 1))) >>> 2]
+    );
+  }
+
   // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Bytes that can be read now. */

@@ -10,6 +10,7 @@ import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
 import type { StreamApp } from '../../host/streams/stream_app.js';
 import { StreamApps } from '../../host/streams/stream_apps.js';
 import type { StreamEnd } from '../../host/streams/stream_end.js';
+import { fetchFlowsAhead } from '../../host/transports/tcp/ahead.js';
 import { parseIp } from '../../host/wire/address.js';
 import { loadObject } from '../support/program_rig.js';
 import type { TcpOptions } from './sockets.js';
@@ -110,6 +111,7 @@ export class TcpEngine {
       spec.maps[name].maxEntries = Math.max(spec.maps[name].maxEntries, streamCount);
     const collection = await Collection.load(spec, engine);
     const map = (name: string) => collection.maps[name] as KeyedMap<unknown, unknown>;
+    fetchFlowsAhead(engine, name => collection.map(name));
     for (const [protocol, name] of PROTOCOLS)
       map('transports').set(protocol, collection.programs[name].placed);
     for (let lane = 0; lane < engine.laneCount; lane++)

@@ -29,6 +29,7 @@ import type {
   TransportEnv,
 } from '../contract.js';
 import { SocketError } from '../errno.js';
+import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
 import { LocalPorts, type PortRange } from './local_ports.js';
 import { applyOptions, type ConnectionOptions, type OptionWords } from './options.js';
@@ -85,6 +86,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   readonly #ports: LocalPorts;
   readonly #tuples: Tuples;
   readonly #lanes: Lanes;
+  readonly #endAhead: () => void;
 
   private constructor(
     readonly transport: Transport<ConnectionOptions>,
@@ -109,6 +111,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
       () => env.engine.now(),
     );
     this.#lanes = new Lanes(env.engine);
+    this.#endAhead = fetchFlowsAhead(env.engine, name => collection.map(name));
   }
 
   /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
@@ -313,6 +316,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   async close(): Promise<void> {
     for (const slot of [...this.#listeners.keys()]) this.unlisten(slot);
     for (const a of this.#attachments.splice(0)) await this.env.engine.detach(a);
+    this.#endAhead();
     await this.collection.close();
   }
 }
