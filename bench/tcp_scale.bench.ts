@@ -32,6 +32,11 @@ class Scale {
   readonly #isServer: Uint8Array;
   readonly #into = new Uint8Array(RING);
   readonly #message = new Uint8Array(MESSAGE).fill(7);
+  /** Connections of the batch, by their places in `clients`, and whether one is among them already. */
+  readonly #chosen = new Int32Array(IN_FLIGHT);
+  #isChosen = new Uint8Array(0);
+  /** What was fetched ahead, so that it is not left out. */
+  fetched = 0;
   #back = 0;
   #random = 1;
 
@@ -82,6 +87,7 @@ class Scale {
       tcp.ends.clear();
       tcp.events.clear();
     }
+    this.#isChosen = new Uint8Array(this.clients.length);
     this.#rest();
   }
 
@@ -106,10 +112,21 @@ class Scale {
   /** Messages there and back on `n` connections by chance. */
   echo(n: number): void {
     const { engine, tcp, clients } = this;
-    const chosen = new Set<StreamEnd>();
-    while (chosen.size < n) chosen.add(clients[this.#next(clients.length)]);
+    const chosen = this.#chosen.subarray(0, n);
+    const isChosen = this.#isChosen;
+    for (let k = 0; k < n; ) {
+      const i = this.#next(clients.length);
+      if (isChosen[i]) continue;
+      isChosen[i] = 1;
+      chosen[k++] = i;
+    }
     this.#back = 0;
-    for (const end of chosen) end.write(this.#message);
+    // As an application does that has a batch: its connections are in no cache, and it need not wait for them one by one.
+    for (const i of chosen) this.fetched |= clients[i].fetch();
+    for (const i of chosen) {
+      clients[i].write(this.#message);
+      isChosen[i] = 0;
+    }
     for (let steps = 0; this.#back < n * MESSAGE; steps++) {
       tcp.app.flush();
       engine.step();
