@@ -1,4 +1,5 @@
 /** How lanes and engines end: together, early, at once, and with listeners that throw. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import type { EngineReport } from '../../host/engine/report.js';
 import { ReplayNic } from '../../host/nic/index.js';
@@ -6,7 +7,6 @@ import { udpFrame, verdict } from '../support/programs.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('engine: ends');
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 
 /** Two lanes that have work for ever. */
 async function busy(options: Partial<EngineOptions> = {}): Promise<Engine> {

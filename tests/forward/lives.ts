@@ -3,12 +3,11 @@
  * `etherloom forward` on AF_XDP, whose links go down and up, and are deleted and made again, on both sides. After each
  * blow bytes must come in time; what was under way comes through whole, and at the end every frame is there.
  */
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Namespace } from '../support/netns.js';
 import { random } from '../support/random.js';
+import { Tally } from '../support/tally.js';
+import { comes, nowMs, PATIENCE_MS, sleep } from '../support/waiting.js';
 import { bodyHash } from './body.js';
 import { Peers, SERVER_PORT } from './peers.js';
 import { BACKEND, FRONT } from './rig.js';
@@ -19,43 +18,19 @@ const LARGE = 4_000_000;
 /** Traffic between two blows, and how long a link is away, ms. */
 const QUIET_MS = 500;
 const OUTAGE_MS = 200;
-const PATIENCE_MS = 5000;
-
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
-const nowMs = (): number => performance.timeOrigin + performance.now();
-
-async function comes(met: () => boolean): Promise<boolean> {
-  for (const from = performance.now(); !met(); await sleep(2))
-    if (performance.now() - from > PATIENCE_MS) return false;
-  return true;
-}
 
 /** Transfers from the client, without end. */
-class Transfers {
-  total = { whole: 0, wrong: 0, failed: 0, reasons: [] as string[], lastByte: 0 };
-  private readonly child: ChildProcess;
-
-  constructor(from: Namespace) {
-    const bodies = Object.fromEntries(
-      Object.entries({ small: SMALL, large: LARGE }).map(([kind, length]) => [
-        kind,
-        { length, sha256: bodyHash(length) },
-      ]),
-    );
-    const client = fileURLToPath(new URL('soak_client.mjs', import.meta.url));
-    const [port] = PORTS.split(',');
-    this.child = from.spawn(process.execPath, client, FRONT, port, JSON.stringify(bodies));
-    createInterface(this.child.stdout!).on('line', line => {
-      this.total = JSON.parse(line) as typeof this.total;
-    });
-  }
-
-  async end(): Promise<void> {
-    const gone = once(this.child, 'exit');
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    this.child.kill('SIGKILL');
-    await gone;
-  }
+function startTransfers(from: Namespace) {
+  const bodies = Object.fromEntries(
+    Object.entries({ small: SMALL, large: LARGE }).map(([kind, length]) => [
+      kind,
+      { length, sha256: bodyHash(length) },
+    ]),
+  );
+  const client = fileURLToPath(new URL('soak_client.mjs', import.meta.url));
+  const [port] = PORTS.split(',');
+  const child = from.spawn(process.execPath, client, FRONT, port, JSON.stringify(bodies));
+  return new Tally(child, { whole: 0, wrong: 0, failed: 0, reasons: [] as string[], lastByte: 0 });
 }
 
 const flap = async (namespace: Namespace, link: string): Promise<void> => {
@@ -100,7 +75,7 @@ export async function forwarderLife(seed: number, resumesMs: number): Promise<Fo
     const chain = await peers.forward(
       ...['--ports', PORTS, '--backend', `${BACKEND}:${SERVER_PORT}`, '--protocol', 'tcp'],
     );
-    const transfers = new Transfers(peers.client);
+    const transfers = startTransfers(peers.client);
     if (!(await comes(() => transfers.total.whole > 0))) life.faults.push('no transfer at all');
     const names = Object.keys(BLOWS);
     for (let i = names.length - 1; i >= 0; i--) {
@@ -119,7 +94,7 @@ export async function forwarderLife(seed: number, resumesMs: number): Promise<Fo
     const before = transfers.total.whole;
     await sleep(QUIET_MS);
     await comes(() => transfers.total.whole > before + 10);
-    await transfers.end();
+    await transfers.ended();
     const { whole, wrong, failed, reasons } = transfers.total;
     life.whole = whole;
     if (wrong) life.faults.push(`${wrong} transfers with other bytes`);

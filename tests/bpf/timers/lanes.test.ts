@@ -1,4 +1,5 @@
 /** Timers on worker lanes that start, cancel and restart the same ones, sleep, and die. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { assembleSpec } from '../../../host/bpf/asm/spec.js';
 import { Collection } from '../../../host/bpf/collection.js';
 import type { KeyedMap } from '../../../host/bpf/maps/index.js';
@@ -11,7 +12,6 @@ import { mapsOf } from '../corpus/maps.js';
 import { MONOTONIC, MS, Op, order, ordersCollection } from './rig.js';
 
 const test = suite('timers: worker lanes');
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 const KEYS = 64;
 
 const RESTART = `

@@ -1,6 +1,8 @@
 /** AF_XDP's life: opened, refused, closed, reopened; lanes and processes that die; interfaces that come and go. */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Engine } from '../../../host/engine/engine.js';
 import { Arena } from '../../../host/mem/arena.js';
@@ -20,7 +22,6 @@ const toPort2 = handMade(
    i64.const 4`,
   { helpers: { redirect_set: '(param i32 i32 i32 i32 i64)' } },
 );
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 const HOLDER = fileURLToPath(new URL('holder.ts', import.meta.url));
 
 /** Runs `work` while datagrams go round for `forMs`; returns what became of them. */

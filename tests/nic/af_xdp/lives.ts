@@ -3,10 +3,7 @@
  * can befall an interface does, in an order drawn from a seed. After each blow traffic must be back in time; at the end of
  * a life, when nobody sends any more, every frame must be free, and nothing of it may stay in the process.
  */
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -14,11 +11,11 @@ import type { Engine } from '../../../host/engine/engine.js';
 import { type AfXdpNic, afXdp } from '../../../host/nic/index.js';
 import type { Namespace } from '../../support/netns.js';
 import { random } from '../../support/random.js';
+import { Tally } from '../../support/tally.js';
 import { Veth } from '../../support/veth.js';
+import { comes, nowMs, PATIENCE_MS, sleep } from '../../support/waiting.js';
 import { nicOptions, reflecting } from './rig.js';
 
-/** Longest wait for anything, ms. */
-const PATIENCE_MS = 5000;
 const FRAMES = 4096;
 const QUEUES = 2;
 const SOCKETS = 8;
@@ -28,44 +25,15 @@ const OUTAGE_MS = 200;
 /** So long nothing has arrived when all has: ksoftirqd of a busy machine may have a packet for some ms. */
 const SILENCE_MS = 100;
 
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
-const nowMs = (): number => performance.timeOrigin + performance.now();
-
-/** Waits until `met`; whether it is so in the end. */
-async function comes(met: () => boolean): Promise<boolean> {
-  for (const from = performance.now(); !met(); await sleep(2))
-    if (performance.now() - from > PATIENCE_MS) return false;
-  return true;
-}
-
 /** Datagrams from the far end, without end. */
-class Traffic {
-  total = { sent: 0, same: 0, lost: 0, wrong: 0, lastAnswer: 0 };
-  private readonly child: ChildProcess;
-
-  constructor(from: Namespace, to: string) {
-    const client = fileURLToPath(new URL('soak_client.mjs', import.meta.url));
-    this.child = from.spawn(process.execPath, client, to, '7', `${SOCKETS}`);
-    createInterface(this.child.stdout!).on('line', line => {
-      this.total = JSON.parse(line) as typeof this.total;
-    });
-  }
-
-  end(): void {
-    this.child.kill('SIGKILL');
-  }
-
-  /** Ends it; resolves when it sends nothing any more. */
-  async ended(): Promise<void> {
-    const { child } = this;
-    const gone = child.exitCode !== null || child.signalCode !== null ? undefined : once(child, 'exit');
-    this.end();
-    await gone;
-  }
+function traffic(from: Namespace, to: string) {
+  const client = fileURLToPath(new URL('soak_client.mjs', import.meta.url));
+  const child = from.spawn(process.execPath, client, to, '7', `${SOCKETS}`);
+  return new Tally(child, { sent: 0, same: 0, lost: 0, wrong: 0, lastAnswer: 0 });
 }
 
 class Scene {
-  traffic: Traffic;
+  traffic: ReturnType<typeof traffic>;
   /** Of clients that are gone. */
   private earlier = { same: 0, wrong: 0 };
 
@@ -75,7 +43,7 @@ class Scene {
     readonly nic: AfXdpNic,
     readonly next: () => number,
   ) {
-    this.traffic = new Traffic(veth.far, veth.nearAddress);
+    this.traffic = traffic(veth.far, veth.nearAddress);
   }
 
   /** The far end goes with its namespace and the client in it; others take their place. */
@@ -84,7 +52,7 @@ class Scene {
     this.earlier = this.answers;
     this.veth.loseFar();
     await this.detached();
-    this.traffic = new Traffic(this.veth.far, this.veth.nearAddress);
+    this.traffic = traffic(this.veth.far, this.veth.nearAddress);
     // Its process is there before the interface is.
     await comes(() => this.traffic.total.sent > 0);
   }

@@ -1,8 +1,10 @@
 /** Wrappers around AF_XDP, against the kernel over veth: what is captured, traced and harmed is what the wire carried. */
+
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine, EngineOptions } from '../../../host/engine/engine.js';
 import type { EngineReport } from '../../../host/engine/report.js';
 import { type AfXdpNic, afXdp, capture, faults, trace } from '../../../host/nic/index.js';
@@ -13,7 +15,6 @@ import { Veth } from '../../support/veth.js';
 import { missing, nicOptions, reflecting, stepping } from './rig.js';
 
 const test = suite('nic: af_xdp, wrapped');
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 /** Lanes of their own on two queues, and one that the host steps. */
 const WAYS: [string, Partial<EngineOptions>][] = [
   ['two worker lanes', { lanes: 2 }],
