@@ -7,15 +7,15 @@ const BAD =
 
 const lines = (): string[] | undefined => {
   const ran = spawnSync('dmesg', ['--raw'], { encoding: 'utf8', maxBuffer: 64 << 20 });
-  return ran.status === 0 ? ran.stdout.split('\n') : undefined;
+  return ran.status === 0 ? ran.stdout.split('\n').filter(Boolean) : undefined;
 };
 
 export class KernelLog {
-  /** The last line before. */
-  private readonly last: string | undefined;
+  /** The last line that was looked at. */
+  private last: string | undefined;
 
   constructor() {
-    this.last = lines()?.filter(Boolean).at(-1);
+    this.last = lines()?.at(-1);
   }
 
   /** Why it cannot be read; undefined when it can. */
@@ -23,10 +23,12 @@ export class KernelLog {
     return lines() ? undefined : 'dmesg cannot be read here';
   }
 
-  /** Bad lines since the beginning. */
+  /** Bad lines since the beginning, or the last call. */
   warnings(): string[] {
     const now = lines() ?? [];
     // Not found: the buffer has wrapped round, and everything in it is new.
-    return now.slice(now.lastIndexOf(this.last ?? '') + 1).filter(l => BAD.test(l));
+    const fresh = now.slice(now.lastIndexOf(this.last ?? '') + 1);
+    this.last = fresh.at(-1) ?? this.last;
+    return fresh.filter(l => BAD.test(l));
   }
 }
