@@ -1,11 +1,13 @@
 /** Hosts for the tests of this folder: stacks on a wire of the model NIC, and what their applications do. */
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
+import { EtherloomError } from '../../host/errors.js';
 import { takeStreamLedger } from '../../host/mem/streams.js';
 import type { ConnectOptions } from '../../host/net/burst/calls.js';
 import type { Connection } from '../../host/net/burst/connection.js';
 import type { StackEvent } from '../../host/net/burst/sockets.js';
 import { type PortNetwork, Stack, type StackOptions } from '../../host/net/stack.js';
 import { type LinkSettings, modelLink } from '../../host/nic/index.js';
+import type { SocketError } from '../../host/transports/errno.js';
 import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
 import { sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
@@ -131,6 +133,17 @@ export async function wired(
     const { ledger } = await engine.stop();
     assert.is(ledger.lost + ledger.doubled, 0);
   }
+}
+
+/** What a call is refused for: the errno, or the code of what has none; 'none' when it is not. */
+export function errnoOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof EtherloomError) return (error as SocketError).errno ?? error.code;
+    throw error;
+  }
+  return 'none';
 }
 
 /** What an echo says to a connection: all that it hears; it ends when the peer does. */
