@@ -4,8 +4,8 @@
  */
 import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
 import { assert, suite } from '../support/suite.js';
+import { OptionFlag } from '../tcp/options.js';
 import { Pair, pattern, sha, type Transfer } from '../tcp/pair.js';
-import { OptionFlag } from '../tcp/sockets.js';
 
 const test = suite('eTran');
 const LIMIT = { timeoutMs: 60_000 };

@@ -4,8 +4,8 @@ import { type CongestionControl, registerCongestion } from '../../host/engine/co
 import { CcAlgorithm } from '../../host/layout/layout.gen.js';
 import { loadObject } from '../support/program_rig.js';
 import { assert, suite } from '../support/suite.js';
+import { OptionFlag, type TcpOptions } from './options.js';
 import { Pair, type Transfer } from './pair.js';
-import { OptionFlag, type TcpOptions } from './sockets.js';
 import { FlowWatch } from './watch.js';
 
 const test = suite('tcp: congestion control');

@@ -3,7 +3,7 @@ import { StreamLayout, StreamRequest } from '../../host/layout/layout.gen.js';
 import { HostNic } from '../../host/nic/index.js';
 import type { Arrival, Setup } from '../conformance/tcp/driver.js';
 import { familyOf, TcpEngine, words } from './engine.js';
-import type { FlowView, TcpCore, TcpOptions } from './sockets.js';
+import type { SetOptions } from './options.js';
 
 const ETH = 14;
 const MAC = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
@@ -12,7 +12,22 @@ const swap16 = (n: number): number => ((n & 255) << 8) | (n >> 8);
 const TIME_WAIT = 6;
 const CLOSE = 7;
 
-export class EngineCore implements TcpCore {
+/** What is looked at of a connection. */
+export interface FlowView {
+  state: number;
+  error: number;
+  flags: number;
+  /** Positions in the receive stream. */
+  urgent: number;
+  received: number;
+  fin: number;
+  read: number;
+  /** Bytes that may be read, and that may be written. */
+  readable: number;
+  room: number;
+}
+
+export class EngineCore {
   #family: 4 | 6 = 4;
   readonly #slots = new Map<number, number>();
   readonly #out: Arrival[] = [];
@@ -112,7 +127,7 @@ export class EngineCore implements TcpCore {
     if (until > engine.now()) engine.advance(until - engine.now());
   }
 
-  listen(port: number, backlog: number, options: TcpOptions): number {
+  listen(port: number, backlog: number, options: SetOptions): number {
     const slot = this.tcp.listen(this.#family, port, backlog, options);
     this.#slots.set(port, slot);
     return slot;
@@ -122,6 +137,7 @@ export class EngineCore implements TcpCore {
     this.tcp.unlisten(this.#family, port);
   }
 
+  /** A connection of the listener that nobody has taken, 0 = none. */
   accepted(slot: number): number {
     const { tcp } = this;
     const i = tcp.accepted.findIndex(id => tcp.flow(id).listener === slot + 1);
@@ -130,14 +146,14 @@ export class EngineCore implements TcpCore {
     return tcp.accepted.splice(i, 1)[0];
   }
 
-  connect(from: number, port: number, options: TcpOptions): number {
+  connect(from: number, port: number, options: SetOptions): number {
     const [local, remote] = ADDRESSES[this.#family];
     const end = this.tcp.connect(local, from, remote, port, options);
     this.#settle();
     return end.id;
   }
 
-  setOptions(id: number, options: TcpOptions, urgents: number): void {
+  setOptions(id: number, options: SetOptions, urgents: number): void {
     this.tcp.setOptions(id, options, urgents);
     this.#settle();
   }
@@ -187,6 +203,7 @@ export class EngineCore implements TcpCore {
     return into.slice(0, n);
   }
 
+  /** The byte that is read after `offset` others. */
   peek(id: number, offset: number): number {
     const [a, b] = this.tcp.ends.get(id)!.readViews();
     return offset < a.length ? a[offset] : b[offset - a.length];

@@ -6,8 +6,8 @@
 import type { Engine } from '../../host/engine/engine.js';
 import { Lanes } from '../../host/transports/tcp/lanes.js';
 import type { TcpEngine } from './engine.js';
+import type { TcpOptions } from './options.js';
 import { ADDRESSES, pattern, Side, sha } from './pair.js';
-import type { TcpOptions } from './sockets.js';
 
 export interface CrowdOptions {
   connections: number;

@@ -4,8 +4,8 @@ import { takeStreamLedger } from '../../host/mem/streams.js';
 import { assert, suite } from '../support/suite.js';
 import { underKills } from './kills.js';
 import { MortalLanes } from './mortal.js';
+import { OptionFlag } from './options.js';
 import { Pair, type PairOptions, type Transfer } from './pair.js';
-import { OptionFlag } from './sockets.js';
 
 const test = suite('tcp: deaths');
 const LIMIT = { timeoutMs: 120_000 };

@@ -13,7 +13,7 @@ import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { fetchFlowsAhead } from '../../host/transports/tcp/ahead.js';
 import { parseIp } from '../../host/wire/address.js';
 import { loadObject } from '../support/program_rig.js';
-import type { TcpOptions } from './sockets.js';
+import type { TcpOptions } from './options.js';
 
 const ADDRESS_RESET = 1;
 /** Maps that have an entry for each stream. */

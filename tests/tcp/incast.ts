@@ -14,7 +14,7 @@ import { type ModelEnd, modelLink } from '../../host/nic/index.js';
 import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { drain, feed } from './bulk.js';
 import { engineOptions, TcpEngine } from './engine.js';
-import { OptionFlag, type TcpOptions } from './sockets.js';
+import { OptionFlag, type TcpOptions } from './options.js';
 
 export const SENDERS = 8;
 export const RATE = 10_000_000_000;

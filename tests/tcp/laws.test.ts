@@ -6,7 +6,7 @@ import { CcAlgorithm } from '../../host/layout/layout.gen.js';
 import { assert, suite } from '../support/suite.js';
 import { feed } from './bulk.js';
 
-import { OptionFlag, type TcpOptions } from './sockets.js';
+import { OptionFlag, type TcpOptions } from './options.js';
 import { Traced } from './traced.js';
 
 const test = suite('tcp: laws of the window');

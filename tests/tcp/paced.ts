@@ -1,8 +1,8 @@
 /** One connection that sends at a set rate, in virtual time: what left, and when, by the flow's own figures. */
 import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { drain, feed } from './bulk.js';
+import type { TcpOptions } from './options.js';
 import { PAIR_FRAMES, Pair } from './pair.js';
-import type { TcpOptions } from './sockets.js';
 import { FlowWatch } from './watch.js';
 
 /** Packets that left, and how far from the rate. */

@@ -3,9 +3,9 @@
 import type { PktQueueMap } from '../../host/bpf/maps/index.js';
 import { CcAlgorithm, StreamRequest } from '../../host/layout/layout.gen.js';
 import { assert, suite } from '../support/suite.js';
+import { OptionFlag } from './options.js';
 import { PacedPair } from './paced.js';
 import { PAIR_FRAMES, Pair } from './pair.js';
-import { OptionFlag } from './sockets.js';
 
 const test = suite('tcp: pacing');
 const MOST = 0.004;

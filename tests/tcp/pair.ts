@@ -8,7 +8,7 @@ import { type HostNic, type LinkSettings, modelLink } from '../../host/nic/index
 import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { pattern, sha } from '../support/pattern.js';
 import { engineOptions, TcpEngine } from './engine.js';
-import type { TcpOptions } from './sockets.js';
+import type { TcpOptions } from './options.js';
 
 export { pattern, sha } from '../support/pattern.js';
 

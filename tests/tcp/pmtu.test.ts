@@ -1,9 +1,9 @@
 /** The path's MTU where nobody tells it (RFC 4821, RFC 8899) and where it becomes larger again (RFC 8201 §4). */
 import { icmpError } from '../conformance/tcp/icmp.js';
 import { assert, suite } from '../support/suite.js';
+import { OptionFlag } from './options.js';
 import { ADDRESSES, ADDRESSES6, pattern, sha } from './pair.js';
 import { Relay } from './relay.js';
-import { OptionFlag } from './sockets.js';
 
 const test = suite('tcp: path MTU');
 const LIMIT = { timeoutMs: 60_000 };

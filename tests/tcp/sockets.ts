@@ -1,37 +1,15 @@
 /**
- * Sockets as Linux has them, over a TCP that is reached by streams: what the packet-level scripts of tests/conformance
- * call. It knows nothing of engines; `TcpCore` is what it needs of one.
+ * Sockets as Linux has them: what the packet-level scripts of tests/conformance call, with the answers of read(2), poll(2)
+ * and the like. Streams and the flow's own words stand below (core.ts), not a Stack: scripts ask for what its options
+ * leave out (no limit on challenge ACKs) and look at what it keeps to itself (marks of urgent data, connections untaken).
  */
-import { OPTION_FLAG as OptionFlag } from '../../host/transports/tcp/options.js';
+import { StreamRequest } from '../../host/layout/layout.gen.js';
+import { errnoName } from '../../host/transports/errno.js';
 import type { Answer, Arrival, Call, Setup, SocketOption } from '../conformance/tcp/driver.js';
 import type { VirtualHost } from '../conformance/tcp/virtual/driver.js';
+import type { EngineCore, FlowView } from './core.js';
+import { OptionFlag, optionsOf, type SetOptions } from './options.js';
 
-/** `struct tcp_options`; what is not there is 0. */
-export interface TcpOptions {
-  flags: number;
-  algorithm: number;
-  sndBytes: number;
-  rcvBytes: number;
-  mss: number;
-  rate: number;
-  userTimeoutMs: number;
-  keepIdleMs: number;
-  keepIntervalMs: number;
-  minRtoUs: number;
-  delackUs: number;
-  finTimeoutMs: number;
-  keepProbes: number;
-  synRetries: number;
-  synackRetries: number;
-  retries: number;
-  tos: number;
-  ttl: number;
-  initialCwnd: number;
-}
-
-export { OptionFlag };
-
-export const Request = { CONNECT: 1, SHUTDOWN: 2, CLOSE: 4, ABORT: 8, OPTIONS: 16 } as const;
 const State = {
   ESTABLISHED: 1,
   SYN_SENT: 2,
@@ -56,61 +34,13 @@ const STATES = [
   'CLOSING',
 ];
 const FlowFlag = { FIN_QUEUED: 1 << 8, FIN_SEEN: 1 << 10, URGENT_IN: 1 << 20 } as const;
-const ERRNO: Record<number, string> = {
-  32: 'EPIPE',
-  98: 'EADDRINUSE',
-  101: 'ENETUNREACH',
-  103: 'ECONNABORTED',
-  104: 'ECONNRESET',
-  110: 'ETIMEDOUT',
-  111: 'ECONNREFUSED',
-  113: 'EHOSTUNREACH',
-};
-
-/** What is looked at of a connection. */
-export interface FlowView {
-  state: number;
-  error: number;
-  flags: number;
-  /** Positions in the receive stream. */
-  urgent: number;
-  received: number;
-  fin: number;
-  read: number;
-  /** Bytes that may be read, and that may be written. */
-  readable: number;
-  room: number;
-}
-
-export interface TcpCore {
-  readonly time: number;
-  readonly due: number | undefined;
-  inject(packet: Uint8Array): void;
-  collect(): Arrival[];
-  advance(to: number): void;
-  listen(port: number, backlog: number, options: TcpOptions): number;
-  unlisten(port: number): void;
-  /** A connection of the listener that nobody has taken, 0 = none. */
-  accepted(slot: number): number;
-  connect(from: number, port: number, options: TcpOptions): number;
-  setOptions(id: number, options: TcpOptions, urgents: number): void;
-  request(id: number, bits: number): void;
-  flow(id: number): FlowView;
-  write(id: number, bytes: Uint8Array): void;
-  flush(): void;
-  read(id: number, most: number): Uint8Array;
-  /** The byte that is read after `offset` others. */
-  peek(id: number, offset: number): number;
-  state(port: number, peerPort: number): number;
-  close(): void;
-}
 
 interface Socket {
   kind: 'listener' | 'stream';
   /** Slot of a listener, number of a stream. */
   id: number;
   port: number;
-  options: TcpOptions;
+  options: SetOptions;
   urgents: number;
   reported: boolean;
   noRead: boolean;
@@ -122,64 +52,12 @@ interface Socket {
   urgentByte: number;
 }
 
-export const plainOptions = (): TcpOptions => ({
-  flags: 0,
-  algorithm: 0,
-  sndBytes: 0,
-  rcvBytes: 0,
-  mss: 0,
-  rate: 0,
-  userTimeoutMs: 0,
-  keepIdleMs: 0,
-  keepIntervalMs: 0,
-  minRtoUs: 0,
-  delackUs: 0,
-  finTimeoutMs: 0,
-  keepProbes: 0,
-  synRetries: 0,
-  synackRetries: 0,
-  retries: 0,
-  tos: 0,
-  ttl: 0,
-  initialCwnd: 0,
-});
-
-/** How a script's setup is said to our TCP. */
-export function optionsOf(s: Setup): TcpOptions {
-  const o = plainOptions();
-  const flag = (on: boolean, bit: number): void => {
-    if (on) o.flags |= bit;
-  };
-  flag(s.ecn === 'on', OptionFlag.ECN);
-  flag((s.ecn ?? 'off') === 'off', OptionFlag.NO_ECN);
-  flag(s.timestamps === false, OptionFlag.NO_TIMESTAMPS);
-  flag(s.windowScaling === false, OptionFlag.NO_WSCALE);
-  flag(s.sack === false, OptionFlag.NO_SACK);
-  flag(s.dsack === false, OptionFlag.NO_DSACK);
-  flag(!s.tlp, OptionFlag.NO_TLP);
-  flag(!s.frto, OptionFlag.NO_FRTO);
-  flag(s.synCookies === 'always', OptionFlag.COOKIES);
-  flag((s.synCookies ?? 'never') === 'never', OptionFlag.NO_COOKIES);
-  flag(s.mtuProbing === true, OptionFlag.PROBE_MTU);
-  flag(!s.ackLimit, OptionFlag.NO_ACK_LIMIT);
-  o.algorithm = s.congestion === 'cubic' ? 1 : 0;
-  o.minRtoUs = (s.rtoMinMs ?? 1000) * 1000;
-  o.synRetries = s.synRetries ?? 0;
-  o.synackRetries = s.synAckRetries ?? 0;
-  o.retries = s.retries ?? 0;
-  o.finTimeoutMs = s.finTimeoutMs ?? 0;
-  o.rcvBytes = s.receiveBuffer ?? 0;
-  o.sndBytes = s.sendBuffer ?? 0;
-  o.initialCwnd = s.initialCwnd ?? 0;
-  return o;
-}
-
 export class SocketHost implements VirtualHost {
   readonly #sockets = new Map<number, Socket>();
 
   constructor(
     readonly setup: Setup,
-    readonly core: TcpCore,
+    readonly core: EngineCore,
   ) {}
 
   get time(): number {
@@ -243,8 +121,12 @@ export class SocketHost implements VirtualHost {
         if (s.kind === 'listener') {
           this.core.unlisten(s.port);
           for (let id = this.core.accepted(s.id); id; id = this.core.accepted(s.id))
-            this.core.request(id, Request.ABORT);
-        } else this.core.request(s.id, call.do === 'abort' || s.linger ? Request.ABORT : Request.CLOSE);
+            this.core.request(id, StreamRequest.ABORT);
+        } else
+          this.core.request(
+            s.id,
+            call.do === 'abort' || s.linger ? StreamRequest.ABORT : StreamRequest.CLOSE,
+          );
         return {};
       }
     }
@@ -340,7 +222,7 @@ export class SocketHost implements VirtualHost {
     const f = this.core.flow(s.id);
     if (f.state !== State.CLOSE || !f.error || s.reported) return undefined;
     s.reported = true;
-    return ERRNO[f.error] ?? `E${f.error}`;
+    return errnoName(f.error);
   }
 
   #write(s: Socket, bytes: Uint8Array, urgent: boolean): Omit<Answer, 'at'> {
@@ -404,7 +286,7 @@ export class SocketHost implements VirtualHost {
     const f = this.core.flow(s.id);
     if (f.state === State.CLOSE || f.state === 0) return { error: 'ENOTCONN' };
     if (how !== 'write') s.noRead = true;
-    if (how !== 'read') this.core.request(s.id, Request.SHUTDOWN);
+    if (how !== 'read') this.core.request(s.id, StreamRequest.SHUTDOWN);
     return {};
   }
 

@@ -4,9 +4,9 @@
  */
 import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { drain } from './bulk.js';
+import type { TcpOptions } from './options.js';
 import { ADDRESSES } from './pair.js';
 import { Relay } from './relay.js';
-import type { TcpOptions } from './sockets.js';
 import { FlowWatch } from './watch.js';
 
 const IP = 14;

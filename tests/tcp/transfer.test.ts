@@ -1,7 +1,7 @@
 /** Our TCP with itself over a wire that loses, reorders and doubles, in virtual time: every byte, once, in order. */
 import { assert, suite } from '../support/suite.js';
+import { OptionFlag } from './options.js';
 import { Pair, type Transfer } from './pair.js';
-import { OptionFlag } from './sockets.js';
 
 const test = suite('tcp: transfers');
 const LIMIT = { timeoutMs: 60_000 };

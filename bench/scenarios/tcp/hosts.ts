@@ -1,7 +1,7 @@
 /** What the benches of TCP do with their hosts before they hand connections over: options, waiting, rings. */
 import type { StreamEnd } from '../../../host/streams/stream_end.js';
 import type { TcpEngine } from '../../../tests/tcp/engine.js';
-import { OptionFlag, type TcpOptions } from '../../../tests/tcp/sockets.js';
+import { OptionFlag, type TcpOptions } from '../../../tests/tcp/options.js';
 
 /** EngineOptions.hangMs of engines that stand still while others are measured. */
 export const HOUR_MS = 3_600_000;

@@ -6,8 +6,8 @@
 import { StreamRequest } from '../../../host/layout/layout.gen.js';
 import { streamCounters } from '../../../host/streams/stream_apps.js';
 import { assert, suite } from '../../support/suite.js';
+import { OptionFlag } from '../options.js';
 import { ADDRESSES } from '../pair.js';
-import { OptionFlag } from '../sockets.js';
 import { Peer } from './peer.js';
 import { Scene } from './scene.js';
 
