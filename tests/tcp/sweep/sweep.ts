@@ -7,8 +7,8 @@
 import { fileURLToPath } from 'node:url';
 import type { LinkView } from '../../../host/layout/layout.gen.js';
 import type { ModelEnd } from '../../../host/nic/index.js';
+import { OptionFlag } from '../options.js';
 import { PAIR_FRAMES, Pair, type Side } from '../pair.js';
-import { OptionFlag } from '../sockets.js';
 import { FlowWatch } from '../watch.js';
 
 const FRAME = 1514;
