@@ -232,7 +232,13 @@ export class Field {
     engine.run({ untilNs: engine.now() });
     const answers = this.#drain();
     if (engine.crashes.length) throw new Error(`the lane trapped: ${engine.crashes[0].reason}`);
-    if (runs % MOVE === 0) this.#move(runs % LEAP === 0);
+    if (runs % MOVE === 0)
+      try {
+        this.#move(runs % LEAP === 0);
+      } catch (error) {
+        // What goes wrong between segments is no refusal of one.
+        throw new Error('between segments', { cause: error });
+      }
     if (runs % 256 === 0) {
       const { victim } = this.#victim(this.#rng);
       const what = victim.id && b.flow(victim.id).state ? broken(b, victim.id) : undefined;

@@ -13,8 +13,9 @@ import { stamped } from './options.js';
 /** The host's listening ports: plain, always by cookies, with a small backlog. */
 export const PORTS = [80, 81, 82] as const;
 const MANY = 24;
-/** Of the engine. */
-export const STREAMS = 256;
+/** Of the engine; and how many may be in use before no more victims come: handshakes and those that must live have room. */
+export const STREAMS = 512;
+const BUSY = 256;
 const SYN = 2;
 const ACK = 16;
 const HOST = { 4: address('10.0.0.2'), 6: address('fd00::2') } as const;
@@ -91,12 +92,14 @@ export class Victims {
 
   /** Opens one more connection, or brings one half-way. */
   open(rng: Rng): void {
-    const v = this.#new(rng);
     const { scene } = this;
     const { b } = scene.pair;
+    // Those that are closed and whose peers say nothing take their time.
+    if (scene.streams() > BUSY) return;
+    const v = this.#new(rng);
     this.all.push(v);
     if (this.all.length > MANY) this.all.shift();
-    if (rng.chance(0.2) && this.scene.streams() < STREAMS / 2) {
+    if (rng.chance(0.2)) {
       // The host calls; nobody answers yet.
       const [local, remote] = v.family === 4 ? ['10.0.0.2', '10.66.1.1'] : ['fd00::2', 'fd66::1'];
       v.peer = address(remote);
