@@ -6,6 +6,7 @@ import { loadElf } from '../../../host/bpf/elf/load.js';
 import type { StructOpsMap } from '../../../host/bpf/maps/struct_ops.js';
 import { parseSpecJson, printSpecJson } from '../../../host/bpf/spec_json.js';
 import { verify } from '../../../host/bpf/verify/verify.js';
+import type { EtherloomError } from '../../../host/errors.js';
 import { FIXTURES } from '../../fixtures/elf/build.js';
 import { loadObject } from '../../support/program_rig.js';
 import { assert, suite } from '../../support/suite.js';
@@ -51,7 +52,14 @@ test('loaded, the structure holds the table slots of its programs; unloaded with
 test('a member with another prototype is refused when the file is read, both named', () => {
   assert.throws(
     () => fixture('struct_ops_prototype'),
-    /ERR_ELF_STRUCT_OPS|argument 2 is no pointer; this file declares "int event\(struct el_cc \*, int\)", the engine has "int event\(struct el_cc \*cc, const struct el_cc_event \*event\)"/,
+    (error: EtherloomError) => {
+      assert.is(error.code, 'ERR_ELF_STRUCT_OPS');
+      assert.match(
+        error.message,
+        /argument 2 is no pointer; this file declares "int event\(struct el_cc \*, int\)", the engine has "int event\(struct el_cc \*cc, const struct el_cc_event \*event\)"/,
+      );
+      return true;
+    },
   );
 });
 
