@@ -10,7 +10,7 @@ import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
 import type { AddressOptions } from '../responder/index.js';
 import { StreamApps } from '../streams/stream_apps.js';
-import type { ListenPlace, LoadedTransport, Made, Transport } from '../transports/contract.js';
+import type { ListenPlace, LoadedTransport, Made, Transport, TransportView } from '../transports/contract.js';
 import { SocketError } from '../transports/errno.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
@@ -28,6 +28,10 @@ import { type Rest, restOfThreads, Sockets, type StackEvent } from './burst/sock
 import type { StackTicket } from './burst/stack_app.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
 import { InlineRest } from './rest.js';
+import { SocketLoop } from './sockets/loop.js';
+import { StackNet } from './sockets/net.js';
+import type { OnConnection, Server, ServerOptions } from './sockets/server.js';
+import type { Socket } from './sockets/socket.js';
 
 export type { NetworkOptions, PortNetwork, StackRoute };
 
@@ -41,6 +45,8 @@ export interface StackOptions<O = ConnectionOptions> extends NetworkOptions {
 const BACKLOG = 128;
 /** How long `close` waits for lanes to abort what there is, ms. */
 const CLOSE_MS = 5000;
+/** Longest time between two looks of an inline engine's sockets at whether the stack is closed, ms. */
+const INLINE_REST_MS = 100;
 
 /** An application of another thread. */
 interface Remote {
@@ -55,6 +61,7 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #remotes = new Map<number, Remote>();
   /** Applications that are no more, whose connections may still deliver. */
   readonly #former = new Set<number>();
+  #net: StackNet | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -200,6 +207,49 @@ export class Stack<O extends object = ConnectionOptions> {
     return this.transport.counters();
   }
 
+  // ── sockets like Node's ───────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * What Node's `net` is, on this stack: `createServer`, `connect`, `Socket`, and agents for HTTP. Its sockets live in the
+   * event loop, as an application of their own: `poll` knows nothing of them.
+   * @throws EtherloomError ERR_STACK_VIRTUAL for an engine in virtual time, ERR_APPS_FULL, ERR_ARENA_FULL, ERR_STACK_CLOSED
+   */
+  get net(): StackNet {
+    return (this.#net ??= this.#makeNet());
+  }
+
+  #makeNet(): StackNet {
+    this.#open();
+    const { engine, apps, transport } = this;
+    if (engine.virtual)
+      throw new EtherloomError('ERR_STACK_VIRTUAL', 'sockets of an engine in virtual time', {
+        expected: "clock: 'real', as that of timers and of other sockets; or poll() and wait()",
+      });
+    const app = apps.open();
+    const { number } = app;
+    const view = this.#sockets.view as unknown as TransportView<ConnectionOptions>;
+    const sockets = new Sockets(app, view, this.#rest, slot => transport.unlisten(slot));
+    const calls = {
+      connect: (options: ConnectOptions<ConnectionOptions>) => {
+        const made = this.#connect(options as unknown as ConnectOptions<O>, number);
+        return sockets.connecting(made.id, made, undefined);
+      },
+      listen: (options: ListenOptions<ConnectionOptions>) =>
+        sockets.listening(this.#listen(options as unknown as ListenOptions<O>, number)),
+    };
+    return new StackNet(new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined));
+  }
+
+  /** `net.createServer` of this stack. @throws as `net`; TypeError ERR_INVALID_ARG_TYPE */
+  createServer(options?: ServerOptions | OnConnection, onConnection?: OnConnection): Server {
+    return this.net.createServer(options, onConnection);
+  }
+
+  /** `net.createConnection` of this stack: a Socket. `connect` is the burst API's. @throws as `net`; TypeError, RangeError */
+  createConnection(...args: unknown[]): Socket {
+    return this.net.connect(...args);
+  }
+
   // ── applications of other threads ─────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -292,12 +342,16 @@ export class Stack<O extends object = ConnectionOptions> {
 
   async #close(): Promise<void> {
     const { apps } = this;
-    const own = this.#sockets.number;
+    const own = [this.#sockets.number];
     this.#sockets.abandon();
+    if (this.#net) {
+      this.#net.loop.close();
+      own.push(this.#net.loop.sockets.number);
+    }
     for (const number of [...this.#remotes.keys()]) this.closeApp(number);
     for (const number of this.#former) apps.abort(number);
-    apps.close(own, true);
-    await this.#drain([own, ...this.#former]);
+    for (const number of own) apps.close(number, true);
+    await this.#drain([...own, ...this.#former]);
     await this.transport.close();
     this.network.close();
   }

@@ -368,6 +368,13 @@ export class StreamApp {
     this.#getUp();
     return this.pending;
   }
+
+  /** Ends a sleep of `wait` or `waitSync` though there is nothing to take. */
+  rouse(): void {
+    const wake = this.#word + (AppLayout.wake >> 2);
+    Atomics.add(this.#i32, wake, 1);
+    Atomics.notify(this.#i32, wake);
+  }
 }
 
 /** One side of a ring as its view has it. What its former owner left in an event ring is not for the next. */

@@ -1,0 +1,72 @@
+/**
+ * `stack.net`: what software that is given Node's `net` finds there, on the stack instead of the kernel.
+ *
+ *   const { createServer, connect } = stack.net;      the functions need no `this`
+ */
+
+import type { AgentOptions } from 'node:http';
+import type { AgentOptions as HttpsAgentOptions } from 'node:https';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { type ConnectorOptions, connectorOf, StackAgent, StackSecureAgent } from './agents.js';
+import { callArguments } from './arguments.js';
+import type { SocketLoop } from './loop.js';
+import { type OnConnection, Server, type ServerOptions } from './server.js';
+import { Socket, type SocketOptions } from './socket.js';
+
+export class StackNet {
+  readonly isIP = isIP;
+  readonly isIPv4 = isIPv4;
+  readonly isIPv6 = isIPv6;
+  /** Sockets of this stack, not connected yet: `new stack.net.Socket(options).connect(…)`. */
+  readonly Socket: new (
+    options?: SocketOptions,
+  ) => Socket;
+  /** Servers of this stack. */
+  readonly Server: new (
+    options?: ServerOptions | OnConnection,
+    onConnection?: OnConnection,
+  ) => Server;
+
+  /** @internal Made by Stack. */
+  constructor(readonly loop: SocketLoop) {
+    this.Socket = class extends Socket {
+      constructor(options?: SocketOptions) {
+        super(loop, options);
+      }
+    };
+    this.Server = class extends Server {
+      constructor(options?: ServerOptions | OnConnection, onConnection?: OnConnection) {
+        super(loop, options, onConnection);
+      }
+    };
+  }
+
+  /** A server, which `listen` starts. @throws TypeError ERR_INVALID_ARG_TYPE */
+  readonly createServer = (options?: ServerOptions | OnConnection, onConnection?: OnConnection): Server =>
+    new Server(this.loop, options, onConnection);
+
+  /**
+   * `connect(options, cb)`, `connect(port, host, cb)`: a socket that connects. Options are those of the socket, of its
+   * `connect`, and `timeout`, ms. @throws TypeError, RangeError as Node's
+   */
+  readonly connect = (...args: unknown[]): Socket => {
+    const { options, callback } = callArguments(args);
+    const socket = new Socket(this.loop, options as SocketOptions);
+    if (options.timeout) socket.setTimeout(options.timeout as number);
+    return callback ? socket.connect(options, callback) : socket.connect(options);
+  };
+
+  /** The same, as `net` has it. */
+  readonly createConnection = this.connect;
+
+  /** For `http.request({ agent })`. */
+  readonly agent = (options?: AgentOptions): StackAgent => new StackAgent(this.connect, options);
+
+  /** For `https.request({ agent })`. */
+  readonly secureAgent = (options?: HttpsAgentOptions): StackSecureAgent =>
+    new StackSecureAgent(this.connect, options);
+
+  /** For undici: `new Agent({ connect: stack.net.connector() })`. */
+  readonly connector = (options?: ConnectorOptions): ReturnType<typeof connectorOf> =>
+    connectorOf(this.connect, options);
+}

@@ -1,0 +1,521 @@
+/**
+ * A connection of a stack as Node's `net.Socket` is one: a Duplex with its options, events, properties and errors.
+ *
+ *   receive ring ─▶ Intake ─▶ Readable ─▶ the application ─▶ Writable ─▶ Outlet ─▶ send ring
+ *                                heard(event) ◀── SocketLoop
+ *
+ * Made by `stack.net.connect`, by a Server, or by `new stack.net.Socket()`.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { lookup as dnsLookup } from 'node:dns';
+import { isIP } from 'node:net';
+import { addAbortSignal, Duplex, type DuplexOptions } from 'node:stream';
+import { EtherloomError } from '../../errors.js';
+import type { Endpoint } from '../../transports/contract.js';
+import type { SocketError } from '../../transports/errno.js';
+import { type ConnectTarget, callArguments, connectTarget, keepAliveOf, numberOption } from './arguments.js';
+import { addressError, codedError, systemError, typeError, valueError } from './errors.js';
+import { duration, IdleTimer } from './idle_timer.js';
+import { Intake, type OnRead } from './intake.js';
+import type { Hearer, SocketConnection, SocketEvent, SocketLoop } from './loop.js';
+import { Outlet } from './outlet.js';
+
+export interface SocketOptions {
+  /** Of both directions, bytes. */
+  highWaterMark?: number | undefined;
+  readable?: boolean | undefined;
+  writable?: boolean | undefined;
+  /** The other direction goes on when the peer has ended its own. Default false. */
+  allowHalfOpen?: boolean | undefined;
+  /** Destroys the socket. */
+  signal?: AbortSignal | undefined;
+  /** Reads into memory of the user's. */
+  onread?: OnRead | undefined;
+  noDelay?: boolean | undefined;
+  keepAlive?: boolean | undefined;
+  /** ms. */
+  keepAliveInitialDelay?: number | undefined;
+  /** Of a socket that a server makes: nothing is read until `resume`. */
+  pauseOnCreate?: boolean | undefined;
+}
+
+/** What Server tells and is told of its sockets. */
+export interface SocketOwner {
+  /** A socket of its is destroyed. */
+  left(): void;
+}
+
+export interface SocketAddress {
+  address: string;
+  family: 'IPv4' | 'IPv6';
+  port: number;
+}
+
+export const familyOf = (address: string): SocketAddress['family'] =>
+  address.includes(':') ? 'IPv6' : 'IPv4';
+
+export const shownEndpoint = ({ address, port }: Endpoint): SocketAddress => ({
+  ...{ address, family: familyOf(address), port },
+});
+
+const NO_ADDRESS: Partial<SocketAddress> = {};
+
+export class Socket extends Duplex implements Hearer {
+  connecting = false;
+  /** Of setTimeout, ms. */
+  timeout: number | undefined;
+  /** The server that it came to. http puts its own here. */
+  server: unknown = null;
+  readonly #loop: SocketLoop;
+  #owner: SocketOwner | undefined;
+  readonly #onread: OnRead | undefined;
+  readonly #scope = new AsyncResource('ETHERLOOM_SOCKET');
+  readonly #idle = new IdleTimer(() => this.emit('timeout'));
+  #connection: SocketConnection | undefined;
+  #target: ConnectTarget | undefined;
+  #intake: Intake;
+  #outlet = new Outlet();
+  /** Which `connect` of this socket a lookup was for. */
+  #life = 0;
+  #refed = true;
+  #held = false;
+  #resetting = false;
+  #remote: SocketAddress | undefined;
+  #noDelay: boolean;
+  #keepAlive: { on: boolean; delayMs: number };
+
+  /** @internal Made by StackNet and Server. */
+  constructor(
+    loop: SocketLoop,
+    options: SocketOptions = {},
+    accepted?: { connection: SocketConnection; owner: SocketOwner },
+  ) {
+    const { allowHalfOpen, signal, onread, noDelay, keepAlive, keepAliveInitialDelay, pauseOnCreate } =
+      options;
+    refuseObjects(options);
+    const { highWaterMark, readable, writable } = options;
+    super({
+      ...(highWaterMark === undefined ? {} : { highWaterMark }),
+      ...{ readable, writable, allowHalfOpen: Boolean(allowHalfOpen), emitClose: false },
+    });
+    this.#loop = loop;
+    this.#onread = isOnRead(onread) ? onread : undefined;
+    this.#intake = this.#newIntake();
+    this.#noDelay = noDelay === true;
+    this.#keepAlive = {
+      on: keepAlive === true,
+      delayMs: numberOption('keepAliveInitialDelay', keepAliveInitialDelay, 0),
+    };
+    // One that is aborted already ends what has not begun yet.
+    if (signal?.aborted) process.nextTick(() => addAbortSignal(signal, this));
+    else if (signal) addAbortSignal(signal, this);
+    this.#owner = accepted?.owner;
+    if (!accepted) return;
+    this.server = accepted.owner;
+    this.#have(accepted.connection);
+    if (pauseOnCreate) (this as { readableFlowing: boolean | null }).readableFlowing = false;
+    else if (options.readable !== false) this.read(0);
+  }
+
+  #newIntake(): Intake {
+    return new Intake(
+      {
+        push: chunk => this.push(chunk),
+        active: () => this.#idle.refresh(),
+        ended: error => this.#readAll(error),
+      },
+      this.#onread,
+    );
+  }
+
+  #have(connection: SocketConnection): void {
+    this.#connection = connection;
+    connection.data = this;
+    this.#hold();
+  }
+
+  // ── connecting ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * `connect(options, cb)`, `connect(port, host, cb)`.
+   * @throws TypeError, RangeError as Node's; everything else is an `error` event
+   */
+  connect(...args: unknown[]): this {
+    const { options, callback } = callArguments(args);
+    if (callback) this.once('connect', callback as () => void);
+    const target = connectTarget(options);
+    if (this.destroyed) this.#again();
+    this.connecting = true;
+    this.#idle.refresh();
+    this.#target = target;
+    this.#hold();
+    const life = ++this.#life;
+    const begin = (address: string): void => {
+      if (this.connecting && life === this.#life) this.#begin({ ...target, host: address });
+    };
+    if (isIP(target.host)) process.nextTick(begin, target.host);
+    else this.#lookUp(target, begin);
+    return this;
+  }
+
+  /** After its end: as new. */
+  #again(): void {
+    (this as unknown as { _undestroy(): void })._undestroy();
+    this.#remote = undefined;
+    this.#intake = this.#newIntake();
+    this.#outlet = new Outlet();
+  }
+
+  #lookUp(
+    { host, family, hints, lookup = dnsLookup as never }: ConnectTarget,
+    begin: (ip: string) => void,
+  ): void {
+    const life = this.#life;
+    lookup(
+      host,
+      { family, ...(hints === undefined ? {} : { hints }), all: false },
+      (error, found, foundFamily) => {
+        const [address, kind] = Array.isArray(found)
+          ? [found[0]?.address, found[0]?.family]
+          : [found, foundFamily];
+        this.emit('lookup', error, address, kind, host);
+        if (!this.connecting || life !== this.#life) return;
+        if (error) process.nextTick(() => this.destroy(error));
+        else if (isIP(address)) begin(address);
+        else process.nextTick(() => this.destroy(addressError(address)));
+      },
+    );
+  }
+
+  #begin(target: ConnectTarget): void {
+    const { host, port, localAddress, localPort } = target;
+    this.#target = target;
+    this.emit('connectionAttempt', host, port, isIP(host));
+    // Nobody has port 0: a SYN there is answered by a reset.
+    if (port === 0) return this.#failed('ECONNREFUSED');
+    const keepAlive = keepAliveOf(this.#keepAlive.on, this.#keepAlive.delayMs);
+    try {
+      this.#have(
+        this.#loop.connect({
+          ...{ host, port, localAddress, localPort },
+          options: {
+            ...(this.#noDelay ? { noDelay: true } : {}),
+            ...(keepAlive ? { keepAlive } : {}),
+            ...target.options,
+          },
+        }),
+      );
+    } catch (error) {
+      const { errno } = error as SocketError;
+      if (!(error instanceof EtherloomError) || errno === undefined) this.destroy(error as Error);
+      else if ((localAddress || localPort) && (errno === 'EADDRNOTAVAIL' || errno === 'EADDRINUSE'))
+        this.destroy(systemError('bind', errno, { address: localAddress, port: localPort }));
+      else this.#failed(errno);
+    }
+  }
+
+  #failed(code: string): void {
+    const { host, port, localAddress, localPort } = this.#target!;
+    const local = localAddress && localPort ? { address: localAddress, port: localPort } : undefined;
+    const error = systemError('connect', code, { address: host, port, local });
+    this.emit('connectionAttemptFailed', host, port, isIP(host), error);
+    this.destroy(error);
+  }
+
+  #connected(connection: SocketConnection): void {
+    this.connecting = false;
+    this.#idle.refresh();
+    this.emit('connect');
+    this.emit('ready');
+    // What waited for it.
+    this.#drain(connection);
+    if (this.#connection === connection && this.readable && !this.isPaused()) this.read(0);
+  }
+
+  // ── what the loop tells ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** @internal */
+  heard(event: SocketEvent): void {
+    if (event.connection === this.#connection) this.#scope.runInAsyncScope(this.#hear, this, event);
+  }
+
+  #hear(event: SocketEvent): void {
+    const { connection, connected, writable, closed } = event;
+    if (this.connecting) {
+      if (connected) this.#connected(connection);
+      else if (closed) this.#failed(connection.error ?? 'ECONNABORTED');
+      else return;
+    }
+    if ((writable || closed) && this.#connection === connection) this.#drain(connection);
+    if (this.#connection === connection) this.#pull(connection);
+  }
+
+  /** @internal The stack closes. */
+  abandon(): void {
+    this.#resetting = true;
+    this.destroy();
+  }
+
+  #drain(connection: SocketConnection): void {
+    if (!this.#outlet.busy || this.#connection !== connection) return;
+    if (this.#outlet.drain(connection)) this.#idle.refresh();
+    this.#loop.touch();
+  }
+
+  #pull(connection: SocketConnection): void {
+    this.#intake.pull(connection, () => this.#connection === connection);
+    // Room in the ring may be news to the peer.
+    this.#loop.touch();
+  }
+
+  #readAll(error: Error | undefined): void {
+    if (error) {
+      this.destroy(error);
+      return;
+    }
+    this.push(null);
+    // Of a stream without bytes that nobody reads `end` comes, too.
+    this.read(0);
+  }
+
+  // ── Duplex ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** @internal */
+  override _read(): void {
+    this.#intake.reading = true;
+    if (this.#connection && !this.connecting) this.#pull(this.#connection);
+  }
+
+  /** @internal */
+  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#send([chunk], done);
+  }
+
+  /** @internal Chunks that were corked, or written while one was under way: one burst. */
+  override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
+    this.#send(
+      chunks.map(c => c.chunk),
+      done,
+    );
+  }
+
+  #send(parts: readonly Uint8Array[], done: (error?: Error | null) => void): void {
+    if (!this.connecting && !this.#connection) return done(codedError('ERR_SOCKET_CLOSED'));
+    this.#outlet.begin(parts, done);
+    if (this.connecting) return;
+    this.#idle.refresh();
+    this.#drain(this.#connection!);
+  }
+
+  /** After the peer's end a socket that is not to be half open has ended, too: that is the peer's doing. */
+  override write(...args: unknown[]): boolean {
+    if (!this.readableEnded || this.allowHalfOpen || !this.writableEnded)
+      return super.write(...(args as [chunk: unknown]));
+    const error = codedError('EPIPE');
+    const done = args.at(-1);
+    if (typeof done === 'function') process.nextTick(done as () => void, error);
+    this.destroy(error);
+    return false;
+  }
+
+  /** @internal */
+  override _final(done: (error?: Error | null) => void): void {
+    if (this.pending) {
+      this.once('connect', () => this._final(done));
+      return;
+    }
+    this.#connection!.shutdown();
+    this.#loop.touch();
+    done();
+  }
+
+  /** @internal */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    const neverConnected = this.connecting || !this.#connection;
+    const connection = this.#connection;
+    this.connecting = false;
+    this.#connection = undefined;
+    this.#idle.clear();
+    this.#hold();
+    if (connection) {
+      if (this.#resetting) connection.abort();
+      else connection.close();
+      this.#loop.touch();
+    }
+    this.#resetting = false;
+    const outlet = this.#outlet;
+    const closed = (): void => {
+      outlet.fail(
+        codedError(neverConnected ? 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION' : 'ERR_STREAM_DESTROYED'),
+      );
+      this.#scope.runInAsyncScope(() => this.emit('close', error !== null));
+    };
+    done(error);
+    if (connection) setImmediate(closed);
+    else process.nextTick(closed);
+    this.#owner?.left();
+    this.#owner = undefined;
+  }
+
+  override pause(): this {
+    if (this.#onread) this.#intake.reading = false;
+    return super.pause();
+  }
+
+  override resume(): this {
+    if (this.#onread && !this.#intake.reading) this._read();
+    return super.resume();
+  }
+
+  // ── ending ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Ends it, and destroys it when what was written is with the transport. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
+  /** Destroys it by a reset: the peer gets ECONNRESET. */
+  resetAndDestroy(): this {
+    if (this.connecting) this.once('connect', () => this.#reset());
+    else if (this.#connection) this.#reset();
+    else this.destroy(codedError('ERR_SOCKET_CLOSED'));
+    return this;
+  }
+
+  #reset(): void {
+    this.#resetting = true;
+    this.destroy();
+  }
+
+  // ── options ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** `timeout` is emitted after `ms` without a byte in or out; 0: not any more. @throws TypeError, RangeError */
+  setTimeout(ms: number, callback?: () => void): this {
+    if (this.destroyed) return this;
+    const time = duration('msecs', ms);
+    if (callback !== undefined && typeof callback !== 'function')
+      throw typeError('callback', 'of type function', callback);
+    this.timeout = ms;
+    this.#idle.set(time);
+    if (callback) {
+      if (time === 0) this.off('timeout', callback);
+      else this.once('timeout', callback);
+    }
+    return this;
+  }
+
+  setNoDelay(on = true): this {
+    const noDelay = Boolean(on);
+    if (noDelay !== this.#noDelay) this.#connection?.set({ noDelay });
+    this.#noDelay = noDelay;
+    this.#loop.touch();
+    return this;
+  }
+
+  /** @param delayMs silence before the first probe; 0: the stack's */
+  setKeepAlive(on = false, delayMs = 0): this {
+    const wanted = { on: Boolean(on), delayMs: Number(delayMs) || 0 };
+    const { on: was, delayMs: before } = this.#keepAlive;
+    if (wanted.on !== was || (wanted.on && wanted.delayMs !== before))
+      this.#connection?.set({ keepAlive: keepAliveOf(wanted.on, wanted.delayMs) });
+    this.#keepAlive = wanted;
+    this.#loop.touch();
+    return this;
+  }
+
+  ref(): this {
+    this.#refed = true;
+    this.#hold();
+    return this;
+  }
+
+  unref(): this {
+    this.#refed = false;
+    this.#hold();
+    return this;
+  }
+
+  #hold(): void {
+    const hold = this.#refed && (this.connecting || this.#connection !== undefined);
+    if (hold !== this.#held) this.#loop.hold(hold);
+    this.#held = hold;
+  }
+
+  // ── properties ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get pending(): boolean {
+    return this.#connection === undefined || this.connecting;
+  }
+
+  get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+    if (this.connecting) return 'opening';
+    if (this.readable) return this.writable ? 'open' : 'readOnly';
+    return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  get bytesRead(): number {
+    return this.#intake.bytes;
+  }
+
+  /** Those that wait for their turn, too. */
+  get bytesWritten(): number {
+    return this.#outlet.bytes + this.writableLength;
+  }
+
+  /** As `writableLength`, while it has a connection. */
+  get bufferSize(): number | undefined {
+    return this.#connection || this.connecting ? this.writableLength : undefined;
+  }
+
+  /** The connection below, for figures and options of the transport: `info()`, `set()`. Its bytes are the socket's. */
+  get connection(): SocketConnection | undefined {
+    return this.#connection;
+  }
+
+  address(): Partial<SocketAddress> {
+    return this.#connection ? shownEndpoint(this.#connection.local) : NO_ADDRESS;
+  }
+
+  get localAddress(): string | undefined {
+    return this.address().address;
+  }
+
+  get localPort(): number | undefined {
+    return this.address().port;
+  }
+
+  get localFamily(): string | undefined {
+    return this.address().family;
+  }
+
+  /** Known after the end to who asked before. */
+  #peer(): Partial<SocketAddress> {
+    if (this.#connection && !this.connecting) this.#remote ??= shownEndpoint(this.#connection.remote);
+    return this.#remote ?? NO_ADDRESS;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#peer().address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#peer().port;
+  }
+
+  get remoteFamily(): string | undefined {
+    return this.#peer().family;
+  }
+}
+
+const isOnRead = (onread: unknown): onread is OnRead => {
+  const { buffer, callback } = (onread ?? {}) as Partial<OnRead>;
+  return (buffer instanceof Uint8Array || typeof buffer === 'function') && typeof callback === 'function';
+};
+
+/** Sockets are of bytes. */
+function refuseObjects(options: DuplexOptions & SocketOptions): void {
+  for (const name of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const)
+    if (options[name]) throw valueError(`options.${name}`, 'is not supported', options[name]);
+}
