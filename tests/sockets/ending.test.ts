@@ -1,8 +1,9 @@
 /** How sockets end: in peace, in halves, by a reset, by a timeout, by their owner. */
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { pattern, sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
-import { both } from './hosts.js';
+import { both, stacks } from './hosts.js';
 import {
   codeOf,
   errorOf,
@@ -174,13 +175,16 @@ test(
 );
 
 test('resetAndDestroy while it connects waits until it is connected', async place => {
-  const server = await listening(place, {}, far => far.on('error', () => {}).resume());
+  let far: Socket | undefined;
+  const server = await listening(place, {}, s => {
+    far = s.on('error', () => {}).resume();
+  });
   const s = place.client.connect(portOf(server), place.host);
+  const heard = recorded(s, ['connect', ...LAST]);
   s.resetAndDestroy();
   assert.is(s.destroyed, false);
-  const [far] = await once(server, 'connection');
-  await once(s, 'close');
-  if (!far.destroyed) await once(far, 'close');
+  await until('both are closed', () => heard.length === 2 && far?.destroyed === true);
+  assert.equal(heard, ['connect', 'close false']);
   await finish(server);
 });
 
@@ -286,16 +290,14 @@ test(
   }),
 );
 
-test('Symbol.asyncDispose destroys, and is done when it is closed', async place => {
+test('Symbol.asyncDispose destroys it', async place => {
   const { server, near, far } = await pair(place);
   far.on('error', () => {}).resume();
-  let closed = false;
-  near.on('close', () => {
-    closed = true;
-  });
+  const closed = new Promise(done => near.on('close', done));
   near.on('error', () => {});
   await near[Symbol.asyncDispose]();
-  assert.equal([near.destroyed, closed], [true, true]);
+  assert.is(near.destroyed, true);
+  await closed;
   await finish(server, far);
 });
 
@@ -318,5 +320,40 @@ test('an exception of a listener harms no other socket', async place => {
   if (good.bytesRead === 0) await once(good, 'data');
   await finish(server, bad, good);
 });
+
+engineOnly(
+  'idle sockets cost nothing: their loop sleeps and does not look for news',
+  withPair(async ({ near, far }) => {
+    near.write('x');
+    await once(far, 'data');
+    const { client, server } = await stacks();
+    let looks = 0;
+    const restore = [client, server].map(({ net }) => {
+      const { sockets } = net.loop;
+      const poll = sockets.poll.bind(sockets);
+      sockets.poll = (...args) => {
+        looks++;
+        return poll(...args);
+      };
+      return () => {
+        sockets.poll = poll;
+      };
+    });
+    // The last acknowledgment may still be on its way.
+    let before = -1;
+    await until('it sleeps', () => {
+      const same = before === looks;
+      before = looks;
+      return same;
+    });
+    for (let i = 0; i < 50; i++) await new Promise(next => setTimeout(next, 1));
+    assert.ok(looks - before <= 1, `${looks - before} looks`);
+    far.resume();
+    near.write('y');
+    await until('it wakes', () => far.bytesRead === 2);
+    assert.ok(looks > before);
+    for (const undo of restore) undo();
+  }),
+);
 
 end();

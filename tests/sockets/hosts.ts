@@ -67,7 +67,16 @@ export async function stacks(): Promise<{ client: Stack; server: Stack; engine: 
   return { client: stacks[0], server: stacks[1], engine };
 }
 
-/** Closes what tests of a file ran on: nothing of it may be left. */
+/** What every file leaves behind: stacks without a connection and without a listener. */
+async function nothingOpen(): Promise<void> {
+  if (!world) return;
+  for (const stack of (await world).stacks) {
+    const { connections, listeners } = stack.net.loop.sockets;
+    assert.equal([[...connections].length, [...listeners].length], [0, 0]);
+  }
+}
+
+/** Closes what the tests of all files ran on: nothing of it may be left. */
 async function close(): Promise<void> {
   if (!world) return;
   const { engine, stacks: all } = await world;
@@ -81,12 +90,13 @@ async function close(): Promise<void> {
 
 type Body = (place: Place) => Promise<void>;
 
-/** A suite whose every claim holds for Node's `net` and for the engine; `end` comes last. */
+/** A suite whose every claim holds for Node's `net` and for the engine; `end` closes the file, `last` all of them. */
 export function both(name: string): {
   test: (claim: string, body: Body, options?: TestOptions) => void;
   /** Of the engine only. */
   engineOnly: (claim: string, body: Body, options?: TestOptions) => void;
   end: () => void;
+  last: () => void;
 } {
   const test = suite(name);
   const onEngine = (body: Body) => async () => body((await (world ??= build())).place);
@@ -96,6 +106,7 @@ export function both(name: string): {
       test(`${claim} (engine)`, onEngine(body), options);
     },
     engineOnly: (claim, body, options) => test(claim, onEngine(body), options),
-    end: () => test('afterwards no connection, no frame and no memory is left', close),
+    end: () => test('afterwards no connection and no listener is open', nothingOpen),
+    last: () => test('the stacks close, and leave no stream, no memory and no frame', close),
   };
 }

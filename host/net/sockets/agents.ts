@@ -72,7 +72,7 @@ export function connectorOf(make: SocketMaker, options: ConnectorOptions = {}) {
       httpSocket ?? make({ host: hostname, port, noDelay: true, localAddress: localAddress ?? undefined });
     const name = servername ?? (isIP(hostname) ? '' : hostname);
     const socket = secure
-      ? tlsConnect({ ALPNProtocols: ['http/1.1'], ...tls, servername: name, socket: plain })
+      ? tlsConnect({ ALPNProtocols: ['http/1.1'], ...tls, host: hostname, servername: name, socket: plain })
       : plain;
     let answered = false;
     const answer = (error: Error | null): void => {
