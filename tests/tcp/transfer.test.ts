@@ -1,4 +1,5 @@
 /** Our TCP with itself over a wire that loses, reorders and doubles, in virtual time: every byte, once, in order. */
+import { CcAlgorithm } from '../../host/layout/layout.gen.js';
 import { assert, suite } from '../support/suite.js';
 import { OptionFlag } from './options.js';
 import { Pair, type Transfer } from './pair.js';
@@ -77,6 +78,30 @@ test(
     assert.ok(RetransSegs > 0, 'the queue dropped something');
     assert.equal([TCPDSACKRecv, TCPLostRetransmit], [undefined, undefined]);
     await pair.engine.stop();
+  },
+  LIMIT,
+);
+
+test(
+  'a large window of which a third is lost: more holes than the scoreboard has pieces, and all are filled',
+  async () => {
+    // Drawn until each stood still for ever with a scoreboard that makes no room (board_forget of spans.h).
+    const paths = [
+      { loss: 0.35, seed: 2, algorithm: CcAlgorithm.CUBIC },
+      { loss: 0.35, seed: 4, algorithm: CcAlgorithm.CUBIC },
+      { loss: 0.3, reorder: 0.1, seed: 1, algorithm: CcAlgorithm.TIMELY },
+    ];
+    for (const { algorithm, ...link } of paths) {
+      const pair = await Pair.create({ delayNs: 5_000_000, rate: 100_000_000, streams: 8, ...link });
+      await moves(pair, {
+        forth: 300_000,
+        client: { algorithm, mss: 536, sndBytes: 1 << 20, initialCwnd: 250 },
+        server: { rcvBytes: 1 << 20 },
+        limitMs: 3_000_000,
+      });
+      assert.ok(pair.a.counters().ScoreboardFull > 0, 'the scoreboard was full');
+      await pair.engine.stop();
+    }
   },
   LIMIT,
 );
