@@ -32,6 +32,7 @@ import {
   st,
   stx,
 } from '../support/insns.js';
+import { randomBelow } from '../support/random.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('jit: control flow and calls');
@@ -61,17 +62,6 @@ function agreed(program: ProgramSpec, memory = none): bigint {
     assert.equal(got.memory, want.memory, engine);
   }
   return want.r0;
-}
-
-/** Uncounted xorshift: the same programs every time. */
-function random(seed: number): (n: number) => number {
-  let s = seed >>> 0 || 1;
-  return n => {
-    s ^= s << 13;
-    s ^= s >>> 17;
-    s ^= s << 5;
-    return (s >>> 0) % n;
-  };
 }
 
 test('nested loops with breaks', () => {
@@ -119,7 +109,7 @@ test('a loop entered in its middle is irreducible and runs by dispatch', () => {
 });
 
 test('random control flow: 400 programs, any jump goes anywhere', () => {
-  const next = random(20261121);
+  const next = randomBelow(20261121);
   let irreducible = 0;
   for (let n = 0; n < 400; n++) {
     const blocks = 3 + next(12);
@@ -393,7 +383,7 @@ test('may_goto stops an endless loop', () => {
 });
 
 test('spilled values come back, of every width and at several places', () => {
-  const next = random(7);
+  const next = randomBelow(7);
   for (let n = 0; n < 200; n++) {
     const insns: Insn[] = [ldx(Size.DW, 2, 1, 0), ldx(Size.DW, 3, 1, 8)];
     const places = Array.from({ length: 6 }, (_, i) => ({

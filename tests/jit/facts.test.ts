@@ -6,6 +6,7 @@ import { compileProgram } from '../../host/bpf/jit/compile.js';
 import { instantiateProgram, type ProgramExports } from '../../host/bpf/jit/instantiate.js';
 import { arena, claimVerified, core, engines, MEMORY, memoryAt } from '../support/engines.js';
 import {
+  ALU_OPS,
   Alu,
   aluImm,
   callLocal,
@@ -22,37 +23,14 @@ import {
   st,
   stx,
 } from '../support/insns.js';
+import { randomBelow } from '../support/random.js';
 import { assert, suite } from '../support/suite.js';
 import { TracedFacts } from '../support/traced_facts.js';
 
 const test = suite('jit: facts');
 
-function random(seed: number): (n: number) => number {
-  let s = seed >>> 0 || 1;
-  return n => {
-    s ^= s << 13;
-    s ^= s >>> 17;
-    s ^= s << 5;
-    return (s >>> 0) % n;
-  };
-}
-
 const SIZES = [Size.B, Size.H, Size.W, Size.DW];
 const BYTES: Record<number, number> = { [Size.B]: 1, [Size.H]: 2, [Size.W]: 4, [Size.DW]: 8 };
-const ALU = [
-  Alu.ADD,
-  Alu.SUB,
-  Alu.MUL,
-  Alu.DIV,
-  Alu.OR,
-  Alu.AND,
-  Alu.LSH,
-  Alu.RSH,
-  Alu.MOD,
-  Alu.XOR,
-  Alu.MOV,
-  Alu.ARSH,
-];
 
 /**
  * A program over r6 = memory (256 B), scalars r2–r5 and r8, pointers r7 and r9, and a frame of 64 bytes.
@@ -70,13 +48,13 @@ function generate(next: (n: number) => number): Insn[] {
     switch (next(16)) {
       case 0:
       case 1:
-        body.push([insn(Class.ALU64 | ALU[next(12)] | SRC_X, d, s)]);
+        body.push([insn(Class.ALU64 | ALU_OPS[next(12)] | SRC_X, d, s)]);
         break;
       case 2:
-        body.push([insn(Class.ALU | ALU[next(12)] | SRC_X, d, s)]);
+        body.push([insn(Class.ALU | ALU_OPS[next(12)] | SRC_X, d, s)]);
         break;
       case 3: {
-        const op = ALU[next(12)];
+        const op = ALU_OPS[next(12)];
         const shift = op === Alu.LSH || op === Alu.RSH || op === Alu.ARSH;
         body.push([
           insn(Class.ALU64 | op, d, 0, 0, shift ? next(64) : [next(256), -next(100), 0x7fffffff][next(3)]),
@@ -84,7 +62,7 @@ function generate(next: (n: number) => number): Insn[] {
         break;
       }
       case 4: {
-        const op = ALU[next(12)];
+        const op = ALU_OPS[next(12)];
         const shift = op === Alu.LSH || op === Alu.RSH || op === Alu.ARSH;
         body.push([insn(Class.ALU | op, d, 0, 0, shift ? next(32) : next(1000) - 500)]);
         break;
@@ -217,7 +195,7 @@ function fill(next: (n: number) => number): Uint8Array {
 }
 
 test('1,500 random programs: interpreter, JIT without facts, with traced facts, with half of them, guarded', () => {
-  const next = random(4711);
+  const next = randomBelow(4711);
   for (let n = 0; n < 1500; n++) {
     const program = spec(generate(next), 'unspec');
     const inputs = [fill(next), fill(next)];

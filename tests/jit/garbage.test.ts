@@ -11,6 +11,7 @@ import { GuardedProgram, GuardFault } from '../../host/bpf/jit/guarded.js';
 import { checkWellformed } from '../../host/bpf/wellformed.js';
 import { EtherloomError } from '../../host/errors.js';
 import { exit, ldx, Size, spec } from '../support/insns.js';
+import { randomBelow } from '../support/random.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('jit: garbage');
@@ -21,16 +22,6 @@ const HI = STACK + 64;
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 const u8 = new Uint8Array(memory.buffer);
 const dv = new DataView(memory.buffer);
-
-function random(seed: number): (n: number) => number {
-  let s = seed >>> 0 || 1;
-  return n => {
-    s ^= s << 13;
-    s ^= s >>> 17;
-    s ^= s << 5;
-    return (s >>> 0) % n;
-  };
-}
 
 const OPCODES = Array.from({ length: 256 }, (_, op) => op).filter(op => {
   try {
@@ -185,7 +176,7 @@ function guarded(insns: Insn[]): Ending {
 }
 
 test('4,000 random programs: refused by both, or the same result, or the same fault', () => {
-  const next = random(99);
+  const next = randomBelow(99);
   const seen: Record<string, number> = {};
   for (let n = 0; n < 4000; n++) {
     const insns = generate(next);

@@ -58,3 +58,32 @@ export const spec = (
   maps: {},
   ...more,
 });
+
+/** Operations of two operands, and all conditions. */
+export const ALU_OPS = [
+  Alu.ADD,
+  Alu.SUB,
+  Alu.MUL,
+  Alu.DIV,
+  Alu.OR,
+  Alu.AND,
+  Alu.LSH,
+  Alu.RSH,
+  Alu.MOD,
+  Alu.XOR,
+  Alu.MOV,
+  Alu.ARSH,
+];
+export const CONDITIONS = [
+  Jmp.JEQ,
+  Jmp.JGT,
+  Jmp.JGE,
+  Jmp.JSET,
+  Jmp.JNE,
+  Jmp.JSGT,
+  Jmp.JSGE,
+  Jmp.JLT,
+  Jmp.JLE,
+  Jmp.JSLT,
+  Jmp.JSLE,
+];

@@ -9,3 +9,14 @@ export function random(seed: number): () => number {
     return (t ^ (t >>> 14)) >>> 0;
   };
 }
+
+/** Seeded numbers below `n` (xorshift32), for generators that draw choices. */
+export function randomBelow(seed: number): (n: number) => number {
+  let s = seed >>> 0 || 1;
+  return n => {
+    s ^= s << 13;
+    s ^= s >>> 17;
+    s ^= s << 5;
+    return (s >>> 0) % n;
+  };
+}

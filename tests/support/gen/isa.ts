@@ -9,6 +9,7 @@
 import { Alu, Atomic, type Insn, Jmp } from '../../../host/bpf/insn.js';
 import type { ProgramSpec } from '../../../host/bpf/spec.js';
 import type { Rng } from '../fuzz.js';
+import { ALU_OPS, CONDITIONS } from '../insns.js';
 import { Code, type Operand } from './code.js';
 
 /** Bytes of packet that the prologue reads; shorter packets give 0. */
@@ -38,35 +39,8 @@ const EDGES = [
   0x8000_0000_0000_0000n,
   0xffff_ffff_0000_0000n,
 ];
-const ALU_OPS = [
-  Alu.ADD,
-  Alu.SUB,
-  Alu.MUL,
-  Alu.DIV,
-  Alu.OR,
-  Alu.AND,
-  Alu.LSH,
-  Alu.RSH,
-  Alu.MOD,
-  Alu.XOR,
-  Alu.MOV,
-  Alu.ARSH,
-];
 const SHIFTS: readonly number[] = [Alu.LSH, Alu.RSH, Alu.ARSH];
 const DIVISIONS: readonly number[] = [Alu.DIV, Alu.MOD];
-const CONDITIONS = [
-  Jmp.JEQ,
-  Jmp.JGT,
-  Jmp.JGE,
-  Jmp.JSET,
-  Jmp.JNE,
-  Jmp.JSGT,
-  Jmp.JSGE,
-  Jmp.JLT,
-  Jmp.JLE,
-  Jmp.JSLT,
-  Jmp.JSLE,
-];
 const ATOMICS = [
   Atomic.ADD,
   Atomic.OR,

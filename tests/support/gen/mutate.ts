@@ -1,24 +1,12 @@
 /** Breaks a program a little: the near-valid programs in which an unsound verifier is found out. */
 import { Alu, Class, type Insn, Jmp, OP_CALL, OP_EXIT, OP_LDDW, SRC_X } from '../../../host/bpf/insn.js';
 import type { Rng } from '../fuzz.js';
+import { CONDITIONS } from '../insns.js';
 import { jumpsByOff } from './code.js';
 import { without } from './shrink.js';
 
 const NEAR = [-8, -4, -2, -1, 1, 2, 4, 8];
 const FAR = [0, -1, 63, 64, 255, 256, 4095, 0x7fff_ffff, -0x8000_0000, 0xffff];
-const CONDITIONS = [
-  Jmp.JEQ,
-  Jmp.JGT,
-  Jmp.JGE,
-  Jmp.JSET,
-  Jmp.JNE,
-  Jmp.JSGT,
-  Jmp.JSGE,
-  Jmp.JLT,
-  Jmp.JLE,
-  Jmp.JSLT,
-  Jmp.JSLE,
-];
 const OPERATIONS = [Alu.ADD, Alu.SUB, Alu.MUL, Alu.OR, Alu.AND, Alu.LSH, Alu.RSH, Alu.XOR, Alu.MOV, Alu.ARSH];
 
 const classOf = (insn: Insn): number => insn.op & 7;
