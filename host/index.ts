@@ -99,11 +99,13 @@ export type { Connection } from './net/burst/connection.js';
 export type { Listener } from './net/burst/listener.js';
 export type { StackEvent } from './net/burst/sockets.js';
 export { StackApp, type StackTicket } from './net/burst/stack_app.js';
+export type { SocketAddress } from './net/sockets/address.js';
 export type { ConnectorOptions, StackAgent, StackSecureAgent } from './net/sockets/agents.js';
 export type { ServerListenOptions, SocketConnectOptions } from './net/sockets/arguments.js';
 export type { StackNet } from './net/sockets/net.js';
 export { type OnConnection, Server, type ServerOptions } from './net/sockets/server.js';
-export { Socket, type SocketAddress, type SocketOptions } from './net/sockets/socket.js';
+export { Socket } from './net/sockets/socket.js';
+export type { SocketOptions } from './net/sockets/socket_options.js';
 export { type PortNetwork, Stack, type StackOptions, type StackRoute } from './net/stack.js';
 export {
   type AfXdpNic,

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { pattern, sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
 import { both, stacks } from './hosts.js';
-import { codeOf, finish, gather, listening, portOf, until, withPair } from './pairs.js';
+import { codeOf, errorOf, finish, gather, listening, portOf, until, withPair } from './pairs.js';
 
 const { test, engineOnly, end } = both('sockets: bytes');
 const MIB = 1 << 20;
@@ -203,6 +203,36 @@ test('many sockets at a time, each with its own bytes', async place => {
   assert.ok(same.every(Boolean));
   await finish(server);
 });
+
+test(
+  'read in pieces of one’s own size, also from within readable: no byte is left behind',
+  withPair(async ({ near, far }) => {
+    const data = pattern(400_000, 11);
+    const parts: Buffer[] = [];
+    far.on('readable', () => {
+      for (let part = far.read(1000) as Buffer | null; part; part = far.read(1000)) parts.push(part);
+      const rest = far.read() as Buffer | null;
+      if (rest) parts.push(rest);
+    });
+    near.end(data);
+    await once(far, 'end');
+    assert.is(sha(Buffer.concat(parts)), sha(data));
+  }),
+);
+
+test(
+  'what came before a reset is read before the error',
+  withPair(async ({ near, far }) => {
+    const error = errorOf(far);
+    const got: Buffer[] = [];
+    far.on('data', d => got.push(d));
+    await new Promise(done => near.write('last words', done));
+    await until('it is there', () => far.bytesRead === 10);
+    near.resetAndDestroy();
+    assert.is((await error).code, 'ECONNRESET');
+    assert.is(Buffer.concat(got).toString(), 'last words');
+  }),
+);
 
 test(
   'async iteration gives every chunk and ends with the peer',

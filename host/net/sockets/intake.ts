@@ -32,11 +32,19 @@ export class Intake {
   bytes = 0;
   #over = false;
   #pulling = false;
+  /** More was wanted while a chunk was handed on. */
+  #asked = false;
 
   constructor(
     readonly target: IntakeTarget,
     readonly onread: OnRead | undefined,
   ) {}
+
+  /** More is wanted. */
+  ask(): void {
+    this.reading = true;
+    this.#asked = true;
+  }
 
   /** Hands on what there is, while it is wanted; `isLive` says whether the target still has that connection. */
   pull<O>(connection: Connection<O>, isLive: () => boolean): void {
@@ -47,7 +55,10 @@ export class Intake {
       while (this.reading && isLive()) {
         const have = connection.readable;
         if (have === 0) break;
-        this.reading = this.#hand(connection, have);
+        this.#asked = false;
+        const more = this.#hand(connection, have);
+        // A Readable that asked will not ask again before it has got something.
+        this.reading = more || this.#asked;
       }
     } finally {
       this.#pulling = false;

@@ -11,7 +11,8 @@ import { type ConnectorOptions, connectorOf, StackAgent, StackSecureAgent } from
 import { callArguments } from './arguments.js';
 import type { SocketLoop } from './loop.js';
 import { type OnConnection, Server, type ServerOptions } from './server.js';
-import { Socket, type SocketOptions } from './socket.js';
+import { Socket } from './socket.js';
+import type { SocketOptions } from './socket_options.js';
 
 export class StackNet {
   readonly isIP = isIP;

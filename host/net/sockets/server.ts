@@ -7,10 +7,11 @@ import { getDefaultHighWaterMark } from 'node:stream';
 import { EtherloomError } from '../../errors.js';
 import type { SocketError } from '../../transports/errno.js';
 import type { Listener } from '../burst/listener.js';
+import { familyOf, type SocketAddress } from './address.js';
 import { callArguments, keepAliveOf, type ListenTarget, listenTarget, numberOption } from './arguments.js';
 import { codedError, systemError, typeError } from './errors.js';
 import type { SocketConnection, SocketLoop, Taker } from './loop.js';
-import { familyOf, Socket, type SocketAddress, type SocketOwner } from './socket.js';
+import { Socket, type SocketOwner } from './socket.js';
 
 export interface ServerOptions {
   /** Default false: a socket whose peer has ended ends, too. */

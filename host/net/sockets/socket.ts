@@ -7,58 +7,23 @@
  * Made by `stack.net.connect`, by a Server, or by `new stack.net.Socket()`.
  */
 import { AsyncResource } from 'node:async_hooks';
-import { lookup as dnsLookup } from 'node:dns';
 import { isIP } from 'node:net';
-import { addAbortSignal, Duplex, type DuplexOptions } from 'node:stream';
-import { EtherloomError } from '../../errors.js';
-import type { Endpoint } from '../../transports/contract.js';
-import type { SocketError } from '../../transports/errno.js';
+import { addAbortSignal, Duplex } from 'node:stream';
+import { NO_ADDRESS, type SocketAddress, shownEndpoint } from './address.js';
 import { type ConnectTarget, callArguments, connectTarget, keepAliveOf, numberOption } from './arguments.js';
-import { addressError, codedError, systemError, typeError, valueError } from './errors.js';
+import { connectFailure, lookUp, refusal } from './dial.js';
+import { codedError, typeError } from './errors.js';
 import { duration, IdleTimer } from './idle_timer.js';
 import { Intake, type OnRead } from './intake.js';
 import type { Hearer, SocketConnection, SocketEvent, SocketLoop } from './loop.js';
 import { Outlet } from './outlet.js';
-
-export interface SocketOptions {
-  /** Of both directions, bytes. */
-  highWaterMark?: number | undefined;
-  readable?: boolean | undefined;
-  writable?: boolean | undefined;
-  /** The other direction goes on when the peer has ended its own. Default false. */
-  allowHalfOpen?: boolean | undefined;
-  /** Destroys the socket. */
-  signal?: AbortSignal | undefined;
-  /** Reads into memory of the user's. */
-  onread?: OnRead | undefined;
-  noDelay?: boolean | undefined;
-  keepAlive?: boolean | undefined;
-  /** ms. */
-  keepAliveInitialDelay?: number | undefined;
-  /** Of a socket that a server makes: nothing is read until `resume`. */
-  pauseOnCreate?: boolean | undefined;
-}
+import { isOnRead, refuseObjects, type SocketOptions } from './socket_options.js';
 
 /** What Server tells and is told of its sockets. */
 export interface SocketOwner {
   /** A socket of its is destroyed. */
   left(): void;
 }
-
-export interface SocketAddress {
-  address: string;
-  family: 'IPv4' | 'IPv6';
-  port: number;
-}
-
-export const familyOf = (address: string): SocketAddress['family'] =>
-  address.includes(':') ? 'IPv6' : 'IPv4';
-
-export const shownEndpoint = ({ address, port }: Endpoint): SocketAddress => ({
-  ...{ address, family: familyOf(address), port },
-});
-
-const NO_ADDRESS: Partial<SocketAddress> = {};
 
 export class Socket extends Duplex implements Hearer {
   connecting = false;
@@ -150,11 +115,19 @@ export class Socket extends Duplex implements Hearer {
     this.#target = target;
     this.#hold();
     const life = ++this.#life;
-    const begin = (address: string): void => {
-      if (this.connecting && life === this.#life) this.#begin({ ...target, host: address });
+    const begin = (error: Error | undefined, host: string): void => {
+      // Destroyed meanwhile, or connecting elsewhere.
+      if (!this.connecting || life !== this.#life) return;
+      if (error) this.destroy(error);
+      else this.#begin({ ...target, host });
     };
-    if (isIP(target.host)) process.nextTick(begin, target.host);
-    else this.#lookUp(target, begin);
+    if (isIP(target.host)) process.nextTick(begin, undefined, target.host);
+    else
+      lookUp(
+        target,
+        (error, address, family) => this.emit('lookup', error, address, family, target.host),
+        (error, host) => process.nextTick(begin, error, host),
+      );
     return this;
   }
 
@@ -166,58 +139,27 @@ export class Socket extends Duplex implements Hearer {
     this.#outlet = new Outlet();
   }
 
-  #lookUp(
-    { host, family, hints, lookup = dnsLookup as never }: ConnectTarget,
-    begin: (ip: string) => void,
-  ): void {
-    const life = this.#life;
-    lookup(
-      host,
-      { family, ...(hints === undefined ? {} : { hints }), all: false },
-      (error, found, foundFamily) => {
-        const [address, kind] = Array.isArray(found)
-          ? [found[0]?.address, found[0]?.family]
-          : [found, foundFamily];
-        this.emit('lookup', error, address, kind, host);
-        if (!this.connecting || life !== this.#life) return;
-        if (error) process.nextTick(() => this.destroy(error));
-        else if (isIP(address)) begin(address);
-        else process.nextTick(() => this.destroy(addressError(address)));
-      },
-    );
-  }
-
   #begin(target: ConnectTarget): void {
     const { host, port, localAddress, localPort } = target;
     this.#target = target;
     this.emit('connectionAttempt', host, port, isIP(host));
     // Nobody has port 0: a SYN there is answered by a reset.
-    if (port === 0) return this.#failed('ECONNREFUSED');
+    if (port === 0) return this.#failed(connectFailure(target, 'ECONNREFUSED'));
     const keepAlive = keepAliveOf(this.#keepAlive.on, this.#keepAlive.delayMs);
+    const options = {
+      ...(this.#noDelay ? { noDelay: true } : {}),
+      ...(keepAlive ? { keepAlive } : {}),
+      ...target.options,
+    };
     try {
-      this.#have(
-        this.#loop.connect({
-          ...{ host, port, localAddress, localPort },
-          options: {
-            ...(this.#noDelay ? { noDelay: true } : {}),
-            ...(keepAlive ? { keepAlive } : {}),
-            ...target.options,
-          },
-        }),
-      );
+      this.#have(this.#loop.connect({ host, port, localAddress, localPort, options }));
     } catch (error) {
-      const { errno } = error as SocketError;
-      if (!(error instanceof EtherloomError) || errno === undefined) this.destroy(error as Error);
-      else if ((localAddress || localPort) && (errno === 'EADDRNOTAVAIL' || errno === 'EADDRINUSE'))
-        this.destroy(systemError('bind', errno, { address: localAddress, port: localPort }));
-      else this.#failed(errno);
+      this.#failed(refusal(target, error));
     }
   }
 
-  #failed(code: string): void {
-    const { host, port, localAddress, localPort } = this.#target!;
-    const local = localAddress && localPort ? { address: localAddress, port: localPort } : undefined;
-    const error = systemError('connect', code, { address: host, port, local });
+  #failed(error: Error): void {
+    const { host, port } = this.#target!;
     this.emit('connectionAttemptFailed', host, port, isIP(host), error);
     this.destroy(error);
   }
@@ -243,11 +185,12 @@ export class Socket extends Duplex implements Hearer {
     const { connection, connected, writable, closed } = event;
     if (this.connecting) {
       if (connected) this.#connected(connection);
-      else if (closed) this.#failed(connection.error ?? 'ECONNABORTED');
+      else if (closed) this.#failed(connectFailure(this.#target!, connection.error ?? 'ECONNABORTED'));
       else return;
     }
-    if ((writable || closed) && this.#connection === connection) this.#drain(connection);
+    // What came before the end is read before a write learns of it.
     if (this.#connection === connection) this.#pull(connection);
+    if ((writable || closed) && this.#connection === connection) this.#drain(connection);
   }
 
   /** @internal The stack closes. */
@@ -282,7 +225,7 @@ export class Socket extends Duplex implements Hearer {
 
   /** @internal */
   override _read(): void {
-    this.#intake.reading = true;
+    this.#intake.ask();
     if (this.#connection && !this.connecting) this.#pull(this.#connection);
   }
 
@@ -507,15 +450,4 @@ export class Socket extends Duplex implements Hearer {
   get remoteFamily(): string | undefined {
     return this.#peer().family;
   }
-}
-
-const isOnRead = (onread: unknown): onread is OnRead => {
-  const { buffer, callback } = (onread ?? {}) as Partial<OnRead>;
-  return (buffer instanceof Uint8Array || typeof buffer === 'function') && typeof callback === 'function';
-};
-
-/** Sockets are of bytes. */
-function refuseObjects(options: DuplexOptions & SocketOptions): void {
-  for (const name of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const)
-    if (options[name]) throw valueError(`options.${name}`, 'is not supported', options[name]);
 }
