@@ -512,15 +512,15 @@ export const LANE_STATE_LOADED: u32 = 292;
 export const LANE_STATE_PREVIOUS: u32 = 296;
 export const LANE_STATE_EPOCH: u32 = 320;
 export const LANE_STATE_PHASE: u32 = 324;
-export const LANE_STATE_SLEEPING: u32 = 328;
-export const LANE_STATE_ACKED: u32 = 332;
+export const LANE_STATE_ACKED: u32 = 328;
 export const LANE_STATE_PACKETS: u32 = 336;
 export const LANE_STATE_LIVES: u32 = 344;
 export const LANE_STATE_ENDED: u32 = 348;
 export const LANE_STATE_COMMAND: u32 = 384;
 export const LANE_STATE_GENERATION: u32 = 388;
 export const LANE_STATE_WAKE: u32 = 448;
-export const LANE_STATE_EVENT_FD: u32 = 452;
+export const LANE_STATE_SLEEPING: u32 = 452;
+export const LANE_STATE_EVENT_FD: u32 = 456;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class LaneState {
@@ -659,20 +659,18 @@ export class LaneState {
   epoch: u32;
   /** LanePhase, written by the lane */
   phase: u32;
-  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
-  sleeping: u32;
   /** Last generation taken in */
   acked: u32;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
   /** Packets taken from rings */
   packets: u64;
   /** Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
   lives: u32;
   /** 1 from when the host ends its thread until the lane is recovered */
   ended: u32;
-  private __pad28: u8;
-  private __pad29: u8;
-  private __pad30: u8;
-  private __pad31: u8;
   private __pad32: u8;
   private __pad33: u8;
   private __pad34: u8;
@@ -701,14 +699,14 @@ export class LaneState {
   private __pad57: u8;
   private __pad58: u8;
   private __pad59: u8;
-  /** LaneCommand, written by the host */
-  command: u32;
-  /** Raised by the host when a control message waits */
-  generation: u32;
   private __pad60: u8;
   private __pad61: u8;
   private __pad62: u8;
   private __pad63: u8;
+  /** LaneCommand, written by the host */
+  command: u32;
+  /** Raised by the host when a control message waits */
+  generation: u32;
   private __pad64: u8;
   private __pad65: u8;
   private __pad66: u8;
@@ -761,14 +759,16 @@ export class LaneState {
   private __pad113: u8;
   private __pad114: u8;
   private __pad115: u8;
-  /** Futex word: raised and notified by whoever gives a sleeping lane work */
-  wake: u32;
-  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
-  eventFd: u32;
   private __pad116: u8;
   private __pad117: u8;
   private __pad118: u8;
   private __pad119: u8;
+  /** Futex word: raised and notified by whoever gives a sleeping lane work */
+  wake: u32;
+  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write. Every producer looks at it with each burst: nothing on its line is written while the lane works */
+  sleeping: u32;
+  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
+  eventFd: u32;
   private __pad120: u8;
   private __pad121: u8;
   private __pad122: u8;

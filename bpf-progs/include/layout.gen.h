@@ -174,7 +174,6 @@ struct etherloom_lane_state {
 	__u32 previous; /* The magazine loaded before: keeps a lane at the edge from going to the depot each time */
 	__u32 epoch __attribute__((aligned(64))); /* Rounds made; also the heartbeat. One step = a burst boundary was passed */
 	__u32 phase; /* LanePhase, written by the lane */
-	__u32 sleeping; /* 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
 	__u32 acked; /* Last generation taken in */
 	__u64 packets; /* Packets taken from rings */
 	__u32 lives; /* Times the lane was recovered after a crash: tells locks of a dead lane from those of its successor */
@@ -182,6 +181,7 @@ struct etherloom_lane_state {
 	__u32 command __attribute__((aligned(64))); /* LaneCommand, written by the host */
 	__u32 generation; /* Raised by the host when a control message waits */
 	__u32 wake __attribute__((aligned(64))); /* Futex word: raised and notified by whoever gives a sleeping lane work */
+	__u32 sleeping; /* 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write. Every producer looks at it with each burst: nothing on its line is written while the lane works */
 	__u32 event_fd; /* 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_lane_state) == 512, "LaneState");

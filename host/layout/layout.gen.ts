@@ -664,15 +664,15 @@ export const LaneStateLayout = {
   previous: 296,
   epoch: 320,
   phase: 324,
-  sleeping: 328,
-  acked: 332,
+  acked: 328,
   packets: 336,
   lives: 344,
   ended: 348,
   command: 384,
   generation: 388,
   wake: 448,
-  eventFd: 452,
+  sleeping: 452,
+  eventFd: 456,
 } as const;
 /** What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 export class LaneStateView {
@@ -987,19 +987,12 @@ export class LaneStateView {
   set phase(v: number) {
     this.mem.setUint32(this.at + 324, v, true);
   }
-  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write */
-  get sleeping(): number {
-    return this.mem.getUint32(this.at + 328, true);
-  }
-  set sleeping(v: number) {
-    this.mem.setUint32(this.at + 328, v, true);
-  }
   /** Last generation taken in */
   get acked(): number {
-    return this.mem.getUint32(this.at + 332, true);
+    return this.mem.getUint32(this.at + 328, true);
   }
   set acked(v: number) {
-    this.mem.setUint32(this.at + 332, v, true);
+    this.mem.setUint32(this.at + 328, v, true);
   }
   /** Packets taken from rings */
   get packets(): bigint {
@@ -1043,12 +1036,19 @@ export class LaneStateView {
   set wake(v: number) {
     this.mem.setUint32(this.at + 448, v, true);
   }
-  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
-  get eventFd(): number {
+  /** 1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write. Every producer looks at it with each burst: nothing on its line is written while the lane works */
+  get sleeping(): number {
     return this.mem.getUint32(this.at + 452, true);
   }
-  set eventFd(v: number) {
+  set sleeping(v: number) {
     this.mem.setUint32(this.at + 452, v, true);
+  }
+  /** 1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none */
+  get eventFd(): number {
+    return this.mem.getUint32(this.at + 456, true);
+  }
+  set eventFd(v: number) {
+    this.mem.setUint32(this.at + 456, v, true);
   }
 }
 

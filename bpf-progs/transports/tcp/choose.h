@@ -79,6 +79,16 @@ static inline int nagle_holds(const struct tcp_flow *f, __u32 len, __u32 mss)
 	return !(f->opt.flags & TCP_OPT_NODELAY) && after(f->snd_sml, f->snd_una);
 }
 
+/* Nothing is left to send: samples of the rate say little until what is in flight, `pipe`, is through. */
+static inline void run_dry(struct tcp_flow *f, __u32 pipe)
+{
+	f->app_limited = f->delivered + pipe;
+	if (!f->app_limited)
+		f->app_limited = 1;
+	if (pipe < cwnd_of(f) / 2)
+		f->flags &= ~FLOW_CWND_LIMITED;
+}
+
 /* New data, or the FIN. `probe`: a tail loss probe, which cwnd does not hold back. */
 noinline int plan_new(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, struct tcp_plan *p NONNULL, __u32 probe)
 {
@@ -89,12 +99,7 @@ noinline int plan_new(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 		return 0;
 	pipe = pipe_of(f, b);
 	if (!avail && !fin) {
-		/* Nothing to send: samples of the rate say little until what is in flight is through. */
-		f->app_limited = f->delivered + pipe;
-		if (!f->app_limited)
-			f->app_limited = 1;
-		if (pipe < cwnd_of(f) / 2)
-			f->flags &= ~FLOW_CWND_LIMITED;
+		run_dry(f, pipe);
 		return 0;
 	}
 	len = least(least(avail, mss), open);

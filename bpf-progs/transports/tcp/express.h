@@ -1,6 +1,6 @@
 /*
- * A full segment of new data and nothing else to say: what a bulk sender makes nearly always, chosen and written in one
- * pass. Whatever else there is to send, or to think of, is choose.h's and output.h's.
+ * A segment of new data and nothing else to say: a full one, as a bulk sender makes nearly always, or a message whole.
+ * Chosen and written in one pass. Whatever else there is to send, or to think of, is choose.h's and output.h's.
  */
 #pragma once
 #include "gen.h"
@@ -10,23 +10,36 @@
 /* Flags of a flow by which each segment is thought about; timestamps must be agreed on. */
 #define UNEXPRESSED (FLOW_CWR | FLOW_ECE | FLOW_CE_LAST | FLOW_URGENT_OUT | FLOW_FIN_QUEUED | FLOW_FRTO | FLOW_MTU_LOST)
 
-/* Nothing is missing, nothing is owed but an ACK, nothing holds the flow back but windows, and its timer runs. */
+/*
+ * Nothing is missing, nothing is owed but an ACK, nothing holds the flow back but windows. Its timer runs if anything is in
+ * flight; else the last data was sent so lately that its window still says something of the path.
+ */
 static inline int expressible(const struct tcp_flow *f, const struct tcp_board *b, __u64 now)
 {
 	if (f->state != TCP_ESTABLISHED || f->ca != TCP_CA_OPEN || f->todo & ~TODO_ACK || f->marks || b->lost || b->sacked)
 		return 0;
 	if ((f->flags & (UNEXPRESSED | FLOW_TIMESTAMPS)) != FLOW_TIMESTAMPS || f->ooo.count || f->dsack_from != f->dsack_to)
 		return 0;
-	if (pace_rate(f) || now >= f->route_ns || f->snd_nxt == f->snd_una || f->mtu < mtu_ceiling(f))
+	if (pace_rate(f) || now >= f->route_ns || f->mtu < mtu_ceiling(f))
 		return 0;
+	if (f->snd_nxt == f->snd_una)
+		return f->xmit == XMIT_NONE && f->sent_ns && now - f->sent_ns <= rto_us(f) * NS_PER_US;
 	return f->xmit == XMIT_TLP || f->xmit == XMIT_RTO;
 }
 
-/* Makes the segment. 0: not this way. */
+/* What is less than a segment goes when it is all that there is, and Nagle does not hold it. */
+static inline int small_goes(const struct tcp_flow *f)
+{
+	if (f->opt.flags & TCP_OPT_CORK)
+		return 0;
+	return f->opt.flags & TCP_OPT_NODELAY || !after(f->snd_sml, f->snd_una);
+}
+
+/* Makes the segment. Returns the verdict, XDP_PASS when it is the last; 0: not this way. */
 noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, __u64 now)
 {
 	__u32 v6 = f->family != AF_INET, l4 = sizeof(struct ethhdr) + (v6 ? 40 : 20), mss = f->mss, seq = f->snd_nxt;
-	__u32 pipe = seq - f->snd_una, off = l4 + sizeof(struct tcphdr) + EXPRESS_WORDS * 4, avail, bytes, flags;
+	__u32 pipe = seq - f->snd_una, off = l4 + sizeof(struct tcphdr) + EXPRESS_WORDS * 4, avail, len, bytes, flags;
 	void *data = data_of(ctx), *end = data_end_of(ctx);
 	struct tcphdr *tcp;
 	__be32 option[2], *out;
@@ -34,18 +47,24 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 	__u64 sum;
 	int got;
 
-	if (!expressible(f, b, now) || pipe + mss > f->cc.cwnd || window_open(f) < mss)
+	if (!expressible(f, b, now))
 		return 0;
 	avail = write_seq(f) - seq;
-	bytes = off + mss;
-	if (avail < mss || data + HEADERS > end || bytes > (__u32)(end - data))
+	len = least(avail, mss);
+	bytes = off + len;
+	if (!len || (pipe && pipe + len > f->cc.cwnd) || window_open(f) < len || (len < mss && !small_goes(f)) ||
+	    data + HEADERS > end || bytes > (__u32)(end - data))
 		return 0;
-	got = el_stream_fetch(ctx, off, f->id, seq - f->iss - 1, mss);
+	got = el_stream_fetch(ctx, off, f->id, seq - f->iss - 1, len);
 	if (got < 0)
 		return 0;
-	board_sent(b, f, seq + mss, US(now));
-	f->snd_nxt = seq + mss;
-	pipe += mss;
+	board_sent(b, f, seq + len, US(now));
+	if (!pipe)
+		f->stuck_ns = now;
+	f->snd_nxt = seq + len;
+	if (len < mss)
+		f->snd_sml = f->snd_nxt;
+	pipe += len;
 	if (pipe + mss > f->cc.cwnd || (f->cc.cwnd < f->cc.ssthresh && 2 * pipe >= f->cc.cwnd))
 		f->flags |= FLOW_CWND_LIMITED;
 
@@ -69,7 +88,7 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 	out[0] = option_ts();
 	out[1] = option[0];
 	out[2] = option[1];
-	flags = avail == mss ? TCP_ACK | TCP_PSH : TCP_ACK;
+	flags = avail == len ? TCP_ACK | TCP_PSH : TCP_ACK;
 	sum = pseudo_sum(f->local, f->remote, bytes - l4) + option_ts() + option[0] + option[1] + got;
 	write_tcp(tcp, f->lport, f->rport, seq, f->rcv_nxt, flags, window_offer(f), 0, EXPRESS_WORDS, sum);
 	if (bpf_xdp_adjust_tail(ctx, (__s32)bytes - (__s32)(end - data)))
@@ -78,9 +97,14 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 	f->segs_out++;
 	acked_by_this(f, 1);
 	/* The time of a probe depends on whether one segment is in flight, or more: after that, a burst has one time. */
-	if (f->xmit == XMIT_TLP && (f->sent_ns != now || pipe <= 2 * mss))
+	if (f->xmit == XMIT_NONE || (f->xmit == XMIT_TLP && (f->sent_ns != now || pipe <= 2 * mss)))
 		tcp_rearm(f, b, now);
 	f->sent_ns = now;
 	f->packet_ns = 0;
-	return 1;
+	/* That nothing more is to be said GEN need not be run again to hear: the packet would wait for that. */
+	if (avail == len) {
+		run_dry(f, pipe);
+		return XDP_PASS;
+	}
+	return XDP_TX;
 }

@@ -141,7 +141,9 @@ int tcp_gen(struct xdp_md *ctx)
 	asked = el_stream_requests(id);
 	if (asked)
 		tcp_requests(f, b, id, asked, now);
-	verdict = tcp_express(ctx, f, b, now) ? XDP_TX : tcp_generate(ctx, f, b, p, now);
+	verdict = tcp_express(ctx, f, b, now);
+	if (!verdict)
+		verdict = tcp_generate(ctx, f, b, p, now);
 	h->id = 0;
 	return verdict;
 }

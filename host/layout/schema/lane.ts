@@ -101,11 +101,6 @@ export const laneStructs: StructSchema[] = [
         cacheLine: true,
       }),
       f('phase', 'u32', 'LanePhase, written by the lane'),
-      f(
-        'sleeping',
-        'u32',
-        '1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write',
-      ),
       f('acked', 'u32', 'Last generation taken in'),
       f('packets', 'u64', 'Packets taken from rings'),
       f(
@@ -119,6 +114,11 @@ export const laneStructs: StructSchema[] = [
       f('wake', 'u32', 'Futex word: raised and notified by whoever gives a sleeping lane work', {
         cacheLine: true,
       }),
+      f(
+        'sleeping',
+        'u32',
+        '1 while it waits on `wake`: only then must producers notify. 2 while it waits in poll(2): they owe it a write. Every producer looks at it with each burst: nothing on its line is written while the lane works',
+      ),
       f('eventFd', 'u32', '1 + eventfd that ends its sleep in poll(2), written by the host; 0 = it has none'),
     ],
   },
