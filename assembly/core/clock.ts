@@ -8,3 +8,8 @@ export let nowNs: u64 = 0;
 export function clock_set(ns: u64): void {
   nowNs = ns;
 }
+
+/** The same from a number, which costs JavaScript a fraction of a bigint: exact to 1 ns for the first 104 days of uptime. */
+export function clock_set_number(ns: f64): void {
+  nowNs = <u64>ns;
+}

@@ -1,5 +1,23 @@
 /** The engine's clock: CLOCK_MONOTONIC, or virtual time, which stands still until it is moved. */
+import { performance } from 'node:perf_hooks';
 import { EtherloomError } from '../errors.js';
+
+/** Readings of both clocks of which the closest pair counts. */
+const PAIRS = 16;
+const NS_PER_MS = 1e6;
+
+/**
+ * CLOCK_MONOTONIC of this thread as a number of ns, for a lane, which reads it in every step: half of what a bigint costs.
+ * Behind or ahead of `process.hrtime` by what a reading takes, always the same.
+ */
+export function numberClock(): () => number {
+  let ahead = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < PAIRS; i++) {
+    const own = performance.now() * NS_PER_MS;
+    ahead = Math.min(ahead, Number(process.hrtime.bigint()) - own);
+  }
+  return () => performance.now() * NS_PER_MS + ahead;
+}
 
 export class EngineClock {
   #nowNs: bigint;

@@ -49,12 +49,19 @@ export class Lane {
     this.words.set('acked', generation);
   }
 
-  /**
-   * Up to `rounds` rounds of the loop at time `nowNs`, after as many as `looks` looks for work. Returns packets taken.
-   * @throws what a program traps with
-   */
-  step(rounds: number, nowNs: bigint, looks = 0): number {
+  /** Up to `rounds` rounds of the loop at time `nowNs`. Returns packets taken. @throws what a program traps with */
+  step(rounds: number, nowNs: bigint): number {
     this.core.exports.clock_set(nowNs);
+    return this.#turn(rounds, 0);
+  }
+
+  /** The same at a time of numberClock, after as many as `looks` looks for work. */
+  stepAt(rounds: number, nowNs: number, looks: number): number {
+    this.core.exports.clock_set_number(nowNs);
+    return this.#turn(rounds, looks);
+  }
+
+  #turn(rounds: number, looks: number): number {
     for (const driver of this.drivers) driver.pull();
     const taken = this.core.exports.loop_run(rounds, this.#fetches ? 0 : looks);
     for (const driver of this.drivers) driver.push();

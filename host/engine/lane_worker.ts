@@ -4,14 +4,13 @@
  */
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
+import { numberClock } from './clock.js';
 import type { ControlMessage, LaneExit, LaneTask } from './control.js';
 import { Lane } from './lane.js';
 import { type Resident, seatResident } from './resident.js';
 
 /** Looks for work of an idle lane between two looks at the clock: 1 to 2 µs. */
 const LOOKS = 200;
-
-const clock = process.hrtime.bigint;
 
 /** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
 export default function run(task: LaneTask): LaneExit | Promise<LaneExit> {
@@ -25,23 +24,24 @@ const nobody: Resident = { poll: () => 0 };
 
 function live(lane: Lane, task: LaneTask, resident: Resident): LaneExit {
   const { words } = lane;
-  const spinNs = BigInt(task.spinUs) * 1000n;
+  const spinNs = task.spinUs * 1000;
+  const clock = numberClock();
   words.set('phase', LanePhase.RUNNING);
-  let idleSince = 0n;
+  let idleSince = 0;
   try {
     for (;;) {
       const now = clock();
-      const taken = lane.step(task.rounds, now, LOOKS) + resident.poll();
+      const taken = lane.stepAt(task.rounds, now, LOOKS) + resident.poll();
       if (lane.called) {
         takeMessages(lane, task);
         const command = words.get('command');
         if (command === LaneCommand.STOP) break;
         if (command === LaneCommand.PAUSE) lane.pause();
-      } else if (taken !== 0) idleSince = 0n;
-      else if (idleSince === 0n) idleSince = now;
+      } else if (taken !== 0) idleSince = 0;
+      else if (idleSince === 0) idleSince = now;
       else if (now - idleSince > spinNs) {
         lane.sleep();
-        idleSince = 0n;
+        idleSince = 0;
       }
     }
     words.set('phase', LanePhase.STOPPED);

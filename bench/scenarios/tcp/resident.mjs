@@ -6,6 +6,7 @@
  *   source  keeps the send ring full for so many ms          sink  reads all, counts bytes for so many ms
  *   echo    sends back what comes on any stream              ask   a message in flight on each stream
  */
+import { performance } from 'node:perf_hooks';
 import { StreamApp } from '../../../dist/streams/stream_app.js';
 
 const ORDER = 0;
@@ -108,8 +109,12 @@ export default function seat({ arena, lane, data }) {
   function echo({ app }) {
     const own = appOf(app);
     const into = new Uint8Array(4096);
+    const parts = [];
     const back = end => {
-      for (let n = end.read(into); n > 0; n = end.read(into)) end.write(into.subarray(0, n));
+      for (let n = end.read(into); n > 0; n = end.read(into)) {
+        parts[n] ??= into.subarray(0, n);
+        end.write(parts[n]);
+      }
     };
     done({});
     return () => own.take(back, TURN);
