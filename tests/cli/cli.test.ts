@@ -266,7 +266,7 @@ test('usage errors exit with 2, failures with 1, and say what to do', () => {
   assert.is(JSON.parse(missing.out).error.code, 'ERR_FILE_READ');
   const wrong = etherloom(['verify', 'package.json']);
   assert.is(wrong.code, 1);
-  assert.match(wrong.err, /ERR_SPEC_MEMBER version: an unknown member/);
+  assert.match(wrong.err, /ERR_SPEC_MEMBER: version: an unknown member/);
   const program = etherloom(['verify', obj('drop'), '--program', 'nobody']);
   assert.is(program.code, 1);
   assert.match(program.err, /expected one of drop/);
