@@ -4340,6 +4340,7 @@ export class StreamLane {
 export const APP_SIZE: u32 = 128;
 export const APP_STATE: u32 = 0;
 export const APP_ENDS_AT: u32 = 4;
+export const APP_LIFE: u32 = 8;
 export const APP_SLEEPING: u32 = 64;
 export const APP_WAKE: u32 = 68;
 /** One application: a thread that owns streams. Overlay only, by changetype; never `new`. */
@@ -4349,6 +4350,8 @@ export class App {
   state: u32;
   /** AppLane[laneCount] */
   endsAt: u32;
+  /** Applications of this number that ended: a thread that was one of them sees so (atomic) */
+  life: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -4401,14 +4404,14 @@ export class App {
   private __pad49: u8;
   private __pad50: u8;
   private __pad51: u8;
-  private __pad52: u8;
-  private __pad53: u8;
-  private __pad54: u8;
-  private __pad55: u8;
   /** 1 while it waits on `wake` (atomic) */
   sleeping: u32;
   /** Futex word: raised and notified by a lane that has events for it */
   wake: u32;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
   private __pad56: u8;
   private __pad57: u8;
   private __pad58: u8;
@@ -4461,10 +4464,6 @@ export class App {
   private __pad105: u8;
   private __pad106: u8;
   private __pad107: u8;
-  private __pad108: u8;
-  private __pad109: u8;
-  private __pad110: u8;
-  private __pad111: u8;
 }
 
 export const APP_LANE_SIZE: u32 = 128;

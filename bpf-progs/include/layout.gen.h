@@ -725,6 +725,7 @@ _Static_assert(sizeof(struct etherloom_stream_lane) == 1344, "StreamLane");
 struct etherloom_app {
 	__u32 state; /* AppState (atomic) */
 	__u32 ends_at; /* AppLane[laneCount] */
+	__u32 life; /* Applications of this number that ended: a thread that was one of them sees so (atomic) */
 	__u32 sleeping __attribute__((aligned(64))); /* 1 while it waits on `wake` (atomic) */
 	__u32 wake; /* Futex word: raised and notified by a lane that has events for it */
 } __attribute__((aligned(64)));

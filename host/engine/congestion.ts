@@ -1,6 +1,6 @@
 /**
  * A user's congestion control at work: the programs of a struct_ops map, registered under a number that transports know
- * algorithms by. Connections choose it by that number (TCP: option `algorithm`), at any time.
+ * algorithms by. Connections choose it by that number (TCP: option `congestion`), at any time.
  *
  *   Collection.load ─▶ StructOpsMap ── registerCongestion ──▶ ArenaHeader.ccOps[n − 16] ◀── el_cc_init, el_cc_event
  */

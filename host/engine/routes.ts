@@ -28,6 +28,9 @@ export type RouteType = keyof typeof TYPES;
 export const TABLE_MAIN = 254;
 const AF_INET = 2;
 const AF_INET6 = 10;
+/** Least and most that an MTU can be: RFC 791, and the length of an IP packet. */
+const LEAST_MTU = 68;
+const MOST_MTU = 65535;
 
 export interface Route {
   /** `10.0.0.0/8`, `fd00::/64`; without length a host route. */
@@ -105,6 +108,11 @@ export class Routes {
     if (route.source !== undefined && parseIp(route.source).length !== bytes.length)
       throw new EtherloomError('ERR_ROUTE', `source ${route.source} of a route to ${route.prefix}`, {
         expected: 'an address of the same family',
+      });
+    const { mtu } = route;
+    if (mtu !== undefined && (!Number.isInteger(mtu) || mtu < LEAST_MTU || mtu > MOST_MTU))
+      throw new EtherloomError('ERR_ROUTE', `mtu ${mtu} of a route to ${route.prefix}`, {
+        expected: `a whole number from ${LEAST_MTU} to ${MOST_MTU}`,
       });
     const width = BigInt(bytes.length * 8);
     const host = width - BigInt(bits);

@@ -4274,6 +4274,7 @@ export const AppLayout = {
   size: 128,
   state: 0,
   endsAt: 4,
+  life: 8,
   sleeping: 64,
   wake: 68,
 } as const;
@@ -4296,6 +4297,13 @@ export class AppView {
   }
   set endsAt(v: number) {
     this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Applications of this number that ended: a thread that was one of them sees so (atomic) */
+  get life(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set life(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
   }
   /** 1 while it waits on `wake` (atomic) */
   get sleeping(): number {

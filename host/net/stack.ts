@@ -50,7 +50,10 @@ const INLINE_REST_MS = 100;
 
 /** An application of another thread. */
 interface Remote {
+  number: number;
   port: MessagePort;
+  /** Of the ticket: closed for good when the ticket went nowhere. */
+  given: MessagePort;
   /** Slots of its listeners. */
   slots: Set<number>;
 }
@@ -62,6 +65,8 @@ export class Stack<O extends object = ConnectionOptions> {
   /** Applications that are no more, whose connections may still deliver. */
   readonly #former = new Set<number>();
   #net: StackNet | undefined;
+  /** `close` was called. */
+  #ended = false;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -113,7 +118,12 @@ export class Stack<O extends object = ConnectionOptions> {
 
   #listen(options: ListenOptions<O>, app: number): ListenPlace {
     this.#open();
-    const { port = 0, address, backlog = BACKLOG, options: more = {} as O } = checked(options, 'listen');
+    const {
+      port = 0,
+      address,
+      backlog = BACKLOG,
+      options: more = {} as O,
+    } = checked(options, 'listen', LISTEN);
     checkPort('port', port, 0);
     const own = address === undefined ? undefined : formatIp(parseIp(address));
     if (own !== undefined && !this.network.has(own))
@@ -142,7 +152,7 @@ export class Stack<O extends object = ConnectionOptions> {
       localPort = 0,
       lane,
       options: more = {} as O,
-    } = checked(options, 'connect');
+    } = checked(options, 'connect', CONNECT);
     checkPort('port', port, 1);
     checkPort('localPort', localPort, 0);
     if (typeof host !== 'string')
@@ -161,7 +171,11 @@ export class Stack<O extends object = ConnectionOptions> {
   }
 
   #open(): void {
-    if (this.#closing) throw new EtherloomError('ERR_STACK_CLOSED', 'the stack is closed');
+    if (this.#ended) throw new EtherloomError('ERR_STACK_CLOSED', 'the stack is closed');
+    if (this.engine.state === 'stopped')
+      throw new EtherloomError('ERR_STACK_CLOSED', 'the engine of the stack was stopped', {
+        expected: 'stack.close() first, then engine.stop()',
+      });
   }
 
   // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -169,8 +183,10 @@ export class Stack<O extends object = ConnectionOptions> {
   /**
    * Takes news of at most `max` connections of this thread into `events` and returns how many; what was written and asked
    * goes out first. The objects in `events` are used again. An inline engine makes one step.
+   * @throws EtherloomError ERR_STACK_CLOSED when stack or engine are no more: a loop of polls ends so
    */
   poll(events: StackEvent<O>[], max?: number): number {
+    this.#open();
     return this.#sockets.poll(events, max);
   }
 
@@ -181,14 +197,16 @@ export class Stack<O extends object = ConnectionOptions> {
 
   /**
    * Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. With an inline
-   * engine it is what lets time pass: steps, and jumps in virtual time.
+   * engine it is what lets time pass: steps, and jumps in virtual time. @throws EtherloomError ERR_STACK_CLOSED
    */
-  wait(ms?: number): Promise<boolean> {
+  async wait(ms?: number): Promise<boolean> {
+    this.#open();
     return this.#sockets.wait(ms);
   }
 
-  /** The same for a program that does nothing else meanwhile. */
+  /** The same for a program that does nothing else meanwhile. @throws EtherloomError ERR_STACK_CLOSED */
   waitSync(ms?: number): boolean {
+    this.#open();
     return this.#sockets.waitSync(ms);
   }
 
@@ -202,8 +220,12 @@ export class Stack<O extends object = ConnectionOptions> {
     return this.#sockets.listeners;
   }
 
-  /** What the transport counted; TCP has the names of Linux's MIB. What never happened is not there. */
+  /**
+   * What the transport counted; TCP has the names of Linux's MIB. What never happened is not there.
+   * @throws EtherloomError ERR_STACK_CLOSED
+   */
   counters(): Record<string, number> {
+    if (this.#ended) throw new EtherloomError('ERR_STACK_CLOSED', 'counters of a stack that is closed');
     return this.transport.counters();
   }
 
@@ -259,28 +281,36 @@ export class Stack<O extends object = ConnectionOptions> {
    */
   openApp(): StackTicket {
     this.#open();
-    const { number } = this.apps.open();
+    const { number, life } = this.apps.open();
     this.#former.delete(number);
     const { port1, port2 } = new MessageChannel();
-    this.#remotes.set(number, { port: port1, slots: new Set() });
-    port1.on('message', (ask: Ask) => this.#answer(number, ask));
-    port1.on('close', () => this.closeApp(number));
+    const remote = { number, port: port1, given: port2, slots: new Set<number>() };
+    this.#remotes.set(number, remote);
+    // Whoever has the other end may use what is of that number until that end is gone.
+    this.apps.hold(number);
+    port1.on('message', (ask: unknown) => this.#answer(remote, ask));
+    port1.on('close', () => {
+      this.#end(remote);
+      this.apps.hold(number, false);
+    });
     port1.unref();
     return {
       memory: this.engine.arena.memory,
       number,
+      life,
       transport: this.transport.transport.name,
       shared: this.transport.shared,
       port: port2,
     };
   }
 
-  #answer(number: number, { n, asked }: Ask): void {
-    const remote = this.#remotes.get(number);
-    if (!remote) return;
+  /** Anything may come by a port; what is no question is not answered. */
+  #answer(remote: Remote, ask: unknown): void {
+    if (this.#remotes.get(remote.number) !== remote || typeof ask !== 'object' || ask === null) return;
+    const { n, asked } = ask as Ask;
     const answer: Answer = { n };
     try {
-      const result = this.#do(number, remote, asked);
+      const result = this.#do(remote.number, remote, asked);
       if (result) answer.result = result;
     } catch (error) {
       answer.error = errorTold(error);
@@ -295,6 +325,10 @@ export class Stack<O extends object = ConnectionOptions> {
       remote.slots.add(place.slot);
       return place;
     }
+    if (asked.call !== 'unlisten')
+      throw new EtherloomError('ERR_STACK_CALL', `call: ${String((asked as Asked).call)}`, {
+        expected: 'connect, listen, unlisten',
+      });
     // Its own only.
     if (remote.slots.delete(asked.slot)) this.transport.unlisten(asked.slot);
     return undefined;
@@ -302,16 +336,24 @@ export class Stack<O extends object = ConnectionOptions> {
 
   /**
    * Ends an application of another thread: its connections are aborted, its listeners close. Those that it had closed
-   * still deliver what was written. Whether there was such an application.
+   * still deliver what was written. Its thread may live on: what it calls throws ERR_STACK_CLOSED, and its number is
+   * given again when the thread has heard of it or ended. Whether there was such an application.
    */
   closeApp(number: number): boolean {
     const remote = this.#remotes.get(number);
-    if (!remote) return false;
+    return remote !== undefined && this.#end(remote);
+  }
+
+  #end(remote: Remote): boolean {
+    const { number, port, given } = remote;
+    if (this.#remotes.get(number) !== remote) return false;
     this.#remotes.delete(number);
     for (const slot of remote.slots) this.transport.unlisten(slot, true);
-    remote.port.close();
     this.apps.close(number);
     this.#former.add(number);
+    // The other side closes its end when it hears of it. One that was never posted nobody hears of.
+    port.postMessage({ n: 0, ended: true } satisfies Answer);
+    given.close();
     return true;
   }
 
@@ -323,7 +365,7 @@ export class Stack<O extends object = ConnectionOptions> {
     this.transport.own(this.network.addAddress(port, address), true);
   }
 
-  /** Takes an address away: its connections find nobody any more. Whether it was there. */
+  /** Takes an address away: new connections find nobody there any more, those that there are go on. Whether it was there. */
   removeAddress(port: string | number, address: string): boolean {
     const was = this.network.removeAddress(port, address);
     if (was) this.transport.own(formatIp(parseIp(address.split('/')[0])), false);
@@ -334,26 +376,35 @@ export class Stack<O extends object = ConnectionOptions> {
 
   /**
    * Aborts every connection, closes listeners and applications, and takes programs, maps, routes and responders back. The
-   * engine goes on. @throws EtherloomError ERR_STACK_CLOSE when lanes do not let go of connections in 5 s
+   * engine goes on. @throws EtherloomError ERR_STACK_CLOSE when lanes do not let go of connections in 5 s: what they may
+   * still use stays, and another `close` goes on from there; after `engine.stop()` nobody uses anything
    */
   close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+    this.#closing ??= this.#close().catch(error => {
+      this.#closing = undefined;
+      throw error;
+    });
+    return this.#closing;
   }
 
   async #close(): Promise<void> {
     const { apps } = this;
-    const own = [this.#sockets.number];
-    this.#sockets.abandon();
-    if (this.#net) {
-      this.#net.loop.close();
-      own.push(this.#net.loop.sockets.number);
+    if (!this.#ended) {
+      this.#ended = true;
+      this.#sockets.abandon();
+      this.#net?.loop.close();
+      for (const remote of [...this.#remotes.values()]) this.#end(remote);
+      for (const number of this.#former) apps.abort(number);
+      for (const number of this.#own) apps.close(number, true);
     }
-    for (const number of [...this.#remotes.keys()]) this.closeApp(number);
-    for (const number of this.#former) apps.abort(number);
-    for (const number of own) apps.close(number, true);
-    await this.#drain([...own, ...this.#former]);
+    await this.#drain([...this.#own, ...this.#former]);
     await this.transport.close();
     this.network.close();
+  }
+
+  /** Applications of this thread. */
+  get #own(): number[] {
+    return [this.#sockets, this.#net?.loop.sockets].flatMap(sockets => sockets?.number ?? []);
   }
 
   /** Lets the lanes abort what those applications had. */
@@ -382,10 +433,19 @@ export class Stack<O extends object = ConnectionOptions> {
   }
 }
 
-function checked<T extends object>(options: T, what: string): T {
+/** Members of ListenOptions and ConnectOptions. */
+const LISTEN: readonly string[] = ['port', 'address', 'backlog', 'options'];
+const CONNECT: readonly string[] = ['host', 'port', 'localAddress', 'localPort', 'lane', 'data', 'options'];
+
+function checked<T extends object>(options: T, what: string, known: readonly string[]): T {
   if (typeof options !== 'object' || options === null)
     throw new EtherloomError('ERR_STACK_OPTIONS', `${what}: ${String(options)}`, {
       expected: 'an object of options',
+    });
+  const other = Object.keys(options).find(name => !known.includes(name));
+  if (other !== undefined)
+    throw new EtherloomError('ERR_STACK_OPTIONS', `${what}: ${other}`, {
+      expected: `${known.join(', ')}; what the transport is told stands in options: { ${other} }`,
     });
   return options;
 }

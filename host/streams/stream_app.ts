@@ -95,6 +95,8 @@ export class StreamApp {
     readonly arena: Arena,
     /** What the engine knows it by: argument of el_stream_open. */
     readonly number: number,
+    /** Which application of its number it is. */
+    readonly life: number,
   ) {
     const { header, dv } = arena;
     this.#i32 = arena.i32;
@@ -130,16 +132,25 @@ export class StreamApp {
     return StreamApp.over(Arena.attach(memory), number);
   }
 
-  /** The same over an arena at hand. @throws EtherloomError ERR_APP_UNKNOWN */
-  static over(arena: Arena, number: number): StreamApp {
+  /**
+   * The same over an arena at hand. @param life which application of that number is meant; default: the present one
+   * @throws EtherloomError ERR_APP_UNKNOWN
+   */
+  static over(arena: Arena, number: number, life?: number): StreamApp {
     const { header, dv } = arena;
     const pool = header.streamPoolAt ? new StreamPoolView(dv, header.streamPoolAt) : undefined;
     const known = Number.isInteger(number) && number >= 1 && number <= (pool?.appCount ?? 0);
-    if (!known || new AppView(dv, pool!.appsAt + number * AppLayout.size).state !== AppState.OPEN)
+    const app = known ? new AppView(dv, pool!.appsAt + number * AppLayout.size) : undefined;
+    if (app?.state !== AppState.OPEN || (life !== undefined && app.life !== life))
       throw new EtherloomError('ERR_APP_UNKNOWN', `no application ${number}`, {
         expected: 'one that StreamApps.open() opened',
       });
-    return new StreamApp(arena, number);
+    return new StreamApp(arena, number, app.life);
+  }
+
+  /** Whether it was closed (StreamApps.close): its number is nobody's or another's, and nothing here does anything more. */
+  get ended(): boolean {
+    return Atomics.load(this.#i32, this.#word + (AppLayout.life >> 2)) >>> 0 !== this.life;
   }
 
   /** Streams that it has ends of. */
@@ -210,7 +221,7 @@ export class StreamApp {
 
   /** Publishes what was written and asked since the last flush, and wakes lanes that sleep. `take` and `wait` do so, too. */
   flush(): void {
-    if (!this.#dirty) return;
+    if (!this.#dirty || this.ended) return;
     this.#dirty = false;
     for (const { lane, state, rung, bit, door } of this.#lanes) {
       if (!this.#rung[lane]) continue;
@@ -232,11 +243,14 @@ export class StreamApp {
 
   /** Whether there are events to take. */
   get pending(): boolean {
-    return this.#lanes.some(
-      l =>
-        l.scan !== 0 ||
-        Atomics.load(this.#i32, l.event.producer) >>> 0 !== l.event.own ||
-        Atomics.load(this.#i32, l.overflow) !== 0,
+    return (
+      !this.ended &&
+      this.#lanes.some(
+        l =>
+          l.scan !== 0 ||
+          Atomics.load(this.#i32, l.event.producer) >>> 0 !== l.event.own ||
+          Atomics.load(this.#i32, l.overflow) !== 0,
+      )
     );
   }
 
@@ -245,6 +259,7 @@ export class StreamApp {
    * A stream that is new comes with its first event; who does not want it releases it. Returns streams handed out.
    */
   take(each: TakeEvent, max = 0x7fffffff): number {
+    if (this.ended) return 0;
     let n = 0;
     const count = this.#lanes.length;
     for (let i = 0; i < count && n < max; i++)
@@ -341,26 +356,27 @@ export class StreamApp {
 
   /** Says that it sleeps, unless there is something to take. Returns the value of the word to wait on. */
   #lieDown(): number | undefined {
+    if (this.ended) return undefined;
     this.flush();
     const wake = Atomics.load(this.#i32, this.#word + (AppLayout.wake >> 2));
     Atomics.store(this.#i32, this.#word + (AppLayout.sleeping >> 2), 1);
-    // A lane sees the flag after its event is published, or the event is seen here.
-    if (!this.pending) return wake;
+    // A lane sees the flag after its event is published, or the event is seen here; so does who closes the application.
+    if (!this.pending && !this.ended) return wake;
     this.#getUp();
     return undefined;
   }
 
   #getUp(): void {
-    Atomics.store(this.#i32, this.#word + (AppLayout.sleeping >> 2), 0);
+    if (!this.ended) Atomics.store(this.#i32, this.#word + (AppLayout.sleeping >> 2), 0);
   }
 
   /**
    * Resolves when there are events to take, or after `ms`: true or false. Lanes notify once for all events of a round.
-   * Does not keep the process alive by itself.
+   * Does not keep the process alive by itself. False at once when the application was closed.
    */
   async wait(ms?: number): Promise<boolean> {
     const wake = this.#lieDown();
-    if (wake === undefined) return true;
+    if (wake === undefined) return this.pending;
     const slept = waitAsync(this.#i32, this.#word + (AppLayout.wake >> 2), wake, ms);
     if (slept.async) await slept.value;
     this.#getUp();
@@ -370,7 +386,7 @@ export class StreamApp {
   /** The same for a thread that may stand still: a worker, or the main thread of a program that does nothing else. */
   waitSync(ms?: number): boolean {
     const wake = this.#lieDown();
-    if (wake === undefined) return true;
+    if (wake === undefined) return this.pending;
     Atomics.wait(this.#i32, this.#word + (AppLayout.wake >> 2), wake, ms);
     this.#getUp();
     return this.pending;

@@ -50,6 +50,8 @@ export class StreamApps {
   readonly #pool: StreamPoolView;
   /** Numbers whose rings were made. */
   readonly #equipped = new Set<number>();
+  /** Numbers that are not given again yet. */
+  readonly #held = new Set<number>();
 
   /** Those of an engine: the same whoever asks. @throws EtherloomError ERR_STREAMS_NONE */
   static of(host: StreamHost): StreamApps {
@@ -85,7 +87,7 @@ export class StreamApps {
     const { appCount } = this.#pool;
     for (let number = 1; number <= appCount; number++) {
       const app = this.#app(number);
-      if (app.state === AppState.OPEN) continue;
+      if (app.state === AppState.OPEN || this.#held.has(number)) continue;
       if (app.state === AppState.DEAD && this.streamsOf(number) !== 0) continue;
       if (!this.#equipped.has(number)) this.#equip(app);
       this.#equipped.add(number);
@@ -113,6 +115,12 @@ export class StreamApps {
         eventConsumer: event.consumer,
       });
     }
+  }
+
+  /** Keeps a number from being given again, until `hold(number, false)`: a thread that had it may still run. */
+  hold(number: number, on = true): void {
+    if (on) this.#held.add(number);
+    else this.#held.delete(number);
   }
 
   /** Events that the last owner of the number did not take are not for the next. */
@@ -175,9 +183,10 @@ export class StreamApps {
   }
 
   /**
-   * Closes an application whose thread is gone, or will not touch its streams any more. Its lanes abort every stream that
-   * it had not let go of, and with `abort` those, too, that it had and that still deliver; its number is used again when
-   * none is left. @throws EtherloomError ERR_APP_UNKNOWN
+   * Closes an application. Its StreamApp and its ends do nothing from then on, in whatever thread; one that is in the midst
+   * of a call ends that call, so the number of a thread that lives is to be held (`hold`). Lanes abort every stream that it
+   * had not let go of, and with `abort` those, too, that it had and that still deliver; its number is used again when none
+   * is left. @throws EtherloomError ERR_APP_UNKNOWN
    */
   close(number: number, abort = false): void {
     if (
@@ -187,7 +196,13 @@ export class StreamApps {
       this.#app(number).state !== AppState.OPEN
     )
       throw new EtherloomError('ERR_APP_UNKNOWN', `no application ${number}`);
+    const { u32 } = this.host.arena;
+    const { at } = this.#app(number);
+    Atomics.add(u32, (at + AppLayout.life) >> 2, 1);
     this.#setState(number, AppState.DEAD);
+    // Who sleeps as that application need not sleep on.
+    Atomics.add(u32, (at + AppLayout.wake) >> 2, 1);
+    Atomics.notify(this.host.arena.i32, (at + AppLayout.wake) >> 2);
     if (abort) this.abort(number);
     else this.#look();
   }

@@ -18,6 +18,9 @@ const SHORT = 128;
 /** The transport is told of room in the receive ring in steps of this part of it: 1 / 2^READ_SHIFT. */
 const READ_SHIFT = 2;
 
+/** Requests after which nothing can be sent. */
+const ENDING = StreamRequest.SHUTDOWN | StreamRequest.CLOSE | StreamRequest.ABORT;
+
 export class StreamEnd {
   readonly #u8: Uint8Array;
   readonly #i32: Int32Array;
@@ -35,6 +38,8 @@ export class StreamEnd {
   #read: number;
   #received: number;
   #released = false;
+  /** SHUTDOWN, CLOSE or ABORT was asked for: what would be written now could not be sent. */
+  #shut = false;
 
   /** Made by StreamApp, for a stream that is its application's. */
   constructor(
@@ -67,14 +72,14 @@ export class StreamEnd {
     Atomics.store(this.#i32, this.#at + (offset >> 2), value);
   }
 
-  /** Whether `release` was called: it is no end of anything any more. */
+  /** Whether `release` was called, or its application closed: it is no end of anything any more, and does nothing. */
   get released(): boolean {
-    return this.#released;
+    return this.#released || this.app.ended;
   }
 
   /** Whether the transport is done with the stream. What was received can still be read, until `release`. */
   get finished(): boolean {
-    return this.#released || (this.#word(L.flags) & StreamFlag.OPEN) === 0;
+    return this.released || (this.#word(L.flags) & StreamFlag.OPEN) === 0;
   }
 
   /** Sizes of the rings, bytes; 0 = the stream has none. */
@@ -101,7 +106,7 @@ export class StreamEnd {
 
   /** Bytes that can be read now. */
   get readable(): number {
-    if (this.#released) return 0;
+    if (this.released) return 0;
     if (this.#rcv === 0) {
       this.#rcv = this.#word(L.rcvAt);
       if (this.#rcv === 0) return 0;
@@ -112,9 +117,10 @@ export class StreamEnd {
 
   /** Copies received bytes to `into`. Returns how many, 0 when there are none. */
   read(into: Uint8Array): number {
+    checkBytes(into, 'read into');
     const have = (this.#received - this.#read) >>> 0 || this.readable;
     const n = have < into.length ? have : into.length;
-    if (n === 0 || this.#released) return 0;
+    if (n === 0 || this.released) return 0;
     const at = this.#read & (this.#rcvBytes - 1);
     const first = this.#rcvBytes - at;
     const from = this.#rcv + at;
@@ -145,8 +151,9 @@ export class StreamEnd {
     return this.#views(this.#rcv, this.#rcvBytes, this.#read, n);
   }
 
-  /** Gives the first `n` bytes of what can be read back to the ring. @throws EtherloomError ERR_STREAM_RANGE */
+  /** Gives the first `n` bytes of what can be read back to the ring; nothing after `release`. @throws EtherloomError ERR_STREAM_RANGE */
   consume(n: number): void {
+    if (this.released) return;
     this.#check(n, this.readable, 'read');
     this.#consume(n);
   }
@@ -163,27 +170,39 @@ export class StreamEnd {
 
   /** Bytes that can be written now. Asks for a send ring when there is none: events say OUT when it is made. */
   get room(): number {
+    if (this.#shut || this.released) return 0;
     if (this.#snd === 0 && !this.#findSendRing()) return 0;
     this.#acked = this.#word(L.sndAcked);
     return this.#sndBytes - ((this.#written - this.#acked) >>> 0);
   }
 
   #findSendRing(): boolean {
-    if (this.#released || this.#sndBytes === 0) return false;
+    if (this.#sndBytes === 0) return false;
     this.#snd = this.#word(L.sndAt);
     if (this.#snd === 0) this.ring(StreamRequest.WANTS_RING);
     return this.#snd !== 0;
   }
 
+  /** Whether the send ring is there. Does not ask for one. */
+  get hasSendRing(): boolean {
+    if (this.#snd === 0 && !this.released) this.#snd = this.#word(L.sndAt);
+    return this.#snd !== 0;
+  }
+
   /** Bytes written and not yet acknowledged. */
   get unacknowledged(): number {
+    if (this.released) return 0;
     this.#acked = this.#word(L.sndAcked);
     return (this.#written - this.#acked) >>> 0;
   }
 
-  /** Copies as much of `from` into the send ring as it takes. Returns how many bytes; of the rest, events say OUT. */
+  /**
+   * Copies as much of `from` into the send ring as it takes. Returns how many bytes; of the rest, events say OUT. After
+   * SHUTDOWN, CLOSE or ABORT it takes nothing.
+   */
   write(from: Uint8Array): number {
-    if (this.#released) return 0;
+    checkBytes(from, 'write');
+    if (this.#shut || this.released) return 0;
     let n = this.#put(from);
     // Room that came after the look, and before the wish for it was seen, is told by no event.
     while (n < from.length && this.#snd !== 0) {
@@ -218,8 +237,9 @@ export class StreamEnd {
     return this.#views(this.#snd, this.#sndBytes, this.#written, n);
   }
 
-  /** Hands the first `n` bytes of the room to the transport. @throws EtherloomError ERR_STREAM_RANGE */
+  /** Hands the first `n` bytes of the room to the transport; nothing when it can send no more. @throws EtherloomError ERR_STREAM_RANGE */
   commit(n: number): void {
+    if (this.#shut || this.released) return;
     this.#check(n, this.room, 'written');
     if (n > 0) this.#publish(n);
   }
@@ -232,7 +252,7 @@ export class StreamEnd {
 
   /** Asks for an OUT event when `bytes` bytes are free. True when they are free now: then none comes. */
   wantRoom(bytes: number): boolean {
-    if (this.#released) return false;
+    if (this.#shut || this.released) return false;
     this.#set(L.sndWanted, bytes);
     // Room may have come between the look and the wish.
     if (this.room < bytes) return false;
@@ -244,12 +264,13 @@ export class StreamEnd {
 
   /** Asks the transport for what StreamRequest bits say: CONNECT, SHUTDOWN, CLOSE, ABORT, OPTIONS, or its own. */
   request(bits: number): void {
+    if (bits & ENDING) this.#shut = true;
     this.ring(bits & StreamRequest.MASK);
   }
 
   /** Rings the doorbell of its lane, unless that is on its way. `bits`: of Stream.requests. */
   ring(bits = 0): void {
-    if (this.#released) return;
+    if (this.released) return;
     const before = Atomics.or(this.#i32, this.#at + (L.requests >> 2), bits | StreamRequest.RUNG);
     if (before >= 0) this.app.door(this.lane, this.id, this.generation);
   }
@@ -260,8 +281,10 @@ export class StreamEnd {
    */
   release(): void {
     if (this.#released) return;
-    this.#set(L.released, 1);
-    this.ring();
+    if (!this.app.ended) {
+      this.#set(L.released, 1);
+      this.ring();
+    }
     this.#released = true;
     this.app.forget(this);
   }
@@ -281,4 +304,12 @@ export class StreamEnd {
       expected: `a whole number from 0 to ${most}`,
     });
   }
+}
+
+/** Text would be copied as zeros. @throws EtherloomError ERR_STREAM_BYTES */
+export function checkBytes(bytes: unknown, what: string): void {
+  if (bytes instanceof Uint8Array) return;
+  throw new EtherloomError('ERR_STREAM_BYTES', `${what}: ${bytes === null ? 'null' : typeof bytes}`, {
+    expected: 'a Uint8Array or Buffer: Buffer.from(text) for text',
+  });
 }

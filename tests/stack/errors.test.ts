@@ -153,6 +153,28 @@ test('bad input is refused, with option, value and what was expected', () =>
       told(() => stack.connect({ ...to, options: { nagle: true } as object })),
       /^ERR_TCP_OPTIONS nagle: true; expected options among/,
     );
+    const beside = { ...to, noDelay: true, options: {} };
+    assert.match(
+      told(() => stack.connect(beside)),
+      /^ERR_STACK_OPTIONS connect: noDelay; expected host, port, .* options: \{ noDelay \}/,
+    );
+    assert.match(
+      told(() => stack.listen({ host: AT.a[4] } as object)),
+      /^ERR_STACK_OPTIONS listen: host; expected port, address/,
+    );
+    for (const congestion of [16, 17, 31])
+      assert.match(
+        told(() => stack.connect({ ...to, options: { congestion } })),
+        /^ERR_TCP_OPTIONS congestion: \d+; expected a number that registerCongestion\(\) gave/,
+      );
+    assert.match(
+      told(() => stack.listen({ options: { congestion: 16 } })),
+      /^ERR_TCP_OPTIONS congestion: 16/,
+    );
+    assert.match(
+      told(() => stack.connect({ ...to, options: { congestion: 32 } })),
+      /^ERR_TCP_OPTIONS congestion: 32; expected reno, .* from 16 to 31/,
+    );
     assert.match(
       told(() => tcp({ ephemeral: { first: 5, last: 4 } })),
       /^ERR_TCP_OPTIONS ephemeral: 5 … 4/,
@@ -161,6 +183,10 @@ test('bad input is refused, with option, value and what was expected', () =>
     assert.match(
       told(() => c.set({ sendBuffer: 4096 })),
       /^ERR_TCP_OPTIONS sendBuffer: 4096; expected it when/,
+    );
+    assert.match(
+      told(() => c.set({ congestion: 16 })),
+      /^ERR_TCP_OPTIONS congestion: 16; expected a number that registerCongestion/,
     );
     c.close();
     assert.match(

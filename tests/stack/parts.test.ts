@@ -6,7 +6,7 @@ import { StackApp } from '../../host/net/burst/stack_app.js';
 import { Stack } from '../../host/net/stack.js';
 import { modelLink, rssHashOf } from '../../host/nic/index.js';
 import { EPHEMERAL, LocalPorts } from '../../host/transports/tcp/local_ports.js';
-import { applyOptions, OPTION_FLAG } from '../../host/transports/tcp/options.js';
+import { applyOptions, type KeepAlive, OPTION_FLAG } from '../../host/transports/tcp/options.js';
 import { parseIp } from '../../host/wire/address.js';
 import { packet } from '../support/packets.js';
 import { assert, suite } from '../support/suite.js';
@@ -24,7 +24,7 @@ test('option bits and fields are those of options.h', () => {
     {
       ...{ userTimeoutMs: 1, maxRate: 1, sendBuffer: 1, receiveBuffer: 1, mss: 1, delackUs: 1, minRtoUs: 1 },
       ...{ finTimeoutMs: 1, synRetries: 1, synAckRetries: 1, retries: 1, tos: 1, ttl: 1, initialCwnd: 1 },
-      ...{ keepAlive: { idleMs: 1, intervalMs: 1, probes: 1 }, congestion: 'reno', noDelay: true },
+      ...{ keepAlive: { idleMs: 600, intervalMs: 1, probes: 1 }, congestion: 'reno', noDelay: true },
     },
   );
   assert.equal(Object.keys(all).sort(), fields.filter(f => f !== 'pad').sort());
@@ -39,6 +39,43 @@ test('an option that is not given keeps what was; one that is undone is as if it
   assert.is(first.flags & OPTION_FLAG.NO_ECN, 0, 'what was given is not changed');
   assert.is(applyOptions({ flags: 0 }, { keepAlive: true }).flags, OPTION_FLAG.KEEPALIVE);
   assert.is(applyOptions({ flags: 4, keep_idle_ms: 9 }, { keepAlive: false }).flags, 0);
+});
+
+test('keepalive whose questions cannot all be answered is refused: a host answers one in 500 ms', () => {
+  const take = (keepAlive: KeepAlive) => applyOptions({ flags: 0 }, { keepAlive }).flags;
+  for (const least of [
+    { idleMs: 600, probes: 1 },
+    { idleMs: 300, intervalMs: 150, probes: 3 },
+    { idleMs: 1, probes: 2 },
+  ])
+    assert.is(take(least), OPTION_FLAG.KEEPALIVE);
+  for (const few of [
+    { idleMs: 100, intervalMs: 100, probes: 3 },
+    { idleMs: 200, intervalMs: 100, probes: 2 },
+    { idleMs: 100, intervalMs: 50, probes: 3 },
+    { idleMs: 200, intervalMs: 200, probes: 2 },
+    { idleMs: 599, probes: 1 },
+  ])
+    assert.throws(
+      () => take(few),
+      (e: Error) => /^keepAlive: .*probes.* at least 600 ms/.test(e.message),
+    );
+  const later = applyOptions({ flags: 0 }, { keepAlive: { idleMs: 100, intervalMs: 250, probes: 3 } });
+  assert.throws(() => applyOptions(later, { keepAlive: { probes: 2 } }), 'with what was set before');
+  assert.is(applyOptions(later, { keepAlive: false }).flags, 0);
+});
+
+test('DCTCP asks for ECN, unless it is told not to', () => {
+  for (const congestion of ['dctcp', 'dctcp-rate'] as const) {
+    assert.is(applyOptions({ flags: 0 }, { congestion }).flags, OPTION_FLAG.ECN);
+    assert.is(applyOptions({ flags: 0 }, { congestion, ecn: 'off' }).flags, OPTION_FLAG.NO_ECN);
+    assert.is(applyOptions({ flags: 0 }, { congestion, ecn: 'accept' }).flags, 0);
+    assert.is(
+      applyOptions(applyOptions({ flags: 0 }, { ecn: 'off' }), { congestion }).flags,
+      OPTION_FLAG.NO_ECN,
+    );
+  }
+  assert.is(applyOptions({ flags: 0 }, { congestion: 'cubic' }).flags, 0);
 });
 
 test('ports: spread over the range, another beginning for each peer and each secret, none twice in a row', () => {

@@ -203,6 +203,11 @@ export const streamStructs: StructSchema[] = [
     fields: [
       f('state', 'u32', 'AppState (atomic)'),
       f('endsAt', 'u32', 'AppLane[laneCount]'),
+      f(
+        'life',
+        'u32',
+        'Applications of this number that ended: a thread that was one of them sees so (atomic)',
+      ),
       f('sleeping', 'u32', '1 while it waits on `wake` (atomic)', { cacheLine: true }),
       f('wake', 'u32', 'Futex word: raised and notified by a lane that has events for it'),
     ],

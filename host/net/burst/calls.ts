@@ -47,6 +47,8 @@ export interface Answer {
   n: number;
   result?: ListenPlace | Made;
   error?: { code: string; message: string; errno?: string };
+  /** Of no question: the application is no more. */
+  ended?: true;
 }
 
 /** What an error says, for another thread. */

@@ -4,8 +4,9 @@
  */
 import { EtherloomError } from '../../errors.js';
 import { StreamRequest } from '../../layout/layout.gen.js';
-import type { StreamEnd } from '../../streams/stream_end.js';
+import { checkBytes, type StreamEnd } from '../../streams/stream_end.js';
 import type { Endpoint, TransportView } from '../../transports/contract.js';
+import { EarlyBytes } from './early_bytes.js';
 import type { Listener } from './listener.js';
 
 /** What a connection needs of the application's sockets. */
@@ -13,8 +14,8 @@ export interface ConnectionHome<O> {
   readonly view: TransportView<O>;
   /** Number of the application. */
   readonly number: number;
-  /** It was closed or aborted. */
-  gone(connection: Connection<O>): void;
+  /** It was closed or aborted; `later`: it lets go of its stream when what it took is in the ring. */
+  gone(connection: Connection<O>, later: boolean): void;
 }
 
 const NOWHERE: Endpoint = { address: '', port: 0 };
@@ -27,6 +28,11 @@ export class Connection<O = object> {
   #ended = false;
   #over = false;
   #closed = false;
+  /** FIN was asked for. */
+  #shut = false;
+  /** The send ring is known to be there; what was written before waits in `early`. */
+  #ringed = false;
+  #early: EarlyBytes | undefined;
   #local: Endpoint | undefined;
   #remote: Endpoint | undefined;
 
@@ -86,59 +92,101 @@ export class Connection<O = object> {
 
   /** Bytes that can be read now. */
   get readable(): number {
-    return this.end.readable;
+    return this.#closed ? 0 : this.end.readable;
   }
 
-  /** Bytes that can be written now. */
+  /** Bytes that can be written now; 0 after `shutdown`, `close` and `abort`, and when it is over. */
   get room(): number {
-    return this.end.room;
+    if (!this.writable) return 0;
+    if (this.#hasRing()) return this.end.room;
+    return this.end.released ? 0 : (this.#early?.room ?? this.end.capacity.send);
   }
 
   /** Bytes written that the peer has not acknowledged. */
   get unacknowledged(): number {
-    return this.#closed ? 0 : this.end.unacknowledged;
+    return this.#closed ? 0 : this.end.unacknowledged + (this.#early?.bytes ?? 0);
+  }
+
+  /** Whether what is written can be sent: not after `shutdown`, `close` and `abort`, nor when it is over. */
+  get writable(): boolean {
+    return !this.#shut && !this.#over && !this.#closed;
+  }
+
+  /** Whether bytes go into the ring. What was taken before there was one goes first. */
+  #hasRing(): boolean {
+    if (this.#ringed) return true;
+    if (!this.end.hasSendRing) return false;
+    this.#settle();
+    return true;
+  }
+
+  #settle(): boolean {
+    this.#ringed = true;
+    return this.#early?.settle() ?? false;
   }
 
   /** Copies received bytes to `into`. Returns how many, 0 when there are none. */
   read(into: Uint8Array): number {
-    return this.end.read(into);
+    return this.#closed ? 0 : this.end.read(into);
   }
 
   /** Views of what can be read, none to two. Good until `consume`. */
   readViews(): Uint8Array[] {
-    return this.end.readViews();
+    return this.#closed ? [] : this.end.readViews();
   }
 
   /** Gives the first `n` bytes of what can be read back. @throws EtherloomError ERR_STREAM_RANGE */
   consume(n: number): void {
-    this.end.consume(n);
+    if (!this.#closed) this.end.consume(n);
   }
 
-  /** Copies as much of `from` as there is room for and returns how many bytes; of room for the rest an event tells. */
+  /**
+   * Copies as much of `from` as there is room for and returns how many bytes; of room for the rest an event tells. What was
+   * taken is sent, also when `close` comes next. After `shutdown`, and when it is over, nothing is taken: 0.
+   * @throws EtherloomError ERR_STREAM_BYTES for what are no bytes
+   */
   write(from: Uint8Array): number {
-    return this.end.write(from);
+    checkBytes(from, 'write');
+    if (!this.writable) return 0;
+    if (this.#hasRing()) return this.end.write(from);
+    this.#early ??= new EarlyBytes(this.end);
+    return this.#early.write(from);
   }
 
-  /** Views of the room, none to two. Write into them, then `commit`. */
+  /** Views of the room, none to two. Write into them, then `commit`, before anything else is written. */
   writeViews(): Uint8Array[] {
-    return this.end.writeViews();
+    if (!this.writable) return [];
+    if (this.#hasRing()) {
+      this.#early?.drafted(0);
+      return this.end.writeViews();
+    }
+    this.#early ??= new EarlyBytes(this.end);
+    return this.#early.views();
   }
 
-  /** Hands the first `n` bytes of the room to the transport. @throws EtherloomError ERR_STREAM_RANGE */
+  /** Hands the first `n` bytes of the room to the transport, if that can still send. @throws EtherloomError ERR_STREAM_RANGE */
   commit(n: number): void {
-    this.end.commit(n);
+    if (!this.writable) return;
+    const draft = this.#early?.drafted(n);
+    if (draft?.length === n) this.write(draft);
+    else this.end.commit(n);
   }
 
   /** Asks for an event when `bytes` bytes can be written. True when they can be now: then none comes. */
   wantRoom(bytes: number): boolean {
-    return this.end.wantRoom(bytes);
+    if (!this.writable) return false;
+    if (this.#hasRing()) return this.end.wantRoom(bytes);
+    this.#early ??= new EarlyBytes(this.end);
+    return this.#early.wantRoom(bytes);
   }
 
   // ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** No more will be written: the peer reads what was, then the end. */
   shutdown(): void {
-    if (!this.closed) this.end.request(StreamRequest.SHUTDOWN);
+    if (!this.writable) return;
+    this.#shut = true;
+    this.#ask(StreamRequest.SHUTDOWN);
   }
 
   /**
@@ -156,10 +204,25 @@ export class Connection<O = object> {
 
   #leave(how: number): void {
     if (this.#closed) return;
+    const later = how === StreamRequest.CLOSE && !this.#over && this.#waits;
     this.#closed = true;
-    this.end.request(how);
-    this.end.release();
-    this.home.gone(this);
+    if (later) this.#early!.request(how);
+    else {
+      this.end.request(how);
+      this.end.release();
+    }
+    this.home.gone(this, later);
+  }
+
+  /** Whether bytes that were taken wait for their ring still. */
+  get #waits(): boolean {
+    return this.#early !== undefined && this.#early.bytes > 0 && !this.#hasRing();
+  }
+
+  /** Asks the transport for something that comes after what was written. */
+  #ask(bits: number): void {
+    if (this.#waits) this.#early!.request(bits);
+    else this.end.request(bits);
   }
 
   /** Changes options of the live connection; those not named stay. @throws EtherloomError ERR_TCP_OPTIONS, ERR_STACK_CLOSED */
@@ -173,7 +236,7 @@ export class Connection<O = object> {
   urgent(): void {
     this.#open('urgent data');
     this.home.view.setUrgent(this.id);
-    this.end.request(StreamRequest.OPTIONS);
+    this.#ask(StreamRequest.OPTIONS);
   }
 
   /** Round-trip time, congestion window, retransmissions … @throws EtherloomError ERR_STACK_CLOSED */
@@ -194,6 +257,18 @@ export class Connection<O = object> {
   /** @internal */
   nowConnected(): void {
     this.#connected = true;
+  }
+
+  /** @internal There is room in the send ring, or a ring. Whether the application is to be told of it. */
+  nowRoom(): boolean {
+    const told = this.#ringed || this.#settle();
+    return told && this.writable;
+  }
+
+  /** @internal It was closed, and the ring that it waited for is not needed any more. */
+  nowGone(how: number = StreamRequest.CLOSE): void {
+    this.end.request(how);
+    this.end.release();
   }
 
   /** @internal */

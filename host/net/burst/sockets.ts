@@ -20,9 +20,9 @@ export interface StackEvent<O = object> {
   connected: boolean;
   /** Bytes came. */
   readable: boolean;
-  /** There is room: after the handshake, or after a write that did not take all. */
+  /** There is room: after the handshake, or after a write that did not take all. Not after `shutdown`. */
   writable: boolean;
-  /** The peer has ended its direction. */
+  /** The peer has ended its direction, without an error. */
   ended: boolean;
   /** It is over both ways. What came can still be read; close() gives its memory back. */
   closed: boolean;
@@ -33,7 +33,7 @@ export interface StackEvent<O = object> {
 }
 
 /** Bits that an event always shows. */
-const TOLD = StreamEvent.IN | StreamEvent.OUT | StreamEvent.CONNECTED | StreamEvent.URG;
+const TOLD = StreamEvent.IN | StreamEvent.CONNECTED | StreamEvent.URG;
 
 /** How an application's thread lets time pass. */
 export interface Rest {
@@ -53,6 +53,8 @@ export const restOfThreads: Rest = {
 
 export class Sockets<O> implements ConnectionHome<O> {
   readonly #connections = new Map<number, Connection<O>>();
+  /** Closed, with bytes that wait for their ring. */
+  readonly #leaving = new Map<number, Connection<O>>();
   /** By slot. */
   readonly #listeners = new Map<number, Listener>();
   /** What `poll` fills, and how far. */
@@ -107,8 +109,21 @@ export class Sockets<O> implements ConnectionHome<O> {
     return connection;
   }
 
-  gone(connection: Connection<O>): void {
+  gone(connection: Connection<O>, later: boolean): void {
     if (this.#connections.get(connection.id) === connection) this.#connections.delete(connection.id);
+    if (later) this.#leaving.set(connection.id, connection);
+  }
+
+  /** News of a connection that was closed before what it took was in a ring. */
+  #leave(connection: Connection<O>, bits: number): void {
+    if (bits & StreamEvent.OUT) connection.nowRoom();
+    else if (this.#isOver(connection.id, bits)) connection.nowGone();
+    else return;
+    this.#leaving.delete(connection.id);
+  }
+
+  #isOver(id: number, bits: number): boolean {
+    return (bits & StreamEvent.FREED) !== 0 || ((bits & StreamEvent.HUP) !== 0 && this.view.over(id));
   }
 
   /** Publishes what was written and asked. `poll` and `wait` do so, too. */
@@ -131,6 +146,11 @@ export class Sockets<O> implements ConnectionHome<O> {
   }
 
   readonly #heard = (end: StreamEnd, bits: number): void => {
+    const leaving = this.#leaving.get(end.id);
+    if (leaving?.end === end) {
+      this.#leave(leaving, bits);
+      return;
+    }
     let connection = this.#connections.get(end.id);
     const accepted = connection?.end !== end;
     if (accepted) {
@@ -138,23 +158,25 @@ export class Sockets<O> implements ConnectionHome<O> {
       if (!connection) return;
     }
     const c = connection!;
-    const over =
-      (bits & StreamEvent.FREED) !== 0 || ((bits & StreamEvent.HUP) !== 0 && this.view.over(end.id));
-    if (bits & StreamEvent.CONNECTED) c.nowConnected();
+    const over = this.#isOver(end.id, bits);
+    const room = (bits & StreamEvent.OUT) !== 0 && c.nowRoom();
+    const connected = (bits & StreamEvent.CONNECTED) !== 0;
+    if (connected) c.nowConnected();
     const wasEnded = c.ended;
     const wasClosed = c.closed;
     if (over) c.nowOver(this.view.error(end.id));
     else if (bits & StreamEvent.HUP) c.nowEnded();
-    const ended = !wasEnded && c.ended;
     const closed = over && !wasClosed;
+    // One that failed did not end as the peer wished.
+    const ended = !wasEnded && c.ended && !(closed && c.error !== undefined);
     // That the transport has freed a stream whose end was told is no news.
-    if ((bits & TOLD) === 0 && !accepted && !ended && !closed) return;
+    if ((bits & TOLD) === 0 && !room && !accepted && !ended && !closed) return;
     const e = (this.#into[this.#filled++] ??= {} as StackEvent<O>);
     e.connection = c;
     e.accepted = accepted;
-    e.connected = (bits & StreamEvent.CONNECTED) !== 0;
+    e.connected = connected;
     e.readable = (bits & StreamEvent.IN) !== 0;
-    e.writable = !over && (accepted || (bits & (StreamEvent.OUT | StreamEvent.CONNECTED)) !== 0);
+    e.writable = c.writable && (accepted || connected || room);
     e.ended = ended;
     e.closed = closed;
     e.urgent = (bits & StreamEvent.URG) !== 0;
@@ -176,6 +198,24 @@ export class Sockets<O> implements ConnectionHome<O> {
     return connection;
   }
 
+  /** Whether closed connections wait for rings for what they had taken. */
+  get isLeaving(): boolean {
+    return this.#leaving.size > 0;
+  }
+
+  /** Waits until none does, at most `ms`: lanes have it from there. */
+  async left(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    const each = (end: StreamEnd, bits: number): void => {
+      const leaving = this.#leaving.get(end.id);
+      if (leaving?.end === end) this.#leave(leaving, bits);
+    };
+    while (this.isLeaving && !this.app.ended && performance.now() < until) {
+      await this.rest.wait(this.app, until - performance.now());
+      this.app.take(each);
+    }
+  }
+
   /** Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. */
   wait(ms?: number): Promise<boolean> {
     this.app.flush();
@@ -188,10 +228,14 @@ export class Sockets<O> implements ConnectionHome<O> {
     return this.rest.waitSync(this.app, ms);
   }
 
-  /** Aborts every connection and closes every listener. */
-  abandon(): void {
+  /** Aborts every connection and closes every listener; `closed`: those, too, that are closed and wait for a ring. */
+  abandon(closed = true): void {
     for (const listener of [...this.#listeners.values()]) listener.close();
     for (const connection of [...this.#connections.values()]) connection.abort();
+    if (closed) {
+      for (const connection of this.#leaving.values()) connection.nowGone(StreamRequest.ABORT);
+      this.#leaving.clear();
+    }
     this.app.flush();
   }
 }

@@ -27,13 +27,17 @@ import { restOfThreads, Sockets, type StackEvent } from './sockets.js';
 /** What another thread is told to be an application: to be posted with its port. */
 export interface StackTicket {
   memory: WebAssembly.Memory;
-  /** Number of the application. */
+  /** Number of the application, and which one of that number. */
   number: number;
+  life: number;
   /** Name of the transport, and where its connections stand in memory. */
   transport: string;
   shared: unknown;
   port: MessagePort;
 }
+
+/** How long `close` waits for lanes to make rings for what closed connections had taken, ms. */
+const SETTLE_MS = 5000;
 
 export class StackApp<O = object> {
   readonly #sockets: Sockets<O>;
@@ -43,13 +47,16 @@ export class StackApp<O = object> {
     { resolve: (result: ListenPlace | Made) => void; reject: (error: Error) => void }
   >();
   #asked = 0;
+  /** Questions and waits under way: as long as there are some the thread lives. */
+  #holds = 0;
+  #closed = false;
 
   private constructor(ticket: StackTicket) {
-    const { memory, number, transport, shared, port } = ticket;
+    const { memory, number, life, transport, shared, port } = ticket;
     const arena = Arena.attach(memory);
     const view = transportNamed(transport).view(arena, shared) as unknown as TransportView<O>;
     this.#port = port;
-    this.#sockets = new Sockets<O>(StreamApp.over(arena, number), view, restOfThreads, slot =>
+    this.#sockets = new Sockets<O>(StreamApp.over(arena, number, life), view, restOfThreads, slot =>
       this.#post({ n: 0, asked: { call: 'unlisten', slot } }),
     );
     port.on('message', (answer: Answer) => this.#hear(answer));
@@ -57,9 +64,23 @@ export class StackApp<O = object> {
     port.unref();
   }
 
+  /** @throws EtherloomError ERR_STACK_CLOSED after `close`, or when the stack ended the application */
+  #open(): void {
+    if (this.#closed || this.#sockets.app.ended)
+      throw new EtherloomError('ERR_STACK_CLOSED', `application ${this.number} was ended`, {
+        expected: 'the ticket of another: stack.openApp()',
+      });
+  }
+
   /** The application of a ticket, in the thread that is to be it. @throws EtherloomError ERR_APP_UNKNOWN, ERR_TRANSPORT_UNKNOWN */
   static attach<O = object>(ticket: StackTicket): StackApp<O> {
-    return new StackApp<O>(ticket);
+    try {
+      return new StackApp<O>(ticket);
+    } catch (error) {
+      // The stack is not to wait for an application that there will never be.
+      (ticket.port as MessagePort | undefined)?.close();
+      throw error;
+    }
   }
 
   get number(): number {
@@ -74,25 +95,37 @@ export class StackApp<O = object> {
     this.#port.postMessage(ask);
   }
 
-  #ask(asked: Asked): Promise<ListenPlace | Made> {
+  async #ask(asked: Asked): Promise<ListenPlace | Made> {
+    this.#open();
     const n = ++this.#asked;
     const answered = new Promise<ListenPlace | Made>((resolve, reject) => {
       this.#waiting.set(n, { resolve, reject });
     });
-    this.#port.ref();
     this.#post({ n, asked });
-    return answered;
+    return this.#held(answered);
   }
 
-  #hear({ n, result, error }: Answer): void {
+  /** Keeps the thread alive until `work` is done. */
+  async #held<T>(work: Promise<T>): Promise<T> {
+    if (this.#holds++ === 0) this.#port.ref();
+    try {
+      return await work;
+    } finally {
+      if (--this.#holds === 0) this.#port.unref();
+    }
+  }
+
+  #hear({ n, result, error, ended }: Answer): void {
+    // Nothing of the number is used any more from here on.
+    if (ended) return this.#port.close();
     const who = this.#waiting.get(n);
     this.#waiting.delete(n);
-    if (this.#waiting.size === 0) this.#port.unref();
     if (error) who?.reject(errorHeard(error));
     else who?.resolve(result!);
   }
 
   #refuse(): void {
+    this.#closed = true;
     for (const { reject } of this.#waiting.values())
       reject(new EtherloomError('ERR_STACK_CLOSED', 'the stack was closed before it answered'));
     this.#waiting.clear();
@@ -111,8 +144,9 @@ export class StackApp<O = object> {
     return this.#sockets.connecting(made.id, made, data);
   }
 
-  /** As Stack.poll. */
+  /** As Stack.poll. @throws EtherloomError ERR_STACK_CLOSED when stack or application were closed: a loop of polls ends so */
   poll(events: StackEvent<O>[], max?: number): number {
+    this.#open();
     return this.#sockets.poll(events, max);
   }
 
@@ -120,16 +154,29 @@ export class StackApp<O = object> {
     this.#sockets.flush();
   }
 
-  wait(ms?: number): Promise<boolean> {
-    return this.#sockets.wait(ms);
+  /** As Stack.wait, but the thread lives as long as it waits. @throws EtherloomError ERR_STACK_CLOSED */
+  async wait(ms?: number): Promise<boolean> {
+    this.#open();
+    return this.#held(this.#sockets.wait(ms));
   }
 
   waitSync(ms?: number): boolean {
+    this.#open();
     return this.#sockets.waitSync(ms);
   }
 
-  /** Aborts its connections, closes its listeners, and gives the application back. */
+  /** Aborts its connections, closes its listeners, and gives the application back. What it had closed still delivers. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sockets.abandon(false);
+    if (this.#sockets.isLeaving) void this.#leave();
+    else this.#port.close();
+  }
+
+  /** The thread lives until then. */
+  async #leave(): Promise<void> {
+    await this.#held(this.#sockets.left(SETTLE_MS));
     this.#sockets.abandon();
     this.#port.close();
   }

@@ -32,7 +32,7 @@ import { SocketError } from '../errno.js';
 import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
 import { LocalPorts, type PortRange } from './local_ports.js';
-import { applyOptions, type ConnectionOptions, type OptionWords } from './options.js';
+import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
 import { Tuples } from './tuples.js';
 import { AF_INET, AF_INET6, lifeOf, RecordTable, recordsOf, type TcpShared } from './view.js';
 
@@ -159,7 +159,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
 
   listen(wish: ListenWish<ConnectionOptions>): ListenPlace {
     const { address, app, backlog } = wish;
-    const words = applyOptions(this.settings.defaults, wish.options);
+    const words = this.#wordsOf(wish.options);
     if (!Number.isInteger(backlog) || backlog < 0 || backlog > MAX_BACKLOG)
       throw new EtherloomError('ERR_STACK_OPTIONS', `backlog: ${backlog}`, {
         expected: `a whole number from 0 to ${MAX_BACKLOG}`,
@@ -181,6 +181,12 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     }
     this.#listeners.set(slot, { place, words, app });
     return place;
+  }
+
+  #wordsOf(options: ConnectionOptions): OptionWords {
+    const words = applyOptions(this.settings.defaults, options);
+    checkCongestion(this.env.engine.arena, options);
+    return words;
   }
 
   #listens(address: string | undefined, port: number): boolean {
@@ -225,7 +231,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
 
   connect(wish: ConnectWish<ConnectionOptions>): Made {
     const { app, local, remote, ifindex } = wish;
-    const words = applyOptions(this.settings.defaults, wish.options);
+    const words = this.#wordsOf(wish.options);
     const from = { address: local.address, port: this.#localPort(local, remote, ifindex, wish.lane) };
     const { apps, engine } = this.env;
     const lane = wish.lane ?? this.#lanes.of(ifindex, from, remote);

@@ -3,18 +3,25 @@
  * An option that is not given keeps what was: the stack's default, the listener's, or what was set before.
  */
 import { EtherloomError } from '../../errors.js';
-import { CcAlgorithm } from '../../layout/layout.gen.js';
+import { CC_USERS, CcAlgorithm } from '../../layout/layout.gen.js';
+import type { Arena } from '../../mem/arena.js';
 
 export interface ConnectionOptions {
   /** Send small segments at once, without Nagle's algorithm. Default false. */
   noDelay?: boolean;
   /** Full segments only, or 200 ms. Default false. */
   cork?: boolean;
-  /** Ask a peer that says nothing whether it is there. Default false; true: with Linux's times. */
+  /**
+   * Ask a peer that says nothing whether it is there. Default false; true: with Linux's times. Hosts answer such questions
+   * twice a second at most: from the last sign of life to the last question must be 600 ms, idleMs + (probes - 1) * intervalMs.
+   */
   keepAlive?: boolean | KeepAlive;
   /** How long data may stay unacknowledged, ms (RFC 5482). Default 0: by the number of retries. */
   userTimeoutMs?: number;
-  /** Congestion control, by name or number; those of one's own are 16 and more. Default cubic. */
+  /**
+   * Congestion control, by name or by the number of one's own (registerCongestion). Default cubic. `dctcp` and `dctcp-rate`
+   * ask for ECN, unless `ecn` says otherwise.
+   */
   congestion?: CongestionName | number;
   /** Spread packets over the round trip, also where congestion control does not ask for it. Default false. */
   pacing?: boolean;
@@ -87,7 +94,17 @@ const CONGESTION = {
 } as const;
 export type CongestionName = keyof typeof CONGESTION;
 /** First number of congestion control that a user brings. */
-const FIRST_OWN = 16;
+const FIRST_OWN = CcAlgorithm.USER;
+/** Those that are nothing without marks. */
+const NEED_ECN: readonly number[] = [CcAlgorithm.DCTCP, CcAlgorithm.DCTCP_RATE];
+/**
+ * A host answers segments that it does not take, such as keepalive's questions, once in 500 ms (RFC 5961 §5, Linux's
+ * tcp_invalid_ratelimit, and our own programs). Questions that all fall into that time end a connection whose peer is
+ * there. With 100 ms for what the network does to their distance.
+ */
+const KEEP_LEAST_MS = 600;
+/** Of `struct tcp_options` when it says 0. */
+const KEEP_DEFAULT = { keep_idle_ms: 7_200_000, keep_interval_ms: 75_000, keep_probes: 9 } as const;
 
 /** enum tcp_option_flag. */
 export const OPTION_FLAG = {
@@ -220,18 +237,42 @@ export function applyOptions(words: OptionWords, options: ConnectionOptions = {}
       }
     } else refuse(name, value, `options among ${KNOWN.join(', ')}`);
   }
+  if (options.congestion !== undefined && options.ecn === undefined && NEED_ECN.includes(out.algorithm))
+    if ((flags & OPTION_FLAG.NO_ECN) === 0) flags |= OPTION_FLAG.ECN;
   out.flags = flags;
+  if (flags & OPTION_FLAG.KEEPALIVE) checkKeepAlive(out);
   return out;
+}
+
+function checkKeepAlive(words: OptionWords): void {
+  const of = (field: keyof typeof KEEP_DEFAULT): number => words[field] || KEEP_DEFAULT[field];
+  const [idle, interval, probes] = [of('keep_idle_ms'), of('keep_interval_ms'), of('keep_probes')];
+  if (idle + (probes - 1) * interval >= KEEP_LEAST_MS) return;
+  throw new EtherloomError(
+    'ERR_TCP_OPTIONS',
+    `keepAlive: { idleMs: ${idle}, intervalMs: ${interval}, probes: ${probes} }`,
+    {
+      expected: `idleMs + (probes - 1) * intervalMs of at least ${KEEP_LEAST_MS} ms: a peer answers one probe in 500 ms`,
+    },
+  );
+}
+
+/** Refuses a number of congestion control that nothing is registered under. @throws EtherloomError ERR_TCP_OPTIONS */
+export function checkCongestion(arena: Arena, { congestion }: ConnectionOptions): void {
+  if (typeof congestion !== 'number' || congestion < FIRST_OWN) return;
+  if (arena.header.ccOps(congestion - FIRST_OWN) === 0)
+    refuse('congestion', congestion, 'a number that registerCongestion() gave, and that is not given back');
 }
 
 function algorithmOf(value: unknown): number {
   if (typeof value === 'string' && Object.hasOwn(CONGESTION, value))
     return CONGESTION[value as CongestionName];
-  const own = Number.isInteger(value) && (value as number) >= FIRST_OWN && (value as number) < 256;
+  const own =
+    Number.isInteger(value) && (value as number) >= FIRST_OWN && (value as number) < FIRST_OWN + CC_USERS;
   if (own || Object.values(CONGESTION).includes(value as 0)) return value as number;
   return refuse(
     'congestion',
     value,
-    `${Object.keys(CONGESTION).join(', ')}, or a number from ${FIRST_OWN} on`,
+    `${Object.keys(CONGESTION).join(', ')}, or a number from ${FIRST_OWN} to ${FIRST_OWN + CC_USERS - 1}`,
   );
 }

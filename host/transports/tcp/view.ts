@@ -15,7 +15,7 @@ import type { Arena } from '../../mem/arena.js';
 import { formatIp } from '../../wire/address.js';
 import type { Endpoint, TransportView } from '../contract.js';
 import { errnoName } from '../errno.js';
-import { applyOptions, type ConnectionOptions, type OptionWords } from './options.js';
+import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
@@ -251,6 +251,7 @@ export class TcpView implements TransportView<ConnectionOptions> {
 
   setOptions(id: number, options: ConnectionOptions): void {
     const words = applyOptions(this.#known(id), options, true);
+    checkCongestion(this.arena, options);
     this.#writeOptions(id, words);
   }
 

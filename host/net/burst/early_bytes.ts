@@ -1,0 +1,84 @@
+/**
+ * Bytes that were written before there is a ring for them. A send ring is made by the lane, when somebody first writes: an
+ * idle connection has none. What is taken until then lies here, and so does what is asked for after it: a FIN, or to let go.
+ *
+ *   write ─▶ EarlyBytes ── the ring is asked for ─▶ lane ── OUT ─▶ settle: bytes into the ring, then what was asked for
+ */
+import { StreamRequest } from '../../layout/layout.gen.js';
+import type { StreamEnd } from '../../streams/stream_end.js';
+
+const ENDING = StreamRequest.SHUTDOWN | StreamRequest.CLOSE;
+
+export class EarlyBytes {
+  readonly #pieces: Uint8Array[] = [];
+  #bytes = 0;
+  /** What `views` gave out. */
+  #draft: Uint8Array | undefined;
+  /** Requests that come after the bytes. */
+  #after = 0;
+  /** Somebody wanted to write more than there was room for. */
+  #short = false;
+
+  constructor(readonly end: StreamEnd) {}
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** As much as the ring will take. */
+  get room(): number {
+    return this.#after & ENDING || this.end.released ? 0 : this.end.capacity.send - this.#bytes;
+  }
+
+  /** Takes a copy of as much of `from` as the ring will have room for. */
+  write(from: Uint8Array): number {
+    const n = Math.min(from.length, this.room);
+    if (n < from.length) this.#short = true;
+    if (n === 0) return 0;
+    // A Buffer's slice would be no copy.
+    this.#pieces.push(Uint8Array.prototype.slice.call(from, 0, n));
+    this.#bytes += n;
+    this.end.ring(StreamRequest.WANTS_RING);
+    return n;
+  }
+
+  /** Whether `bytes` more would be taken; if not, `settle` tells of room. */
+  wantRoom(bytes: number): boolean {
+    if (this.room >= bytes) return true;
+    this.#short = true;
+    this.end.ring(StreamRequest.WANTS_RING);
+    return false;
+  }
+
+  /** Memory for as much as there is room for. */
+  views(): Uint8Array[] {
+    if (this.room === 0) return [];
+    this.#draft = new Uint8Array(this.room);
+    return [this.#draft];
+  }
+
+  /** The first `n` bytes of what `views` gave; the caller writes them where they belong by now. */
+  drafted(n: number): Uint8Array | undefined {
+    const draft = this.#draft?.subarray(0, n);
+    this.#draft = undefined;
+    return draft;
+  }
+
+  /** Asks for `bits` when the bytes are in the ring. */
+  request(bits: number): void {
+    this.#after |= bits;
+  }
+
+  /**
+   * The ring is there: bytes and requests go their way. True when the application is to be told of room, that it wanted
+   * and there is.
+   */
+  settle(): boolean {
+    const { end } = this;
+    for (const piece of this.#pieces.splice(0)) end.write(piece);
+    this.#bytes = 0;
+    if (this.#after) end.request(this.#after);
+    if (this.#after & StreamRequest.CLOSE) end.release();
+    return this.#short && (end.room > 0 || end.wantRoom(end.capacity.send >> 1));
+  }
+}

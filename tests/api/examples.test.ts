@@ -1,0 +1,113 @@
+/** The examples of the documentation do what the text beside them says: as they stand, on the built package. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { assert, suite } from '../support/suite.js';
+
+const test = suite('api: examples');
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const built = existsSync(join(ROOT, 'dist/index.js')) ? undefined : 'dist/ is not built: npm run build';
+
+/** Blocks of JavaScript in a text that have `mark` in them. */
+function examples(file: string, mark: string): string[] {
+  const blocks = [...readFileSync(join(ROOT, file), 'utf8').matchAll(/^```js\n(.*?)^```$/gms)];
+  return blocks.map(b => b[1]).filter(code => code.includes(mark));
+}
+
+function run(code: string): { code: number | null; out: string; err: string } {
+  const r = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  return { code: r.status, out: r.stdout, err: r.stderr };
+}
+
+test(
+  'README.md: a server and a client of TCP on a model link',
+  () => {
+    const found = examples('README.md', 'Stack.create');
+    assert.is(found.length, 1);
+    assert.equal(run(found[0]), { code: 0, out: 'hello 10.0.0.2\n', err: '' });
+  },
+  { missing: built, timeoutMs: 60_000 },
+);
+
+test(
+  'host/transports/README.md: the echo gives every byte back in order, and ends when its peer has',
+  () => {
+    const found = examples('host/transports/README.md', 'function echo');
+    assert.is(found.length, 1);
+    // A megabyte in pieces through rings that wrap often, then a FIN: what comes back, and the end.
+    const drive = `
+import { createHash } from 'node:crypto';
+import { Engine, modelLink, Stack } from 'etherloom';
+const { a, b } = modelLink({ name: 'w', queues: 1, firstLanes: [0, 1], delayNs: 100_000 });
+const engine = await Engine.create({ lanes: 2, nics: [a, b], streams: { count: 64, bytes: 16 << 20 } });
+const [server, client] = [
+  await Stack.create({ engine, ports: { 'w.a': { addresses: ['10.0.0.1/24'] } } }),
+  await Stack.create({ engine, ports: { 'w.b': { addresses: ['10.0.0.2/24'] } } }),
+];
+await engine.start();
+const options = { sendBuffer: 4096, receiveBuffer: 16384 };
+server.listen({ port: 7, options });
+const data = Buffer.from(Array.from({ length: 1 << 20 }, (_, i) => (i * 7 + (i >> 8) * 13) & 255));
+const [sent, got] = [createHash('sha256').update(data).digest('hex'), createHash('sha256')];
+const c = client.connect({ host: '10.0.0.1', port: 7 });
+let at = 0;
+const [theirs, mine] = [[], []];
+while (!c.ended || c.readable > 0) {
+  const n = server.poll(theirs);
+  for (const event of theirs.slice(0, n)) echo(event.connection);
+  client.poll(mine);
+  if (c.connected && at < data.length && (at += c.write(data.subarray(at))) === data.length) c.shutdown();
+  const views = c.readViews();
+  for (const v of views) got.update(v);
+  c.consume(views.reduce((sum, v) => sum + v.length, 0));
+  if (n === 0) await client.wait(1);
+}
+c.close();
+console.log(got.digest('hex') === sent, c.error, [...server.connections].length);
+await server.close();
+await client.close();
+await engine.stop();
+`;
+    const echo = /^function echo[\s\S]*?^}$/m.exec(found[0])![0];
+    assert.equal(run(drive + echo), { code: 0, out: 'true undefined 0\n', err: '' });
+  },
+  { missing: built, timeoutMs: 60_000 },
+);
+
+test(
+  'names of options, figures and states in docs/tcp.md are those that there are',
+  async () => {
+    const text = readFileSync(join(ROOT, 'docs/tcp.md'), 'utf8');
+    const section = (title: string): string => text.split(/^## /m).find(s => s.startsWith(title))!;
+    const named = (title: string): string[] =>
+      [...section(title).matchAll(/^\| (`[^|]*) \|/gm)].flatMap(row =>
+        [...row[1].matchAll(/`(\w+)[^`]*`/g)].map(m => m[1]),
+      );
+    const options = run(`
+import { Engine, modelLink, Stack } from 'etherloom';
+const { a, b } = modelLink({ name: 'w' });
+const engine = await Engine.create({ inline: true, nics: [a, b], streams: { count: 8, bytes: 1 << 20 } });
+const stack = await Stack.create({ engine, ports: { 'w.a': { addresses: ['10.0.0.1/24'] } } });
+await engine.start();
+const names = {};
+for (const [what, call] of [
+  ['options', () => stack.connect({ host: '10.0.0.2', port: 1, options: { no: 1 } })],
+  ['connect', () => stack.connect({ no: 1 })],
+  ['listen', () => stack.listen({ no: 1 })],
+]) try { call(); } catch (e) { names[what] = e.expected.split(';')[0].replace('options among ', '').split(', '); }
+names.info = Object.keys(stack.connect({ host: '10.0.0.2', port: 1 }).info());
+await stack.close(); await engine.stop();
+console.log(JSON.stringify(names));`);
+    const known = JSON.parse(options.out) as Record<'options' | 'connect' | 'listen' | 'info', string[]>;
+    assert.equal(named('Options of a connection').sort(), known.options.sort());
+    assert.equal(named('connect').sort(), known.connect.sort());
+    assert.equal(named('listen').sort(), known.listen.sort());
+    assert.equal(named('info()').sort(), known.info.sort());
+  },
+  { missing: built, timeoutMs: 60_000 },
+);
