@@ -48,6 +48,8 @@ export interface Way {
 
 /** First table of a stack: the kernel's numbers end at 255. */
 const FIRST_TABLE = 1000;
+/** Least MTU of a stack's ports: RFC 791 §3.2. */
+const LEAST_MTU = 576;
 /** Stacks that an engine ever had. */
 const stacks = new WeakMap<Engine, number>();
 
@@ -94,9 +96,13 @@ export class Network {
     const { engine } = this;
     for (const [name, { gateway, mtu, ...more }] of Object.entries(options.ports)) {
       const port = engine.port(name);
-      if (mtu !== undefined && (!Number.isInteger(mtu) || mtu < 576 || mtu > 65535))
+      if (mtu !== undefined && (!Number.isInteger(mtu) || mtu < LEAST_MTU || mtu > 65535))
         throw new EtherloomError('ERR_STACK_OPTIONS', `ports.${name}.mtu: ${mtu}`, {
-          expected: 'a whole number from 576 to 65535',
+          expected: `a whole number from ${LEAST_MTU} to 65535`,
+        });
+      if (port.mtu < LEAST_MTU)
+        throw new EtherloomError('ERR_STACK_OPTIONS', `ports.${name}: a NIC with an MTU of ${port.mtu}`, {
+          expected: `at least ${LEAST_MTU}, which every host of the Internet takes`,
         });
       this.#mtu.set(port.ifindex, mtu);
       const addresses = more.addresses ?? [];
