@@ -342,6 +342,23 @@ test('what is no Uint8Array is refused: text would be zeros', () =>
     await until([w.a, w.b], () => c.readable === 4);
   }));
 
+test('what cannot be polled into, waited for or set is refused, and no event is lost', () =>
+  wired(async ({ a, b }) => {
+    const c = a.connect({ host: AT.b[4], port: 9 });
+    a.stack.flush();
+    await until([b], () => c.state === 'CLOSED' && c.end.finished, 10_000);
+    assert.is(await codeOf(() => a.stack.poll(undefined as never)), 'ERR_STACK_OPTIONS');
+    const events: E[] = [];
+    assert.is(a.stack.poll(events), 1);
+    assert.is(events[0].error, 'ECONNREFUSED');
+    for (const ms of [Number.NaN, -1, '5'])
+      for (const call of [() => a.stack.wait(ms as number), () => a.stack.waitSync(ms as number)])
+        assert.is(await codeOf(call), 'ERR_STACK_OPTIONS');
+    const d = a.connect({ host: AT.b[4], port: 9 });
+    for (const name of ['constructor', 'toString', 'hasOwnProperty'])
+      assert.is(await codeOf(() => d.set({ [name]: true })), 'ERR_TCP_OPTIONS');
+  }));
+
 test('the MTU of a route is a whole number that packets can have', () =>
   wired(async ({ b }) => {
     for (const mtu of [1, -1, 67, 65_536, 1e5, Number.NaN, 1.5])

@@ -4,6 +4,7 @@
  *
  *   StreamApp.take ─▶ event bits of streams ─▶ poll(events): connections, readable, writable, accepted …
  */
+import { EtherloomError } from '../../errors.js';
 import { StreamEvent, StreamRequest } from '../../layout/layout.gen.js';
 import type { StreamApp } from '../../streams/stream_app.js';
 import type { StreamEnd } from '../../streams/stream_end.js';
@@ -136,6 +137,11 @@ export class Sockets<O> implements ConnectionHome<O> {
    * engines make a step first.
    */
   poll(events: StackEvent<O>[], max = Number.MAX_SAFE_INTEGER): number {
+    // Before an event is taken that would be told to nobody.
+    if (!Array.isArray(events))
+      throw new EtherloomError('ERR_STACK_OPTIONS', `poll: ${String(events)}`, {
+        expected: 'an array, which is filled',
+      });
     this.app.flush();
     this.rest.step();
     this.#into = events;
@@ -219,13 +225,13 @@ export class Sockets<O> implements ConnectionHome<O> {
   /** Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. */
   wait(ms?: number): Promise<boolean> {
     this.app.flush();
-    return this.rest.wait(this.app, ms);
+    return this.rest.wait(this.app, sleepOf(ms));
   }
 
   /** The same for a thread that may stand still. */
   waitSync(ms?: number): boolean {
     this.app.flush();
-    return this.rest.waitSync(this.app, ms);
+    return this.rest.waitSync(this.app, sleepOf(ms));
   }
 
   /** Aborts every connection and closes every listener; `closed`: those, too, that are closed and wait for a ring. */
@@ -238,4 +244,11 @@ export class Sockets<O> implements ConnectionHome<O> {
     }
     this.app.flush();
   }
+}
+
+/** For ever is undefined. @throws EtherloomError ERR_STACK_OPTIONS */
+function sleepOf(ms: number | undefined): number | undefined {
+  if (ms === undefined || ms === Number.POSITIVE_INFINITY) return undefined;
+  if (typeof ms === 'number' && ms >= 0) return ms;
+  throw new EtherloomError('ERR_STACK_OPTIONS', `wait: ${String(ms)}`, { expected: 'ms from 0 on' });
 }

@@ -214,8 +214,9 @@ export function applyOptions(words: OptionWords, options: ConnectionOptions = {}
     const key = name as keyof ConnectionOptions;
     if (live && NOT_LIVE.includes(key as 'sendBuffer'))
       refuse(name, value, 'it when the connection is made: rings do not change their size');
-    const one = BITS[key];
-    const choices = CHOICES[key];
+    // `constructor` is a member of every object, and no option.
+    const one = Object.hasOwn(BITS, name) ? BITS[key] : undefined;
+    const choices = Object.hasOwn(CHOICES, name) ? CHOICES[key] : undefined;
     if (one) {
       if (typeof value !== 'boolean') refuse(name, value, 'true or false');
       bit(one.bit, value === one.when);
