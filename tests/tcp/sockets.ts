@@ -177,6 +177,8 @@ export class SocketHost implements VirtualHost {
     switch (name) {
       case 'nodelay':
         return flag(OptionFlag.NODELAY, value !== 0);
+      case 'cork':
+        return flag(OptionFlag.CORK, value !== 0);
       case 'keepalive':
         return flag(OptionFlag.KEEPALIVE, value !== 0);
       case 'keepIdleS':

@@ -79,7 +79,8 @@ static inline void tlp_answered(struct tcp_flow *f, struct tcp_segment *s, struc
 /* Takes the send window from a segment that is not older than the last that was (RFC 9293: SND.WL1). */
 static inline int window_update(struct tcp_flow *f, const struct tcp_segment *s)
 {
-	__u32 wnd = (__u32)s->window << (f->snd_wscale & 15), had = f->snd_wnd;
+	/* The window of a SYN is never scaled (RFC 7323 §2.2). */
+	__u32 wnd = (__u32)s->window << (s->flags & TCP_SYN ? 0 : f->snd_wscale & 15), had = f->snd_wnd;
 
 	/* Of the same place the wider one, which is newer; and one that shuts, as it is probed until it opens. */
 	if (!after(s->ack, f->snd_una) && !after(s->seq, f->snd_wl1) &&
@@ -119,6 +120,9 @@ noinline int tcp_ack(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, st
 		if (f->flags & FLOW_URGENT_OUT && !before(s->ack, f->snd_up))
 			f->flags &= ~FLOW_URGENT_OUT;
 		mtu_probe_answered(f, s->now);
+	} else if (changed && f->snd_nxt == una && !window_holds(f)) {
+		/* The back-off was that of window probes: what goes now is not late. */
+		f->backoff = 0;
 	} else if (!(f->flags & FLOW_SACK) && !changed && !s->len && f->snd_nxt != una &&
 		   !(s->flags & (TCP_SYN | TCP_FIN)) && f->dupacks < 255) {
 		f->dupacks++;

@@ -234,8 +234,13 @@ noinline int tcp_choose(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL,
 			p->ack = 0;
 		return PLAN_SYN;
 	}
-	if (f->state == TCP_SYN_SENT || f->state == TCP_SYN_RECV)
+	if (f->state == TCP_SYN_SENT || (f->state == TCP_SYN_RECV && !(f->todo & TODO_ACK)))
 		return PLAN_NONE;
+	if (f->state == TCP_SYN_RECV) {
+		/* What is not acceptable is answered in every state (RFC 9293 §3.10.7.4, first check). */
+		plan_ack(f, p, PLAN_ACK);
+		return PLAN_ACK;
+	}
 	if (f->marks) {
 		plan_ack(f, p, PLAN_MARK);
 		p->ack = f->mark[0].ack;

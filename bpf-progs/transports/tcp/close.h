@@ -197,6 +197,7 @@ static inline void shut(struct tcp_flow *f)
 {
 	if (f->flags & FLOW_FIN_QUEUED)
 		return;
+	f->snd_fin = write_seq(f);
 	f->flags |= FLOW_FIN_QUEUED;
 	if (f->state == TCP_ESTABLISHED || f->state == TCP_SYN_RECV)
 		f->state = f->state == TCP_ESTABLISHED ? TCP_FIN_WAIT1 : f->state;

@@ -6,7 +6,7 @@
  *   seq − hash(tuple, peer's seq, minute) = minute & 31 │ mss index          tsval: ms, low 6 bits: ecn sack wscale
  */
 #pragma once
-#include "handshake.h"
+#include "route.h"
 
 #define COOKIE_MINUTES 2
 #define COOKIE_NS 64000000000ULL
@@ -53,11 +53,46 @@ static inline __u32 cookie_hash(const struct tcp_segment *s, __u32 seq, __u32 mi
 	return el_siphash(&key, sizeof(key));
 }
 
+/* What a ring becomes that is asked for: the flow will reckon with that. */
+static inline __u32 ring_bytes(__u32 wish)
+{
+	__u32 bytes = ETHERLOOM_STREAM_BLOCK, i;
+
+	for (i = 0; i < 20; i++) {
+		if (bytes >= wish)
+			break;
+		bytes *= 2;
+	}
+	return bytes;
+}
+
+/* The MSS that the SYN-ACK of a flow would say: of the way back, or of the port when nobody knows it. */
+noinline int cookie_offer(struct xdp_md *ctx, const struct tcp_segment *s NONNULL, const struct tcp_listener *l NONNULL)
+{
+	struct bpf_fib_lookup p = { .family = s->family, .l4_protocol = IPPROTO_TCP, .tbid = tcp_table };
+	__u32 mtu = 0, mss;
+
+	p.ifindex = s->ifindex;
+	if (s->family == AF_INET) {
+		p.ipv4_src = s->dst[0];
+		p.ipv4_dst = s->src[0];
+	} else {
+		memcpy(p.ipv6_src, s->dst, sizeof(p.ipv6_src));
+		memcpy(p.ipv6_dst, s->src, sizeof(p.ipv6_dst));
+	}
+	bpf_check_mtu(ctx, s->ifindex, &mtu, 0, 0);
+	if (bpf_fib_lookup(ctx, &p, sizeof(p), tcp_table ? BPF_FIB_LOOKUP_DIRECT | BPF_FIB_LOOKUP_TBID : 0) ==
+		    BPF_FIB_LKUP_RET_SUCCESS && p.tot_len)
+		mtu = p.tot_len;
+	mss = most(mtu, 576) - (s->family == AF_INET ? 40 : 60);
+	return l->opt.mss ? least(mss, l->opt.mss) : mss;
+}
+
 /* Answers a SYN by a cookie. */
 noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL)
 {
 	__u32 minute = s->now / COOKIE_NS, index = cookie_index(s->mss ? s->mss : 536), slot = l->slot;
-	__u32 window_bytes = TCP_DEFAULT(l->opt.rcv_bytes, 262144), opt = l->opt.flags, words = 0;
+	__u32 ring = ring_bytes(TCP_DEFAULT(l->opt.rcv_bytes, 262144)), opt = l->opt.flags, words = 0;
 	struct tcp_backlog *b = bpf_map_lookup_elem(&tcp_backlogs, &slot);
 	struct tcp_reply r = {};
 
@@ -66,11 +101,11 @@ noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, 
 	r.seq = cookie_hash(s, s->seq, minute) + ((minute & 31) << 3 | index);
 	r.ack = s->seq + 1;
 	r.flags = TCP_SYN | TCP_ACK;
-	r.window = least(window_bytes, INITIAL_WINDOW);
-	r.option[0] = htonl(OPT_MSS << 24 | 4 << 16 | (s->family == AF_INET ? 1460 : 1440));
+	r.window = least(ring, INITIAL_WINDOW);
+	r.option[0] = htonl(OPT_MSS << 24 | 4 << 16 | (cookie_offer(ctx, s, l) & 0xffff));
 	words = 1;
 	if (s->timestamps && !(opt & TCP_OPT_NO_TIMESTAMPS)) {
-		__u32 keep = s->wscale == 0xff || opt & TCP_OPT_NO_WSCALE ? 15 : least(s->wscale, 14), scale = 0, stamp, i;
+		__u32 keep = s->wscale == 0xff || opt & TCP_OPT_NO_WSCALE ? 15 : least(s->wscale, 14), stamp;
 
 		if (s->sack_ok && !(opt & TCP_OPT_NO_SACK))
 			keep |= 16;
@@ -86,14 +121,8 @@ noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, 
 		words = 4;
 		if (keep & 16)
 			r.option[words++ & 7] = htonl(OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | 2);
-		if ((keep & 15) != 15) {
-			for (i = 0; i < 14; i++) {
-				if (window_bytes >> (scale & 15) <= 65535)
-					break;
-				scale++;
-			}
-			r.option[words++ & 7] = htonl(OPT_NOP << 24 | OPT_WSCALE << 16 | 3 << 8 | scale);
-		}
+		if ((keep & 15) != 15)
+			r.option[words++ & 7] = htonl(OPT_NOP << 24 | OPT_WSCALE << 16 | 3 << 8 | scale_of(ring));
 	}
 	r.words = words;
 	count(SyncookiesSent);

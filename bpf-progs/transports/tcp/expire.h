@@ -11,6 +11,16 @@ static inline __u32 give_up(const struct tcp_flow *f, __u32 tries, __u32 limit, 
 	return tries >= limit;
 }
 
+/* A peer that takes its window back but answers is there (RFC 9293 §3.8.6.1, SHLD-17); two of the longest waits. */
+#define SHUT_US (2 * RTO_MAX_US)
+
+static inline __u32 shut_gives_up(const struct tcp_flow *f, __u64 now)
+{
+	__u64 limit = f->opt.user_timeout_ms ? f->opt.user_timeout_ms * NS_PER_MS : SHUT_US * NS_PER_US;
+
+	return now - f->rcv_ns >= limit;
+}
+
 static inline void time_out(struct tcp_flow *f)
 {
 	count(TCPAbortOnTimeout);
@@ -40,7 +50,8 @@ static inline void on_rto(struct tcp_flow *f, struct tcp_board *b, struct tcp_ne
 		limit = TCP_DEFAULT(f->opt.synack_retries, 5);
 	else if (f->snd_nxt == f->snd_una)
 		return;
-	if (give_up(f, f->retries, limit, now)) {
+	if (established(f) && !f->snd_wnd && !(f->flags & FLOW_ORPHAN) ? shut_gives_up(f, now) :
+										       give_up(f, f->retries, limit, now)) {
 		if (f->state == TCP_SYN_SENT || f->state == TCP_SYN_RECV)
 			count(AttemptFails);
 		time_out(f);
@@ -58,14 +69,14 @@ static inline void on_rto(struct tcp_flow *f, struct tcp_board *b, struct tcp_ne
 	f->retries++;
 	if (f->backoff < 15)
 		f->backoff++;
-	xmit_due(f, XMIT_RTO, now + rto_ns(f));
+	xmit_due(f, XMIT_RTO, rto_due(f, now));
 }
 
 static inline void on_persist(struct tcp_flow *f, __u64 now)
 {
 	__u32 tries;
 
-	if (!window_holds(f))
+	if (!window_holds(f) && !cork_holds(f))
 		return;
 	if (window_open(f)) {
 		f->todo |= TODO_NUDGE;
@@ -82,7 +93,7 @@ static inline void on_persist(struct tcp_flow *f, __u64 now)
 	if (f->backoff < 15)
 		f->backoff++;
 	count(TCPWinProbe);
-	xmit_due(f, XMIT_PERSIST, now + rto_ns(f));
+	xmit_due(f, XMIT_PERSIST, rto_due(f, now));
 }
 
 /* RACK's wait for reordered segments is over. */
@@ -93,8 +104,13 @@ static inline void on_reorder(struct tcp_flow *f, struct tcp_board *b, struct tc
 	tcp_rearm(f, b, now);
 	tcp_rack(f, b, n, now);
 	f->lost += n->lost;
-	if (n->lost && f->ca < TCP_CA_RECOVERY && !mtu_excuses(f, b, n))
-		tcp_enter(f, n, TCP_CA_RECOVERY, 0, now);
+	if (!n->lost || f->ca >= TCP_CA_RECOVERY || mtu_excuses(f, b, n))
+		return;
+	tcp_enter(f, n, TCP_CA_RECOVERY, 0, now);
+	/* No ACK brought it: one segment goes, the ACKs that follow let the others go (RFC 6937 §3; Linux: tcp_rack_reo_timeout). */
+	n->delivered = f->mss;
+	if (!own_recovery(f))
+		prr_step(f, b, n);
 }
 
 static inline void on_xmit(struct tcp_flow *f, struct tcp_board *b, struct tcp_news *n, __u64 now)
@@ -108,7 +124,7 @@ static inline void on_xmit(struct tcp_flow *f, struct tcp_board *b, struct tcp_n
 		break;
 	case XMIT_TLP:
 		f->todo |= TODO_TLP;
-		xmit_due(f, XMIT_RTO, now + rto_ns(f));
+		xmit_due(f, XMIT_RTO, rto_due(f, now));
 		break;
 	case XMIT_REO:
 		on_reorder(f, b, n, now);

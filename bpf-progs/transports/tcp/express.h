@@ -74,12 +74,12 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 	mac[3] = f->smac[0], mac[4] = f->smac[1], mac[5] = f->smac[2];
 	if (v6) {
 		mac[6] = htons(ETH_P_IPV6);
-		write_ip6(data + sizeof(struct ethhdr), f->local, f->remote, bytes - l4, f->ts_offset, tos, ttl);
+		write_ip6(data + sizeof(struct ethhdr), f->local, f->remote, bytes - l4, flow_label(f), tos, ttl);
 		tcp = data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr);
 	} else {
 		mac[6] = htons(ETH_P_IP);
 		write_ip4(data + sizeof(struct ethhdr), f->local[0], f->remote[0], bytes - sizeof(struct ethhdr), f->ip_id++, tos,
-			  ttl, !(f->opt.flags & TCP_OPT_NO_PMTUD));
+			  ttl, dont_fragment(f));
 		tcp = data + sizeof(struct ethhdr) + sizeof(struct iphdr);
 	}
 	option[0] = htonl(ts_now(f, now));

@@ -67,6 +67,7 @@ enum tcp_flow_flag {
 	FLOW_MTU_LOST = 1 << 25,  /* it was lost, and goes again in pieces */
 	FLOW_ENDING = 1 << 26,    /* tcp_end has begun */
 	FLOW_BACKLOG = 1 << 27,   /* nothing but its pacing holds the flow back */
+	FLOW_FRAGMENTS = 1 << 28, /* the path takes less than we send: routers may cut it (no DF) */
 };
 
 /* What GEN owes. */
@@ -194,6 +195,7 @@ struct tcp_flow {
 	__u32 listener; /* 1 + its slot in `tcp_backlogs`; 0: connected actively */
 	__s32 error;    /* errno that ended it */
 	__u32 snd_up;
+	__u32 snd_fin;   /* where our FIN stands, once it is queued */
 	__u32 rcv_up;
 	__u32 fin_seq;   /* of the peer's FIN */
 	__u32 oow_ms;    /* last ACK for a segment out of window */
@@ -450,10 +452,10 @@ static inline struct tcp_board *board_of(__u32 id)
 #define NS_PER_MS 1000000ULL
 #define NS_PER_S 1000000000ULL
 
-/* Ends of what the application has given us to send. */
+/* End of what the application has given us to send. What it writes after it has shut down is nothing of ours. */
 static inline __u32 write_seq(const struct tcp_flow *f)
 {
-	return f->iss + 1 + el_stream_snd_end(f->id);
+	return f->flags & FLOW_FIN_QUEUED ? f->snd_fin : f->iss + 1 + el_stream_snd_end(f->id);
 }
 
 static inline void owe(struct tcp_flow *f, __u32 todo)

@@ -71,7 +71,7 @@ noinline int tcp_sent(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 		f->snd_nxt = f->iss + 1;
 		f->sent_ns = now;
 		if (f->xmit == XMIT_NONE)
-			xmit_due(f, XMIT_RTO, now + rto_ns(f));
+			xmit_due(f, XMIT_RTO, rto_due(f, now));
 		return XDP_PASS;
 	case PLAN_MARK:
 		f->marks--;

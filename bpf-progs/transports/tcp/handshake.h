@@ -47,6 +47,19 @@ noinline int tcp_clear(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL)
 	return 0;
 }
 
+/* The window scale by which all of a receive ring can be offered (RFC 7323 §2.3). */
+static inline __u32 scale_of(__u32 ring)
+{
+	__u32 scale, i;
+
+	for (scale = 0, i = 0; i < 14; i++) {
+		if (ring >> (scale & 15) <= 65535)
+			break;
+		scale++;
+	}
+	return scale;
+}
+
 /* What TypeScript would call the constructor: everything that does not depend on the peer. */
 noinline int tcp_prepare(struct tcp_flow *f NONNULL, __u32 id, const struct tcp_options *opt NONNULL, __u64 now)
 {
@@ -72,12 +85,7 @@ noinline int tcp_prepare(struct tcp_flow *f NONNULL, __u32 id, const struct tcp_
 	size = el_stream_rcv_limit(id);
 	f->rcv_size = size;
 	f->rcv_best = least(size, INITIAL_WINDOW);
-	f->rcv_wscale = 0;
-	for (id = 0; id < 14; id++) {
-		if (size >> f->rcv_wscale <= 65535)
-			break;
-		f->rcv_wscale++;
-	}
+	f->rcv_wscale = scale_of(size);
 	return 0;
 }
 
@@ -111,11 +119,16 @@ static inline void control_by(struct tcp_flow *f, __u32 algorithm)
 	f->cc.flags = f->opt.flags & TCP_OPT_PACE ? f->cc.flags | EL_CC_PACED : f->cc.flags & ~EL_CC_PACED;
 	if (f->cc.cwnd && f->cc.algorithm == algorithm)
 		return;
+	/* Algorithms differ in how they echo marks: what is to be said goes on in the form of the next one. */
+	if (f->flags & (FLOW_ECE | FLOW_CE_LAST))
+		f->flags |= FLOW_ECE | FLOW_CE_LAST;
+	f->marks = 0;
 	if (el_cc_init(&f->cc, algorithm, f->mss)) {
 		count(TCPNoAlgorithm);
 		if (!f->cc.cwnd)
 			el_cc_init(&f->cc, EL_CC_RENO, f->mss);
 	}
+	f->flags &= f->cc.flags & EL_CC_DCTCP_ECHO ? ~FLOW_ECE : ~FLOW_CE_LAST;
 }
 
 /* The handshake is through. The state changes last: what a lane that dies here has not done the next one does. */

@@ -118,8 +118,11 @@ noinline int tcp_too_big(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 {
 	if (mtu >= f->mtu || f->opt.flags & TCP_OPT_NO_PMTUD)
 		return 0;
-	/* Smaller than anything that runs: who says so wants us to send dust. */
-	mtu = most(mtu, mtu_floor(f));
+	/* Smaller than anything that runs: who says so wants us to send dust. A router may cut ours, if it means it (Linux: min_pmtu). */
+	if (mtu < mtu_floor(f)) {
+		mtu = mtu_floor(f);
+		f->flags |= FLOW_FRAGMENTS;
+	}
 	if (mtu >= f->mtu)
 		return 0;
 	f->mtu = mtu;

@@ -102,7 +102,8 @@ static inline void urgent_input(struct tcp_flow *f, const struct tcp_segment *s)
 
 	if (!(s->flags & TCP_URG) || !s->urgent || before(up, f->rcv_nxt))
 		return;
-	if (f->flags & FLOW_URGENT_IN && !after(up, f->rcv_up))
+	/* One that was passed long ago is behind us, wherever its number stands by now. */
+	if (f->flags & FLOW_URGENT_IN && f->rcv_up - f->rcv_nxt < f->rcv_adv - f->rcv_nxt && !after(up, f->rcv_up))
 		return;
 	f->flags |= FLOW_URGENT_IN;
 	f->rcv_up = up;
@@ -188,7 +189,7 @@ noinline int tcp_data(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp
 		}
 		el_stream_received(f->id, f->rcv_nxt - f->irs - 1);
 		ack_policy(f, len, s->now);
-	} else if (s->len && seq != f->rcv_nxt) {
+	} else if ((s->len || s->flags & TCP_FIN) && seq != f->rcv_nxt) {
 		ack_now(f);
 	}
 	return f->flags & FLOW_FIN_SEEN && f->rcv_nxt == f->fin_seq;

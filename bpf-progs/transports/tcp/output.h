@@ -182,12 +182,12 @@ noinline int tcp_build(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tc
 	tos = (f->opt.tos & ~ECN_MASK) | (p->ect ? ECN_ECT0 : 0);
 	if (v6) {
 		((struct ethhdr *)data)->h_proto = htons(ETH_P_IPV6);
-		write_ip6(data + l3, f->local, f->remote, l4_len, f->ts_offset, tos, TCP_DEFAULT(f->opt.ttl, 64));
+		write_ip6(data + l3, f->local, f->remote, l4_len, flow_label(f), tos, TCP_DEFAULT(f->opt.ttl, 64));
 		tcp = data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr);
 	} else {
 		((struct ethhdr *)data)->h_proto = htons(ETH_P_IP);
 		write_ip4(data + l3, f->local[0], f->remote[0], 20 + l4_len, f->ip_id++, tos, TCP_DEFAULT(f->opt.ttl, 64),
-			  !(f->opt.flags & TCP_OPT_NO_PMTUD));
+			  dont_fragment(f));
 		tcp = data + sizeof(struct ethhdr) + sizeof(struct iphdr);
 	}
 	write_tcp(tcp, f->lport, f->rport, p->seq, p->ack, p->flags, window, p->urgent, words, sum);

@@ -20,7 +20,8 @@ static inline __u32 reo_wnd_us(const struct tcp_flow *f, const struct tcp_board 
 /* Each round that shows a duplicate widens it, 16 recoveries without one reset it. */
 static inline void reo_adapt(struct tcp_flow *f, const struct tcp_news *n)
 {
-	if (f->reo_round && !before(f->snd_una, f->reo_round))
+	/* Not in flight any more. */
+	if (f->reo_round - f->snd_una - 1 >= f->snd_nxt - f->snd_una)
 		f->reo_round = 0;
 	if (n->reordered)
 		f->flags |= FLOW_REORDERING;

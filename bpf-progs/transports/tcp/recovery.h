@@ -59,6 +59,9 @@ noinline int tcp_enter(struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL, _
 		f->prr_cwnd = n->prior_flight;
 		if (f->flags & FLOW_ECN)
 			f->flags |= FLOW_CWR;
+	} else {
+		/* The window came down for marks, too: no spurious loss takes that back. */
+		f->undo_marker = 0;
 	}
 	f->high_seq = f->snd_nxt;
 	f->ca = ca;
@@ -149,6 +152,12 @@ static inline void frto(struct tcp_flow *f, struct tcp_board *b, struct tcp_segm
 	}
 }
 
+/* All of the last recovery was acked (RFC 6582 §3.2 step 1): it ended outside of what is in flight, however long ago. */
+static inline int recovered(const struct tcp_flow *f)
+{
+	return f->high_seq - f->snd_una > f->snd_nxt - f->snd_una;
+}
+
 /* Goes through the states after an ACK was noted on the board. */
 noinline int tcp_recover(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, struct tcp_segment *s NONNULL,
 			 struct tcp_news *n NONNULL)
@@ -162,7 +171,7 @@ noinline int tcp_recover(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 
 		if (n->una_moved)
 			f->dupacks -= f->ca == TCP_CA_RECOVERY && counted ? least(f->dupacks, counted - 1) : f->dupacks;
-		else if (f->dupacks >= DUP_THRESH && f->ca <= TCP_CA_CWR && after(f->snd_una, f->high_seq))
+		else if (f->dupacks >= DUP_THRESH && f->ca <= TCP_CA_CWR && recovered(f))
 			board_lose(b, n, f->snd_una + least(f->mss, f->snd_nxt - f->snd_una), 0);
 	}
 	if (sack && (b->sacked || f->ca >= TCP_CA_RECOVERY))

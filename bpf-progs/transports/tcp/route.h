@@ -5,6 +5,18 @@
 #pragma once
 #include "handshake.h"
 
+/* IPv4: who looks for the path's MTU asks routers not to cut, unless they asked for less than we send. */
+static inline int dont_fragment(const struct tcp_flow *f)
+{
+	return !(f->opt.flags & TCP_OPT_NO_PMTUD || f->flags & FLOW_FRAGMENTS);
+}
+
+/* IPv6: each connection its own, which says nothing of others (RFC 6437 §2). */
+static inline __u32 flow_label(const struct tcp_flow *f)
+{
+	return f->iss * 0x9e3779b1U >> 12;
+}
+
 /* Table of the engine's routes that these programs' host has for its own; 0: local and main, as any program. */
 const volatile __u32 tcp_table = 0;
 

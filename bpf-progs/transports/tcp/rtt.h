@@ -5,15 +5,23 @@
 #include "spans.h"
 
 #define RTO_INITIAL_US 1000000
+#define RTO_FALLBACK_US 3000000 /* the handshake gave no sample: its segments went more than once (RFC 6298 §5.7) */
 #define RTO_MAX_US 120000000
 #define DELACK_MAX_US 200000
+#define CORK_MAX_US 200000
+
+/* The handshake is over. */
+static inline int established(const struct tcp_flow *f)
+{
+	return f->state != TCP_SYN_SENT && f->state != TCP_SYN_RECV;
+}
 
 static inline __u32 rto_us(const struct tcp_flow *f)
 {
 	__u32 least_us = TCP_DEFAULT(f->opt.min_rto_us, 200000), rto;
 
 	if (!f->rtt.srtt)
-		return RTO_INITIAL_US;
+		return established(f) ? RTO_FALLBACK_US : RTO_INITIAL_US;
 	rto = f->rtt.srtt + most(4 * f->rtt.rttvar, least_us);
 	return least(rto, RTO_MAX_US);
 }
@@ -24,6 +32,14 @@ static inline __u64 rto_ns(const struct tcp_flow *f)
 	__u64 us = (__u64)rto_us(f) << (f->backoff & 15);
 
 	return (us < RTO_MAX_US ? us : RTO_MAX_US) * NS_PER_US;
+}
+
+/* When it is due; not behind the end of the user timeout (RFC 9293 §3.8.3). */
+static inline __u64 rto_due(const struct tcp_flow *f, __u64 now)
+{
+	__u64 at = now + rto_ns(f), end = f->stuck_ns + f->opt.user_timeout_ms * NS_PER_MS;
+
+	return f->opt.user_timeout_ms && end > now && end < at ? end : at;
 }
 
 /* Probe timeout, ns: two round trips, and the peer's delayed ACK where one segment waits for it. */
@@ -53,6 +69,14 @@ static inline int window_holds(const struct tcp_flow *f)
 	return !open || (open < least(avail, f->mss) && open < f->max_wnd / 2);
 }
 
+/* A small segment waits for the application to say more. */
+static inline int cork_holds(const struct tcp_flow *f)
+{
+	__u32 avail = write_seq(f) - f->snd_nxt;
+
+	return f->opt.flags & TCP_OPT_CORK && avail && avail < f->mss && !(f->flags & (FLOW_FIN_QUEUED | FLOW_URGENT_OUT));
+}
+
 /*
  * Sets the transmission timer anew: after an ACK that moved, after a transmission when none was running. `b` may hold
  * nothing in flight: then the timer is that of window probes, or off.
@@ -66,8 +90,12 @@ noinline int tcp_rearm(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, 
 			/* However long there was nothing to send: the user timeout counts from here. */
 			if (f->xmit != XMIT_PERSIST) {
 				f->stuck_ns = now;
-				xmit_due(f, XMIT_PERSIST, now + rto);
+				xmit_due(f, XMIT_PERSIST, rto_due(f, now));
 			}
+		} else if (IN_STATE(f, SENDING) && cork_holds(f)) {
+			/* Not for ever (tcp(7), TCP_CORK). */
+			if (f->xmit != XMIT_PERSIST)
+				xmit_due(f, XMIT_PERSIST, now + CORK_MAX_US * NS_PER_US);
 		} else {
 			f->xmit = XMIT_NONE;
 			never(f, TIMER_XMIT);
@@ -82,7 +110,7 @@ noinline int tcp_rearm(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, 
 			return 0;
 		}
 	}
-	xmit_due(f, XMIT_RTO, now + rto);
+	xmit_due(f, XMIT_RTO, rto_due(f, now));
 	return 0;
 }
 

@@ -20,7 +20,9 @@ noinline int tcp_dsack(struct tcp_flow *f NONNULL, struct tcp_news *n NONNULL, c
 	n->dsack = 1;
 	count(TCPDSACKRecv);
 	times = (len + f->mss - 1) / most(f->mss, 1);
-	f->undo_retrans -= least(times, f->undo_retrans);
+	/* Of what was sent before the window came down it says nothing about the retransmissions (RFC 3708 §2). */
+	if (f->undo_marker && after(r->to, f->undo_marker))
+		f->undo_retrans -= least(times, f->undo_retrans);
 	return 1;
 }
 

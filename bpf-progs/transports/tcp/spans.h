@@ -243,6 +243,9 @@ noinline int board_sent(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 		f->first_us = now_us;
 		f->delivered_us = now_us;
 	}
+	/* What was delivered before is older than all that is in flight, also when these clocks have gone round since. */
+	if (!b->count)
+		f->rack_rtt = 0;
 	last = span_at(b, b->count);
 	last->end = to;
 	last->sent_us = now_us;
@@ -254,8 +257,9 @@ noinline int board_sent(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 	return 0;
 }
 
-/* What a delivered span of `len` bytes tells. */
-static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const struct tcp_span *s, __u32 len, __u32 now_us)
+/* What `len` delivered bytes of a span tell, which end at `end`: a burst is one span, and may arrive in part. */
+static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const struct tcp_span *s, __u32 end, __u32 len,
+			       __u32 now_us)
 {
 	__u32 sent_us = first_sent(s), rtt = now_us - sent_us;
 
@@ -263,21 +267,23 @@ static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const str
 	f->delivered += len;
 	/* Joined with what still waits for its time: of when this left nothing is known. */
 	if (after(s->sent_us, now_us)) {
-		f->fack = later_of(f->fack, s->end);
+		f->fack = later_of(f->fack, end);
 		return;
 	}
 	if (!(s->flags & SPAN_EVER)) {
-		n->original = 1;
+		/* What F-RTO itself sent after a timeout says nothing of it (RFC 5682 §3.1 step 3). */
+		if (!after(end, f->high_seq))
+			n->original = 1;
 		if (!n->rtt_us)
 			n->seq_rtt_us = most(rtt, 1);
 		n->rtt_us = most(rtt, 1);
 		/* Below what was delivered before, and sent but once: the network reordered (RFC 8985 §6.2 step 3). */
-		if (before(s->end, f->fack))
+		if (before(end, f->fack))
 			n->reordered = 1;
 	} else {
 		n->resent = 1;
 	}
-	f->fack = later_of(f->fack, s->end);
+	f->fack = later_of(f->fack, end);
 	/* Delivery rate: the packet that was sent last counts. */
 	if (!n->sampled || after(s->sent_us, n->sent_us)) {
 		n->sampled = 1;
@@ -290,9 +296,9 @@ static inline void board_learn(struct tcp_flow *f, struct tcp_news *n, const str
 	/* RACK: the transmission that was sent last and arrived; a copy that "arrived" within the least RTT did not. */
 	if (s->flags & SPAN_EVER && rtt < f->rtt.min_rtt)
 		return;
-	if (after(sent_us, f->rack_us) || (sent_us == f->rack_us && after(s->end, f->rack_end)) || !f->rack_rtt) {
+	if (after(sent_us, f->rack_us) || (sent_us == f->rack_us && after(end, f->rack_end)) || !f->rack_rtt) {
 		f->rack_us = sent_us;
-		f->rack_end = s->end;
+		f->rack_end = end;
 		f->rack_rtt = rtt + 1;
 	}
 }
@@ -310,7 +316,7 @@ noinline int board_ack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL, 
 		len = later_of(una, s->end) == una ? s->end - b->una : una - b->una;
 		board_leave(b, s->flags, len);
 		if (!(s->flags & SPAN_SACKED))
-			board_learn(f, n, s, len, now_us);
+			board_learn(f, n, s, b->una + len, len, now_us);
 		b->una += len;
 		if (before(b->una, s->end))
 			break;
@@ -343,7 +349,7 @@ noinline int board_sack(struct tcp_board *b NONNULL, struct tcp_flow *f NONNULL,
 			break;
 		if (!before(start, r->from) && !(s->flags & SPAN_SACKED)) {
 			board_leave(b, s->flags, len);
-			board_learn(f, n, s, len, now_us);
+			board_learn(f, n, s, s->end, len, now_us);
 			s->flags = (s->flags & SPAN_EVER) | SPAN_SACKED;
 			board_enter(b, s->flags, len);
 			n->sacked += len;

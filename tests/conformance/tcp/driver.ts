@@ -47,6 +47,7 @@ export interface Setup {
 
 export type SocketOption =
   | 'nodelay'
+  | 'cork'
   | 'keepalive'
   | 'keepIdleS'
   | 'keepIntervalS'

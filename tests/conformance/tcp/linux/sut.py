@@ -165,6 +165,7 @@ class Host:
         six = s.family == socket.AF_INET6
         level, option = {
             "nodelay": (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+            "cork": (socket.IPPROTO_TCP, socket.TCP_CORK),
             "keepalive": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
             "keepIdleS": (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
             "keepIntervalS": (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),

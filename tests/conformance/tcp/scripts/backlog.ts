@@ -183,3 +183,37 @@ script('data that came before accept is there after it', { rfc: '9293 §3.10.7.4
   await app.reads(1200);
   await app.readsEnd();
 });
+
+for (const [mtu, mss] of [
+  [576, 536],
+  [1400, 1360],
+])
+  script(
+    `a cookie offers the MSS of its way: ${mss} of an MTU of ${mtu}`,
+    { rfc: '4987 §3.6; 6691 §2', synCookies: 'always', mtu },
+    async t => {
+      await t.listen();
+      t.send('SYN', { mss: 1460 });
+      await t.gets('SYN ACK', { ack: 1, mss });
+    },
+  );
+
+script(
+  'behind a cookie a window is offered by the scale that the cookie named',
+  { rfc: '7323 §2.2', synCookies: 'always', receiveBuffer: 100_000 },
+  async t => {
+    const listener = await t.listen();
+    t.send('SYN', { mss: 1000, wscale: 7, ts: [1000, 0], sackOk: true });
+    const offer = await t.gets('SYN ACK', { ack: 1, mss: any });
+    t.send('ACK', { len: 10 });
+    const { window } = await t.acked(11);
+    await t.accept(listener);
+    // The window of the SYN-ACK was not scaled; what follows is no less than it.
+    if (window < Math.min(offer.win, 60_000) - 10)
+      t.fail(
+        'the window is less than was offered',
+        [`scale ${offer.wscale}: ${offer.win}, then ${window}`],
+        undefined,
+      );
+  },
+);

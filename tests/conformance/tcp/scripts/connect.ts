@@ -187,3 +187,22 @@ script(
     await app.errorIs('ECONNREFUSED');
   },
 );
+
+script(
+  'when both open at once the window of the SYN-ACK is not scaled',
+  { rfc: '7323 §2.2', linux: { differs: 'it shifts that window like any other' } },
+  async t => {
+    const app = await t.connect();
+    await t.gets('SYN', { mss: any });
+    t.flow.win = 2000;
+    t.send('SYN', { mss: 1000, wscale: 7, win: 2000 });
+    await t.gets('SYN ACK', { seq: 0, ack: 1 });
+    t.send('SYN ACK', { seq: 0, ack: 1, mss: 1000, wscale: 7, win: 2000 });
+    await app.stateIs('ESTABLISHED');
+    await t.drain(20);
+    await app.writes(8000);
+    await t.gets('ACK', { seq: 1, len: 1000 });
+    await t.gets('ACK', { seq: 1001, len: 1000 });
+    await t.silence(50);
+  },
+);

@@ -262,3 +262,15 @@ script(
       t.fail('the clock of the numbers does not run', [`moved by ${moved}`], undefined);
   },
 );
+
+script(
+  'in SYN_RECEIVED a SYN with another number is answered by an ACK',
+  { rfc: '9293 §3.10.7.4 (first check)' },
+  async t => {
+    await t.listen();
+    t.send('SYN', { mss: 1000 });
+    await t.gets('SYN ACK', { ack: 1, mss: any });
+    t.send('SYN', { seq: 500_000, mss: 1000 });
+    await t.gets('ACK', { seq: 1, ack: 1, limitMs: 300 });
+  },
+);

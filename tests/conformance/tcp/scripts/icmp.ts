@@ -227,3 +227,18 @@ for (const family of [4, 6] as const)
       await t.gets('ACK', { seq: 1 + mss, len: mss });
     },
   );
+
+script(
+  'a router that takes less than TCP sends may cut the packets',
+  { rfc: '1191 §3; 1122 §3.3.3' },
+  async t => {
+    const app = await t.accepted({ mss: 1400 });
+    await app.writes(1400);
+    await t.gets('ACK', { seq: 1, len: 1400 });
+    t.icmp({ error: 'packet too big', mtu: 400 });
+    await t.drain(60);
+    const packet = t.flow.lastPacket!;
+    if (packet.length > 400 && packet[6] & 0x40)
+      t.fail('it is too long, and must not be cut', [`${packet.length} bytes, DF`], undefined);
+  },
+);

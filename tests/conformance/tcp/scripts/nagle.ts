@@ -166,3 +166,23 @@ script('PSH marks the end of what was written', { rfc: '9293 §3.9.1.2 (MUST-61)
     await t.gets('ACK', { seq: 2001, len: 500, psh: true });
   }
 });
+
+script(
+  'a corked socket sends full segments, and what is left after 200 ms',
+  { rfc: '9293 §3.7.4' },
+  async t => {
+    const app = await t.accepted({ set: [['cork', 1]] });
+    await app.writes(1100);
+    await t.gets('ACK', { seq: 1, len: 1000, after: [0, 50] });
+    t.send('ACK', { ack: 1001 });
+    await t.gets('ACK', { seq: 1001, len: 100, after: [120, 1300] });
+  },
+);
+
+script('a corked socket sends what it has when the application closes', { rfc: '9293 §3.7.4' }, async t => {
+  const app = await t.accepted({ set: [['cork', 1]] });
+  await app.writes(100);
+  await t.silence(100);
+  await app.shutdown();
+  await t.gets('FIN ACK', { seq: 1, len: 100 });
+});

@@ -190,3 +190,10 @@ script('a pure ACK and a RST pass beside a hole', { rfc }, async t => {
   t.send('RST', { seq: 1 });
   await app.stateIs('CLOSED');
 });
+
+script('a FIN alone behind a hole gets a duplicate ACK', { rfc: '5681 §4.2' }, async t => {
+  await t.accepted({ sackOk: true });
+  t.send('FIN ACK', { seq: 1001 });
+  await t.gets('ACK', { ack: 1, limitMs: 300 });
+  t.flow.next = 1;
+});

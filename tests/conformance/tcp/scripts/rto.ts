@@ -173,3 +173,27 @@ script(
     await t.silence(50);
   },
 );
+
+script(
+  'a user timeout ends the connection at its time',
+  { rfc: '9293 §3.8.3; 5482 §3', rtoMinMs: 1000, seconds: 12 },
+  async t => {
+    const app = await t.accepted({ rttMs: 10, set: [['userTimeoutMs', 8000]] });
+    await app.writes(100);
+    await t.drain(7000);
+    await app.stateIs('ESTABLISHED');
+    await t.drain(3500);
+    await app.stateIs('CLOSED');
+  },
+);
+
+script('after a SYN that went twice the timeout begins at 3 s', { rfc: '6298 §5.7', seconds: 6 }, async t => {
+  const app = await t.connect();
+  await t.gets('SYN', { mss: any });
+  await t.gets('SYN', { seq: 0, mss: any, limitMs: 5000 });
+  t.send('SYN ACK', { mss: 1000 });
+  await t.gets('ACK', { ack: 1 });
+  await app.writes(100);
+  await t.gets('ACK', { seq: 1, len: 100 });
+  await t.gets('ACK', { seq: 1, len: 100, after: [2500, 3600] });
+});

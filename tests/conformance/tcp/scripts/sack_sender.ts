@@ -375,3 +375,81 @@ script(
       t.fail('not all holes were filled', [`${ack - 1} of 24000 bytes arrived in order`], undefined);
   },
 );
+
+script(
+  'a hole in a burst whose first part was acknowledged is filled at once: that was no reordering',
+  { rfc: '6675 §5; 8985 §6.2' },
+  async t => {
+    const app = await t.accepted({ sackOk: true, rttMs: 200 });
+    await flight(t, app, 10);
+    await t.sleep(200);
+    t.send('ACK', { ack: 1001 });
+    t.send('ACK', { ack: 1001, sack: [[2001, 6001]] });
+    await t.gets('ACK', { seq: 1001, len: 1000, after: [0, 25] });
+    await t.drain(100);
+  },
+);
+
+script(
+  'what RACK’s timer finds lost does not all go at once',
+  { rfc: '6937 §3; 8985 §6.2', initialCwnd: 50, seconds: 1 },
+  async t => {
+    const app = await t.accepted({ sackOk: true, rttMs: 200 });
+    await flight(t, app, 50);
+    await t.sleep(200);
+    t.send('ACK', { ack: 1, sack: [[48_001, 50_001]] });
+    const sent = (await t.drain(120)).map(s => s.seq);
+    if (!sent.includes(1) || sent.length > 10)
+      t.fail('a window of lost segments went at once, or none', [sent.join(' ')], undefined);
+  },
+);
+
+script(
+  'a timeout is no spurious one because data was reported that was sent after it',
+  { rfc: '5682 §3.1', frto: true, seconds: 2 },
+  async t => {
+    const app = await t.accepted({ sackOk: true, rttMs: 100 });
+    await app.writes(30_000);
+    for (let i = 0; i < 10; i++) await t.gets('ACK', { seq: 1 + i * 1000, len: 1000 });
+    await t.gets('ACK', { seq: 1, len: 1000, after: [900, 1900] });
+    await t.sleep(100);
+    t.send('ACK', { ack: 1001 });
+    await t.drain(100);
+    t.send('ACK', { ack: 1001, sack: [[10_001, 11_001]] });
+    const sent = (await t.drain(60)).map(s => s.seq);
+    if (!sent.includes(1001))
+      t.fail('the second lost segment was not sent again', [sent.join(' ')], undefined);
+  },
+);
+
+script(
+  'a duplicate of what was sent before the loss does not bring the window back',
+  { rfc: '3708 §2; 2883 §5' },
+  async t => {
+    const app = await t.accepted({ sackOk: true, rttMs: 100 });
+    await flight(t, app, 4);
+    t.send('ACK', { ack: 4001 });
+    await app.writes(60_000);
+    const before = (await t.only('ACK', 30, { seq: any, len: 1000 })).length;
+    const end = 4001 + before * 1000;
+    await t.sleep(70);
+    t.send('ACK', { ack: 4001, sack: [[5001, end]] });
+    await t.drain(20);
+    t.send('ACK', {
+      ack: 4001,
+      sack: [
+        [1, 1001],
+        [5001, end],
+      ],
+    });
+    await t.drain(20);
+    t.send('ACK', { ack: t.flow.theirs });
+    const after = (await t.drain(40)).length;
+    if (after > before * 0.75)
+      t.fail(
+        'the window is what it was',
+        [`${before} segments before the loss, ${after} after it`],
+        undefined,
+      );
+  },
+);

@@ -288,3 +288,37 @@ script('a window of 65535 is used without scaling', { rfc: '9293 §3.8.6', initi
     end = Math.max(end, s.seq + s.len);
   if (end !== 60_001) t.fail('not all was sent', [`up to ${end}`], undefined);
 });
+
+script(
+  'a window that opens after probes: the first loss behind it waits for an RTO, not for their back-off',
+  { rfc: '6298 §5.3; 9293 §3.8.6.1', rtoMinMs: 200, seconds: 20 },
+  async t => {
+    const app = await t.accepted({ win: 3000, rttMs: 10 });
+    await app.writes(3000);
+    for (let i = 0; i < 3; i++) await t.gets('ACK', { seq: 1 + i * 1000, len: 1000 });
+    t.send('ACK', { ack: 3001, win: 0 });
+    await app.writes(2000);
+    for (let i = 0; i < 5; i++) {
+      await t.gets('ACK', { seq: any, len: any, limitMs: 20_000 });
+      t.send('ACK', { ack: 3001, win: 0 });
+    }
+    t.flow.win = 60_000;
+    t.send('ACK', { ack: 3001, win: 60_000 });
+    await t.gets('ACK', { seq: 3001, len: 1000 });
+    await t.gets('ACK', { seq: 4001, len: 1000 });
+    await t.gets('ACK', { seq: 3001, len: any, after: [150, 1500] });
+  },
+);
+
+script(
+  'a window taken back with data in flight does not end a connection whose peer answers',
+  { rfc: '9293 §3.8.6.1', retries: 4, rtoMinMs: 200, seconds: 12 },
+  async t => {
+    const app = await t.accepted({ win: 5000, rttMs: 10 });
+    await app.writes(3000);
+    for (let i = 0; i < 3; i++) await t.gets('ACK', { seq: 1 + i * 1000, len: 1000 });
+    t.send('ACK', { ack: 1, win: 0 });
+    for (let i = 0; i < 100; i++) for (const _ of await t.drain(100)) t.send('ACK', { ack: 1, win: 0 });
+    await app.stateIs('ESTABLISHED');
+  },
+);
