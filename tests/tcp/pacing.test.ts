@@ -4,7 +4,7 @@ import type { PktQueueMap } from '../../host/bpf/maps/index.js';
 import { CcAlgorithm, StreamRequest } from '../../host/layout/layout.gen.js';
 import { assert, suite } from '../support/suite.js';
 import { OptionFlag } from './options.js';
-import { PacedPair } from './paced.js';
+import { FRAME, type Moment, mostOver, PacedPair, type Stalls } from './paced.js';
 import { PAIR_FRAMES, Pair } from './pair.js';
 
 const test = suite('tcp: pacing');
@@ -33,6 +33,90 @@ for (const [name, bits, packets] of [
     },
     { timeoutMs: 60_000 },
   );
+
+/** A lane that the scheduler takes from its CPU again and again, 0.1 to 5 ms. */
+const STALLS: Stalls = { apart: [3_000_000, 20_000_000], long: [100_000, 5_000_000], seed: 11 };
+/** What the wheel may hold of a flow: 1 ms of its rate leaves at once when the pacer is late (pace.h). */
+const BURST_S = 0.001;
+
+/** In no time more than twice the rate, 1 ms of it, and two packets. */
+function noLargerBurst(moments: readonly Moment[], rate: number): void {
+  for (const us of [0, 10, 100, 1000, 5000, 20_000]) {
+    const over = mostOver(moments, 2 * rate, us * 1000);
+    assert.ok(over <= rate * BURST_S + 2 * FRAME, `${over} bytes too many in ${us} µs`);
+  }
+}
+
+for (const [name, bits, ms, delayNs] of [
+  ['1 Mbit/s', 1e6, 1000, 5_000],
+  ['10 Mbit/s', 1e7, 1000, 5_000],
+  ['100 Mbit/s', 1e8, 1000, 5_000],
+  ['100 Mbit/s, round trip of 10 ms', 1e8, 1000, 5_000_000],
+  ['1 Gbit/s', 1e9, 1000, 5_000],
+  ['10 Gbit/s', 1e10, 100, 5_000],
+] as const)
+  test(
+    `a lane that stands still for 0.1 to 5 ms again and again keeps ${name} to 0.4 % over ${ms} ms, without bursts`,
+    async () => {
+      const rate = bits / 8;
+      // What is in flight after a stall stands in it, too.
+      const ring = 1 << 22;
+      const p = await PacedPair.create({ rate, sndBytes: ring }, { delayNs }, { rcvBytes: ring });
+      // Slow start is over.
+      await p.pass(delayNs > 1e6 ? 1000 : 10, 5000);
+      const [fromNs, fromBytes] = [p.leftNs, p.leftBytes];
+      const moments = p.watch(ms * 0.96, { stalls: STALLS });
+      // The second ends while the lane runs, as it began.
+      p.watch(ms * 0.04);
+      const seen = Number(p.leftBytes - fromBytes) / (Number(p.leftNs - fromNs) / 1e9);
+      const off = Math.abs(seen - rate) / rate;
+      assert.ok(off <= MOST, `${(seen * 8) / 1e6} Mbit/s: ${(off * 100).toFixed(3)} %`);
+      noLargerBurst(moments, rate);
+      // It did fall behind, and caught up: at one time more left than the rate allows.
+      if (bits >= 1e8) assert.ok(mostOver(moments, rate, 2_000_000) > 5 * FRAME, 'nothing was caught up');
+      assert.is(p.pair.a.counters().RetransSegs, undefined);
+      assert.is(await p.end(), 0);
+    },
+    { timeoutMs: 60_000 },
+  );
+
+test(
+  'a lane that stood still for 100 ms owes 20 ms of the rate, not all, and pays it at twice the rate',
+  async () => {
+    const rate = 12_500_000;
+    const p = await PacedPair.create({ rate });
+    await p.pass(200, 5000);
+    const before = p.leftBytes;
+    p.pair.engine.advance(100_000_000n);
+    const moments = p.watch(200);
+    const seen = Number(p.leftBytes - before) / rate;
+    assert.ok(Math.abs(seen - 0.22) <= BURST_S + 0.0005, `${seen * 1000} ms of the rate in 200 ms`);
+    noLargerBurst(moments, rate);
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'idleness earns nothing: after 200 ms without data a flow begins at its rate',
+  async () => {
+    const rate = 12_500_000;
+    const p = await PacedPair.create({ rate });
+    await p.pass(200, 5000);
+    p.watch(250, { give: () => false });
+    const left = p.leftBytes;
+    p.watch(50, { give: () => false });
+    assert.is(p.leftBytes, left, 'it was idle');
+    const moments = p.watch(50);
+    assert.ok(Number(p.leftBytes - left) > rate * 0.049, `${p.leftBytes - left} bytes in 50 ms`);
+    for (const us of [0, 100, 1000, 10_000]) {
+      const over = mostOver(moments, rate, us * 1000);
+      assert.ok(over <= 2 * FRAME, `${over} bytes too many in ${us} µs`);
+    }
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
 
 test(
   'the round trip has no wait of the wheel in it',

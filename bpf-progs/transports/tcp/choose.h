@@ -200,8 +200,8 @@ static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_
 	if (pace_rate(f) && !pace_allows(f, now))
 		return 0;
 	planned = plan_queued(f, b, p, n, now);
-	if (!planned)
-		f->flags &= ~FLOW_BACKLOG;
+	if (!planned && pace_rate(f))
+		pace_rests(f, write_seq(f) == f->snd_nxt && !b->lost, now);
 	return planned;
 }
 

@@ -218,7 +218,9 @@ struct tcp_flow {
 	__u16 pad2;
 
 	/* pacing */
-	__u64 pace_ns;            /* the next packet's time */
+	__u64 pace_ns;            /* when the next packet is due by the rate, perhaps long ago: pace.h, */
+	__u64 gate_ns;            /* and before when it does not leave: half of that after the last one, */
+	__u64 behind_ns;          /* and by how much it was behind when a window held it back */
 	__u64 left_ns;            /* when a paced packet left last, */
 	__u64 left_bytes;         /* and how much has, bytes of frames */
 } CACHE_LINE;

@@ -83,7 +83,7 @@ noinline int tcp_sent(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 		if (f->ca == TCP_CA_CWR || f->ca == TCP_CA_RECOVERY)
 			f->prr_out += p->len;
 		f->sent_ns = now;
-		pace(f, bytes, departure(f, now));
+		pace(f, bytes, departure(f, now), now);
 		if (f->xmit == XMIT_NONE || f->xmit == XMIT_PERSIST || (f->xmit == XMIT_TLP && p->kind == PLAN_NEW))
 			tcp_rearm(f, b, now);
 		return XDP_TX;

@@ -4,6 +4,15 @@
  * they leave, so that no round trip has the wait in it.
  *
  *   pace_allows: not more than `pace_ahead` before its time ─▶ GEN ─▶ departure: tcp_flow.packet_ns ─▶ EGRESS: carousel_put
+ *
+ * A packet is due when the one before it was, plus that one's bytes by the rate, whatever the clock says by then: what a
+ * lane that stood still owes is sent after, so that the rate over a second is the rate that was set. At most twice as fast
+ * (`gate_ns`), as in Linux (tcp_update_skb_after_send: len_ns -= min(len_ns / 2, credit)); but Linux forgets what one
+ * packet does not catch up. Only a flow that nothing but its pacing holds back (FLOW_BACKLOG) falls behind; as long as a
+ * window holds it, it owes what it did (`behind_ns`), and who had nothing to send owes nothing.
+ *
+ * So in any time t leave at most rate × (2 t + PACE_AHEAD_MOST_NS) and two packets: what waits in the wheel leaves at once when
+ * a pacer is late. One ms of the rate is what Linux, too, sends at once (sk_pacing_shift 10: the size of a TSO packet).
  */
 #pragma once
 #include "carousel.h"
@@ -12,7 +21,7 @@
 /* Packets wait in the wheel for a quarter of a round trip at most: so much less can be in flight. */
 #define PACE_AHEAD_MOST_NS NS_PER_MS
 #define PACE_AHEAD_LEAST_NS 20000ULL
-/* A lane that stood still for less catches up with what only the rate held back: the rate is kept, not the gaps. */
+/* By so much a flow may be behind, 20 ms: some slices of a scheduler that has the lane's CPU for others. The rest is forgotten. */
 #define PACE_CREDIT_NS (20 * NS_PER_MS)
 
 static inline __u64 pace_ahead(const struct tcp_flow *f)
@@ -35,41 +44,73 @@ static inline __u64 pace_rate(const struct tcp_flow *f)
 /* 0 = too long before the next packet's time; the timer will say when it is not. */
 static inline int pace_allows(struct tcp_flow *f, __u64 now)
 {
-	__u64 ahead = pace_ahead(f);
+	__u64 at = f->pace_ns > f->gate_ns ? f->pace_ns : f->gate_ns, ahead = pace_ahead(f);
 
-	if (f->pace_ns <= now + ahead)
+	if (at <= now + ahead)
 		return 1;
 	f->flags |= FLOW_BACKLOG;
 	carousel_mend(now);
-	due(f, TIMER_PACE, f->pace_ns - ahead / 2);
+	due(f, TIMER_PACE, at - ahead / 2);
 	return 0;
+}
+
+/* By so much the flow may be behind. */
+static inline __u64 pace_credit(const struct tcp_flow *f)
+{
+	return f->flags & FLOW_BACKLOG ? PACE_CREDIT_NS : f->behind_ns;
+}
+
+/* When the next packet is due: a flow that may catch up has been since a while ago, perhaps. */
+static inline __u64 pace_due(const struct tcp_flow *f, __u64 now)
+{
+	__u64 first = now - pace_credit(f);
+
+	return f->pace_ns > first ? f->pace_ns : first;
+}
+
+/* Something else than its pacing holds the flow back from here on; `done`: it has nothing to send. */
+static inline void pace_rests(struct tcp_flow *f, int done, __u64 now)
+{
+	__u64 behind = now > f->pace_ns ? now - f->pace_ns : 0, most = pace_credit(f);
+
+	f->behind_ns = done ? 0 : behind < most ? behind : most;
+	f->flags &= ~FLOW_BACKLOG;
 }
 
 /* When the packet that is being made leaves. */
 static inline __u64 departure(const struct tcp_flow *f, __u64 now)
 {
-	__u64 first = f->flags & FLOW_BACKLOG ? now - PACE_CREDIT_NS : now;
+	__u64 at = f->pace_ns > f->gate_ns ? f->pace_ns : f->gate_ns;
 
-	if (!pace_rate(f))
-		return now;
-	return f->pace_ns > first ? f->pace_ns : first;
+	return at > now && pace_rate(f) ? at : now;
 }
 
-/* It is `bytes` long: the next one follows it. */
-static inline void pace(struct tcp_flow *f, __u32 bytes, __u64 at)
+/* It is `bytes` long, and leaves at `at`: the next one follows it. */
+static inline void pace(struct tcp_flow *f, __u32 bytes, __u64 at, __u64 now)
 {
-	__u64 rate = pace_rate(f);
+	__u64 rate = pace_rate(f), ns;
 
-	f->packet_ns = rate ? at : 0;
-	if (rate)
-		f->pace_ns = at + bytes * NS_PER_S / rate;
+	f->packet_ns = 0;
+	if (!rate)
+		return;
+	ns = bytes * NS_PER_S / rate;
+	f->packet_ns = at;
+	f->pace_ns = pace_due(f, now) + ns;
+	f->gate_ns = at + ns / 2;
 }
 
-/* A new rate holds from now on, not after what the old one said of the next packet. */
+/*
+ * A new rate holds from now on, not after what the old one said of the next packet, and owes nothing of the old one's; but no
+ * packet overtakes what waits.
+ */
 static inline void pace_anew(struct tcp_flow *f, __u64 now)
 {
+	f->flags &= ~FLOW_BACKLOG;
+	f->behind_ns = 0;
+	if (f->gate_ns > now + PACE_AHEAD_MOST_NS)
+		f->gate_ns = now + PACE_AHEAD_MOST_NS;
 	if (f->pace_ns > now)
-		f->pace_ns = now;
+		f->pace_ns = f->gate_ns > now ? f->gate_ns : now;
 }
 
 static inline void paced_left(struct tcp_flow *f, __u32 bytes, __u64 now)
