@@ -5,6 +5,7 @@
  *
  *   source  keeps the send ring full for so many ms          sink  reads all, counts bytes for so many ms
  *   echo    sends back what comes on any stream              ask   a message in flight on each stream
+ *   feed    keeps the send rings of several full             drain empties those of any: of bytes that nobody looks at
  */
 import { performance } from 'node:perf_hooks';
 import { StreamApp } from '../../../dist/streams/stream_app.js';
@@ -46,7 +47,7 @@ export default function seat({ arena, lane, data }) {
   const begin = () => {
     seen = Atomics.load(words, ORDER);
     const o = JSON.parse(new TextDecoder().decode(order.slice(0, words[ORDER_BYTES])));
-    work = { source, sink, echo, ask, rest }[o.do](o);
+    work = { source, sink, echo, ask, feed, drain, rest }[o.do](o);
   };
 
   const nothing = () => {};
@@ -104,6 +105,34 @@ export default function seat({ arena, lane, data }) {
       if (now >= from) bytes += n;
       return 1;
     };
+  }
+
+  /** Hands over all the room that there is, as it is. True when some of it came after the look. */
+  const fill = end => {
+    const { room } = end;
+    if (room) end.commit(room);
+    return end.wantRoom(end.capacity.send >> 1);
+  };
+
+  function feed({ app, ids, ms }) {
+    const own = appOf(app);
+    const until = performance.now() + ms;
+    const again = end => {
+      while (fill(end));
+    };
+    for (const id of ids) again(own.end(id));
+    own.flush();
+    return () => (performance.now() < until ? own.take(again) : done({}));
+  }
+
+  function drain({ app, ms }) {
+    const own = appOf(app);
+    const until = performance.now() + ms;
+    const empty = end => {
+      const n = end.readable;
+      if (n) end.consume(n);
+    };
+    return () => (performance.now() < until ? own.take(empty) : done({}));
   }
 
   function echo({ app }) {

@@ -11,6 +11,8 @@ export type SeatOrder =
   | { do: 'sink'; app: number; id: number; ms: number; views?: boolean }
   | { do: 'echo'; app: number }
   | { do: 'ask'; app: number; ids: number[]; bytes: number; ms: number }
+  | { do: 'feed'; app: number; ids: number[]; ms: number }
+  | { do: 'drain'; app: number; ms: number }
   | { do: 'rest' };
 
 export interface SeatResult {

@@ -9,6 +9,7 @@ import { Engine } from '../../../host/engine/engine.js';
 import { StreamEvent } from '../../../host/layout/layout.gen.js';
 import { modelLink } from '../../../host/nic/index.js';
 import { TcpEngine } from '../../../tests/tcp/engine.js';
+import type { TcpOptions } from '../../../tests/tcp/sockets.js';
 import { SPIN } from '../nic/peers.js';
 import { HOUR_MS, ringOf, until, wish } from './hosts.js';
 import { Seats } from './seats.js';
@@ -19,6 +20,12 @@ export interface PairSetting {
   connections: number;
   /** Of each ring, bytes. */
   ring: number;
+  /** Of connections, at the first host. */
+  options?: Partial<TcpOptions>;
+  /** Packets that the wire holds each way: a power of two. Default 1024. */
+  slots?: number;
+  /** Default 8192. */
+  frames?: number;
 }
 
 export class ShmPair {
@@ -30,13 +37,14 @@ export class ShmPair {
     readonly ids: readonly number[][],
   ) {}
 
-  static async create({ connections, ring }: PairSetting): Promise<ShmPair> {
-    const { a, b } = modelLink({ name: 'wire', queues: 1, firstLanes: [0, 1] });
+  static async create(setting: PairSetting): Promise<ShmPair> {
+    const { connections, ring, slots = 1024, frames = 8192 } = setting;
+    const { a, b } = modelLink({ name: 'wire', queues: 1, firstLanes: [0, 1], ringSlots: slots });
     const seats = new Seats(2);
     const count = 2 * connections + 64;
     const engine = await Engine.create({
       ...{ nics: [a, b], lanes: 2, rounds: 1, spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident },
-      ...{ frames: 8192, mapBytes: (16 << 20) + count * 8192 },
+      ...{ frames, mapBytes: (16 << 20) + count * 8192 },
       streams: { count, bytes: 4 * connections * ring + (4 << 20), slots: 1024 },
     });
     for (const [i, address] of ADDRESSES.entries()) {
@@ -50,16 +58,16 @@ export class ShmPair {
     ];
     await engine.start();
     const pair = new ShmPair(engine, hosts, seats, [[], []]);
-    await pair.#connect(connections, ring);
+    await pair.#connect(setting);
     return pair;
   }
 
-  async #connect(connections: number, ring: number): Promise<void> {
+  async #connect({ connections, ring, options: own }: PairSetting): Promise<void> {
     const [a, b] = this.hosts;
     const options = wish(ring);
     b.listen(4, 7, connections, options);
     for (let i = 0; i < connections; i++) {
-      const end = a.connect(ADDRESSES[0], 20_000 + i, ADDRESSES[1], 7, options);
+      const end = a.connect(ADDRESSES[0], 20_000 + i, ADDRESSES[1], 7, { ...options, ...own });
       this.ids[0].push(end.id);
       const accepted = await until(
         this.hosts,
@@ -88,6 +96,14 @@ export class ShmPair {
     const to = await this.seats.order(1, { do: 'sink', app: this.app(1), id: this.ids[1][0], ms, views });
     await from;
     return to.rate;
+  }
+
+  /** Every connection has always something to send to the second host, which takes all: for `ms`. */
+  async flood(ms: number): Promise<void> {
+    await Promise.all([
+      this.seats.order(0, { do: 'feed', app: this.app(0), ids: this.ids[0], ms }),
+      this.seats.order(1, { do: 'drain', app: this.app(1), ms }),
+    ]);
   }
 
   /** A closed loop on the first `connections`: messages per second, and how long one takes, µs. */
