@@ -1,3 +1,4 @@
+export { stream_attend, stream_bury } from "./bury";
 export { el_packet_sum, el_stream_fetch, el_stream_place } from "./bytes";
 export { el_stream_free, el_stream_open, el_stream_route, stream_open_on } from "./life";
 export {

@@ -87,7 +87,7 @@ export function unlinked(s: Stream, id: u32): void {
 }
 
 // @ts-ignore: decorator
-@inline function letGo(s: Stream): bool {
+@inline export function letGo(s: Stream): bool {
   return s.told == 0 || atomic.load<u32>(changetype<usize>(s), offsetof<Stream>("released")) != 0 || !appLives(s.app);
 }
 

@@ -31,6 +31,7 @@ import { HostTimers } from './host_timers.js';
 import { askHugePages } from './huge_pages.js';
 import { InlineLanes, type RunOptions, soonest } from './inline_lanes.js';
 import { checkOptions, type EngineOptions, ringBytes } from './options.js';
+import { type Heir, Orphans } from './orphans.js';
 import type { LoadedProgram } from './program.js';
 import type { EngineReport, LaneCrash } from './report.js';
 import { Routes } from './routes.js';
@@ -84,6 +85,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #clock: EngineClock;
   readonly #host: HostEnd;
   readonly #timers: HostTimers;
+  readonly #orphans: Orphans;
   #trace: TraceLog | undefined;
   /** One of the two, once it is started. */
   #lanes: InlineLanes | undefined;
@@ -117,6 +119,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     const core = instantiateCore(this.arena, lanes);
     this.core = options.nics.some(nic => nic.plan) ? payingCore(core, this.arena) : core;
     this.#timers = new HostTimers(this.arena, this.core);
+    this.#orphans = new Orphans(this.arena, this.core);
     if (options.streams) createStreams(this.arena, this.core, options.streams);
     this.#keyHash(options.seed);
     this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
@@ -357,6 +360,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       resident: o.resident && { ...o.resident, module: String(o.resident.module) },
     });
     this.#supervisor.on('crash', c => this.emit('crash', c));
+    this.#supervisor.on('lost', lane => this.#orphans.bury(lane));
     this.#supervisor.on('failed', e => this.emit('failed', e));
     await this.#supervisor.start();
   }
@@ -394,6 +398,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     let moved = 0;
     for (const nic of this.nics) moved += nic.poll();
     this.#lookForBadDescriptors();
+    this.#orphans.poll();
     this.#poll(this.now());
     this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : this.#pollMs);
   }
@@ -492,6 +497,19 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   get crashes(): readonly LaneCrash[] {
     return this.#supervisor?.crashes ?? this.#lanes?.crashes ?? [];
+  }
+
+  /** Lanes that died too often and were given up: they take nothing any more. */
+  get lostLanes(): readonly number[] {
+    return this.#orphans.lanes;
+  }
+
+  /**
+   * Has `heir` told of each lane that is given up from now on, after it stands still for good and before applications hear
+   * that their streams there are closed. Returns what ends that. What it throws is an uncaught exception of the process.
+   */
+  onLaneLost(heir: Heir): () => void {
+    return this.#orphans.follow(heir);
   }
 
   /** Where every frame is. Exact while no worker runs. */

@@ -6,12 +6,14 @@
  *                  ▼
  *      others PAUSED ─▶ frames recovered ─▶ reported ─▶ same lane started anew with all programs ─▶ others RUN
  *
- * One place decides: a lane that dies more often than `restarts` in a row is given up, and the engine says so.
+ * One place decides: a lane that dies more often than `restarts` in a row is given up, and the engine says so; what waits for
+ * it is told (orphans.ts).
  * Deaths are noted as they happen; recoveries run one after another, and one pause mends all that are dead by then.
  * Every wait for a lane has an end: a lane that passes no burst boundary in time is an error (ERR_LANE_STUCK).
  */
 import { EventEmitter } from 'node:events';
 import { Piscina } from 'piscina';
+import { restoreTimers } from '../bpf/maps/map.js';
 import { EtherloomError } from '../errors.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
@@ -48,8 +50,9 @@ const STOP_MS = 5000;
 const QUIET_MS = 1000;
 
 /**
- * Emits `crash` (LaneCrash) and `failed` (EtherloomError) when a lane cannot be kept alive. A listener is called outside
- * the recovery: what it throws is an uncaught exception of the process, and the lane is replaced all the same.
+ * Emits `crash` (LaneCrash) and, when a lane cannot be kept alive, `lost` (its number) and `failed` (EtherloomError). A
+ * listener of `crash` and `failed` is called outside the recovery: what it throws is an uncaught exception of the process, and
+ * the lane is replaced all the same.
  */
 export class Supervisor extends EventEmitter {
   readonly crashes: LaneCrash[] = [];
@@ -229,6 +232,7 @@ export class Supervisor extends EventEmitter {
     });
     this.#recovery = Promise.all([dead, this.#recovery])
       .then(() => this.#replace(lane, threw))
+      // What it left is not mended, or its thread does not end: nobody may touch what it had.
       .catch(cause => this.#fail(lane.lane, cause));
   }
 
@@ -261,10 +265,19 @@ export class Supervisor extends EventEmitter {
       try {
         await this.#launch(i, deaths);
       } catch (e) {
-        this.#fail(i, e);
+        await this.#giveUp(i, e);
       }
-    } else if (!this.#stopping) this.#fail(i, error);
+    } else if (!this.#stopping) await this.#giveUp(i, error);
     this.#say('crash', crash);
+  }
+
+  /** A lane that is dead and mended is not started again: what waits for it would wait for ever. */
+  async #giveUp(i: number, cause: unknown): Promise<void> {
+    this.#lost.add(i);
+    // Another lane that passes no burst boundary does not keep the rest from being told.
+    await this.#paused(() => restoreTimers(this.arena, true, i)).catch(() => {});
+    this.emit('lost', i);
+    this.#fail(i, cause);
   }
 
   #fail(i: number, cause: unknown): void {

@@ -64,6 +64,7 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #remotes = new Map<number, Remote>();
   /** Applications that are no more, whose connections may still deliver. */
   readonly #former = new Set<number>();
+  readonly #unfollow: () => void;
   #net: StackNet | undefined;
   /** `close` was called. */
   #ended = false;
@@ -76,6 +77,7 @@ export class Stack<O extends object = ConnectionOptions> {
     readonly apps: StreamApps,
   ) {
     this.#rest = engine.inline ? new InlineRest(engine) : restOfThreads;
+    this.#unfollow = engine.onLaneLost(lane => transport.laneLost(lane));
     const view = transport.transport.view(engine.arena, transport.shared);
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
   }
@@ -135,8 +137,8 @@ export class Stack<O extends object = ConnectionOptions> {
 
   /**
    * Begins to connect; events tell whether it came to be: `connected`, or `closed` and why.
-   * @throws SocketError ENETUNREACH, EHOSTUNREACH, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS; EtherloomError ERR_STACK_OPTIONS,
-   * ERR_TCP_OPTIONS, ERR_ADDRESS
+   * @throws SocketError ENETUNREACH, EHOSTUNREACH, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENETDOWN when the lane that is to have
+   * it was given up; EtherloomError ERR_STACK_OPTIONS, ERR_TCP_OPTIONS, ERR_ADDRESS
    */
   connect(options: ConnectOptions<O>): Connection<O> {
     const made = this.#connect(options, this.#sockets.number);
@@ -398,6 +400,7 @@ export class Stack<O extends object = ConnectionOptions> {
       for (const number of this.#own) apps.close(number, true);
     }
     await this.#drain([...this.#own, ...this.#former]);
+    this.#unfollow();
     await this.transport.close();
     this.network.close();
   }

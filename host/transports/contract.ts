@@ -84,9 +84,15 @@ export interface LoadedTransport<O> {
   unlisten(slot: number, abandoned?: boolean): void;
   /**
    * A stream that is to connect: the application asks for it by StreamRequest.CONNECT.
-   * @throws SocketError EADDRINUSE, EADDRNOTAVAIL, ENOBUFS; EtherloomError ERR_TCP_OPTIONS
+   * @throws SocketError EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENETDOWN when its lane was given up; EtherloomError
+   * ERR_TCP_OPTIONS
    */
   connect(wish: ConnectWish<O>): Made;
+  /**
+   * A lane was given up: its connections are over, ECONNABORTED. Their streams are closed afterwards, by the engine, which
+   * also tells the applications.
+   */
+  laneLost(lane: number): void;
   /** What it counted on all lanes, by name; 0 is left out. */
   counters(): Record<string, number>;
   /** Unhooks and unloads everything. No stream may be open any more. */

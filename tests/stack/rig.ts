@@ -6,7 +6,7 @@ import type { ConnectOptions } from '../../host/net/burst/calls.js';
 import type { Connection } from '../../host/net/burst/connection.js';
 import type { StackEvent } from '../../host/net/burst/sockets.js';
 import { type PortNetwork, Stack, type StackOptions } from '../../host/net/stack.js';
-import { type LinkSettings, modelLink } from '../../host/nic/index.js';
+import { modelLink, type Nic } from '../../host/nic/index.js';
 import type { SocketError } from '../../host/transports/errno.js';
 import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
 import { sha } from '../support/pattern.js';
@@ -95,17 +95,19 @@ export async function wired(
   work: (w: Wired) => Promise<void>,
   options: {
     engine?: Partial<EngineOptions>;
-    link?: LinkSettings & { seed?: number };
+    link?: Partial<Parameters<typeof modelLink>[0]>;
     a?: Partial<StackOptions>;
     b?: Partial<StackOptions>;
     /** Ends of a second wire: wire2.a, wire2.b. */
     twice?: boolean;
+    /** More NICs, of neither host. */
+    nics?: Nic[];
   } = {},
 ): Promise<void> {
   const { a, b } = modelLink({ name: 'wire', packets: 4096, delayNs: 50_000, ...options.link });
   const second = modelLink({ name: 'wire2', packets: 4096, delayNs: 50_000 });
   const engine = await Engine.create({
-    nics: options.twice ? [a, b, second.a, second.b] : [a, b],
+    nics: [a, b, ...(options.twice ? [second.a, second.b] : []), ...(options.nics ?? [])],
     ...{ inline: true, clock: 'virtual', warmMs: 0, frames: 8192, seed: 1 },
     streams: { count: 64, bytes: 32 << 20, apps: 8 },
     ...options.engine,

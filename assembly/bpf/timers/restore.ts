@@ -90,9 +90,10 @@ export function timers_reset(): void {
 
 /**
  * Puts the timers of a map back into the wheels of the lanes that started them, while no lane runs: each that is armed
- * fires once. What was firing has fired. Without `arm` all of them are disarmed. Returns how many are armed.
+ * fires once. What was firing has fired. Without `arm` all of them are disarmed, and in any case those of lane `except`,
+ * which is no more: u32.MAX_VALUE for none. Returns how many are armed.
  */
-export function timers_restore(map: usize, arm: u32): u32 {
+export function timers_restore(map: usize, arm: u32, except: u32): u32 {
   const h = head(map);
   const lanes = header().laneCount;
   let armed: u32 = 0;
@@ -103,7 +104,7 @@ export function timers_restore(map: usize, arm: u32): u32 {
     n.lock = 0;
     n.cancelling = 0;
     const owner = ownerOf(word);
-    if (!arm || !(word & TimerState.ARMED) || owner == 0 || owner > lanes + 1) {
+    if (!arm || !(word & TimerState.ARMED) || owner == 0 || owner > lanes + 1 || owner - 1 == except) {
       n.word = 0;
       continue;
     }

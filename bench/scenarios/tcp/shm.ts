@@ -9,7 +9,7 @@ import { Engine } from '../../../host/engine/engine.js';
 import { StreamEvent } from '../../../host/layout/layout.gen.js';
 import { modelLink } from '../../../host/nic/index.js';
 import { TcpEngine } from '../../../tests/tcp/engine.js';
-import type { TcpOptions } from '../../../tests/tcp/sockets.js';
+import type { TcpOptions } from '../../../tests/tcp/options.js';
 import { SPIN } from '../nic/peers.js';
 import { HOUR_MS, ringOf, until, wish } from './hosts.js';
 import { Seats } from './seats.js';

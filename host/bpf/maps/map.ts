@@ -74,9 +74,10 @@ export function cancelTimersCalling(arena: Arena, slot: number, count: number): 
 
 /**
  * Makes every wheel of an arena anew from the timers of its maps, while no lane runs: after the death of a lane (`arm`),
- * or when there are no lanes any more, and nothing fires.
+ * or when there are no lanes any more, and nothing fires. Those of lane `except`, which is given up, are disarmed: whoever
+ * starts one has it then.
  */
-export function restoreTimers(arena: Arena, arm: boolean): void {
+export function restoreTimers(arena: Arena, arm: boolean, except?: number): void {
   const maps = [...timerMaps(arena)];
   const core = maps[0]?.core;
   rebuildWheels(
@@ -84,6 +85,7 @@ export function restoreTimers(arena: Arena, arm: boolean): void {
     core,
     maps.map(map => map.addr),
     arm,
+    except,
   );
 }
 

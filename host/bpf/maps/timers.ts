@@ -33,18 +33,19 @@ export function collectTimers(arena: Arena): void {
   });
 }
 
-/** Every wheel of the arena from the timers of these maps and of no other, while no lane runs. */
+/** Every wheel of the arena from the timers of these maps and of no other, while no lane runs; without those of lane `except`. */
 export function rebuildWheels(
   arena: Arena,
   core: Core | undefined,
   maps: readonly number[],
   arm: boolean,
+  except = 0xffffffff,
 ): void {
   const list = retired.get(arena);
   const by = core ?? list?.core;
   if (!by) return;
   by.exports.timers_reset();
-  for (const addr of maps) by.exports.timers_restore(addr, arm ? 1 : 0);
+  for (const addr of maps) by.exports.timers_restore(addr, arm ? 1 : 0, except);
   // Nothing names the others from here on.
   for (const addr of list?.addrs.splice(0) ?? []) arena.maps.free(addr);
 }

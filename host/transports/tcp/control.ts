@@ -33,8 +33,17 @@ import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
 import { LocalPorts, type PortRange } from './local_ports.js';
 import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
-import { Tuples } from './tuples.js';
-import { AF_INET, AF_INET6, lifeOf, RecordTable, recordsOf, type TcpShared } from './view.js';
+import { entryOf, Tuples } from './tuples.js';
+import {
+  AF_INET,
+  AF_INET6,
+  laneOf,
+  lifeOf,
+  RecordTable,
+  recordsOf,
+  type TcpShared,
+  TcpView,
+} from './view.js';
 
 export const TCP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/tcp.bpf.o', import.meta.url));
 export const TCP_PROTOCOL = 6;
@@ -87,6 +96,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   readonly #tuples: Tuples;
   readonly #lanes: Lanes;
   readonly #endAhead: () => void;
+  readonly #view: TcpView;
 
   private constructor(
     readonly transport: Transport<ConnectionOptions>,
@@ -112,6 +122,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     );
     this.#lanes = new Lanes(env.engine);
     this.#endAhead = fetchFlowsAhead(env.engine, name => collection.map(name));
+    this.#view = new TcpView(arena, this.shared);
   }
 
   /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
@@ -235,6 +246,10 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     const from = { address: local.address, port: this.#localPort(local, remote, ifindex, wish.lane) };
     const { apps, engine } = this.env;
     const lane = wish.lane ?? this.#lanes.of(ifindex, from, remote);
+    if (!this.#lanes.lives(lane))
+      throw new SocketError('ENETDOWN', `lane ${lane}, which is to have the connection, was given up`, {
+        expected: 'a lane that lives: Engine.lostLanes names the others',
+      });
     let id: number;
     try {
       id = apps.openId(app, {
@@ -252,7 +267,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     return { id, local: from, remote };
   }
 
-  /** @param lane which is to own the connection: its segments should come in there */
+  /** @param lane which is to own the connection: its segments should come in there; undefined: any that lives */
   #localPort(local: Endpoint, remote: Endpoint, ifindex: number, lane: number | undefined): number {
     const free = (port: number): boolean =>
       !this.#listens(local.address, port) && !this.#tuples.taken({ address: local.address, port }, remote);
@@ -268,10 +283,9 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
       );
     }
     const near = (port: number): boolean =>
-      free(port) && this.#lanes.of(ifindex, { address: local.address, port }, remote) === lane;
+      free(port) && this.#lanes.suits(lane, ifindex, { address: local.address, port }, remote);
     const key = `${local.address} ${remote.address} ${remote.port}`;
-    const port =
-      (lane === undefined ? undefined : this.#ports.choose(key, near)) ?? this.#ports.choose(key, free);
+    const port = this.#ports.choose(key, near) ?? this.#ports.choose(key, free);
     if (port === undefined)
       throw new SocketError(
         'EADDRNOTAVAIL',
@@ -298,6 +312,19 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     c.set(id, 'family', familyOf(local.address));
     for (const [name, value] of Object.entries(more)) c.set(id, name, value);
     for (const [name, value] of Object.entries(words)) c.set(id, `opt.${name}`, value);
+  }
+
+  laneLost(lane: number): void {
+    const { engine } = this.env;
+    for (let id = 1; id < engine.arena.header.streamCount; id++) {
+      if (laneOf(engine.arena, id) !== lane) continue;
+      if (!this.#view.over(id)) {
+        // Its segments find nobody any more: other lanes, where they may come in, answer them by a RST.
+        this.#tuples.drop(this.#view.local(id), this.#view.remote(id), entryOf(lane, id));
+        if (this.#view.opening(id)) this.#backlogs.add(this.#view.listener(id), 'opening', -1);
+      }
+      this.#view.abandon(id);
+    }
   }
 
   // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,17 @@ export class Lanes {
     return port.queue(port.rss.queue(hash)).lane;
   }
 
+  /** Whether lane `lane` can have connections: one that was given up cannot. */
+  lives(lane: number): boolean {
+    return !this.engine.lostLanes.includes(lane);
+  }
+
+  /** Whether a connection with these ends is one for lane `wish`; undefined: for any that lives. */
+  suits(wish: number | undefined, ifindex: number, local: Endpoint, remote: Endpoint): boolean {
+    if (wish !== undefined) return this.of(ifindex, local, remote) === wish;
+    return this.engine.lostLanes.length === 0 || this.lives(this.of(ifindex, local, remote));
+  }
+
   /** Names every lane, and the program that goes on with a segment there. */
   fill(map: CpuMap, program: LoadedProgram): void {
     for (let lane = 0; lane < this.engine.laneCount; lane++) map.set(lane, { qsize: QUEUE, program });

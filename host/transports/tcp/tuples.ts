@@ -8,6 +8,9 @@ import { parseIp } from '../../wire/address.js';
 import type { Endpoint } from '../contract.js';
 import { lifeOf } from './view.js';
 
+/** What the connection tables hold: entry_of of the programs (flow.h). */
+export const entryOf = (lane: number, id: number): number => ((lane << 24) | id) >>> 0;
+
 /** Entries of the list of one's own before those that are over are taken out. */
 const SWEEP_AT = 1024;
 
@@ -61,6 +64,15 @@ export class Tuples {
       return true;
     const late = this.tables.late.get(keyOf(here, there, local.port, remote.port, 16));
     return late !== undefined && late.until_ns > this.now();
+  }
+
+  /** No lane has this connection any more: its entry goes, if it is the one that is meant. */
+  drop(local: Endpoint, remote: Endpoint, entry: number): void {
+    const here = parseIp(local.address);
+    const bytes = here.length as 4 | 16;
+    const key = keyOf(here, parseIp(remote.address), local.port, remote.port, bytes);
+    const table = this.tables.open[bytes === 4 ? 4 : 6];
+    if (Number(table.get(key)) === entry) table.delete(key);
   }
 
   /** Stream `id` is to be this connection. */

@@ -10,11 +10,11 @@ import type { Btf } from '../../bpf/btf/btf.js';
 import { layout, resolve } from '../../bpf/btf/types.js';
 import type { BpfMap } from '../../bpf/maps/index.js';
 import { EtherloomError } from '../../errors.js';
-import { StreamLayout } from '../../layout/layout.gen.js';
+import { StreamFlag, StreamLayout } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import { formatIp } from '../../wire/address.js';
 import type { Endpoint, TransportView } from '../contract.js';
-import { errnoName } from '../errno.js';
+import { ERRNO, errnoName } from '../errno.js';
 import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
 
 export const AF_INET = 2;
@@ -59,6 +59,8 @@ const STATES = [
 ] as const;
 const TCP_FREE = 0;
 const TCP_CLOSE = 7;
+/** enum tcp_flow_flag: counted among the handshakes under way of its listener. */
+const FLOW_OPENING = 1 << 22;
 
 /** Members of `struct tcp_options` that a connection's options are written to. */
 const OPTION = 'opt.';
@@ -89,6 +91,13 @@ export const lifeOf = (arena: Arena, id: number): number =>
   (Atomics.load(arena.u32, (arena.header.streamsAt + id * StreamLayout.size + StreamLayout.generation) >> 2) +
     1) >>>
     0 || 1;
+
+/** Lane of stream `id`; -1 when it is not open. */
+export function laneOf(arena: Arena, id: number): number {
+  const at = (arena.header.streamsAt + id * StreamLayout.size) >> 2;
+  const open = Atomics.load(arena.u32, at + (StreamLayout.flags >> 2)) & StreamFlag.OPEN;
+  return open ? arena.u32[at + (StreamLayout.lane >> 2)] : -1;
+}
 
 function fieldsOf(btf: Btf, id: number): Record<string, Field> {
   const out: Record<string, Field> = {};
@@ -235,6 +244,17 @@ export class TcpView implements TransportView<ConnectionOptions> {
 
   listener(id: number): number {
     return this.#flows.get(id, 'listener') - 1;
+  }
+
+  /** Whether its listener counts it among the handshakes under way. */
+  opening(id: number): boolean {
+    return (this.#flows.get(id, 'flags') & FLOW_OPENING) !== 0;
+  }
+
+  /** The lane that had it is no more: it is over, and says why. Only the control plane does this, for want of that lane. */
+  abandon(id: number): void {
+    if (this.over(id) || this.#flows.get(id, 'error') === 0) this.#flows.set(id, 'error', ERRNO.ECONNABORTED);
+    this.#flows.set(id, 'state', TCP_CLOSE);
   }
 
   waiting(slot: number): number {
