@@ -3407,13 +3407,13 @@ export class Stream {
   app: u32;
   /** Raised when the number becomes free: tells doorbells and events of its former life */
   generation: u32;
-  /** Send ring, 0 = none yet (atomic) */
+  /** Send ring, 0 = none yet (atomic, with the next word) */
   sndAt: u32;
-  /** Size that it has or will have, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = never one */
   sndBytes: u32;
-  /** Receive ring, 0 = none yet (atomic) */
+  /** Receive ring, 0 = none yet (atomic, with the next word) */
   rcvAt: u32;
-  /** Size that it has or will have, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = never one */
   rcvBytes: u32;
   /** Position before which the send ring may be overwritten (atomic) */
   sndAcked: u32;
@@ -3473,7 +3473,7 @@ export class Stream {
   private __pad31: u8;
 }
 
-export const STREAM_POOL_SIZE: u32 = 384;
+export const STREAM_POOL_SIZE: u32 = 448;
 export const STREAM_POOL_LANES_AT: u32 = 0;
 export const STREAM_POOL_APPS_AT: u32 = 4;
 export const STREAM_POOL_APP_COUNT: u32 = 8;
@@ -3491,6 +3491,9 @@ export const STREAM_POOL_FREE_BYTES: u32 = 200;
 export const STREAM_POOL_FREE: u32 = 204;
 export const STREAM_POOL_RETURNS: u32 = 320;
 export const STREAM_POOL_HUNGRY: u32 = 324;
+export const STREAM_POOL_PROMISED: u32 = 384;
+export const STREAM_POOL_BUDGET: u32 = 392;
+export const STREAM_POOL_RESERVE: u32 = 396;
 /** What the streams of an engine share: free numbers and stream memory. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class StreamPool {
@@ -3762,6 +3765,60 @@ export class StreamPool {
   private __pad205: u8;
   private __pad206: u8;
   private __pad207: u8;
+  /** Bytes that open streams have or may have at any time: least rings << 32 | what theirs are larger (atomic) */
+  promised: u64;
+  /** Bytes that can be promised: all but what other lanes may keep in their caches */
+  budget: u32;
+  /** Bytes of it that are for the least rings of streams yet to be opened */
+  reserve: u32;
+  private __pad208: u8;
+  private __pad209: u8;
+  private __pad210: u8;
+  private __pad211: u8;
+  private __pad212: u8;
+  private __pad213: u8;
+  private __pad214: u8;
+  private __pad215: u8;
+  private __pad216: u8;
+  private __pad217: u8;
+  private __pad218: u8;
+  private __pad219: u8;
+  private __pad220: u8;
+  private __pad221: u8;
+  private __pad222: u8;
+  private __pad223: u8;
+  private __pad224: u8;
+  private __pad225: u8;
+  private __pad226: u8;
+  private __pad227: u8;
+  private __pad228: u8;
+  private __pad229: u8;
+  private __pad230: u8;
+  private __pad231: u8;
+  private __pad232: u8;
+  private __pad233: u8;
+  private __pad234: u8;
+  private __pad235: u8;
+  private __pad236: u8;
+  private __pad237: u8;
+  private __pad238: u8;
+  private __pad239: u8;
+  private __pad240: u8;
+  private __pad241: u8;
+  private __pad242: u8;
+  private __pad243: u8;
+  private __pad244: u8;
+  private __pad245: u8;
+  private __pad246: u8;
+  private __pad247: u8;
+  private __pad248: u8;
+  private __pad249: u8;
+  private __pad250: u8;
+  private __pad251: u8;
+  private __pad252: u8;
+  private __pad253: u8;
+  private __pad254: u8;
+  private __pad255: u8;
 }
 
 export const STREAM_AHEAD_SIZE: u32 = 128;
@@ -3919,12 +3976,14 @@ export const STREAM_LANE_TOUCHED: u32 = 24;
 export const STREAM_LANE_OPENED: u32 = 32;
 export const STREAM_LANE_FREED: u32 = 36;
 export const STREAM_LANE_NO_MEMORY: u32 = 40;
-export const STREAM_LANE_FOREIGN: u32 = 44;
-export const STREAM_LANE_STALE: u32 = 48;
-export const STREAM_LANE_CACHED: u32 = 52;
-export const STREAM_LANE_BLOCKS: u32 = 108;
-export const STREAM_LANE_FETCHED: u32 = 1004;
-export const STREAM_LANE_AHEAD: u32 = 1008;
+export const STREAM_LANE_REFUSED: u32 = 44;
+export const STREAM_LANE_SMALL: u32 = 48;
+export const STREAM_LANE_FOREIGN: u32 = 52;
+export const STREAM_LANE_STALE: u32 = 56;
+export const STREAM_LANE_CACHED: u32 = 60;
+export const STREAM_LANE_BLOCKS: u32 = 116;
+export const STREAM_LANE_FETCHED: u32 = 1012;
+export const STREAM_LANE_AHEAD: u32 = 1016;
 export const STREAM_LANE_RUNG: u32 = 1280;
 export const STREAM_LANE_SCAN_WANTED: u32 = 1288;
 /** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. Overlay only, by changetype; never `new`. */
@@ -3951,6 +4010,10 @@ export class StreamLane {
   freed: u32;
   /** Rings that found no memory */
   noMemory: u32;
+  /** Streams that were not opened: their least rings could not be promised */
+  refused: u32;
+  /** Rings that were promised, or made, smaller than wanted */
+  small: u32;
   /** Doorbells for streams of another application or lane: ignored */
   foreign: u32;
   /** Doorbells for streams that are no more: ignored */
@@ -4270,6 +4333,11 @@ export class StreamLane {
   private __pad5: u8;
   private __pad6: u8;
   private __pad7: u8;
+  /** Bit per application whose doorbell ring has entries (atomic) */
+  rung0: u32;
+  rung1: u32;
+  /** 1 = the lane is asked for such a look (atomic) */
+  scanWanted: u32;
   private __pad8: u8;
   private __pad9: u8;
   private __pad10: u8;
@@ -4278,11 +4346,6 @@ export class StreamLane {
   private __pad13: u8;
   private __pad14: u8;
   private __pad15: u8;
-  /** Bit per application whose doorbell ring has entries (atomic) */
-  rung0: u32;
-  rung1: u32;
-  /** 1 = the lane is asked for such a look (atomic) */
-  scanWanted: u32;
   private __pad16: u8;
   private __pad17: u8;
   private __pad18: u8;
@@ -4327,14 +4390,6 @@ export class StreamLane {
   private __pad57: u8;
   private __pad58: u8;
   private __pad59: u8;
-  private __pad60: u8;
-  private __pad61: u8;
-  private __pad62: u8;
-  private __pad63: u8;
-  private __pad64: u8;
-  private __pad65: u8;
-  private __pad66: u8;
-  private __pad67: u8;
 }
 
 export const APP_SIZE: u32 = 128;

@@ -56,7 +56,7 @@ class Scale {
     const engine = await Engine.create({
       ...{ nics: [a, b], inline: true, clock: 'virtual', frames: 4096, seed: 1 },
       mapBytes: (8 << 20) + count * MOST_BYTES,
-      streams: { count, bytes: (8 << 20) + 2 * count * RING, slots: 4096 },
+      streams: { count, bytes: (8 << 20) + 3 * count * RING, slots: 4096 },
       hugePages: true,
     });
     for (const [i, address] of ADDRESSES.entries()) {

@@ -93,7 +93,7 @@ export { StreamEvent, StreamRequest, XdpAction } from './layout/layout.gen.js';
 export type { Arena, ArenaOptions } from './mem/arena.js';
 export type { Core } from './mem/core.js';
 export type { Packet } from './mem/ring.js';
-export type { StreamOptions } from './mem/streams.js';
+export { type StreamMemory, type StreamOptions, streamMemory } from './mem/streams.js';
 export type { ConnectOptions, ListenOptions } from './net/burst/calls.js';
 export type { Connection } from './net/burst/connection.js';
 export type { Listener } from './net/burst/listener.js';
@@ -106,7 +106,13 @@ export type { StackNet } from './net/sockets/net.js';
 export { type OnConnection, Server, type ServerOptions } from './net/sockets/server.js';
 export { Socket } from './net/sockets/socket.js';
 export type { SocketOptions } from './net/sockets/socket_options.js';
-export { type PortNetwork, Stack, type StackOptions, type StackRoute } from './net/stack.js';
+export {
+  type PortNetwork,
+  Stack,
+  type StackMemory,
+  type StackOptions,
+  type StackRoute,
+} from './net/stack.js';
 export {
   type AfXdpNic,
   type AfXdpOptions,

@@ -9,7 +9,7 @@ import { EFAULT, EINVAL, ENOENT, ENOMEM } from "../core/errno";
 import { Stream, XdpContext } from "../layout.gen";
 import { csum_partial, csum_reduce } from "../mem/checksum";
 import { copySum, joinSums } from "../mem/copy_sum";
-import { takePiece } from "./memory";
+import { makeRing } from "./memory";
 import { isNull, ownStream, rcvLimitOf, sndEndOf } from "./record";
 
 /** Whether the packet has bytes off … off + len - 1. Both are bounded before they are added. */
@@ -48,13 +48,15 @@ export function el_stream_place(ctx: usize, off: u32, id: u32, pos: u32, len: u3
   const room = rcvLimitOf(s) - end;
   if (pos - end > room || len > room - (pos - end)) return -EINVAL;
   if (len == 0) return 0;
-  const size = s.rcvBytes;
   let ring = <usize>s.rcvAt;
   if (ring == 0) {
-    ring = takePiece(size);
+    ring = makeRing(changetype<usize>(s) + offsetof<Stream>("rcvAt"));
     if (ring == 0) return -ENOMEM;
-    atomic.store<u32>(changetype<usize>(s), <u32>ring, offsetof<Stream>("rcvAt"));
+    // It may be smaller than was promised.
+    const made = rcvLimitOf(s) - end;
+    if (pos - end > made || len > made - (pos - end)) return -EINVAL;
   }
+  const size = s.rcvBytes;
   const at = pos & (size - 1);
   const from = <usize>(x.data + off);
   const first = size - at;

@@ -3,6 +3,7 @@ export { el_packet_sum, el_stream_fetch, el_stream_place } from "./bytes";
 export { el_stream_free, el_stream_open, el_stream_route, stream_open_on } from "./life";
 export {
   el_stream_acked, el_stream_event, el_stream_rcv_limit, el_stream_received, el_stream_requests, el_stream_snd_end,
+  el_stream_unread,
 } from "./position";
 export { el_ready } from "./ready";
 export { stream_rebuild } from "./recover";

@@ -5,14 +5,15 @@
 //                              └──el_stream_free, nobody else knows of it───────────────▲
 //
 // Called by transport programs (kfuncs), doorbells, and the host for streams that an application opens.
-import { EINVAL, ENOENT, ENOMEM } from "../core/errno";
+import { EINVAL, ENOBUFS, ENOENT, ENOMEM } from "../core/errno";
 import { header, lane } from "../core/lane";
 import {
   MAX_PORTS, ReadyState, STREAM_BLOCK, STREAM_CLASSES, Stream, StreamEvent, StreamFlag, StreamPool, StreamRequest,
 } from "../layout.gen";
 import { appLives, postEvent } from "./event";
 import { giveId, takeId } from "./ids";
-import { classOf, givePiece, takePiece } from "./memory";
+import { classOf, givePiece, makeRing } from "./memory";
+import { LEAST, promiseRing, promiseLeast, promiseNone, promiseOf } from "./promise";
 import { el_ready } from "./ready";
 import { isNull, mine, ownStream, pool, recordAt } from "./record";
 
@@ -20,13 +21,31 @@ import { isNull, mine, ownStream, pool, recordAt } from "./record";
 // @ts-ignore: decorator
 @inline function ringBytes(bytes: u32): u32 { return bytes == 0 ? 0 : STREAM_BLOCK << classOf(bytes); }
 
-/** Opens a stream that lane `owner` owns. Its number, or an error. */
+/** Size of a ring of which `wanted` bytes are wanted: the least one is promised, more if there is more. */
+function promised(wanted: u32): u32 {
+  if (wanted == 0) return 0;
+  const bytes = promiseRing(wanted);
+  if (bytes != wanted) mine().small++;
+  return bytes;
+}
+
+/** Opens a stream that lane `owner` owns. Its number; -ENOMEM: there is none, -ENOBUFS: no memory for its rings. */
 function open(owner: u32, app: u32, sndBytes: u32, rcvBytes: u32, told: u32): i32 {
   if (header().streamPoolAt == 0) return -ENOMEM;
   const most: u32 = STREAM_BLOCK << (STREAM_CLASSES - 1);
   if (sndBytes > most || rcvBytes > most || (app != 0 && !appLives(app))) return -EINVAL;
+  const sndWanted = ringBytes(sndBytes);
+  const rcvWanted = ringBytes(rcvBytes);
+  const least = promiseOf(min<u32>(sndWanted, LEAST), min<u32>(rcvWanted, LEAST));
+  if (!promiseLeast(<u32>(least >> 32), told != 0)) {
+    mine().refused++;
+    return -ENOBUFS;
+  }
   const id = takeId();
-  if (id == 0) return -ENOMEM;
+  if (id == 0) {
+    promiseNone(least);
+    return -ENOMEM;
+  }
   const s = recordAt(id);
   const at = changetype<usize>(s);
   s.lane = owner;
@@ -36,9 +55,10 @@ function open(owner: u32, app: u32, sndBytes: u32, rcvBytes: u32, told: u32): i3
   s.readyNext = 0;
   s.app = app;
   s.sndAt = 0;
-  s.sndBytes = ringBytes(sndBytes);
   s.rcvAt = 0;
-  s.rcvBytes = ringBytes(rcvBytes);
+  // The receive ring first: what its transport offers the peer cannot be taken back.
+  s.rcvBytes = promised(rcvWanted);
+  s.sndBytes = promised(sndWanted);
   s.told = told;
   s.sndAcked = 0;
   s.rcvEnd = 0;
@@ -76,6 +96,7 @@ export function reclaim(s: Stream, id: u32): void {
   s.rcvAt = 0;
   if (snd != 0) givePiece(snd, s.sndBytes);
   if (rcv != 0) givePiece(rcv, s.rcvBytes);
+  promiseNone(promiseOf(s.sndBytes, s.rcvBytes));
   mine().freed++;
   if (idle) giveId(id);
 }
@@ -120,8 +141,7 @@ function makeSendRing(s: Stream): void {
   const p = changetype<usize>(pool());
   if (s.sndAt == 0 && s.sndBytes != 0) {
     const seen = atomic.load<u32>(p, offsetof<StreamPool>("returns"));
-    const ring = takePiece(s.sndBytes);
-    if (ring == 0) {
+    if (makeRing(at + offsetof<Stream>("sndAt")) == 0) {
       const sl = mine();
       sl.starved = 1;
       sl.returnsSeen = seen;
@@ -129,7 +149,6 @@ function makeSendRing(s: Stream): void {
       return;
     }
     if (atomic.load<u32>(p, offsetof<StreamPool>("hungry")) != 0) atomic.store<u32>(p, 0, offsetof<StreamPool>("hungry"));
-    atomic.store<u32>(at, ring, offsetof<Stream>("sndAt"));
   }
   atomic.and<u32>(at, ~<u32>StreamRequest.WANTS_RING, offsetof<Stream>("requests"));
   postEvent(s, StreamEvent.OUT);

@@ -79,3 +79,10 @@ export function el_stream_event(id: u32, events: u32): i32 {
   if ((events & StreamEvent.MASK) != 0) postEvent(s, events & StreamEvent.MASK);
   return 0;
 }
+
+/** Bytes that were received and not read. */
+export function el_stream_unread(id: u32): u32 {
+  const s = ownStream(id);
+  if (isNull(s)) return 0;
+  return s.rcvBytes - (rcvLimitOf(s) - s.rcvEnd);
+}

@@ -10,6 +10,7 @@ import { ringAt } from "../mem/ring";
 import { buddyClear, buddyMark, buddyRebuild } from "./buddy";
 import { depotPush } from "./ids";
 import { classOf } from "./memory";
+import { promiseAnew, promiseOf } from "./promise";
 import { laneAt, pool, recordAt } from "./record";
 
 /** Lane `dead` is no more, u32.MAX_VALUE for none: makes the pool anew. */
@@ -66,12 +67,15 @@ function freeRecords(dead: u32): void {
 
 function rebuildMemory(p: StreamPool): void {
   buddyClear(p);
+  let promised: u64 = 0;
   for (let id = header().streamCount - 1; id != 0; id--) {
     const s = recordAt(id);
     if ((s.flags & (StreamFlag.OPEN | StreamFlag.CLOSED)) == 0) continue;
     mark(p, s.sndAt, s.sndBytes);
     mark(p, s.rcvAt, s.rcvBytes);
+    promised += promiseOf(s.sndBytes, s.rcvBytes);
   }
+  promiseAnew(promised);
   buddyRebuild(p);
 }
 

@@ -51,7 +51,7 @@ extern int el_frame_load(const struct xdp_frame *frame, __u32 offset, void *to, 
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter: Copies bytes into the packet. -EFAULT beyond its end. */
 extern int el_frame_store(struct xdp_frame *frame, __u32 offset, const void *from, __u32 from__sz) __ksym;
 
-/* xdp, xdp_egress, xdp_gen: Opens a stream of this lane for application `app`, 0 for none. Rings are made at first use, sizes rounded up to a power of two from 2 KiB to 16 MiB, 0 for none. Its number, -ENOMEM, -EINVAL. */
+/* xdp, xdp_egress, xdp_gen: Opens a stream of this lane for application `app`, 0 for none. Rings are made at first use, sizes rounded up to a power of two from 2 KiB to 16 MiB, 0 for none; smaller, 2 KiB at least, where memory is scarce. Its number; -ENOMEM: all are open, -ENOBUFS: no memory is left for its rings; -EINVAL. */
 extern int el_stream_open(__u32 app, __u32 snd_bytes, __u32 rcv_bytes) __ksym;
 
 /* xdp, xdp_egress, xdp_gen: The transport is done with the stream. Its memory is used again when the application, told EL_EV_FREED, let go of it, too. -ENOENT: no open stream of this lane. */
@@ -77,6 +77,9 @@ extern int el_stream_acked(__u32 id, __u32 pos) __ksym;
 
 /* xdp, xdp_egress, xdp_gen: Bytes before `pos` are the application's, which is told EL_EV_IN. No news is no error. */
 extern int el_stream_received(__u32 id, __u32 pos) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Bytes that were received and that the application has not read; 0 for no stream. */
+extern __u32 el_stream_unread(__u32 id) __ksym;
 
 /* xdp, xdp_egress, xdp_gen: What the application wants, EL_REQ bits: fetched and cleared. */
 extern __u32 el_stream_requests(__u32 id) __ksym;

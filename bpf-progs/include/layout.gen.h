@@ -627,10 +627,10 @@ struct etherloom_stream {
 	__u32 ready_next; /* 1 + number of the next stream of the ready list, 0 = the last */
 	__u32 app; /* Application that owns it, 0 = none */
 	__u32 generation; /* Raised when the number becomes free: tells doorbells and events of its former life */
-	__u32 snd_at; /* Send ring, 0 = none yet (atomic) */
-	__u32 snd_bytes; /* Size that it has or will have, a power of two; 0 = never one */
-	__u32 rcv_at; /* Receive ring, 0 = none yet (atomic) */
-	__u32 rcv_bytes; /* Size that it has or will have, a power of two; 0 = never one */
+	__u32 snd_at; /* Send ring, 0 = none yet (atomic, with the next word) */
+	__u32 snd_bytes; /* Size that it has, or is promised, a power of two; 0 = never one */
+	__u32 rcv_at; /* Receive ring, 0 = none yet (atomic, with the next word) */
+	__u32 rcv_bytes; /* Size that it has, or is promised, a power of two; 0 = never one */
 	__u32 snd_acked; /* Position before which the send ring may be overwritten (atomic) */
 	__u32 rcv_end; /* Position before which received bytes are the application’s (atomic) */
 	__u32 rcv_limit; /* Position up to which the transport last saw room in the receive ring */
@@ -665,8 +665,11 @@ struct etherloom_stream_pool {
 	__u32 free[14]; /* 1 + first free block, by size class */
 	__u32 returns __attribute__((aligned(64))); /* Times that pieces came back (atomic): who found none looks again when it has changed */
 	__u32 hungry; /* 1 = some lane found no memory for a send ring: pieces go to the pool, not to caches (atomic) */
+	__u64 promised __attribute__((aligned(64))); /* Bytes that open streams have or may have at any time: least rings << 32 | what theirs are larger (atomic) */
+	__u32 budget; /* Bytes that can be promised: all but what other lanes may keep in their caches */
+	__u32 reserve; /* Bytes of it that are for the least rings of streams yet to be opened */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_stream_pool) == 384, "StreamPool");
+_Static_assert(sizeof(struct etherloom_stream_pool) == 448, "StreamPool");
 
 /* What lanes fetch ahead of a burst: where a transport keeps what it knows of streams, and how a packet leads there. Written by the host, counts last. */
 struct etherloom_stream_ahead {
@@ -710,6 +713,8 @@ struct etherloom_stream_lane {
 	__u32 opened; /* Streams opened */
 	__u32 freed; /* Streams whose numbers became free */
 	__u32 no_memory; /* Rings that found no memory */
+	__u32 refused; /* Streams that were not opened: their least rings could not be promised */
+	__u32 small; /* Rings that were promised, or made, smaller than wanted */
 	__u32 foreign; /* Doorbells for streams of another application or lane: ignored */
 	__u32 stale; /* Doorbells for streams that are no more: ignored */
 	__u32 cached[14]; /* Blocks in `blocks`, by size class */

@@ -3725,28 +3725,28 @@ export class StreamView {
   set generation(v: number) {
     this.mem.setUint32(this.at + 28, v, true);
   }
-  /** Send ring, 0 = none yet (atomic) */
+  /** Send ring, 0 = none yet (atomic, with the next word) */
   get sndAt(): number {
     return this.mem.getUint32(this.at + 32, true);
   }
   set sndAt(v: number) {
     this.mem.setUint32(this.at + 32, v, true);
   }
-  /** Size that it has or will have, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = never one */
   get sndBytes(): number {
     return this.mem.getUint32(this.at + 36, true);
   }
   set sndBytes(v: number) {
     this.mem.setUint32(this.at + 36, v, true);
   }
-  /** Receive ring, 0 = none yet (atomic) */
+  /** Receive ring, 0 = none yet (atomic, with the next word) */
   get rcvAt(): number {
     return this.mem.getUint32(this.at + 40, true);
   }
   set rcvAt(v: number) {
     this.mem.setUint32(this.at + 40, v, true);
   }
-  /** Size that it has or will have, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = never one */
   get rcvBytes(): number {
     return this.mem.getUint32(this.at + 44, true);
   }
@@ -3841,7 +3841,7 @@ export class StreamView {
 
 /** Offsets in bytes. What the streams of an engine share: free numbers and stream memory. */
 export const StreamPoolLayout = {
-  size: 384,
+  size: 448,
   lanesAt: 0,
   appsAt: 4,
   appCount: 8,
@@ -3859,6 +3859,9 @@ export const StreamPoolLayout = {
   free: 204,
   returns: 320,
   hungry: 324,
+  promised: 384,
+  budget: 392,
+  reserve: 396,
 } as const;
 /** What the streams of an engine share: free numbers and stream memory. */
 export class StreamPoolView {
@@ -3978,6 +3981,27 @@ export class StreamPoolView {
   }
   set hungry(v: number) {
     this.mem.setUint32(this.at + 324, v, true);
+  }
+  /** Bytes that open streams have or may have at any time: least rings << 32 | what theirs are larger (atomic) */
+  get promised(): bigint {
+    return this.mem.getBigUint64(this.at + 384, true);
+  }
+  set promised(v: bigint) {
+    this.mem.setBigUint64(this.at + 384, v, true);
+  }
+  /** Bytes that can be promised: all but what other lanes may keep in their caches */
+  get budget(): number {
+    return this.mem.getUint32(this.at + 392, true);
+  }
+  set budget(v: number) {
+    this.mem.setUint32(this.at + 392, v, true);
+  }
+  /** Bytes of it that are for the least rings of streams yet to be opened */
+  get reserve(): number {
+    return this.mem.getUint32(this.at + 396, true);
+  }
+  set reserve(v: number) {
+    this.mem.setUint32(this.at + 396, v, true);
   }
 }
 
@@ -4141,12 +4165,14 @@ export const StreamLaneLayout = {
   opened: 32,
   freed: 36,
   noMemory: 40,
-  foreign: 44,
-  stale: 48,
-  cached: 52,
-  blocks: 108,
-  fetched: 1004,
-  ahead: 1008,
+  refused: 44,
+  small: 48,
+  foreign: 52,
+  stale: 56,
+  cached: 60,
+  blocks: 116,
+  fetched: 1012,
+  ahead: 1016,
   rung: 1280,
   scanWanted: 1288,
 } as const;
@@ -4223,38 +4249,52 @@ export class StreamLaneView {
   set noMemory(v: number) {
     this.mem.setUint32(this.at + 40, v, true);
   }
-  /** Doorbells for streams of another application or lane: ignored */
-  get foreign(): number {
+  /** Streams that were not opened: their least rings could not be promised */
+  get refused(): number {
     return this.mem.getUint32(this.at + 44, true);
   }
-  set foreign(v: number) {
+  set refused(v: number) {
     this.mem.setUint32(this.at + 44, v, true);
+  }
+  /** Rings that were promised, or made, smaller than wanted */
+  get small(): number {
+    return this.mem.getUint32(this.at + 48, true);
+  }
+  set small(v: number) {
+    this.mem.setUint32(this.at + 48, v, true);
+  }
+  /** Doorbells for streams of another application or lane: ignored */
+  get foreign(): number {
+    return this.mem.getUint32(this.at + 52, true);
+  }
+  set foreign(v: number) {
+    this.mem.setUint32(this.at + 52, v, true);
   }
   /** Doorbells for streams that are no more: ignored */
   get stale(): number {
-    return this.mem.getUint32(this.at + 48, true);
+    return this.mem.getUint32(this.at + 56, true);
   }
   set stale(v: number) {
-    this.mem.setUint32(this.at + 48, v, true);
+    this.mem.setUint32(this.at + 56, v, true);
   }
   /** Blocks in `blocks`, by size class */
   cached(i: number): number {
-    return this.mem.getUint32(this.at + 52 + i * 4, true);
+    return this.mem.getUint32(this.at + 60 + i * 4, true);
   }
   /** Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
   blocks(i: number): number {
-    return this.mem.getUint32(this.at + 108 + i * 4, true);
+    return this.mem.getUint32(this.at + 116 + i * 4, true);
   }
   /** Of all that was fetched ahead: bits that nobody asks for */
   get fetched(): number {
-    return this.mem.getUint32(this.at + 1004, true);
+    return this.mem.getUint32(this.at + 1012, true);
   }
   set fetched(v: number) {
-    this.mem.setUint32(this.at + 1004, v, true);
+    this.mem.setUint32(this.at + 1012, v, true);
   }
   /** The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none */
   ahead(i: number): number {
-    return this.mem.getUint32(this.at + 1008 + i * 4, true);
+    return this.mem.getUint32(this.at + 1016 + i * 4, true);
   }
   /** Bit per application whose doorbell ring has entries (atomic) */
   rung(i: number): number {

@@ -35,7 +35,12 @@ export interface StreamOptions {
    * (at most 128) that no other lane finds.
    */
   count: number;
-  /** Memory for send and receive rings, bytes: 2 KiB to 16 MiB each, made when they are first used. */
+  /**
+   * Memory for send and receive rings, bytes, from 2 KiB to 16 MiB each. An open stream has its rings for sure, made when
+   * they are first used; those of n streams are as large as wanted with n × (send + receive) bytes. With less, the later
+   * ones are smaller, down to 2 KiB, and when not even these are left none is opened. With `count` × 10 KiB that
+   * does not happen.
+   */
   bytes: number;
   /** Applications that there can be at a time, 1 to 64. Default 4. */
   apps?: number;
@@ -57,8 +62,11 @@ export interface StreamPlan extends Required<StreamOptions> {
   size: number;
 }
 
-/** Most of stream memory that lanes may keep for themselves, parts of one. */
+/** Most of stream memory that lanes may keep for themselves: parts of one, and bytes. */
 const CACHED_SHARE = 1 / 8;
+const CACHED_MOST = 2 << 20;
+/** Least rings of a stream, bytes, and the part of them more that applications which open streams leave to others. */
+const LEAST_RINGS = 2 * STREAM_BLOCK * (9 / 8);
 
 /** Batches of free numbers for each lane, when no stream is open: one keeps at most two. */
 const BATCHES = 8;
@@ -123,12 +131,17 @@ export function createStreams(arena: Arena, core: Core, options: StreamOptions):
     blockCount: plan.blockCount,
     batch: Math.max(1, Math.min(STREAM_BATCH, Math.floor(plan.count / BATCHES / (header.laneCount + 1)))),
   });
-  const share = (plan.blockCount * STREAM_BLOCK * CACHED_SHARE) / header.laneCount / STREAM_CLASSES;
-  for (let c = 0; c < STREAM_CLASSES; c++)
-    arena.u32[((header.streamPoolAt + StreamPoolLayout.laneBlocks) >> 2) + c] = Math.min(
-      STREAM_CACHE,
-      Math.floor(share / (STREAM_BLOCK << c)),
-    );
+  const total = plan.blockCount * STREAM_BLOCK;
+  const share = Math.min(total * CACHED_SHARE, CACHED_MOST) / header.laneCount / STREAM_CLASSES;
+  let kept = 0;
+  for (let c = 0; c < STREAM_CLASSES; c++) {
+    const blocks = Math.min(STREAM_CACHE, Math.floor(share / (STREAM_BLOCK << c)));
+    arena.u32[((header.streamPoolAt + StreamPoolLayout.laneBlocks) >> 2) + c] = blocks;
+    kept += blocks * (STREAM_BLOCK << c);
+  }
+  // What other lanes keep no lane finds, so it is promised to nobody.
+  pool.budget = total - kept * (header.laneCount - 1);
+  pool.reserve = Math.min((plan.count - 1) * LEAST_RINGS, Math.floor(pool.budget / 2));
   for (let app = 1; app <= plan.apps; app++)
     new AppView(arena.dv, pool.appsAt + app * AppLayout.size).endsAt =
       base + plan.endsAt + (app - 1) * header.laneCount * AppLaneLayout.size;
@@ -161,6 +174,36 @@ export function streamsBusy(arena: Arena, i: number): boolean {
   );
 }
 
+/** What of stream memory is promised to whom: {@link streamMemory}. Bytes. */
+export interface StreamMemory {
+  total: number;
+  /** That can be promised: all but what lanes may keep for themselves. */
+  budget: number;
+  /** Least rings of open streams, whether they are made or not. */
+  least: number;
+  /** What their rings are larger. */
+  more: number;
+  /** That is kept for the least rings of streams to be opened. */
+  reserve: number;
+}
+
+/** @throws EtherloomError ERR_STREAMS_NONE in an engine without streams */
+export function streamMemory(arena: Arena): StreamMemory {
+  const pool = new StreamPoolView(arena.dv, poolOf(arena));
+  const { promised, budget, reserve } = pool;
+  const least = Number(promised >> 32n);
+  const more = Number(promised & 0xffffffffn);
+  const total = pool.blockCount * STREAM_BLOCK;
+  return { total, budget, least, more, reserve: Math.max(0, reserve - least) };
+}
+
+function poolOf({ header }: Arena): number {
+  if (header.streamPoolAt !== 0) return header.streamPoolAt;
+  throw new EtherloomError('ERR_STREAMS_NONE', 'the engine was made without streams', {
+    expected: 'the option streams: { count, bytes }',
+  });
+}
+
 /** Where every byte of stream memory is. Exact while no lane runs. */
 export interface StreamLedger {
   total: number;
@@ -185,11 +228,7 @@ export interface StreamLedger {
 /** Counts every byte and every number once. @throws EtherloomError ERR_STREAMS_NONE in an engine without streams */
 export function takeStreamLedger(arena: Arena): StreamLedger {
   const { u32, header } = arena;
-  if (header.streamPoolAt === 0)
-    throw new EtherloomError('ERR_STREAMS_NONE', 'the engine was made without streams', {
-      expected: 'the option streams: { count, bytes }',
-    });
-  const pool = new StreamPoolView(arena.dv, header.streamPoolAt);
+  const pool = new StreamPoolView(arena.dv, poolOf(arena));
   const seen = new Uint8Array(pool.blockCount);
   const ledger: StreamLedger = {
     ...{ total: pool.blockCount * STREAM_BLOCK, free: 0, cached: 0, used: 0, lost: 0, doubled: 0 },

@@ -8,8 +8,9 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
+import { type StreamMemory, streamMemory } from '../mem/streams.js';
 import type { AddressOptions } from '../responder/index.js';
-import { StreamApps } from '../streams/stream_apps.js';
+import { StreamApps, streamCounters } from '../streams/stream_apps.js';
 import type { ListenPlace, LoadedTransport, Made, Transport, TransportView } from '../transports/contract.js';
 import { SocketError } from '../transports/errno.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
@@ -40,6 +41,12 @@ export interface StackOptions<O = ConnectionOptions> extends NetworkOptions {
   engine: Engine;
   /** Default `tcp()`. */
   transport?: Transport<O>;
+}
+
+/** Bytes of stream memory, and how often there was too little. */
+export interface StackMemory extends StreamMemory {
+  small: number;
+  refused: number;
 }
 
 const BACKLOG = 128;
@@ -229,6 +236,21 @@ export class Stack<O extends object = ConnectionOptions> {
   counters(): Record<string, number> {
     if (this.#ended) throw new EtherloomError('ERR_STACK_CLOSED', 'counters of a stack that is closed');
     return this.transport.counters();
+  }
+
+  /**
+   * Where the memory of stream rings is, of all stacks of the engine, and what was too little: `small` rings that are
+   * smaller than wanted, streams that were `refused`.
+   */
+  memory(): StackMemory {
+    const { arena } = this.engine;
+    const out = { ...streamMemory(arena), small: 0, refused: 0 };
+    for (let lane = 0; lane <= this.engine.laneCount; lane++) {
+      const { small, refused } = streamCounters(arena, lane);
+      out.small += small;
+      out.refused += refused;
+    }
+    return out;
   }
 
   // ── sockets like Node's ───────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ import {
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
 import { createRing } from '../mem/ring.js';
+import { streamMemory } from '../mem/streams.js';
 import { StreamApp } from './stream_app.js';
 import type { StreamEnd } from './stream_end.js';
 
@@ -43,6 +44,7 @@ export interface OpenStream {
 
 const DEFAULT_RING = 65536;
 const ENOMEM = 12;
+const ENOBUFS = 105;
 
 const ofHost = new WeakMap<StreamHost, StreamApps>();
 
@@ -136,7 +138,7 @@ export class StreamApps {
 
   /**
    * Opens a stream for an application of this thread. The transport learns of it by the first request.
-   * @throws EtherloomError ERR_STREAM_OPEN: no number is free, or the sizes cannot be
+   * @throws EtherloomError ERR_STREAM_OPEN: no number or no memory is free, or the sizes cannot be
    */
   stream(app: StreamApp, options: OpenStream = {}): StreamEnd {
     return app.end(this.openId(app.number, options));
@@ -153,15 +155,34 @@ export class StreamApps {
       Object.assign(new StreamView(arena.dv, at), { ifindex, transport });
       return id;
     }
-    throw new EtherloomError(
-      'ERR_STREAM_OPEN',
-      id === -ENOMEM
-        ? `all ${arena.header.streamCount - 1} streams are open`
-        : `no stream of lane ${lane} for application ${app} with rings of ${send} and ${receive} bytes`,
-      {
-        expected: 'a lane and an application of this engine, rings of at most 16 MiB, streams.count for all',
-      },
-    );
+    throw new EtherloomError('ERR_STREAM_OPEN', ...this.#notOpened(id, lane, app, send, receive));
+  }
+
+  /** Why `stream_open_on` gave no stream. */
+  #notOpened(
+    errno: number,
+    lane: number,
+    app: number,
+    send: number,
+    receive: number,
+  ): [string, { expected: string }] {
+    const { arena } = this.host;
+    if (errno === -ENOMEM)
+      return [
+        `all ${arena.header.streamCount - 1} streams are open`,
+        { expected: 'streams.count for all connections' },
+      ];
+    if (errno === -ENOBUFS) {
+      const { budget, least, more } = streamMemory(arena);
+      return [
+        `of ${budget} bytes of stream memory ${least + more} are promised to other streams`,
+        { expected: 'streams.bytes of 10 KiB for each of streams.count' },
+      ];
+    }
+    return [
+      `no stream of lane ${lane} for application ${app} with rings of ${send} and ${receive} bytes`,
+      { expected: 'a lane and an application of this engine, rings of at most 16 MiB' },
+    ];
   }
 
   /** Streams that application `number` still has. Looks through the table. */
@@ -238,6 +259,10 @@ export interface StreamCounters {
   freed: number;
   /** Rings that found no memory. */
   noMemory: number;
+  /** Streams that were not opened: there was no memory left for their rings. */
+  refused: number;
+  /** Rings that were promised, or made, smaller than wanted. */
+  small: number;
   /** Doorbells for streams of another application or lane. */
   foreign: number;
   /** Doorbells for streams that are no more. */
@@ -253,6 +278,8 @@ export function streamCounters(arena: Arena, lane: number): StreamCounters {
     opened: word(StreamLaneLayout.opened),
     freed: word(StreamLaneLayout.freed),
     noMemory: word(StreamLaneLayout.noMemory),
+    refused: word(StreamLaneLayout.refused),
+    small: word(StreamLaneLayout.small),
     foreign: word(StreamLaneLayout.foreign),
     stale: word(StreamLaneLayout.stale),
   };

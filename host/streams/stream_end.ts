@@ -27,8 +27,8 @@ export class StreamEnd {
   readonly #dv: DataView;
   /** Index of the record in words. */
   readonly #at: number;
-  readonly #sndBytes: number;
-  readonly #rcvBytes: number;
+  #sndBytes: number;
+  #rcvBytes: number;
   /** Addresses of the rings; 0 = not made yet. */
   #snd = 0;
   #rcv = 0;
@@ -110,6 +110,8 @@ export class StreamEnd {
     if (this.#rcv === 0) {
       this.#rcv = this.#word(L.rcvAt);
       if (this.#rcv === 0) return 0;
+      // It may have been made smaller than it was promised.
+      this.#rcvBytes = this.#word(L.rcvBytes);
     }
     this.#received = this.#word(L.rcvEnd);
     return (this.#received - this.#read) >>> 0;
@@ -180,6 +182,7 @@ export class StreamEnd {
     if (this.#sndBytes === 0) return false;
     this.#snd = this.#word(L.sndAt);
     if (this.#snd === 0) this.ring(StreamRequest.WANTS_RING);
+    else this.#sndBytes = this.#word(L.sndBytes);
     return this.#snd !== 0;
   }
 

@@ -19,7 +19,7 @@ async function rig(egress: CompiledProgram | undefined, more: Partial<EngineOpti
   const engine = await Engine.create({
     nics,
     inline: true,
-    streams: { count: 64, bytes: 4096 },
+    streams: { count: 64, bytes: 1 << 20 },
     frames: FRAMES,
     mapBytes: 1 << 16,
     ...more,
@@ -113,7 +113,7 @@ test('a broadcast that excludes its port leaves out the one that the packet is a
   const engine = await Engine.create({
     nics,
     inline: true,
-    streams: { count: 64, bytes: 4096 },
+    streams: { count: 64, bytes: 1 << 20 },
     frames: FRAMES,
     mapBytes: 1 << 16,
   });
@@ -145,7 +145,7 @@ test('the program sees stream, transport and port, and the packet as it was made
   const engine = await Engine.create({
     nics: [nic],
     inline: true,
-    streams: { count: 64, bytes: 4096 },
+    streams: { count: 64, bytes: 1 << 20 },
     frames: FRAMES,
   });
   const todo = new Todo(engine, 4);
@@ -179,7 +179,7 @@ test('a packet that an ingress program bounces or redirects is not shown to it',
   const engine = await Engine.create({
     nics,
     inline: true,
-    streams: { count: 64, bytes: 4096 },
+    streams: { count: 64, bytes: 1 << 20 },
     frames: FRAMES,
     mapBytes: 1 << 16,
   });

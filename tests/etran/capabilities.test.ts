@@ -424,7 +424,7 @@ test('6: whatever numbers a program names, only open streams of its own lane are
     lanes: LANES,
     frames: 1024,
     mapBytes: 1 << 16,
-    streams: { count: 128, bytes: 4096 },
+    streams: { count: 128, bytes: 1 << 20 },
   });
   const next = random(3);
   const todo = new Todo(engine, STREAMS);

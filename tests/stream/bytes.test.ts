@@ -1,8 +1,9 @@
 /** Bytes between packets and rings: right bytes, right sums, and nothing else is touched whatever the arguments. */
 import fc from 'fast-check';
+import { streamCounters } from '../../host/streams/stream_apps.js';
 import { StreamEnd } from '../../host/streams/stream_end.js';
 import { assert, suite } from '../support/suite.js';
-import { EFAULT, EINVAL, ENOMEM, KIB, pattern, plainSum, StreamRig, sameSum } from './rig.js';
+import { EFAULT, EINVAL, ENOBUFS, KIB, pattern, plainSum, StreamRig, sameSum } from './rig.js';
 
 const test = suite('stream: bytes');
 
@@ -193,14 +194,19 @@ test('no arguments and no cursors of the application reach beyond ring and packe
   );
 });
 
-test('without memory for a receive ring the segment is refused, and taken when there is some', () => {
+test('a stream that is open has its rings for sure, one that would have none is not opened', () => {
   const rig = new StreamRig({ bytes: 8 * KIB });
-  const first = rig.open(0, 0, 8 * KIB);
-  const second = rig.open(0, 0, 8 * KIB);
-  rig.deliver(first, pattern(0, 10));
-  rig.packet(pattern(0, 10));
-  assert.is(rig.lane().el_stream_place(rig.ctx, 0, second, 0, 10), ENOMEM);
-  rig.lane().el_stream_free(first);
-  assert.ok(rig.lane().el_stream_place(rig.ctx, 0, second, 0, 10) >= 0);
+  const ids = [1, 2, 3].map(() => rig.open(0, 0, 8 * KIB));
+  assert.equal(
+    ids.map(id => rig.record(id).rcvBytes),
+    [4 * KIB, 2 * KIB, 2 * KIB],
+  );
+  assert.is(rig.lane().el_stream_open(0, 0, 2 * KIB), ENOBUFS);
+  assert.is(streamCounters(rig.arena, 0).refused, 1);
+  assert.is(streamCounters(rig.arena, 0).small, 3);
+  for (const id of ids) assert.is(rig.deliver(id, pattern(0, 10)), 10);
+  assert.is(rig.conserved().used, 8 * KIB);
+  rig.lane().el_stream_free(ids[1]);
+  assert.is(rig.deliver(rig.open(0, 0, 2 * KIB), pattern(0, 10)), 10);
   rig.conserved();
 });

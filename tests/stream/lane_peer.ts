@@ -51,7 +51,7 @@ export default function churn({ memory, lane, seed, steps, ctx }: LaneTask): Lan
     if (n === 0) return;
     arena.u8.set(pattern(s.bytes, n, s.seed), frame);
     if (x.el_stream_place(ctx, 0, s.id, s.bytes, n) < 0) {
-      result.refused++;
+      result.wrong++;
       return;
     }
     s.bytes += n;

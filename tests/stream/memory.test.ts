@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { StreamFlag, StreamLaneLayout, StreamPoolLayout } from '../../host/layout/layout.gen.js';
 import { Arena } from '../../host/mem/arena.js';
 import { mendStreams, planStreams } from '../../host/mem/streams.js';
+import { streamCounters } from '../../host/streams/stream_apps.js';
 import { assert, suite } from '../support/suite.js';
 import { KIB, pattern, StreamRig } from './rig.js';
 
@@ -52,13 +53,49 @@ test('pieces that came back are one large piece again', () => {
   for (const id of small) rig.deliver(id, pattern(0, 1));
   assert.is(rig.conserved().used, 1024 * KIB);
   for (const id of small) rig.lane().el_stream_free(id);
+  // Half of all is kept for the least rings of others, and half of the rest for their larger ones.
   const large = rig.open(0, 0, 1024 * KIB);
   assert.is(rig.deliver(large, pattern(0, 100)), 100);
+  assert.equal([rig.record(large).rcvBytes, rig.conserved().used], [256 * KIB, 256 * KIB]);
+});
+
+test('in memory of small pieces a ring is made as large as a piece, and no stream is without', () => {
+  const rig = new StreamRig({ count: 600, bytes: 1024 * KIB });
+  const small = Array.from({ length: 512 }, () => rig.open(0, 0, 2 * KIB));
+  for (const id of small) rig.deliver(id, pattern(0, 1));
+  // Every second piece comes back: its neighbours stay.
+  const odd = small.filter(id => ((rig.record(id).rcvAt - rig.pool.memoryAt) / (2 * KIB)) & 1);
+  for (const id of odd) rig.lane().el_stream_free(id);
+  const ids = Array.from({ length: 256 }, () => {
+    const id = rig.open(0, 0, 8 * KIB);
+    assert.is(rig.deliver(id, pattern(0, 100)), 100);
+    return id;
+  });
   assert.is(rig.conserved().used, 1024 * KIB);
+  for (const id of ids) assert.is(rig.record(id).rcvBytes, 2 * KIB);
+});
+
+test('what lanes keep for themselves was promised to nobody', () => {
+  const rig = new StreamRig({ count: 4000, bytes: 4096 * KIB, lanes: 4 });
+  const all = (lane: number): number[] => {
+    const ids: number[] = [];
+    for (;;) {
+      const id = rig.lane(lane).el_stream_open(0, 2 * KIB, 2 * KIB);
+      if (id < 0) return ids;
+      ids.push(id);
+    }
+  };
+  for (const lane of [0, 1, 2, 3]) {
+    const ids = all(lane);
+    assert.ok(ids.length > 800, `lane ${lane}: ${ids.length} streams`);
+    for (const id of ids) assert.is(rig.deliver(id, pattern(0, 10), lane), 10);
+    for (const id of ids) rig.lane(lane).el_stream_free(id);
+    rig.conserved();
+  }
 });
 
 test('a ring begins at a multiple of its size from the start of stream memory', () => {
-  const rig = new StreamRig({ bytes: 512 * KIB });
+  const rig = new StreamRig({ bytes: 4096 * KIB });
   for (const bytes of [2, 8, 2, 64, 4, 128, 16]) {
     const id = rig.open(0, 0, bytes * KIB);
     rig.deliver(id, pattern(0, 1));
@@ -67,17 +104,21 @@ test('a ring begins at a multiple of its size from the start of stream memory', 
 });
 
 test('an application whose send ring found no memory gets it when some came back, from another lane, too', () => {
-  const rig = new StreamRig({ bytes: 64 * KIB, lanes: 2 });
+  const rig = new StreamRig({ lanes: 2 });
   const app = rig.apps.open();
-  const hog = rig.open(0, 0, 64 * KIB, 1);
-  rig.deliver(hog, pattern(0, 1), 1);
+  const other = rig.open(0, 0, 64 * KIB, 1);
+  rig.deliver(other, pattern(0, 1), 1);
   const end = rig.apps.stream(app, { send: 32 * KIB });
+  // A lane died in the lists.
+  rig.pool.dirty = 1;
   assert.is(end.room, 0);
   app.flush();
   rig.settle();
   rig.settle();
   assert.is(end.room, 0);
-  rig.lane(1).el_stream_free(hog);
+  assert.is(streamCounters(rig.arena, 0).noMemory, 1);
+  rig.pool.dirty = 0;
+  rig.lane(1).el_stream_free(other);
   rig.settle();
   assert.is(end.room, 32 * KIB);
 });
@@ -137,7 +178,7 @@ test('100,000 streams fit, at 128 B a record', () => {
   const plan = planStreams({ count: 100_001, bytes: 16 << 20 }, 2);
   assert.ok(plan.size - (16 << 20) < 100_001 * 128 + (1 << 20), `${plan.size}`);
   const rig = new StreamRig({ count: 100_001, bytes: 16 << 20 });
-  const ids = Array.from({ length: 100_000 }, () => rig.open());
+  const ids = Array.from({ length: 100_000 }, () => rig.open(0, 0, 0));
   assert.is(rig.lane().el_stream_open(0, 0, 0), -12);
   for (const id of ids) rig.lane().el_stream_free(id);
   assert.is(rig.conserved().freeIds, 100_000);

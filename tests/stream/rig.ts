@@ -11,7 +11,7 @@ import {
 import { Arena } from '../../host/mem/arena.js';
 import { type Core, type CoreExports, instantiateCore } from '../../host/mem/core.js';
 import type { StreamOptions } from '../../host/mem/streams.js';
-import { createStreams, takeStreamLedger } from '../../host/mem/streams.js';
+import { createStreams, streamMemory, takeStreamLedger } from '../../host/mem/streams.js';
 import { StreamApps } from '../../host/streams/stream_apps.js';
 import { assert } from '../support/suite.js';
 
@@ -19,6 +19,7 @@ export const ENOENT = -2;
 export const ENOMEM = -12;
 export const EFAULT = -14;
 export const EINVAL = -22;
+export const ENOBUFS = -105;
 
 export const KIB = 1024;
 
@@ -32,7 +33,7 @@ export class StreamRig {
   readonly #xdp: XdpContextView;
 
   constructor(options: Partial<StreamOptions> & { lanes?: number } = {}) {
-    const { lanes = 1, count = 64, bytes = 256 * KIB, ...more } = options;
+    const { lanes = 1, count = 64, bytes = 4096 * KIB, ...more } = options;
     const streams = { count, bytes, ...more };
     this.arena = Arena.create({
       ...{ lanes, frames: 16, mapBytes: 4096, ringBytes: 8 << 20, scratchBytes: 1 << 16, streams },
@@ -121,6 +122,8 @@ export class StreamRig {
     const l = takeStreamLedger(this.arena);
     assert.equal([l.lost, l.doubled, l.lostIds], [0, 0, 0], JSON.stringify(l));
     assert.is(l.free + l.cached + l.used, l.total);
+    const m = streamMemory(this.arena);
+    assert.ok(l.used <= m.least + m.more && m.least + m.more <= m.budget, JSON.stringify({ l, m }));
     return l;
   }
 }

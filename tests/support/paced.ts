@@ -59,7 +59,7 @@ export class Paced {
       nics: [nic],
       frames: 4096,
       mapBytes: 16 << 20,
-      streams: { count: 1024, bytes: 4096 },
+      streams: { count: 1024, bytes: 8 << 20 },
       ...more,
     });
     const collection = await Collection.load(loadObject('paced'), engine);

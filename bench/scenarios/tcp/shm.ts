@@ -45,7 +45,7 @@ export class ShmPair {
     const engine = await Engine.create({
       ...{ nics: [a, b], lanes: 2, rounds: 1, spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident },
       ...{ frames, mapBytes: (16 << 20) + count * 8192 },
-      streams: { count, bytes: 4 * connections * ring + (4 << 20), slots: 1024 },
+      streams: { count, bytes: 4 * connections * ring + 8192 * count + (16 << 20), slots: 1024 },
     });
     for (const [i, address] of ADDRESSES.entries()) {
       const port = 2 - i; // each is at the other's end of the wire

@@ -33,7 +33,7 @@ export class XdpEnd {
     const engine = await Engine.create({
       nics: [new AfXdpNic({ interface: 'a0', namespace: wire.client.name, own: true })],
       ...{ spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident, pass: 'count' },
-      ...{ frames: 8192, mapBytes: 16 << 20, streams: { count, bytes: 4 * ring + (4 << 20) } },
+      ...{ frames: 8192, mapBytes: 16 << 20, streams: { count, bytes: 4 * ring + (32 << 20) } },
     });
     engine.routes.add({ prefix: SERVER, port: 1 });
     engine.routes.addNeighbour({ port: 1, address: SERVER, mac: MACS.server });

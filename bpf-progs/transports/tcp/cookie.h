@@ -53,19 +53,6 @@ static inline __u32 cookie_hash(const struct tcp_segment *s, __u32 seq, __u32 mi
 	return el_siphash(&key, sizeof(key));
 }
 
-/* What a ring becomes that is asked for: the flow will reckon with that. */
-static inline __u32 ring_bytes(__u32 wish)
-{
-	__u32 bytes = ETHERLOOM_STREAM_BLOCK, i;
-
-	for (i = 0; i < 20; i++) {
-		if (bytes >= wish)
-			break;
-		bytes *= 2;
-	}
-	return bytes;
-}
-
 /* The MSS that the SYN-ACK of a flow would say: of the way back, or of the port when nobody knows it. */
 noinline int cookie_offer(struct xdp_md *ctx, const struct tcp_segment *s NONNULL, const struct tcp_listener *l NONNULL)
 {

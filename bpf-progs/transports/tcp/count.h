@@ -59,6 +59,7 @@ enum tcp_count {
 	OtherLane,               /* segments that RSS brought to a lane which does not own the flow */
 	LaneDied,                /* flows that were mended: their lane died at work on them */
 	NoStream,                /* connections refused for want of a stream or of room in the tables */
+	NoStreamMemory,          /* connections refused for want of memory for their rings */
 	NoRoute,                 /* packets that waited for a route or a neighbour */
 	TCPNoAlgorithm,          /* congestion control by a number that nothing has */
 	ScoreboardFull,          /* SACK blocks not noted: more than TCP_SPANS pieces */

@@ -47,6 +47,19 @@ noinline int tcp_clear(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL)
 	return 0;
 }
 
+/* What a ring becomes that is asked for: the flow will reckon with that, or with less. */
+static inline __u32 ring_bytes(__u32 wish)
+{
+	__u32 bytes = ETHERLOOM_STREAM_BLOCK, i;
+
+	for (i = 0; i < 20; i++) {
+		if (bytes >= wish)
+			break;
+		bytes *= 2;
+	}
+	return bytes;
+}
+
 /* The window scale by which all of a receive ring can be offered (RFC 7323 §2.3). */
 static inline __u32 scale_of(__u32 ring)
 {
@@ -85,7 +98,8 @@ noinline int tcp_prepare(struct tcp_flow *f NONNULL, __u32 id, const struct tcp_
 	size = el_stream_rcv_limit(id);
 	f->rcv_size = size;
 	f->rcv_best = least(size, INITIAL_WINDOW);
-	f->rcv_wscale = scale_of(size);
+	/* Of the ring that is wanted, as a cookie says it: where memory is scarce there is a smaller one. */
+	f->rcv_wscale = scale_of(most(size, ring_bytes(TCP_DEFAULT(opt->rcv_bytes, 262144))));
 	return 0;
 }
 
@@ -243,7 +257,7 @@ noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct 
 		return -1;
 	id = el_stream_open(l->app, TCP_DEFAULT(l->opt.snd_bytes, 262144), TCP_DEFAULT(l->opt.rcv_bytes, 262144));
 	if (id < 0) {
-		count(NoStream);
+		count(id == -105 /* ENOBUFS */ ? NoStreamMemory : NoStream);
 		return id;
 	}
 	h->opening = 1;

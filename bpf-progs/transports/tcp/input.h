@@ -170,6 +170,8 @@ noinline int tcp_data(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp
 		ecn_input(f, s);
 		if (el_stream_place(ctx, off, f->id, seq - f->irs - 1, len) < 0) {
 			count(TCPRcvQDrop);
+			/* The ring may have been made smaller than was said: memory was in small pieces. */
+			f->rcv_size = el_stream_rcv_limit(f->id) + el_stream_unread(f->id) - (f->rcv_nxt - f->irs - 1);
 			ack_now(f);
 			return 0;
 		}

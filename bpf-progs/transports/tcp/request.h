@@ -72,8 +72,6 @@ static inline void abort_flow(struct tcp_flow *f, __s32 error)
 /* The application is done with the stream (close(2)). */
 static inline void close_flow(struct tcp_flow *f, __u64 now)
 {
-	__u32 read;
-
 	f->flags |= FLOW_ORPHAN;
 	switch (f->state) {
 	case TCP_SYN_SENT:
@@ -83,8 +81,7 @@ static inline void close_flow(struct tcp_flow *f, __u64 now)
 		return;
 	}
 	/* Unread data is lost to the peer's knowledge: RST says so (RFC 2525 §2.17). */
-	read = f->irs + 1 + el_stream_rcv_limit(f->id) - f->rcv_size;
-	if (f->state != TCP_SYN_RECV && after(f->rcv_nxt - !!(f->flags & FLOW_FIN_SEEN && after(f->rcv_nxt, f->fin_seq)), read)) {
+	if (f->state != TCP_SYN_RECV && el_stream_unread(f->id)) {
 		count(TCPAbortOnData);
 		owe(f, TODO_RST);
 		return;

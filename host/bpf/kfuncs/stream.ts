@@ -7,7 +7,7 @@ const row = (prototype: string, doc: string): KfuncRow => ({ prototype, types: X
 export const streamKfuncs = defineKfuncs({}, [
   row(
     'int el_stream_open(u32 app, u32 snd_bytes, u32 rcv_bytes)',
-    'Opens a stream of this lane for application `app`, 0 for none. Rings are made at first use, sizes rounded up to a power of two from 2 KiB to 16 MiB, 0 for none. Its number, -ENOMEM, -EINVAL.',
+    'Opens a stream of this lane for application `app`, 0 for none. Rings are made at first use, sizes rounded up to a power of two from 2 KiB to 16 MiB, 0 for none; smaller, 2 KiB at least, where memory is scarce. Its number; -ENOMEM: all are open, -ENOBUFS: no memory is left for its rings; -EINVAL.',
   ),
   row(
     'int el_stream_free(u32 id)',
@@ -40,6 +40,10 @@ export const streamKfuncs = defineKfuncs({}, [
   row(
     'int el_stream_received(u32 id, u32 pos)',
     'Bytes before `pos` are the application’s, which is told EL_EV_IN. No news is no error.',
+  ),
+  row(
+    'u32 el_stream_unread(u32 id)',
+    'Bytes that were received and that the application has not read; 0 for no stream.',
   ),
   row('u32 el_stream_requests(u32 id)', 'What the application wants, EL_REQ bits: fetched and cleared.'),
   row(

@@ -257,8 +257,8 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
         ...{ lane, ifindex, transport: TCP_PROTOCOL },
       });
     } catch (cause) {
-      throw new SocketError('ENOBUFS', `no stream for ${remote.address} port ${remote.port}`, {
-        expected: 'streams.count of the engine for all connections',
+      const why = (cause as Error).message;
+      throw new SocketError('ENOBUFS', `no stream for ${remote.address} port ${remote.port}: ${why}`, {
         cause,
       });
     }
