@@ -4,7 +4,7 @@ import { Engine } from '../../host/engine/engine.js';
 import { StreamEvent, XdpContextLayout } from '../../host/layout/layout.gen.js';
 import { takeStreamLedger } from '../../host/mem/streams.js';
 import { ReplayNic } from '../../host/nic/index.js';
-import { StreamApps } from '../../host/streams/stream_apps.js';
+import { StreamApps, streamCounters } from '../../host/streams/stream_apps.js';
 import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { handMade } from '../support/programs.js';
 import { assert, suite } from '../support/suite.js';
@@ -16,8 +16,8 @@ const test = suite('stream: lanes');
 test(
   'lanes that open, fill and free beside each other share memory and numbers, and no byte',
   async () => {
-    // Too little memory for all: they must live on what the others give back, and what is open has its memory.
-    const rig = new StreamRig({ lanes: 3, count: 200, bytes: 320 * KIB });
+    // Too little memory for all rings that are wanted: they must live on what the others give back, and what is open has its.
+    const rig = new StreamRig({ lanes: 3, count: 200, bytes: 768 * KIB });
     const pool = new Piscina({
       filename: new URL('./lane_peer.ts', import.meta.url).href,
       maxThreads: 3,
@@ -44,7 +44,8 @@ test(
       );
       for (const [lane, r] of results.entries()) {
         assert.is(r.wrong, 0, `lane ${lane}`);
-        assert.ok(r.opened > 300 && r.refused > 0, `lane ${lane} opened ${r.opened}, refused ${r.refused}`);
+        const { small } = streamCounters(rig.arena, lane);
+        assert.ok(r.opened > 1000 && small > 0, `lane ${lane} opened ${r.opened}, small rings ${small}`);
         for (const s of r.left) {
           const { rcvAt } = rig.record(s.id);
           assert.equal(rig.arena.u8.slice(rcvAt, rcvAt + s.bytes), pattern(0, s.bytes, s.seed));
