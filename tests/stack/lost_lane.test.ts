@@ -98,8 +98,9 @@ test(
           await app.wait(10);
           app.poll(heard);
         }
+        // Who calls may be told before who is called: own, the application's, and what b calls itself.
+        await until(hosts, () => [a, b].every(h => [...h.stack.connections].length === 6));
         const accepted = [...a.stack.connections].find(c => c.listener === listener)!;
-
         const far = [...b.stack.connections].filter(c => c.remote.port === own[0].local.port);
         assert.is(far.length, 1);
         await until(hosts, () => [...b.stack.connections].every(c => c.room >= 5000));

@@ -76,6 +76,8 @@ export interface Transfer {
   server?: Partial<TcpOptions>;
   /** Virtual time that it may take, ms. */
   limitMs?: number;
+  /** What is enough, without waiting for both to close. */
+  enough?: (client: Side, server: Side | undefined) => boolean;
   /** Called at every step. */
   each?: (client: Side, server: Side | undefined) => void;
 }
@@ -176,7 +178,9 @@ export class Pair {
       server = new Side(b, end, back, t.first === 'client');
     }
     const over = this.run(
-      () => client.closed && server?.closed === true && client.end.finished && server.end.finished,
+      () =>
+        t.enough?.(client, server) ||
+        (client.closed && server?.closed === true && client.end.finished && server.end.finished),
       t.limitMs ?? 600_000,
       () => {
         const id = b.accepted.shift();

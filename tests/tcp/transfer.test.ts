@@ -98,6 +98,8 @@ test(
         client: { algorithm, mss: 536, sndBytes: 1 << 20, initialCwnd: 250 },
         server: { rcvBytes: 1 << 20 },
         limitMs: 3_000_000,
+        // Where so much is lost, TIME_WAIT may be over before the last ACK gets through.
+        enough: (_, server) => server?.bytes === 300_000,
       });
       assert.ok(pair.a.counters().ScoreboardFull > 0, 'the scoreboard was full');
       await pair.engine.stop();
