@@ -2,7 +2,6 @@
  * What lanes fetch ahead of each burst for a transport: its arrays by number of the stream, and the tables in which its packets
  * find that number (assembly/stream/ahead.ts, bpf/maps/flow_table.ts). Worth it where streams are so many that most are in no cache.
  */
-import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
 import {
   FlowTableLayout,
@@ -11,6 +10,7 @@ import {
   StreamPoolView,
   TimerNodeLayout,
 } from '../layout/layout.gen.js';
+import type { Arena } from '../mem/arena.js';
 
 /** With fewer streams all are in the second cache of a lane anyway, and a look ahead is only in the way. */
 const LEAST_STREAMS = 1024;
@@ -36,8 +36,7 @@ export interface Ahead {
  * Sets it for an engine with so many streams that it helps; for one transport an engine, the last. Returns what ends it,
  * before the maps are given up. @throws EtherloomError ERR_STREAM_AHEAD: an array has not an entry for each stream, or its timers are too many parts
  */
-export function fetchAhead(engine: Engine, { protocol, parts, tables }: Ahead): () => void {
-  const { arena } = engine;
+export function fetchAhead(arena: Arena, { protocol, parts, tables }: Ahead): () => void {
   const { streamCount, streamPoolAt } = arena.header;
   if (streamPoolAt === 0 || streamCount < LEAST_STREAMS) return () => {};
   const at = new StreamPoolView(arena.dv, streamPoolAt).aheadAt;

@@ -40,14 +40,20 @@ for (const size of [1, 1000, 100_000, 262_144])
       await until([a, b], () => b.stack.apps.streamsOf(2) === 0);
     }));
 
+/** Has `host` take in whoever calls and read what they send; they are in the list as they come. */
+function takers(host: Host): Sender[] {
+  const got: Sender[] = [];
+  host.onAccept = c => {
+    const s = new Sender(c, NONE);
+    got.push(s);
+    return s.heard;
+  };
+  return got;
+}
+
 test('write, shutdown and close before the handshake is through: all of it arrives, then the end', () =>
   wired(async ({ a, b }) => {
-    const got: Sender[] = [];
-    b.onAccept = c => {
-      const s = new Sender(c, NONE);
-      got.push(s);
-      return s.heard;
-    };
+    const got = takers(b);
     b.stack.listen({ port: 80 });
     const data = pattern(50_000, 2);
     const c = a.connect({ host: AT.b[4], port: 80 });
@@ -68,12 +74,7 @@ test('write, shutdown and close before the handshake is through: all of it arriv
 
 test('what the first write did not take is told: by what it returns, and by an event when there is room', () =>
   wired(async ({ a, b }) => {
-    const got: Sender[] = [];
-    b.onAccept = c => {
-      const s = new Sender(c, NONE);
-      got.push(s);
-      return s.heard;
-    };
+    const got = takers(b);
     b.stack.listen({ port: 80 });
     const data = pattern(300_000, 2);
     let writable = 0;
@@ -94,12 +95,7 @@ test('what the first write did not take is told: by what it returns, and by an e
 
 test('views of the room before there is a ring: what is committed arrives', () =>
   wired(async ({ a, b }) => {
-    const got: Sender[] = [];
-    b.onAccept = c => {
-      const s = new Sender(c, NONE);
-      got.push(s);
-      return s.heard;
-    };
+    const got = takers(b);
     b.stack.listen({ port: 80 });
     const c = a.connect({ host: AT.b[4], port: 80 });
     const data = pattern(3000, 4);

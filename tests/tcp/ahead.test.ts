@@ -133,11 +133,11 @@ test('an array without an entry for each stream is refused; the end of what was 
   const map = (name: string) => tcp.collection.map(name);
   const tables = [map('tcp4'), map('tcp6')] as [never, never];
   assert.throws(
-    () => fetchAhead(engine, { protocol: 6, parts: [[map('tcp_backlogs'), 1]], tables }),
+    () => fetchAhead(engine.arena, { protocol: 6, parts: [[map('tcp_backlogs'), 1]], tables }),
     (e: { code: string }) => e.code === 'ERR_STREAM_AHEAD',
   );
-  const endFirst = fetchAhead(engine, { protocol: 6, parts: [[map('tcp_flows'), 1]], tables });
-  const endSecond = fetchAhead(engine, { protocol: 6, parts: [[map('tcp_boards'), 1]], tables });
+  const endFirst = fetchAhead(engine.arena, { protocol: 6, parts: [[map('tcp_flows'), 1]], tables });
+  const endSecond = fetchAhead(engine.arena, { protocol: 6, parts: [[map('tcp_boards'), 1]], tables });
   endFirst();
   assert.is(host.parts, 1);
   endSecond();

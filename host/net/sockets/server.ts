@@ -10,6 +10,7 @@ import type { Listener } from '../burst/listener.js';
 import { familyOf, type SocketAddress } from './address.js';
 import { callArguments, keepAliveOf, type ListenTarget, listenTarget, numberOption } from './arguments.js';
 import { codedError, systemError, typeError } from './errors.js';
+import { Hold } from './hold.js';
 import type { SocketConnection, SocketLoop, Taker } from './loop.js';
 import { Socket, type SocketOwner } from './socket.js';
 
@@ -50,8 +51,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   #connections = 0;
   /** Which `listen` a lookup was for. */
   #life = 0;
-  #refed = true;
-  #held = false;
+  readonly #hold: Hold;
 
   /** @internal Made by StackNet. @throws TypeError ERR_INVALID_ARG_TYPE */
   constructor(loop: SocketLoop, options?: ServerOptions | OnConnection | null, onConnection?: OnConnection) {
@@ -62,6 +62,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     const given: ServerOptions = typeof options === 'object' && options !== null ? options : {};
     if (typeof handler === 'function') this.on('connection', handler);
     this.#loop = loop;
+    this.#hold = new Hold(loop, () => this.#listener !== undefined);
     this.allowHalfOpen = given.allowHalfOpen ?? false;
     this.pauseOnConnect = Boolean(given.pauseOnConnect);
     this.noDelay = Boolean(given.noDelay);
@@ -125,7 +126,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     }
     this.#listener.data = this;
     this.#host = host;
-    this.#hold();
+    this.#hold.update();
     const life = this.#life;
     process.nextTick(() => {
       // Closed again before anybody heard of it.
@@ -198,7 +199,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     }
     this.#listener?.close();
     this.#listener = undefined;
-    this.#hold();
+    this.#hold.update();
     this.#closeIfDone();
     return this;
   }
@@ -218,20 +219,12 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   }
 
   ref(): this {
-    this.#refed = true;
-    this.#hold();
+    this.#hold.want(true);
     return this;
   }
 
   unref(): this {
-    this.#refed = false;
-    this.#hold();
+    this.#hold.want(false);
     return this;
-  }
-
-  #hold(): void {
-    const hold = this.#refed && this.#listener !== undefined;
-    if (hold !== this.#held) this.#loop.hold(hold);
-    this.#held = hold;
   }
 }

@@ -13,6 +13,7 @@ import { NO_ADDRESS, type SocketAddress, shownEndpoint } from './address.js';
 import { type ConnectTarget, callArguments, connectTarget, keepAliveOf, numberOption } from './arguments.js';
 import { connectFailure, lookUp, refusal } from './dial.js';
 import { codedError, typeError } from './errors.js';
+import { Hold } from './hold.js';
 import { duration, IdleTimer } from './idle_timer.js';
 import { Intake, type OnRead } from './intake.js';
 import type { Hearer, SocketConnection, SocketEvent, SocketLoop } from './loop.js';
@@ -42,8 +43,7 @@ export class Socket extends Duplex implements Hearer {
   #outlet = new Outlet();
   /** Which `connect` of this socket a lookup was for. */
   #life = 0;
-  #refed = true;
-  #held = false;
+  readonly #hold: Hold;
   #resetting = false;
   #remote: SocketAddress | undefined;
   #noDelay: boolean;
@@ -64,6 +64,7 @@ export class Socket extends Duplex implements Hearer {
       ...{ readable, writable, allowHalfOpen: Boolean(allowHalfOpen), emitClose: false },
     });
     this.#loop = loop;
+    this.#hold = new Hold(loop, () => this.connecting || this.#connection !== undefined);
     this.#onread = isOnRead(onread) ? onread : undefined;
     this.#intake = this.#newIntake();
     this.#noDelay = noDelay === true;
@@ -96,7 +97,7 @@ export class Socket extends Duplex implements Hearer {
   #have(connection: SocketConnection): void {
     this.#connection = connection;
     connection.data = this;
-    this.#hold();
+    this.#hold.update();
   }
 
   // ── connecting ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +114,7 @@ export class Socket extends Duplex implements Hearer {
     this.connecting = true;
     this.#idle.refresh();
     this.#target = target;
-    this.#hold();
+    this.#hold.update();
     const life = ++this.#life;
     const begin = (error: Error | undefined, host: string): void => {
       // Destroyed meanwhile, or connecting elsewhere.
@@ -279,7 +280,7 @@ export class Socket extends Duplex implements Hearer {
     this.connecting = false;
     this.#connection = undefined;
     this.#idle.clear();
-    this.#hold();
+    this.#hold.update();
     if (connection) {
       if (this.#resetting) connection.abort();
       else connection.close();
@@ -369,21 +370,13 @@ export class Socket extends Duplex implements Hearer {
   }
 
   ref(): this {
-    this.#refed = true;
-    this.#hold();
+    this.#hold.want(true);
     return this;
   }
 
   unref(): this {
-    this.#refed = false;
-    this.#hold();
+    this.#hold.want(false);
     return this;
-  }
-
-  #hold(): void {
-    const hold = this.#refed && (this.connecting || this.#connection !== undefined);
-    if (hold !== this.#held) this.#loop.hold(hold);
-    this.#held = hold;
   }
 
   // ── properties ────────────────────────────────────────────────────────────────────────────────────────────────

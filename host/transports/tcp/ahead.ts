@@ -12,7 +12,7 @@ const CLOCK_LINES = 1;
 
 /** `map` finds a map of the object by name. Returns what ends it. */
 export function fetchFlowsAhead(engine: Engine, map: (name: string) => BpfMap): () => void {
-  return fetchAhead(engine, {
+  return fetchAhead(engine.arena, {
     protocol: PROTOCOL,
     parts: [
       [map('tcp_flows'), FLOW_LINES],
