@@ -5,6 +5,7 @@ import { StackApp } from '../../host/net/burst/stack_app.js';
 import { Stack } from '../../host/net/stack.js';
 import { modelLink } from '../../host/nic/index.js';
 import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
+import { randomBelow } from '../support/random.js';
 import { assert, suite } from '../support/suite.js';
 import {
   A,
@@ -224,6 +225,59 @@ test('a message that is no question is not answered, and harms nobody', () =>
       refused.every(m => m.error !== undefined),
       JSON.stringify(answers),
     );
+  }));
+
+test('1,000 messages of anything: each question gets one answer, and connections of others go on', () =>
+  wired(async ({ a, b }) => {
+    const below = randomBelow(17);
+    const pick = <T>(list: readonly T[]): T => list[below(list.length)];
+    const VALUES = [
+      undefined,
+      null,
+      -1,
+      0,
+      7,
+      65_536,
+      2 ** 40,
+      Number.NaN,
+      '',
+      'fd00::1',
+      '10.0.0.2',
+      {},
+      [],
+      true,
+    ];
+    const anything = (keys: readonly string[]): object =>
+      Object.fromEntries(keys.filter(() => below(10) < 6).map(key => [key, pick(VALUES)]));
+    const { port } = b.stack.openApp();
+    const asks: unknown[] = [];
+    const answered = new Map<unknown, number>();
+    port.on('message', ({ n }: { n: number }) => answered.set(n, (answered.get(n) ?? 0) + 1));
+    for (let n = 1; n <= 1000; n++) {
+      const options = anything([
+        'host',
+        'port',
+        'address',
+        'backlog',
+        'lane',
+        'localPort',
+        'options',
+        'other',
+      ]);
+      const call = pick(['connect', 'listen', 'unlisten', 'close', 7]);
+      asks.push(pick([{ call, options, slot: pick(VALUES) }, anything(['call', 'slot']), pick(VALUES)]));
+      port.postMessage({ n, asked: asks[n - 1] });
+    }
+    b.onAccept = echo;
+    b.stack.listen({ port: 80 });
+    const s = new Sender(a.connect({ host: AT.b[4], port: 80 }), pattern(100_000, 1));
+    a.hear(s.connection, s.heard);
+    await until([a, b], () => s.ended);
+    await messages();
+    for (let i = 0; i < 100 && answered.size < asks.length; i++) await messages();
+    assert.is(answered.size, asks.length);
+    assert.ok([...answered.values()].every(times => times === 1));
+    assert.is(s.sha, sha(s.data));
   }));
 
 test('connect and listen of an application that is over are refused, and so is what was under way', () =>
