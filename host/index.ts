@@ -94,6 +94,7 @@ export type { Arena, ArenaOptions } from './mem/arena.js';
 export type { Core } from './mem/core.js';
 export type { Packet } from './mem/ring.js';
 export { type StreamMemory, type StreamOptions, streamMemory } from './mem/streams.js';
+export type { Burst } from './net/burst/burst.js';
 export type { ConnectOptions, ListenOptions } from './net/burst/calls.js';
 export type { Connection } from './net/burst/connection.js';
 export type { Listener } from './net/burst/listener.js';

@@ -2,32 +2,25 @@
  * A stack: a host of the network inside an engine. It has addresses on ports, a transport whose programs run in the lanes,
  * and applications that own the connections: the thread that made it is one, others are opened by `openApp`.
  *
- *   Stack ── Network: addresses, routes, responders          ── Sockets: connections and listeners of this thread
- *        └── LoadedTransport: programs, listeners, ports     ── one MessagePort for each application of another thread
+ *   Stack ── Network: addresses, routes, responders          ── net, createServer, connect: sockets like Node's
+ *        ├── LoadedTransport: programs, listeners, ports     ── burst: connections of this thread in batches
+ *        └── StackRequests: connect and listen, checked      ── RemoteApps: a MessagePort for each of another thread
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
 import { type StreamMemory, streamMemory } from '../mem/streams.js';
 import type { AddressOptions } from '../responder/index.js';
 import { StreamApps, streamCounters } from '../streams/stream_apps.js';
-import type { ListenPlace, LoadedTransport, Made, Transport, TransportView } from '../transports/contract.js';
-import { SocketError } from '../transports/errno.js';
+import type { LoadedTransport, Transport, TransportView } from '../transports/contract.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
-import {
-  type Answer,
-  type Ask,
-  type Asked,
-  type ConnectOptions,
-  errorTold,
-  type ListenOptions,
-} from './burst/calls.js';
-import type { Connection } from './burst/connection.js';
-import type { Listener } from './burst/listener.js';
-import { type Rest, restOfThreads, Sockets, type StackEvent } from './burst/sockets.js';
+import { Burst, type Requests } from './burst/burst.js';
+import type { ConnectOptions, ListenOptions } from './burst/calls.js';
+import { type Rest, restOfThreads, Sockets } from './burst/sockets.js';
 import type { StackTicket } from './burst/stack_app.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
+import { RemoteApps } from './remote_apps.js';
+import { StackRequests } from './requests.js';
 import { InlineRest } from './rest.js';
 import { SocketLoop } from './sockets/loop.js';
 import { StackNet } from './sockets/net.js';
@@ -49,32 +42,20 @@ export interface StackMemory extends StreamMemory {
   refused: number;
 }
 
-const BACKLOG = 128;
 /** How long `close` waits for lanes to abort what there is, ms. */
 const CLOSE_MS = 5000;
 /** Longest time between two looks of an inline engine's sockets at whether the stack is closed, ms. */
 const INLINE_REST_MS = 100;
 
-/** An application of another thread. */
-interface Remote {
-  number: number;
-  port: MessagePort;
-  /** Of the ticket: closed for good when the ticket went nowhere. */
-  given: MessagePort;
-  /** Slots of its listeners. */
-  slots: Set<number>;
-}
-
 export class Stack<O extends object = ConnectionOptions> {
+  /** Connections of this thread in batches: for many at a time, without copies. */
+  readonly burst: Burst<O>;
   readonly #rest: Rest;
   readonly #sockets: Sockets<O>;
-  readonly #remotes = new Map<number, Remote>();
-  /** Applications that are no more, whose connections may still deliver. */
-  readonly #former = new Set<number>();
+  readonly #requests: StackRequests<O>;
+  readonly #remotes: RemoteApps<O>;
   readonly #unfollow: () => void;
   #net: StackNet | undefined;
-  /** `close` was called. */
-  #ended = false;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -87,6 +68,9 @@ export class Stack<O extends object = ConnectionOptions> {
     this.#unfollow = engine.onLaneLost(lane => transport.laneLost(lane));
     const view = transport.transport.view(engine.arena, transport.shared);
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
+    this.#requests = new StackRequests<O>(engine, network, transport);
+    this.#remotes = new RemoteApps<O>(apps, transport, this.#requests);
+    this.burst = new Burst<O>(this.#sockets, this.#requests);
   }
 
   /**
@@ -115,126 +99,13 @@ export class Stack<O extends object = ConnectionOptions> {
     }
   }
 
-  // ── connecting and listening ──────────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * Takes connections at a port. @throws SocketError EADDRINUSE, EADDRNOTAVAIL; EtherloomError ERR_STACK_OPTIONS,
-   * ERR_STACK_LISTENERS, ERR_TCP_OPTIONS, ERR_ADDRESS
-   */
-  listen(options: ListenOptions<O>): Listener {
-    return this.#sockets.listening(this.#listen(options, this.#sockets.number));
-  }
-
-  #listen(options: ListenOptions<O>, app: number): ListenPlace {
-    this.#open();
-    const {
-      port = 0,
-      address,
-      backlog = BACKLOG,
-      options: more = {} as O,
-    } = checked(options, 'listen', LISTEN);
-    checkPort('port', port, 0);
-    const own = address === undefined ? undefined : formatIp(parseIp(address));
-    if (own !== undefined && !this.network.has(own))
-      throw new SocketError('EADDRNOTAVAIL', `${own} is no address of this stack`, {
-        expected: this.network.addresses.join(', '),
-      });
-    return this.transport.listen({ app, address: own, port, backlog, options: more });
-  }
-
-  /**
-   * Begins to connect; events tell whether it came to be: `connected`, or `closed` and why.
-   * @throws SocketError ENETUNREACH, EHOSTUNREACH, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENETDOWN when the lane that is to have
-   * it was given up; EtherloomError ERR_STACK_OPTIONS, ERR_TCP_OPTIONS, ERR_ADDRESS
-   */
-  connect(options: ConnectOptions<O>): Connection<O> {
-    const made = this.#connect(options, this.#sockets.number);
-    return this.#sockets.connecting(made.id, made, options.data);
-  }
-
-  #connect(options: ConnectOptions<O>, app: number): Made {
-    this.#open();
-    const {
-      host,
-      port,
-      localAddress,
-      localPort = 0,
-      lane,
-      options: more = {} as O,
-    } = checked(options, 'connect', CONNECT);
-    checkPort('port', port, 1);
-    checkPort('localPort', localPort, 0);
-    if (typeof host !== 'string')
-      throw new EtherloomError('ERR_STACK_OPTIONS', `host: ${String(host)}`, { expected: 'an IP address' });
-    const { laneCount } = this.engine;
-    if (lane !== undefined && (!Number.isInteger(lane) || lane < 0 || lane >= laneCount))
-      throw new EtherloomError('ERR_STACK_OPTIONS', `lane: ${lane}`, {
-        expected: `a whole number from 0 to ${laneCount - 1}`,
-      });
-    const way = this.network.wayTo(host, localAddress);
-    const remote = { address: formatIp(parseIp(host)), port };
-    return this.transport.connect({
-      ...{ app, remote, lane, options: more, ifindex: way.port.ifindex },
-      local: { address: way.address, port: localPort },
-    });
-  }
-
-  #open(): void {
-    if (this.#ended) throw new EtherloomError('ERR_STACK_CLOSED', 'the stack is closed');
-    if (this.engine.state === 'stopped')
-      throw new EtherloomError('ERR_STACK_CLOSED', 'the engine of the stack was stopped', {
-        expected: 'stack.close() first, then engine.stop()',
-      });
-  }
-
-  // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * Takes news of at most `max` connections of this thread into `events` and returns how many; what was written and asked
-   * goes out first. The objects in `events` are used again. An inline engine makes one step.
-   * @throws EtherloomError ERR_STACK_CLOSED when stack or engine are no more: a loop of polls ends so
-   */
-  poll(events: StackEvent<O>[], max?: number): number {
-    this.#open();
-    return this.#sockets.poll(events, max);
-  }
-
-  /** Publishes what was written and asked, without looking for news. */
-  flush(): void {
-    this.#sockets.flush();
-  }
-
-  /**
-   * Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. With an inline
-   * engine it is what lets time pass: steps, and jumps in virtual time. @throws EtherloomError ERR_STACK_CLOSED
-   */
-  async wait(ms?: number): Promise<boolean> {
-    this.#open();
-    return this.#sockets.wait(ms);
-  }
-
-  /** The same for a program that does nothing else meanwhile. @throws EtherloomError ERR_STACK_CLOSED */
-  waitSync(ms?: number): boolean {
-    this.#open();
-    return this.#sockets.waitSync(ms);
-  }
-
-  /** Connections of this thread that are not closed. */
-  get connections(): IterableIterator<Connection<O>> {
-    return this.#sockets.connections;
-  }
-
-  /** Listeners of this thread. */
-  get listeners(): IterableIterator<Listener> {
-    return this.#sockets.listeners;
-  }
-
   /**
    * What the transport counted; TCP has the names of Linux's MIB. What never happened is not there.
    * @throws EtherloomError ERR_STACK_CLOSED
    */
   counters(): Record<string, number> {
-    if (this.#ended) throw new EtherloomError('ERR_STACK_CLOSED', 'counters of a stack that is closed');
+    if (this.#requests.ended)
+      throw new EtherloomError('ERR_STACK_CLOSED', 'counters of a stack that is closed');
     return this.transport.counters();
   }
 
@@ -265,23 +136,23 @@ export class Stack<O extends object = ConnectionOptions> {
   }
 
   #makeNet(): StackNet {
-    this.#open();
+    this.#requests.open();
     const { engine, apps, transport } = this;
     if (engine.virtual)
       throw new EtherloomError('ERR_STACK_VIRTUAL', 'sockets of an engine in virtual time', {
-        expected: "clock: 'real', as that of timers and of other sockets; or poll() and wait()",
+        expected: "clock: 'real', as that of timers and of other sockets; or stack.burst",
       });
     const app = apps.open();
-    const { number } = app;
     const view = this.#sockets.view as unknown as TransportView<ConnectionOptions>;
     const sockets = new Sockets(app, view, this.#rest, slot => transport.unlisten(slot));
+    const requests = this.#requests as unknown as Requests<ConnectionOptions>;
     const calls = {
       connect: (options: ConnectOptions<ConnectionOptions>) => {
-        const made = this.#connect(options as unknown as ConnectOptions<O>, number);
+        const made = requests.connect(options, app.number);
         return sockets.connecting(made.id, made, undefined);
       },
       listen: (options: ListenOptions<ConnectionOptions>) =>
-        sockets.listening(this.#listen(options as unknown as ListenOptions<O>, number)),
+        sockets.listening(requests.listen(options, app.number)),
     };
     return new StackNet(new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined));
   }
@@ -291,7 +162,12 @@ export class Stack<O extends object = ConnectionOptions> {
     return this.net.createServer(options, onConnection);
   }
 
-  /** `net.createConnection` of this stack: a Socket. `connect` is the burst API's. @throws as `net`; TypeError, RangeError */
+  /** `net.connect` of this stack: a Socket, which is a Duplex. @throws as `net`; TypeError, RangeError */
+  connect(...args: unknown[]): Socket {
+    return this.net.connect(...args);
+  }
+
+  /** `net.createConnection`: the same. */
   createConnection(...args: unknown[]): Socket {
     return this.net.connect(...args);
   }
@@ -304,58 +180,8 @@ export class Stack<O extends object = ConnectionOptions> {
    * @throws EtherloomError ERR_APPS_FULL, ERR_ARENA_FULL, ERR_STACK_CLOSED
    */
   openApp(): StackTicket {
-    this.#open();
-    const { number, life } = this.apps.open();
-    this.#former.delete(number);
-    const { port1, port2 } = new MessageChannel();
-    const remote = { number, port: port1, given: port2, slots: new Set<number>() };
-    this.#remotes.set(number, remote);
-    // Whoever has the other end may use what is of that number until that end is gone.
-    this.apps.hold(number);
-    port1.on('message', (ask: unknown) => this.#answer(remote, ask));
-    port1.on('close', () => {
-      this.#end(remote);
-      this.apps.hold(number, false);
-    });
-    port1.unref();
-    return {
-      memory: this.engine.arena.memory,
-      number,
-      life,
-      transport: this.transport.transport.name,
-      shared: this.transport.shared,
-      port: port2,
-    };
-  }
-
-  /** Anything may come by a port; what is no question is not answered. */
-  #answer(remote: Remote, ask: unknown): void {
-    if (this.#remotes.get(remote.number) !== remote || typeof ask !== 'object' || ask === null) return;
-    const { n, asked } = ask as Ask;
-    const answer: Answer = { n };
-    try {
-      const result = this.#do(remote.number, remote, asked);
-      if (result) answer.result = result;
-    } catch (error) {
-      answer.error = errorTold(error);
-    }
-    if (n !== 0) remote.port.postMessage(answer);
-  }
-
-  #do(number: number, remote: Remote, asked: Asked): ListenPlace | Made | undefined {
-    if (asked.call === 'connect') return this.#connect(asked.options as ConnectOptions<O>, number);
-    if (asked.call === 'listen') {
-      const place = this.#listen(asked.options as ListenOptions<O>, number);
-      remote.slots.add(place.slot);
-      return place;
-    }
-    if (asked.call !== 'unlisten')
-      throw new EtherloomError('ERR_STACK_CALL', `call: ${String((asked as Asked).call)}`, {
-        expected: 'connect, listen, unlisten',
-      });
-    // Its own only.
-    if (remote.slots.delete(asked.slot)) this.transport.unlisten(asked.slot);
-    return undefined;
+    this.#requests.open();
+    return this.#remotes.open();
   }
 
   /**
@@ -364,28 +190,14 @@ export class Stack<O extends object = ConnectionOptions> {
    * given again when the thread has heard of it or ended. Whether there was such an application.
    */
   closeApp(number: number): boolean {
-    const remote = this.#remotes.get(number);
-    return remote !== undefined && this.#end(remote);
-  }
-
-  #end(remote: Remote): boolean {
-    const { number, port, given } = remote;
-    if (this.#remotes.get(number) !== remote) return false;
-    this.#remotes.delete(number);
-    for (const slot of remote.slots) this.transport.unlisten(slot, true);
-    this.apps.close(number);
-    this.#former.add(number);
-    // The other side closes its end when it hears of it. One that was never posted nobody hears of.
-    port.postMessage({ n: 0, ended: true } satisfies Answer);
-    given.close();
-    return true;
+    return this.#remotes.close(number);
   }
 
   // ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Gives a port of the stack one more address. @throws EtherloomError ERR_ADDRESS, ERR_RESPONDER, ERR_STACK_PORT */
   addAddress(port: string | number, address: string | AddressOptions): void {
-    this.#open();
+    this.#requests.open();
     this.transport.own(this.network.addAddress(port, address), true);
   }
 
@@ -413,15 +225,15 @@ export class Stack<O extends object = ConnectionOptions> {
 
   async #close(): Promise<void> {
     const { apps } = this;
-    if (!this.#ended) {
-      this.#ended = true;
+    if (!this.#requests.ended) {
+      this.#requests.end();
       this.#sockets.abandon();
       this.#net?.loop.close();
-      for (const remote of [...this.#remotes.values()]) this.#end(remote);
-      for (const number of this.#former) apps.abort(number);
+      this.#remotes.closeAll();
+      for (const number of this.#remotes.former) apps.abort(number);
       for (const number of this.#own) apps.close(number, true);
     }
-    await this.#drain([...this.#own, ...this.#former]);
+    await this.#drain([...this.#own, ...this.#remotes.former]);
     this.#unfollow();
     await this.transport.close();
     this.network.close();
@@ -456,28 +268,4 @@ export class Stack<O extends object = ConnectionOptions> {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-/** Members of ListenOptions and ConnectOptions. */
-const LISTEN: readonly string[] = ['port', 'address', 'backlog', 'options'];
-const CONNECT: readonly string[] = ['host', 'port', 'localAddress', 'localPort', 'lane', 'data', 'options'];
-
-function checked<T extends object>(options: T, what: string, known: readonly string[]): T {
-  if (typeof options !== 'object' || options === null)
-    throw new EtherloomError('ERR_STACK_OPTIONS', `${what}: ${String(options)}`, {
-      expected: 'an object of options',
-    });
-  const other = Object.keys(options).find(name => !known.includes(name));
-  if (other !== undefined)
-    throw new EtherloomError('ERR_STACK_OPTIONS', `${what}: ${other}`, {
-      expected: `${known.join(', ')}; what the transport is told stands in options: { ${other} }`,
-    });
-  return options;
-}
-
-function checkPort(name: string, port: unknown, least: number): void {
-  if (Number.isInteger(port) && (port as number) >= least && (port as number) <= 65535) return;
-  throw new EtherloomError('ERR_STACK_OPTIONS', `${name}: ${String(port)}`, {
-    expected: `a whole number from ${least} to 65535`,
-  });
 }

@@ -51,24 +51,24 @@ const [server, client] = [
 ];
 await engine.start();
 const options = { sendBuffer: 4096, receiveBuffer: 16384 };
-server.listen({ port: 7, options });
+server.burst.listen({ port: 7, options });
 const data = Buffer.from(Array.from({ length: 1 << 20 }, (_, i) => (i * 7 + (i >> 8) * 13) & 255));
 const [sent, got] = [createHash('sha256').update(data).digest('hex'), createHash('sha256')];
-const c = client.connect({ host: '10.0.0.1', port: 7 });
+const c = client.burst.connect({ host: '10.0.0.1', port: 7 });
 let at = 0;
 const [theirs, mine] = [[], []];
 while (!c.ended || c.readable > 0) {
-  const n = server.poll(theirs);
+  const n = server.burst.poll(theirs);
   for (const event of theirs.slice(0, n)) echo(event.connection);
-  client.poll(mine);
+  client.burst.poll(mine);
   if (c.connected && at < data.length && (at += c.write(data.subarray(at))) === data.length) c.shutdown();
   const views = c.readViews();
   for (const v of views) got.update(v);
   c.consume(views.reduce((sum, v) => sum + v.length, 0));
-  if (n === 0) await client.wait(1);
+  if (n === 0) await client.burst.wait(1);
 }
 c.close();
-console.log(got.digest('hex') === sent, c.error, [...server.connections].length);
+console.log(got.digest('hex') === sent, c.error, [...server.burst.connections].length);
 await server.close();
 await client.close();
 await engine.stop();
@@ -96,11 +96,11 @@ const stack = await Stack.create({ engine, ports: { 'w.a': { addresses: ['10.0.0
 await engine.start();
 const names = {};
 for (const [what, call] of [
-  ['options', () => stack.connect({ host: '10.0.0.2', port: 1, options: { no: 1 } })],
-  ['connect', () => stack.connect({ no: 1 })],
-  ['listen', () => stack.listen({ no: 1 })],
+  ['options', () => stack.burst.connect({ host: '10.0.0.2', port: 1, options: { no: 1 } })],
+  ['connect', () => stack.burst.connect({ no: 1 })],
+  ['listen', () => stack.burst.listen({ no: 1 })],
 ]) try { call(); } catch (e) { names[what] = e.expected.split(';')[0].replace('options among ', '').split(', '); }
-names.info = Object.keys(stack.connect({ host: '10.0.0.2', port: 1 }).info());
+names.info = Object.keys(stack.burst.connect({ host: '10.0.0.2', port: 1 }).info());
 await stack.close(); await engine.stop();
 console.log(JSON.stringify(names));`);
     const known = JSON.parse(options.out) as Record<'options' | 'connect' | 'listen' | 'info', string[]>;

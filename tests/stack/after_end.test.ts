@@ -60,14 +60,14 @@ async function beside(w: Wired, former: C, misuse: () => void): Promise<void> {
   const { id } = former;
   await until(
     [a, b],
-    () => [...b.stack.connections].length === 0 && a.stack.apps.streamsOf(1) === 0,
+    () => [...b.stack.burst.connections].length === 0 && a.stack.apps.streamsOf(1) === 0,
     120_000,
   );
   // A lane gives the numbers that came back to it: the other end of one of the next has it.
   let c = a.connect({ host: AT.b[4], port: 7 });
-  const given = (): C | undefined => [...b.stack.connections].find(s => s.id === id);
+  const given = (): C | undefined => [...b.stack.burst.connections].find(s => s.id === id);
   for (let n = 1; n < 10; n++) {
-    await until([a, b], () => c.connected && [...b.stack.connections].length === n);
+    await until([a, b], () => c.connected && [...b.stack.burst.connections].length === n);
     if (given()) break;
     c = a.connect({ host: AT.b[4], port: 7 });
   }
@@ -107,7 +107,7 @@ for (const [name, call] of Object.entries(LATE))
   test(`after close() ${name} reaches nothing of the connection that has its number by then`, () =>
     wired(async w => {
       w.b.onAccept = echo;
-      w.b.stack.listen({ port: 7 });
+      w.b.stack.burst.listen({ port: 7 });
       // More than the next one moves, so that its cursors are ahead.
       const c = await used(w, 400_000);
       c.close();
@@ -269,7 +269,7 @@ test('1,000 messages of anything: each question gets one answer, and connections
       port.postMessage({ n, asked: asks[n - 1] });
     }
     b.onAccept = echo;
-    b.stack.listen({ port: 80 });
+    b.stack.burst.listen({ port: 80 });
     const s = new Sender(a.connect({ host: AT.b[4], port: 80 }), pattern(100_000, 1));
     a.hear(s.connection, s.heard);
     await until([a, b], () => s.ended);
@@ -297,12 +297,12 @@ test('connect and listen of an application that is over are refused, and so is w
   }));
 
 const CALLS: Record<string, (stack: Stack) => unknown> = {
-  connect: stack => stack.connect({ host: AT.b[4], port: 7 }),
-  listen: stack => stack.listen({ port: 7 }),
+  connect: stack => stack.burst.connect({ host: AT.b[4], port: 7 }),
+  listen: stack => stack.burst.listen({ port: 7 }),
   openApp: stack => stack.openApp(),
-  poll: stack => stack.poll([]),
-  wait: stack => stack.wait(1),
-  waitSync: stack => stack.waitSync(1),
+  poll: stack => stack.burst.poll([]),
+  wait: stack => stack.burst.wait(1),
+  waitSync: stack => stack.burst.waitSync(1),
 };
 
 test('calls of a stack that is closed say so', () =>
@@ -311,7 +311,7 @@ test('calls of a stack that is closed say so', () =>
     for (const [name, call] of Object.entries(CALLS))
       assert.is(await codeOf(() => call(stack)), 'ERR_STACK_CLOSED', name);
     assert.is(await codeOf(() => stack.counters()), 'ERR_STACK_CLOSED');
-    stack.flush();
+    stack.burst.flush();
   }));
 
 /** A stack by itself on a wire with this MTU. */
@@ -341,7 +341,7 @@ test('calls of a stack whose engine was stopped say so; it can still be closed',
 test('a close that lanes do not let come to its end can be asked for again', async () => {
   const stack = await alone();
   await stack.engine.start();
-  stack.connect({ host: AT.b[4], port: 7 });
+  stack.burst.connect({ host: AT.b[4], port: 7 });
   const { apps } = stack;
   const { now } = performance;
   let later = 0;
@@ -357,7 +357,7 @@ test('a close that lanes do not let come to its end can be asked for again', asy
     performance.now = now;
     Reflect.deleteProperty(apps, 'streamsOf');
   }
-  assert.is(await codeOf(() => stack.poll([])), 'ERR_STACK_CLOSED');
+  assert.is(await codeOf(() => stack.burst.poll([])), 'ERR_STACK_CLOSED');
   await stack.close();
   assert.is(stack.engine.routes.list().length, 0);
   const { ledger } = await stack.engine.stop();
@@ -386,7 +386,7 @@ test('a thread lives as long as its application waits', () =>
 test('what is no Uint8Array is refused: text would be zeros', () =>
   wired(async w => {
     w.b.onAccept = echo;
-    w.b.stack.listen({ port: 7 });
+    w.b.stack.burst.listen({ port: 7 });
     const c = await used(w, 10);
     for (const wrong of ['text', [1, 2], { length: 5 }, null, new Uint16Array(2), new ArrayBuffer(4)]) {
       assert.is(await codeOf(() => c.write(wrong as Uint8Array)), 'ERR_STREAM_BYTES');
@@ -399,14 +399,14 @@ test('what is no Uint8Array is refused: text would be zeros', () =>
 test('what cannot be polled into, waited for or set is refused, and no event is lost', () =>
   wired(async ({ a, b }) => {
     const c = a.connect({ host: AT.b[4], port: 9 });
-    a.stack.flush();
+    a.stack.burst.flush();
     await until([b], () => c.state === 'CLOSED' && c.end.finished, 10_000);
-    assert.is(await codeOf(() => a.stack.poll(undefined as never)), 'ERR_STACK_OPTIONS');
+    assert.is(await codeOf(() => a.stack.burst.poll(undefined as never)), 'ERR_STACK_OPTIONS');
     const events: E[] = [];
-    assert.is(a.stack.poll(events), 1);
+    assert.is(a.stack.burst.poll(events), 1);
     assert.is(events[0].error, 'ECONNREFUSED');
     for (const ms of [Number.NaN, -1, '5'])
-      for (const call of [() => a.stack.wait(ms as number), () => a.stack.waitSync(ms as number)])
+      for (const call of [() => a.stack.burst.wait(ms as number), () => a.stack.burst.waitSync(ms as number)])
         assert.is(await codeOf(call), 'ERR_STACK_OPTIONS');
     const d = a.connect({ host: AT.b[4], port: 9 });
     for (const name of ['constructor', 'toString', 'hasOwnProperty'])

@@ -115,7 +115,7 @@ test(
       await until([a, b], () => c.closed);
       assert.is(c.error, 'ECONNREFUSED');
       b.onAccept = echo;
-      b.stack.listen({ port: 7 });
+      b.stack.burst.listen({ port: 7 });
       const d = a.connect({ host: AT.b[4], port: 7 });
       await until([a, b], () => d.connected);
       assert.is(b.stack.apps.streamsOf(server.number), 0);
@@ -127,10 +127,10 @@ test(
 test('an application cannot take, send on, or close what is another’s', () =>
   wired(async ({ a, b, engine }) => {
     b.onAccept = echo;
-    const l = b.stack.listen({ port: 7 });
+    const l = b.stack.burst.listen({ port: 7 });
     const c = a.connect({ host: AT.b[4], port: 7 });
-    await until([a, b], () => c.connected && [...b.stack.connections].length === 1);
-    const [server] = b.stack.connections;
+    await until([a, b], () => c.connected && [...b.stack.burst.connections].length === 1);
+    const [server] = b.stack.burst.connections;
     const ticket = b.stack.openApp();
     const other = StreamApp.attach(ticket.memory, ticket.number);
     assert.throws(
@@ -161,7 +161,7 @@ test('an application cannot take, send on, or close what is another’s', () =>
 test('what a closed connection had written arrives, though its application is gone', () =>
   wired(async ({ a, b, engine }) => {
     b.onAccept = () => () => {};
-    b.stack.listen({ port: 7 });
+    b.stack.burst.listen({ port: 7 });
     const app = StackApp.attach<ConnectionOptions>(a.stack.openApp());
     const data = pattern(100_000);
     const c = await app.connect({ host: AT.b[4], port: 7 });
@@ -169,7 +169,7 @@ test('what a closed connection had written arrives, though its application is go
     const events: E[] = [];
     await until([a, b], () => {
       app.poll(events);
-      return open.connected && c.connected && [...b.stack.connections].length === 2;
+      return open.connected && c.connected && [...b.stack.burst.connections].length === 2;
     });
     assert.is(c.write(data), data.length);
     c.close();
@@ -179,8 +179,8 @@ test('what a closed connection had written arrives, though its application is go
       engine.run({ untilNs: engine.now() });
       await new Promise(done => setTimeout(done, 20));
     }
-    const first = [...b.stack.connections].find(s => s.remote.port === c.local.port)!;
-    const second = [...b.stack.connections].find(s => s.remote.port === open.local.port)!;
+    const first = [...b.stack.burst.connections].find(s => s.remote.port === c.local.port)!;
+    const second = [...b.stack.burst.connections].find(s => s.remote.port === open.local.port)!;
     const sink = new Sender(first, new Uint8Array(0));
     b.hear(first, sink.heard);
     sink.work();

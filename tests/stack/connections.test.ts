@@ -11,7 +11,7 @@ for (const family of [4, 6] as const)
   test(`an echo over IPv${family}: every byte comes back, both ends close, nothing is left`, () =>
     wired(async ({ a, b }) => {
       b.onAccept = echo;
-      const listener = b.stack.listen({ port: 7 });
+      const listener = b.stack.burst.listen({ port: 7 });
       const data = pattern(500_000, 3);
       const c = a.connect({ host: AT.b[family], port: 7 });
       assert.is(c.state, 'CLOSED');
@@ -26,7 +26,7 @@ for (const family of [4, 6] as const)
       assert.ok(c.info().rttUs >= 100 && c.info().bytesAcked >= 500_000, JSON.stringify(c.info()));
       c.close();
       listener.close();
-      await until([a, b], () => [...b.stack.connections].length === 0);
+      await until([a, b], () => [...b.stack.burst.connections].length === 0);
     }));
 
 test('what is told of a connection: connected, accepted, readable, ended, closed', () =>
@@ -41,7 +41,7 @@ test('what is told of a connection: connected, accepted, readable, ended, closed
       server = c;
       return tell('b');
     };
-    const listener = b.stack.listen({ port: 80, address: AT.b[4] });
+    const listener = b.stack.burst.listen({ port: 80, address: AT.b[4] });
     const c = a.connect({ host: AT.b[4], port: 80, data: 'mine' }, tell('a'));
     assert.is(c.data, 'mine');
     await until([a, b], () => c.connected && server !== undefined);
@@ -89,7 +89,7 @@ test('options: of the connection, of the listener, and changed while it lives', 
         server = s;
         return () => {};
       };
-      b.stack.listen({ port: 7, options: { congestion: 'dctcp', receiveBuffer: 8192 } });
+      b.stack.burst.listen({ port: 7, options: { congestion: 'dctcp', receiveBuffer: 8192 } });
       const c = a.connect({ host: AT.b[4], port: 7, options: { congestion: 'reno', mss: 1000, ttl: 9 } });
       await until([a, b], () => c.connected && server !== undefined);
       assert.equal([c.info().algorithm, server!.info().algorithm], [0, 2]);
@@ -118,7 +118,7 @@ test('views: bytes go from one ring to the other with no buffer between', () =>
       server = s;
       return () => {};
     };
-    b.stack.listen({ port: 7, options: { receiveBuffer: 4096 } });
+    b.stack.burst.listen({ port: 7, options: { receiveBuffer: 4096 } });
     const c = a.connect({ host: AT.b[4], port: 7, options: { sendBuffer: 4096 } });
     await until([a, b], () => c.room > 0 && server !== undefined);
     let sent = 0;
@@ -146,7 +146,7 @@ test('views: bytes go from one ring to the other with no buffer between', () =>
 test('keepalive and user timeout: a peer that is gone is found out', () =>
   wired(async ({ a, b, engine }) => {
     b.onAccept = () => () => {};
-    b.stack.listen({ port: 7 });
+    b.stack.burst.listen({ port: 7 });
     const quiet = a.connect({
       ...{ host: AT.b[4], port: 7 },
       options: { keepAlive: { idleMs: 1000, intervalMs: 500, probes: 3 } },

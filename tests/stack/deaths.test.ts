@@ -10,7 +10,7 @@ test(
     wired(
       async ({ a, b, engine }) => {
         b.onAccept = echo;
-        b.stack.listen({ port: 7 });
+        b.stack.burst.listen({ port: 7 });
         const senders = Array.from({ length: 8 }, (_, i) => {
           const c = a.connect({ host: AT.b[i & 1 ? 6 : 4], port: 7 });
           const s = new Sender(c, pattern(2_000_000, i));

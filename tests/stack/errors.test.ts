@@ -22,7 +22,7 @@ test('ECONNRESET: the peer aborts; what had come can still be read', () =>
       server = s;
       return () => {};
     };
-    b.stack.listen({ port: 7 });
+    b.stack.burst.listen({ port: 7 });
     const c = a.connect({ host: AT.b[6], port: 7 });
     await until([a, b], () => server !== undefined && server.write(pattern(100)) === 100);
     await until([a, b], () => c.readable === 100);
@@ -66,43 +66,43 @@ test('ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE: refused before a packet is sent', 
   wired(async ({ a }) => {
     const { stack } = a;
     assert.is(
-      errnoOf(() => stack.connect({ host: '192.0.2.1', port: 7 })),
+      errnoOf(() => stack.burst.connect({ host: '192.0.2.1', port: 7 })),
       'ENETUNREACH',
     );
     assert.is(
-      errnoOf(() => stack.connect({ host: AT.a[4], port: 7 })),
+      errnoOf(() => stack.burst.connect({ host: AT.a[4], port: 7 })),
       'ENETUNREACH',
     );
     assert.is(
-      errnoOf(() => stack.connect({ host: AT.b[4], port: 7, localAddress: '10.0.0.9' })),
+      errnoOf(() => stack.burst.connect({ host: AT.b[4], port: 7, localAddress: '10.0.0.9' })),
       'EADDRNOTAVAIL',
     );
     assert.is(
-      errnoOf(() => stack.connect({ host: AT.b[4], port: 7, localAddress: AT.a[6] })),
+      errnoOf(() => stack.burst.connect({ host: AT.b[4], port: 7, localAddress: AT.a[6] })),
       'EADDRNOTAVAIL',
     );
     assert.is(
-      errnoOf(() => stack.listen({ port: 80, address: AT.b[4] })),
+      errnoOf(() => stack.burst.listen({ port: 80, address: AT.b[4] })),
       'EADDRNOTAVAIL',
     );
-    const l = stack.listen({ port: 80, address: AT.a[4] });
+    const l = stack.burst.listen({ port: 80, address: AT.a[4] });
     assert.is(
-      errnoOf(() => stack.listen({ port: 80 })),
+      errnoOf(() => stack.burst.listen({ port: 80 })),
       'EADDRINUSE',
     );
     assert.is(
-      errnoOf(() => stack.listen({ port: 80, address: AT.a[4] })),
+      errnoOf(() => stack.burst.listen({ port: 80, address: AT.a[4] })),
       'EADDRINUSE',
     );
-    stack.listen({ port: 80, address: AT.a[6] }).close();
+    stack.burst.listen({ port: 80, address: AT.a[6] }).close();
     l.close();
-    stack.listen({ port: 80 }).close();
-    stack.connect({ host: AT.b[4], port: 7, localPort: 5000 });
+    stack.burst.listen({ port: 80 }).close();
+    stack.burst.connect({ host: AT.b[4], port: 7, localPort: 5000 });
     assert.is(
-      errnoOf(() => stack.connect({ host: AT.b[4], port: 7, localPort: 5000 })),
+      errnoOf(() => stack.burst.connect({ host: AT.b[4], port: 7, localPort: 5000 })),
       'EADDRINUSE',
     );
-    stack.connect({ host: AT.b[4], port: 8, localPort: 5000 });
+    stack.burst.connect({ host: AT.b[4], port: 8, localPort: 5000 });
   }));
 
 test('bad input is refused, with option, value and what was expected', () =>
@@ -118,68 +118,68 @@ test('bad input is refused, with option, value and what was expected', () =>
     };
     const to = { host: AT.b[4], port: 7 };
     assert.match(
-      told(() => stack.connect({ ...to, port: 0 })),
+      told(() => stack.burst.connect({ ...to, port: 0 })),
       /^ERR_STACK_OPTIONS port: 0; expected a whole number from 1/,
     );
     assert.match(
-      told(() => stack.connect({ ...to, host: 'peer' })),
+      told(() => stack.burst.connect({ ...to, host: 'peer' })),
       /^ERR_ADDRESS "peer" is no IP address/,
     );
     assert.match(
-      told(() => stack.connect({ ...to, lane: 1 })),
+      told(() => stack.burst.connect({ ...to, lane: 1 })),
       /^ERR_STACK_OPTIONS lane: 1; expected .* 0 to 0/,
     );
     assert.match(
-      told(() => stack.listen({ port: 70_000 })),
+      told(() => stack.burst.listen({ port: 70_000 })),
       /^ERR_STACK_OPTIONS port: 70000/,
     );
     assert.match(
-      told(() => stack.listen({ backlog: -1 })),
+      told(() => stack.burst.listen({ backlog: -1 })),
       /^ERR_STACK_OPTIONS backlog: -1/,
     );
     assert.match(
-      told(() => stack.connect({ ...to, options: { congestion: 'vegas' as 'bbr' } })),
+      told(() => stack.burst.connect({ ...to, options: { congestion: 'vegas' as 'bbr' } })),
       /^ERR_TCP_OPTIONS congestion: "vegas"; expected reno, cubic/,
     );
     assert.match(
-      told(() => stack.connect({ ...to, options: { ttl: 300 } })),
+      told(() => stack.burst.connect({ ...to, options: { ttl: 300 } })),
       /^ERR_TCP_OPTIONS ttl: 300; expected .* 0 to 255/,
     );
     assert.match(
-      told(() => stack.connect({ ...to, options: { keepAlive: { idleMs: -1 } } })),
+      told(() => stack.burst.connect({ ...to, options: { keepAlive: { idleMs: -1 } } })),
       /^ERR_TCP_OPTIONS keepAlive.idleMs: -1/,
     );
     assert.match(
-      told(() => stack.connect({ ...to, options: { nagle: true } as object })),
+      told(() => stack.burst.connect({ ...to, options: { nagle: true } as object })),
       /^ERR_TCP_OPTIONS nagle: true; expected options among/,
     );
     const beside = { ...to, noDelay: true, options: {} };
     assert.match(
-      told(() => stack.connect(beside)),
+      told(() => stack.burst.connect(beside)),
       /^ERR_STACK_OPTIONS connect: noDelay; expected host, port, .* options: \{ noDelay \}/,
     );
     assert.match(
-      told(() => stack.listen({ host: AT.a[4] } as object)),
+      told(() => stack.burst.listen({ host: AT.a[4] } as object)),
       /^ERR_STACK_OPTIONS listen: host; expected port, address/,
     );
     for (const congestion of [16, 17, 31])
       assert.match(
-        told(() => stack.connect({ ...to, options: { congestion } })),
+        told(() => stack.burst.connect({ ...to, options: { congestion } })),
         /^ERR_TCP_OPTIONS congestion: \d+; expected a number that registerCongestion\(\) gave/,
       );
     assert.match(
-      told(() => stack.listen({ options: { congestion: 16 } })),
+      told(() => stack.burst.listen({ options: { congestion: 16 } })),
       /^ERR_TCP_OPTIONS congestion: 16/,
     );
     assert.match(
-      told(() => stack.connect({ ...to, options: { congestion: 32 } })),
+      told(() => stack.burst.connect({ ...to, options: { congestion: 32 } })),
       /^ERR_TCP_OPTIONS congestion: 32; expected reno, .* from 16 to 31/,
     );
     assert.match(
       told(() => tcp({ ephemeral: { first: 5, last: 4 } })),
       /^ERR_TCP_OPTIONS ephemeral: 5 … 4/,
     );
-    const c = stack.connect(to);
+    const c = stack.burst.connect(to);
     assert.match(
       told(() => c.set({ sendBuffer: 4096 })),
       /^ERR_TCP_OPTIONS sendBuffer: 4096; expected it when/,

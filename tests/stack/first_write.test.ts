@@ -16,7 +16,7 @@ function answering(b: Host, bytes: number, answer: Uint8Array): { taken: number[
     out.taken.push(c.write(answer));
     c.close();
   };
-  b.stack.listen({ port: 80 });
+  b.stack.burst.listen({ port: 80 });
   return out;
 }
 
@@ -54,7 +54,7 @@ function takers(host: Host): Sender[] {
 test('write, shutdown and close before the handshake is through: all of it arrives, then the end', () =>
   wired(async ({ a, b }) => {
     const got = takers(b);
-    b.stack.listen({ port: 80 });
+    b.stack.burst.listen({ port: 80 });
     const data = pattern(50_000, 2);
     const c = a.connect({ host: AT.b[4], port: 80 });
     assert.is(c.write(data.subarray(0, 20_000)), 20_000);
@@ -75,7 +75,7 @@ test('write, shutdown and close before the handshake is through: all of it arriv
 test('what the first write did not take is told: by what it returns, and by an event when there is room', () =>
   wired(async ({ a, b }) => {
     const got = takers(b);
-    b.stack.listen({ port: 80 });
+    b.stack.burst.listen({ port: 80 });
     const data = pattern(300_000, 2);
     let writable = 0;
     let sent = 0;
@@ -96,7 +96,7 @@ test('what the first write did not take is told: by what it returns, and by an e
 test('views of the room before there is a ring: what is committed arrives', () =>
   wired(async ({ a, b }) => {
     const got = takers(b);
-    b.stack.listen({ port: 80 });
+    b.stack.burst.listen({ port: 80 });
     const c = a.connect({ host: AT.b[4], port: 80 });
     const data = pattern(3000, 4);
     const [first] = c.writeViews();
@@ -117,13 +117,13 @@ test('views of the room before there is a ring: what is committed arrives', () =
 
 test('an idle connection has no rings, whatever was asked about them', () =>
   wired(async ({ a, b, engine }) => {
-    b.stack.listen({ port: 80 });
+    b.stack.burst.listen({ port: 80 });
     const made = Array.from({ length: 20 }, () => a.connect({ host: AT.b[4], port: 80 }));
-    await until([a, b], () => made.every(c => c.connected) && [...b.stack.connections].length === 20);
-    for (const c of [...made, ...b.stack.connections]) assert.is(c.room, 262_144);
+    await until([a, b], () => made.every(c => c.connected) && [...b.stack.burst.connections].length === 20);
+    for (const c of [...made, ...b.stack.burst.connections]) assert.is(c.room, 262_144);
     await until([a, b], () => true);
     const { arena } = engine;
-    for (const c of [...made, ...b.stack.connections]) assert.is(c.end.hasSendRing, false);
+    for (const c of [...made, ...b.stack.burst.connections]) assert.is(c.end.hasSendRing, false);
     assert.ok(arena.header.streamCount > 40);
   }));
 
@@ -134,7 +134,7 @@ test('after shutdown, and when it is over, nothing is taken and nothing said of 
       server = s;
       return () => {};
     };
-    b.stack.listen({ port: 80 });
+    b.stack.burst.listen({ port: 80 });
     const told: E[] = [];
     const hear = (e: E): void => {
       told.push({ ...e });
@@ -189,13 +189,13 @@ test('a connection that is refused is closed, and did not end', () =>
 
 test('abort takes what was taken back', () =>
   wired(async ({ a, b }) => {
-    b.stack.listen({ port: 80 });
+    b.stack.burst.listen({ port: 80 });
     const c = a.connect({ host: AT.b[4], port: 80 });
     c.write(pattern(10));
     c.abort();
     c.close();
     await until([a, b], () => a.stack.apps.streamsOf(1) === 0);
-    assert.is([...b.stack.connections].length, 0);
+    assert.is([...b.stack.burst.connections].length, 0);
   }));
 
 test(
@@ -209,7 +209,7 @@ test(
           got.push(s);
           return s.heard;
         };
-        b.stack.listen({ port: 80 });
+        b.stack.burst.listen({ port: 80 });
         const app = StackApp.attach<ConnectionOptions>(a.stack.openApp());
         const data = pattern(100_000, 3);
         const c = await app.connect({ host: AT.b[4], port: 80 });

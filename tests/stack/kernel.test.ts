@@ -147,7 +147,7 @@ for (const [name, way] of Object.entries(WAYS)) {
           way,
           async m => {
             m.host.onAccept = echo;
-            m.host.stack.listen({ port: 7 });
+            m.host.stack.burst.listen({ port: 7 });
             for (const family of [4, 6] as const) {
               const asked = { connect: [m.ours[family], 7], bytes: 200_000, many: 10 };
               assert.equal(await served(m, asked), { same: 10, errors: [] });
@@ -208,7 +208,7 @@ test(
   () =>
     meeting(WAYS.tun, async m => {
       m.host.onAccept = echo;
-      m.host.stack.listen({ port: 7 });
+      m.host.stack.burst.listen({ port: 7 });
       let out: { out: string; code: number | null } | undefined;
       void m.ns.run('sh', '-c', `printf 'hello over nc' | nc -N -w 5 ${m.ours[4]} 7`).then(r => (out = r));
       await until([m.host], () => out !== undefined, 10_000);
@@ -222,7 +222,7 @@ test(
   () =>
     meeting(SHARED, async m => {
       m.host.onAccept = echo;
-      m.host.stack.listen({ port: 7 });
+      m.host.stack.burst.listen({ port: 7 });
       for (const family of [4, 6] as const) {
         const asked = { connect: [m.ours[family], 7], bytes: 100_000, many: 3 };
         assert.equal(await served(m, asked), { same: 3, errors: [] });

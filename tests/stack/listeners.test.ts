@@ -7,7 +7,7 @@ const test = suite('stack: listeners');
 
 test('a backlog is full when nobody takes connections, and goes on when somebody does', () =>
   wired(async ({ a, b, engine }) => {
-    const l = b.stack.listen({ port: 7, backlog: 2, options: { synCookies: 'never' } });
+    const l = b.stack.burst.listen({ port: 7, backlog: 2, options: { synCookies: 'never' } });
     const made: C[] = [];
     for (let i = 0; i < 6; i++) {
       made.push(a.connect({ host: AT.b[4], port: 7 }));
@@ -30,7 +30,7 @@ test('a backlog is full when nobody takes connections, and goes on when somebody
 test('a listener that closes resets what nobody took, and its port refuses', () =>
   wired(
     async ({ a, b }) => {
-      const l = b.stack.listen({ port: 7 });
+      const l = b.stack.burst.listen({ port: 7 });
       const c = a.connect({ host: AT.b[4], port: 7 });
       await until([a], () => c.connected);
       l.close();
@@ -40,7 +40,7 @@ test('a listener that closes resets what nobody took, and its port refuses', () 
       await until([a, b], () => d.closed);
       assert.is(d.error, 'ECONNREFUSED');
       // Its slot is another's, whose connections are its own.
-      const m = b.stack.listen({ port: 8 });
+      const m = b.stack.burst.listen({ port: 8 });
       let taken: C | undefined;
       b.onAccept = s => {
         taken = s;
@@ -56,15 +56,15 @@ test('a listener that closes resets what nobody took, and its port refuses', () 
 test('ephemeral ports: no two alike, none of a listener, all of them and then EADDRNOTAVAIL', () =>
   wired(
     async ({ a, b }) => {
-      b.stack.listen({ port: 7, backlog: 100 });
-      const l = a.stack.listen({ address: AT.a[4] });
+      b.stack.burst.listen({ port: 7, backlog: 100 });
+      const l = a.stack.burst.listen({ address: AT.a[4] });
       assert.ok(l.port >= 40_000 && l.port < 40_008);
       const made = Array.from({ length: 7 }, () => a.connect({ host: AT.b[4], port: 7 }));
       const ports = made.map(c => c.local.port).sort();
       assert.is(new Set(ports).size, 7);
       assert.not.ok(ports.includes(l.port));
       assert.is(
-        errnoOf(() => a.stack.connect({ host: AT.b[4], port: 7 })),
+        errnoOf(() => a.stack.burst.connect({ host: AT.b[4], port: 7 })),
         'EADDRNOTAVAIL',
       );
       // Another peer is another matter.

@@ -73,9 +73,9 @@ test(
         const peers = new Ends();
         const options: ConnectionOptions = { userTimeoutMs: 500 };
         b.onAccept = peers.heard;
-        b.stack.listen({ port: 7, options });
+        b.stack.burst.listen({ port: 7, options });
         a.onAccept = ends.heard;
-        const listener = a.stack.listen({ port: 8 });
+        const listener = a.stack.burst.listen({ port: 8 });
 
         const own = Array.from({ length: 4 }, (_, i) => {
           const c = a.connect({ host: AT.b[i & 1 ? 6 : 4], port: 7 });
@@ -99,18 +99,18 @@ test(
           app.poll(heard);
         }
         // Who calls may be told before who is called: own, the application's, and what b calls itself.
-        await until(hosts, () => [a, b].every(h => [...h.stack.connections].length === 6));
-        const accepted = [...a.stack.connections].find(c => c.listener === listener)!;
-        const far = [...b.stack.connections].filter(c => c.remote.port === own[0].local.port);
+        await until(hosts, () => [a, b].every(h => [...h.stack.burst.connections].length === 6));
+        const accepted = [...a.stack.burst.connections].find(c => c.listener === listener)!;
+        const far = [...b.stack.burst.connections].filter(c => c.remote.port === own[0].local.port);
         assert.is(far.length, 1);
-        await until(hosts, () => [...b.stack.connections].every(c => c.room >= 5000));
+        await until(hosts, () => [...b.stack.burst.connections].every(c => c.room >= 5000));
         assert.is(far[0].write(pattern(5000, 1)), 5000);
         await until(hosts, () => own[0].readable === 5000);
         const woken = app.wait(10_000);
         await doom();
 
         // What is written now is acknowledged by nobody.
-        for (const c of b.stack.connections) c.write(pattern(1000, 2));
+        for (const c of b.stack.burst.connections) c.write(pattern(1000, 2));
         await until(hosts, () => ends.closed.size === 6 && peers.closed.size === 6);
         assert.equal(
           [...own, lonely, accepted].map(c => ends.closed.get(c)),
@@ -134,7 +134,7 @@ test(
 
         // Its number and memory come back when its application lets go, one after the other.
         const held = (): number => takeStreamLedger(engine.arena).closed;
-        for (const c of [...b.stack.connections]) c.close();
+        for (const c of [...b.stack.burst.connections]) c.close();
         await until(hosts, () => held() === 7);
         for (const c of [...own, lonely, accepted]) c.close();
         await until(hosts, () => held() === 1);
@@ -142,7 +142,7 @@ test(
         await until(hosts, () => held() === 0);
 
         assert.throws(
-          () => a.stack.connect({ host: AT.b[4], port: 7 }),
+          () => a.stack.burst.connect({ host: AT.b[4], port: 7 }),
           (e: { errno?: string }) => e.errno === 'ENETDOWN',
         );
       },
@@ -166,7 +166,7 @@ test(
           far.set(c.remote.port, laneOf(c));
           return echo(c);
         };
-        b.stack.listen({ port: 7, backlog: 64 });
+        b.stack.burst.listen({ port: 7, backlog: 64 });
         const senders = Array.from({ length: 16 }, (_, i) => {
           const c = a.connect({ host: AT.b[i & 1 ? 6 : 4], port: 7 });
           const s = new Sender(c, pattern(1_000_000, i));
@@ -200,7 +200,7 @@ test(
           more.map(() => 0),
         );
         assert.throws(
-          () => a.stack.connect({ host: AT.b[4], port: 7, lane: 1 }),
+          () => a.stack.burst.connect({ host: AT.b[4], port: 7, lane: 1 }),
           (e: { errno?: string }) => e.errno === 'ENETDOWN',
         );
       },

@@ -26,7 +26,7 @@ function connect(b: Host, leave: boolean): Client {
 }
 
 function serve({ a }: Wired): void {
-  a.stack.listen({ port: 7, backlog: 1024 });
+  a.stack.burst.listen({ port: 7, backlog: 1024 });
   a.onAccept = echo;
 }
 

@@ -9,7 +9,7 @@ const test = suite('stack: networks');
 test('addresses come and go while it runs', () =>
   wired(async ({ a, b }) => {
     b.onAccept = echo;
-    b.stack.listen({ port: 7 });
+    b.stack.burst.listen({ port: 7 });
     b.stack.addAddress('wire.b', '10.0.0.3/24');
     const c = a.connect({ host: '10.0.0.3', port: 7 });
     await until([a, b], () => c.connected);
@@ -24,7 +24,7 @@ test('routes: two ports, a gateway for each family, a route of its own; the sour
   wired(
     async ({ a, b }) => {
       b.onAccept = echo;
-      b.stack.listen({ port: 7 });
+      b.stack.burst.listen({ port: 7 });
       const from: string[] = [];
       for (const host of ['10.0.0.2', '10.1.0.2', '192.0.2.1', '2001:db8::1', '198.51.100.9']) {
         const c = a.connect({ host, port: 7 });
@@ -63,7 +63,7 @@ test('routes: two ports, a gateway for each family, a route of its own; the sour
 test('a stack that closes resets its connections; another of the engine goes on', () =>
   wired(async ({ a, b, engine }) => {
     b.onAccept = echo;
-    b.stack.listen({ port: 7 });
+    b.stack.burst.listen({ port: 7 });
     const c = a.connect({ host: AT.b[4], port: 7 });
     await until([a, b], () => c.connected);
     await b.stack.close();
@@ -71,7 +71,7 @@ test('a stack that closes resets its connections; another of the engine goes on'
     assert.is(c.error, 'ECONNRESET');
     assert.is(engine.routes.list().length, 2);
     assert.throws(
-      () => b.stack.listen({ port: 7 }),
+      () => b.stack.burst.listen({ port: 7 }),
       (e: EtherloomError) => e.code === 'ERR_STACK_CLOSED',
     );
     // And again on the same port of the engine: nothing of the first was left.

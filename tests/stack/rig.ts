@@ -28,7 +28,7 @@ export class Host {
   constructor(readonly stack: Stack) {}
 
   connect(options: ConnectOptions<ConnectionOptions>, heard: Heard = () => {}): C {
-    const c = this.stack.connect(options);
+    const c = this.stack.burst.connect(options);
     this.#heard.set(c, heard);
     return c;
   }
@@ -38,7 +38,7 @@ export class Host {
   }
 
   poll(): number {
-    const n = this.stack.poll(this.#events);
+    const n = this.stack.burst.poll(this.#events);
     for (const e of this.#events.slice(0, n)) {
       if (e.accepted) this.#heard.set(e.connection, this.onAccept(e.connection));
       this.#heard.get(e.connection)?.(e);
@@ -54,7 +54,7 @@ export async function until(hosts: readonly Host[], done: () => boolean, limitMs
   for (;;) {
     let news = 0;
     for (const host of hosts) news += host.poll();
-    for (const host of hosts) host.stack.flush();
+    for (const host of hosts) host.stack.burst.flush();
     if (done()) return;
     if (engine.now() > end)
       throw new Error(
@@ -62,7 +62,7 @@ export async function until(hosts: readonly Host[], done: () => boolean, limitMs
       );
     if (news) continue;
     if (!engine.inline) {
-      await hosts[0].stack.wait(1);
+      await hosts[0].stack.burst.wait(1);
       continue;
     }
     if (engine.step()) continue;

@@ -46,7 +46,7 @@ test(
       });
       await engine.start();
       await said();
-      const c = stack.connect({ host: `10.88.${veth.net}.2`, port: PORT, lane: 1 });
+      const c = stack.burst.connect({ host: `10.88.${veth.net}.2`, port: PORT, lane: 1 });
       const events: StackEvent<ConnectionOptions>[] = [];
       const data = pattern(1 << 22, 7);
       const [went, came] = [createHash('sha256'), createHash('sha256')];
@@ -56,7 +56,7 @@ test(
       let kills = 0;
       const late = performance.now() + LIMIT_MS;
       while (!c.closed) {
-        const news = stack.poll(events);
+        const news = stack.burst.poll(events);
         while (c.connected && sent < BYTES) {
           const at = sent % data.length;
           const n = c.write(data.subarray(at, Math.min(data.length, at + BYTES - sent)));
@@ -78,7 +78,7 @@ test(
           assert.unreachable(
             `${sent} sent, ${got} got, ${kills} kills, ${JSON.stringify(stack.counters())}, ${c.state}`,
           );
-        if (!news) await stack.wait(5);
+        if (!news) await stack.burst.wait(5);
       }
       assert.is(c.error, undefined);
       for (let n = c.read(into); n > 0; n = c.read(into)) {

@@ -108,15 +108,17 @@ test('a connection of a lane that was named gets a source port whose answers com
   const near = await Stack.create({ engine, ports: { [a.name]: { addresses: [`${here}/24`] } } });
   const far = await Stack.create({ engine, ports: { [b.name]: { addresses: [`${there}/24`] } } });
   await engine.start();
-  far.listen({ port: 80 });
-  const made = Array.from({ length: 32 }, (_, i) => near.connect({ host: there, port: 80, lane: i % LANES }));
+  far.burst.listen({ port: 80 });
+  const made = Array.from({ length: 32 }, (_, i) =>
+    near.burst.connect({ host: there, port: 80, lane: i % LANES }),
+  );
   const events: StackEvent[] = [];
   let connected = 0;
   for (let i = 0; i < 1000 && connected < made.length; i++) {
-    const n = near.poll(events);
+    const n = near.burst.poll(events);
     for (const e of events.slice(0, n)) connected += e.connected ? 1 : 0;
-    far.poll(events);
-    await near.wait(1);
+    far.burst.poll(events);
+    await near.burst.wait(1);
   }
   assert.is(connected, made.length);
   assert.is(near.counters().OtherLane, undefined);

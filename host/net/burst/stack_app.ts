@@ -131,20 +131,20 @@ export class StackApp<O = object> {
     this.#waiting.clear();
   }
 
-  /** As Stack.listen. */
+  /** As Burst.listen. */
   async listen(options: ListenOptions<O>): Promise<Listener> {
     const place = await this.#ask({ call: 'listen', options: options as ListenOptions });
     return this.#sockets.listening(place as ListenPlace);
   }
 
-  /** As Stack.connect. */
+  /** As Burst.connect. */
   async connect(options: ConnectOptions<O>): Promise<Connection<O>> {
     const { data, ...rest } = options;
     const made = (await this.#ask({ call: 'connect', options: rest as ConnectOptions })) as Made;
     return this.#sockets.connecting(made.id, made, data);
   }
 
-  /** As Stack.poll. @throws EtherloomError ERR_STACK_CLOSED when stack or application were closed: a loop of polls ends so */
+  /** As Burst.poll. @throws EtherloomError ERR_STACK_CLOSED when stack or application were closed: a loop of polls ends so */
   poll(events: StackEvent<O>[], max?: number): number {
     this.#open();
     return this.#sockets.poll(events, max);
@@ -154,7 +154,7 @@ export class StackApp<O = object> {
     this.#sockets.flush();
   }
 
-  /** As Stack.wait, but the thread lives as long as it waits. @throws EtherloomError ERR_STACK_CLOSED */
+  /** As Burst.wait, but the thread lives as long as it waits. @throws EtherloomError ERR_STACK_CLOSED */
   async wait(ms?: number): Promise<boolean> {
     this.#open();
     return this.#held(this.#sockets.wait(ms));

@@ -67,7 +67,7 @@ export class SocketLoop {
     readonly restMs?: number,
   ) {}
 
-  /** @throws what Stack.connect does */
+  /** @throws what Burst.connect does */
   connect(options: ConnectOptions<ConnectionOptions>): SocketConnection {
     const connection = this.calls.connect(options);
     this.#start();
@@ -75,7 +75,7 @@ export class SocketLoop {
     return connection;
   }
 
-  /** @throws what Stack.listen does */
+  /** @throws what Burst.listen does */
   listen(options: ListenOptions<ConnectionOptions>): Listener {
     const listener = this.calls.listen(options);
     this.#start();

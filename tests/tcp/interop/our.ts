@@ -27,7 +27,7 @@ export class OurConnection {
   }
 
   #change(): Promise<void> {
-    this.host.stack.flush();
+    this.host.stack.burst.flush();
     return new Promise(go => this.#news.push(go));
   }
 
@@ -55,7 +55,7 @@ export class OurConnection {
       if (at === bytes.length) break;
       await this.#change();
     }
-    this.host.stack.flush();
+    this.host.stack.burst.flush();
   }
 
   /** Copies what has come to `into`. 0: the other end sends no more. @throws Error when the connection was cut */
@@ -74,7 +74,7 @@ export class OurConnection {
   /** FIN behind what was written. */
   shutdown(): void {
     this.tcp.shutdown();
-    this.host.stack.flush();
+    this.host.stack.burst.flush();
   }
 
   /** Resolves when it is over both ways. */
@@ -84,12 +84,12 @@ export class OurConnection {
 
   close(): void {
     this.tcp.close();
-    this.host.stack.flush();
+    this.host.stack.burst.flush();
   }
 
   abort(): void {
     this.tcp.abort();
-    this.host.stack.flush();
+    this.host.stack.burst.flush();
   }
 }
 
@@ -150,10 +150,10 @@ export class OurHost {
     // Waiting for events alone keeps no process alive.
     const alive = setInterval(() => {}, 1000);
     while (this.#running) {
-      const n = stack.poll(events);
+      const n = stack.burst.poll(events);
       for (let i = 0; i < n; i++) this.#hear(events[i]);
       if (n) await this.tick(0);
-      else await stack.wait(SLEEP_MS);
+      else await stack.burst.wait(SLEEP_MS);
     }
     clearInterval(alive);
   }
@@ -173,7 +173,7 @@ export class OurHost {
   }
 
   listen(port: number, options: ConnectionOptions = {}): void {
-    this.stack.listen({ port, options });
+    this.stack.burst.listen({ port, options });
   }
 
   accept(): Promise<OurConnection> {
@@ -183,10 +183,10 @@ export class OurHost {
 
   /** @throws Error named as the errno */
   connect(port: number, family: 4 | 6 = 4): Promise<OurConnection> {
-    const connection = this.stack.connect({ host: this.wire.peer(family), port });
+    const connection = this.stack.burst.connect({ host: this.wire.peer(family), port });
     const c = new OurConnection(this, connection);
     this.#connections.set(connection, c);
-    this.stack.flush();
+    this.stack.burst.flush();
     return c.established();
   }
 
@@ -204,7 +204,7 @@ export class OurHost {
   describe(): string {
     const text = (c: Connection<ConnectionOptions>): string =>
       `${c.state} ${JSON.stringify(c.info())}, ${c.readable} to be read, room for ${c.room}`;
-    return [...this.stack.connections].map(text).join('\n');
+    return [...this.stack.burst.connections].map(text).join('\n');
   }
 
   counters(): Record<string, number> {

@@ -1,0 +1,85 @@
+/**
+ * The burst API in the thread of the stack: connections and listeners of one application, and what happened to them in
+ * batches. Made by Stack: `stack.burst`. Another thread has the same as a StackApp.
+ */
+import type { ListenPlace, Made } from '../../transports/contract.js';
+import type { ConnectOptions, ListenOptions } from './calls.js';
+import type { Connection } from './connection.js';
+import type { Listener } from './listener.js';
+import type { Sockets, StackEvent } from './sockets.js';
+
+/** Who connects and listens for an application. */
+export interface Requests<O> {
+  /** @throws EtherloomError ERR_STACK_CLOSED when there is nobody any more */
+  open(): void;
+  connect(options: ConnectOptions<O>, app: number): Made;
+  listen(options: ListenOptions<O>, app: number): ListenPlace;
+}
+
+export class Burst<O> {
+  readonly #sockets: Sockets<O>;
+  readonly #requests: Requests<O>;
+
+  /** @internal */
+  constructor(sockets: Sockets<O>, requests: Requests<O>) {
+    this.#sockets = sockets;
+    this.#requests = requests;
+  }
+
+  /**
+   * Takes connections at a port. @throws SocketError EADDRINUSE, EADDRNOTAVAIL; EtherloomError ERR_STACK_OPTIONS,
+   * ERR_STACK_LISTENERS, ERR_TCP_OPTIONS, ERR_ADDRESS, ERR_STACK_CLOSED
+   */
+  listen(options: ListenOptions<O>): Listener {
+    return this.#sockets.listening(this.#requests.listen(options, this.#sockets.number));
+  }
+
+  /**
+   * Begins to connect; events tell whether it came to be: `connected`, or `closed` and why.
+   * @throws SocketError ENETUNREACH, EHOSTUNREACH, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENETDOWN when the lane that is to have
+   * it was given up; EtherloomError ERR_STACK_OPTIONS, ERR_TCP_OPTIONS, ERR_ADDRESS, ERR_STACK_CLOSED
+   */
+  connect(options: ConnectOptions<O>): Connection<O> {
+    const made = this.#requests.connect(options, this.#sockets.number);
+    return this.#sockets.connecting(made.id, made, options.data);
+  }
+
+  /**
+   * Takes news of at most `max` connections into `events` and returns how many; what was written and asked goes out first.
+   * The objects in `events` are used again. An inline engine makes one step.
+   * @throws EtherloomError ERR_STACK_CLOSED when stack or engine are no more: a loop of polls ends so
+   */
+  poll(events: StackEvent<O>[], max?: number): number {
+    this.#requests.open();
+    return this.#sockets.poll(events, max);
+  }
+
+  /** Publishes what was written and asked, without looking for news. */
+  flush(): void {
+    this.#sockets.flush();
+  }
+
+  /**
+   * Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. With an inline
+   * engine it is what lets time pass: steps, and jumps in virtual time. @throws EtherloomError ERR_STACK_CLOSED
+   */
+  async wait(ms?: number): Promise<boolean> {
+    this.#requests.open();
+    return this.#sockets.wait(ms);
+  }
+
+  /** The same for a program that does nothing else meanwhile. @throws EtherloomError ERR_STACK_CLOSED */
+  waitSync(ms?: number): boolean {
+    this.#requests.open();
+    return this.#sockets.waitSync(ms);
+  }
+
+  /** Connections that are not closed. */
+  get connections(): IterableIterator<Connection<O>> {
+    return this.#sockets.connections;
+  }
+
+  get listeners(): IterableIterator<Listener> {
+    return this.#sockets.listeners;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Applications of other threads, as the stack's thread has them: a port each, over which they ask to connect and to listen,
+ * and whose end is theirs.
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { EtherloomError } from '../errors.js';
+import type { StreamApps } from '../streams/stream_apps.js';
+import type { ListenPlace, LoadedTransport, Made } from '../transports/contract.js';
+import type { Requests } from './burst/burst.js';
+import {
+  type Answer,
+  type Ask,
+  type Asked,
+  type ConnectOptions,
+  errorTold,
+  type ListenOptions,
+} from './burst/calls.js';
+import type { StackTicket } from './burst/stack_app.js';
+
+interface Remote {
+  number: number;
+  port: MessagePort;
+  /** Of the ticket: closed for good when the ticket went nowhere. */
+  given: MessagePort;
+  /** Slots of its listeners. */
+  slots: Set<number>;
+}
+
+export class RemoteApps<O extends object> {
+  readonly #remotes = new Map<number, Remote>();
+  /** Applications that are no more, whose connections may still deliver. */
+  readonly #former = new Set<number>();
+
+  constructor(
+    readonly apps: StreamApps,
+    readonly transport: LoadedTransport<O>,
+    readonly requests: Requests<O>,
+  ) {}
+
+  /** Numbers of those that are no more, whose connections may still deliver. */
+  get former(): Iterable<number> {
+    return this.#former;
+  }
+
+  /** @throws EtherloomError ERR_APPS_FULL, ERR_ARENA_FULL */
+  open(): StackTicket {
+    const { number, life } = this.apps.open();
+    this.#former.delete(number);
+    const { port1, port2 } = new MessageChannel();
+    const remote = { number, port: port1, given: port2, slots: new Set<number>() };
+    this.#remotes.set(number, remote);
+    // Whoever has the other end may use what is of that number until that end is gone.
+    this.apps.hold(number);
+    port1.on('message', (ask: unknown) => this.#answer(remote, ask));
+    port1.on('close', () => {
+      this.#end(remote);
+      this.apps.hold(number, false);
+    });
+    port1.unref();
+    const { transport, shared } = this.transport;
+    return {
+      memory: this.apps.host.arena.memory,
+      number,
+      life,
+      transport: transport.name,
+      shared,
+      port: port2,
+    };
+  }
+
+  /** Anything may come by a port; what is no question is not answered. */
+  #answer(remote: Remote, ask: unknown): void {
+    if (this.#remotes.get(remote.number) !== remote || typeof ask !== 'object' || ask === null) return;
+    const { n, asked } = ask as Ask;
+    const answer: Answer = { n };
+    try {
+      const result = this.#do(remote, asked);
+      if (result) answer.result = result;
+    } catch (error) {
+      answer.error = errorTold(error);
+    }
+    if (n !== 0) remote.port.postMessage(answer);
+  }
+
+  #do(remote: Remote, asked: Asked): ListenPlace | Made | undefined {
+    if (asked.call === 'connect')
+      return this.requests.connect(asked.options as ConnectOptions<O>, remote.number);
+    if (asked.call === 'listen') {
+      const place = this.requests.listen(asked.options as ListenOptions<O>, remote.number);
+      remote.slots.add(place.slot);
+      return place;
+    }
+    if (asked.call !== 'unlisten')
+      throw new EtherloomError('ERR_STACK_CALL', `call: ${String((asked as Asked).call)}`, {
+        expected: 'connect, listen, unlisten',
+      });
+    // Its own only.
+    if (remote.slots.delete(asked.slot)) this.transport.unlisten(asked.slot);
+    return undefined;
+  }
+
+  /** Whether there was such an application. */
+  close(number: number): boolean {
+    const remote = this.#remotes.get(number);
+    return remote !== undefined && this.#end(remote);
+  }
+
+  closeAll(): void {
+    for (const remote of [...this.#remotes.values()]) this.#end(remote);
+  }
+
+  #end(remote: Remote): boolean {
+    const { number, port, given } = remote;
+    if (this.#remotes.get(number) !== remote) return false;
+    this.#remotes.delete(number);
+    for (const slot of remote.slots) this.transport.unlisten(slot, true);
+    this.apps.close(number);
+    this.#former.add(number);
+    // The other side closes its end when it hears of it. One that was never posted nobody hears of.
+    port.postMessage({ n: 0, ended: true } satisfies Answer);
+    given.close();
+    return true;
+  }
+}
