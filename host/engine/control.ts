@@ -5,10 +5,10 @@
 import type { MessagePort } from 'node:worker_threads';
 import { LaneCommand, LaneStateLayout } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
+import { raiseEvent, Sleep } from '../mem/wakes.js';
 import type { DriverPlan } from '../nic/driver.js';
 import type { PlacedProgram } from './program.js';
 import type { ResidentOptions } from './resident.js';
-import { raiseEvent, Sleep } from './wakes.js';
 
 /** Host → lane. */
 export type ControlMessage =

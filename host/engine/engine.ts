@@ -18,6 +18,7 @@ import { type Core, instantiateCore } from '../mem/core.js';
 import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
 import type { Packet } from '../mem/ring.js';
 import { createStreams } from '../mem/streams.js';
+import { payingCore } from '../mem/wakes.js';
 import type { Nic, NicEnv } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 import type { LearnedNeighbour, Responder, ResponderOptions } from '../responder/index.js';
@@ -38,7 +39,6 @@ import { Routes } from './routes.js';
 import { Supervisor } from './supervisor.js';
 import { type Attachable, type Attachment, type Order, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
-import { payingCore } from './wakes.js';
 import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';

@@ -7,10 +7,11 @@ import { removeProgram } from '../bpf/slots.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
+import { payWakes, Sleep } from '../mem/wakes.js';
 import { type DriverPlan, type LaneDriver, makeDrivers } from '../nic/driver.js';
 import { type ControlAck, type ControlMessage, LaneWords } from './control.js';
+import { PollSleep } from './poll_sleep.js';
 import type { PlacedProgram } from './program.js';
-import { PollSleep, payWakes, Sleep } from './wakes.js';
 
 /** No lane sleeps longer than this, ms: heartbeats and grace periods depend on it. */
 const LONGEST_SLEEP_MS = 20;

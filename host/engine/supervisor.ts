@@ -18,6 +18,7 @@ import { EtherloomError } from '../errors.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
 import { coreModule } from '../mem/core.js';
+import { openEvents } from '../mem/wakes.js';
 import { type ControlAck, type ControlMessage, type LaneExit, LaneWords } from './control.js';
 import type { Fabric } from './fabric.js';
 import { laneFile } from './lane_file.js';
@@ -27,7 +28,6 @@ import { recoverLane } from './recover.js';
 import type { LaneCrash } from './report.js';
 import type { ResidentOptions } from './resident.js';
 import type { Order } from './swap.js';
-import { openEvents } from './wakes.js';
 import { LaneWorker, sleep } from './worker.js';
 
 export interface SupervisorOptions {

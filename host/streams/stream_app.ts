@@ -8,7 +8,7 @@
  * Any thread that has the engine's memory can be one; the rings have one producer and one consumer, so one thread it is.
  * Opened by StreamApps (stream_apps.ts); a worker that was given memory and number attaches.
  */
-import { raiseEvent, Sleep } from '../engine/wakes.js';
+
 import { EtherloomError } from '../errors.js';
 import {
   AppLaneLayout,
@@ -25,6 +25,7 @@ import {
   StreamPoolView,
 } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
+import { raiseEvent, Sleep } from '../mem/wakes.js';
 import { StreamEnd } from './stream_end.js';
 
 /** Told of one stream: `events` are StreamEvent bits. */

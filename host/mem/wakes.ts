@@ -6,19 +6,17 @@
  * Used by lanes, by the control plane, and by the host's instance of the core.
  */
 import { ARENA_HEADER_AT, ArenaHeaderLayout, LaneStateLayout } from '../layout/layout.gen.js';
-import type { Arena } from '../mem/arena.js';
-import type { Core } from '../mem/core.js';
 import { type Native, native } from '../native/load.js';
-import type { LaneDriver } from '../nic/driver.js';
+import type { Arena } from './arena.js';
+import type { Core } from './core.js';
 
 /** LaneState.sleeping. */
 export const Sleep = { AWAKE: 0, ON_WORD: 1, IN_POLL: 2 } as const;
 
 const ONE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
-const POLLIN = 1;
-const POLLFD_BYTES = 8;
 
-function calls(): Native | undefined {
+/** System calls, where the addon is. */
+export function systemCalls(): Native | undefined {
   const loaded = native();
   return loaded.ok ? loaded.native : undefined;
 }
@@ -29,7 +27,7 @@ const stateAt = (arena: Arena, lane: number): number =>
 /** Ends the sleep of a lane in poll(2). */
 export function raiseEvent(arena: Arena, lane: number): void {
   const fd = Atomics.load(arena.u32, (stateAt(arena, lane) + LaneStateLayout.eventFd) >> 2) - 1;
-  if (fd >= 0) calls()?.write(fd, ONE);
+  if (fd >= 0) systemCalls()?.write(fd, ONE);
 }
 
 /** Pays what lane `of` owes, the lane count naming the host. Costs two loads when that is nothing. */
@@ -65,7 +63,7 @@ export function payingCore(core: Core, arena: Arena): Core {
 
 /** Gives every lane an eventfd: they will sleep in poll(2). Returns what closes them. */
 export function openEvents(arena: Arena): () => void {
-  const addon = calls();
+  const addon = systemCalls();
   const opened: number[] = [];
   for (let lane = 0; addon && lane < arena.header.laneCount; lane++) {
     const fd = addon!.eventfd();
@@ -77,42 +75,4 @@ export function openEvents(arena: Arena): () => void {
     for (let i = 0; i < arena.header.laneCount; i++) arena.lane(i).eventFd = 0;
     for (const fd of opened.splice(0)) addon!.close(fd);
   };
-}
-
-/** A lane's sleep on descriptors and on its eventfd. */
-export class PollSleep {
-  readonly #native: Native;
-  /** struct pollfd[]: the eventfd, then those of the drivers. */
-  readonly #pollfds: Uint8Array;
-  readonly #view: DataView;
-  readonly #count = new Uint8Array(8);
-
-  private constructor(
-    native: Native,
-    readonly eventFd: number,
-    readonly drivers: readonly LaneDriver[],
-  ) {
-    this.#native = native;
-    const fds = drivers.reduce((n, driver) => n + driver.fds.length, 1);
-    this.#pollfds = new Uint8Array(fds * POLLFD_BYTES);
-    this.#view = new DataView(this.#pollfds.buffer);
-    for (let i = 0; i < fds; i++) this.#view.setInt16(i * POLLFD_BYTES + 4, POLLIN, true);
-    this.#view.setInt32(0, eventFd, true);
-  }
-
-  /** Undefined when the lane has no eventfd: it sleeps on its word. */
-  static of(arena: Arena, lane: number, drivers: readonly LaneDriver[]): PollSleep | undefined {
-    const addon = calls();
-    const fd = arena.lane(lane).eventFd - 1;
-    return addon && fd >= 0 ? new PollSleep(addon, fd, drivers) : undefined;
-  }
-
-  /** Sleeps until one of them is readable, or for `ms`. Blocks the thread. */
-  wait(ms: number): void {
-    let at = POLLFD_BYTES;
-    for (const { fds } of this.drivers)
-      for (let i = 0; i < fds.length; i++, at += POLLFD_BYTES) this.#view.setInt32(at, fds[i], true);
-    if (this.#native.poll(this.#pollfds, ms) <= 0) return;
-    if (this.#view.getInt16(6, true) & POLLIN) this.#native.read(this.eventFd, this.#count);
-  }
 }
