@@ -3,8 +3,9 @@
  * and applications that own the connections: the thread that made it is one, others are opened by `openApp`.
  *
  *   Stack ── Network: addresses, routes, responders          ── net, createServer, connect: sockets like Node's
- *        ├── LoadedTransport: programs, listeners, ports     ── burst: connections of this thread in batches
- *        └── StackRequests: connect and listen, checked      ── RemoteApps: a MessagePort for each of another thread
+ *        ├── Entrance: which transport a packet is for       ── burst: connections of this thread in batches
+ *        ├── LoadedTransport: programs, listeners, ports     ── RemoteApps: a MessagePort for each of another thread
+ *        └── StackRequests: connect and listen, checked
  */
 import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
@@ -12,6 +13,7 @@ import { type StreamMemory, streamMemory } from '../mem/streams.js';
 import type { AddressOptions } from '../responder/index.js';
 import { StreamApps, streamCounters } from '../streams/stream_apps.js';
 import type { LoadedTransport, Transport, TransportView } from '../transports/contract.js';
+import { Entrance } from '../transports/entrance.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
 import { Burst, type Requests } from './burst/burst.js';
@@ -61,6 +63,7 @@ export class Stack<O extends object = ConnectionOptions> {
   private constructor(
     readonly engine: Engine,
     readonly network: Network,
+    readonly entrance: Entrance,
     readonly transport: LoadedTransport<O>,
     readonly apps: StreamApps,
   ) {
@@ -87,13 +90,17 @@ export class Stack<O extends object = ConnectionOptions> {
     const apps = StreamApps.of(engine);
     const network = new Network(engine, options);
     let loaded: LoadedTransport<O> | undefined;
+    let entrance: Entrance | undefined;
     try {
       loaded = await transport.load({ engine, apps, table: network.table });
-      for (const port of network.ports) loaded.attach(port);
       for (const address of network.addresses) loaded.own(address, true);
-      return new Stack<O>(engine, network, loaded, apps);
+      entrance = await Entrance.load(engine);
+      entrance.put(transport.protocol, loaded.programs);
+      for (const port of network.ports) entrance.attach(port);
+      return new Stack<O>(engine, network, entrance, loaded, apps);
     } catch (error) {
       network.close();
+      await entrance?.close();
       await loaded?.close();
       throw error;
     }
@@ -235,6 +242,7 @@ export class Stack<O extends object = ConnectionOptions> {
     }
     await this.#drain([...this.#own, ...this.#remotes.former]);
     this.#unfollow();
+    await this.entrance.close();
     await this.transport.close();
     this.network.close();
   }

@@ -1,14 +1,15 @@
 /**
  * What a transport is: an eBPF object whose programs do the work in the lanes, and the module that fills its maps. A stack
- * (host/net/) knows no more of it than this.
+ * (host/net/) knows no more of it than this, and may have several, each for an IP protocol.
  *
- *   Transport (name, IP protocol) ── load ─▶ LoadedTransport: listeners, addresses, connections to be    the engine's thread
+ *   AnyTransport (name, IP protocol) ── load ─▶ LoadedAny: programs for the entrance, own addresses, figures
+ *     Transport: connections of bytes ── load ─▶ LoadedTransport: listeners, connections to be            the engine's thread
  *             └── view(arena, shared) ─▶ TransportView: how a connection stands                    every application's thread
  */
 import type { Engine } from '../engine/engine.js';
 import type { Arena } from '../mem/arena.js';
-import type { Port } from '../nic/port.js';
 import type { StreamApps } from '../streams/stream_apps.js';
+import type { TransportPrograms } from './entrance.js';
 
 /** One side of a connection. */
 export interface Endpoint {
@@ -66,15 +67,39 @@ export interface Made {
   remote: Endpoint;
 }
 
-/** A transport at work in an engine: the control plane, in the thread that has the engine. */
-export interface LoadedTransport<O> {
+/** A transport at work in an engine, whatever its applications see of it: the control plane, in the thread that has the engine. */
+export interface LoadedAny {
+  /** What the entrance of the stack is to call. */
+  readonly programs: TransportPrograms;
+  /** Takes packets to an address of the stack, or does not any more. */
+  own(address: string, on: boolean): void;
+  /**
+   * A lane was given up: what it had is over, ECONNABORTED. Its streams are closed afterwards, by the engine, which also
+   * tells the applications.
+   */
+  laneLost(lane: number): void;
+  /** What it counted on all lanes, by name; 0 is left out. */
+  counters(): Record<string, number>;
+  /** Unloads everything. No stream may be open any more, and no entrance know its programs. */
+  close(): Promise<void>;
+}
+
+/** A kind of packets that a stack can send and take. */
+export interface AnyTransport<L extends LoadedAny = LoadedAny> {
+  readonly name: string;
+  /** IP protocol, and number of the transport at its streams (el_stream_route). */
+  readonly protocol: number;
+  /** Loads its programs into an engine. @throws EtherloomError ERR_ARENA_FULL; VerifierError */
+  load(env: TransportEnv): Promise<L>;
+}
+
+// ── connections of bytes ────────────────────────────────────────────────────────────────────────────────────────
+
+/** A transport of connections at work. */
+export interface LoadedTransport<O> extends LoadedAny {
   readonly transport: Transport<O>;
   /** Plain data from which any thread makes its view: Transport.view. */
   readonly shared: unknown;
-  /** Hooks its programs to a port. */
-  attach(port: Port): void;
-  /** Takes packets to an address of the stack, or does not any more. */
-  own(address: string, on: boolean): void;
   /** @throws SocketError EADDRINUSE; EtherloomError ERR_STACK_LISTENERS when all slots are taken, ERR_TCP_OPTIONS */
   listen(wish: ListenWish<O>): ListenPlace;
   /**
@@ -88,15 +113,6 @@ export interface LoadedTransport<O> {
    * ERR_TCP_OPTIONS
    */
   connect(wish: ConnectWish<O>): Made;
-  /**
-   * A lane was given up: its connections are over, ECONNABORTED. Their streams are closed afterwards, by the engine, which
-   * also tells the applications.
-   */
-  laneLost(lane: number): void;
-  /** What it counted on all lanes, by name; 0 is left out. */
-  counters(): Record<string, number>;
-  /** Unhooks and unloads everything. No stream may be open any more. */
-  close(): Promise<void>;
 }
 
 /** What an application's thread sees of connections, and may say of its own. Reads memory, asks nobody. */
@@ -123,12 +139,8 @@ export interface TransportView<O> {
   info(id: number): Record<string, number>;
 }
 
-export interface Transport<O = object> {
-  readonly name: string;
-  /** IP protocol, and number of the transport at its streams (el_stream_route). */
-  readonly protocol: number;
-  /** Loads its programs into an engine. @throws EtherloomError ERR_ARENA_FULL; VerifierError */
-  load(env: TransportEnv): Promise<LoadedTransport<O>>;
+/** A transport whose applications see connections of bytes. */
+export interface Transport<O = object> extends AnyTransport<LoadedTransport<O>> {
   /** What `shared` of a loaded one says, seen from this thread. */
   view(arena: Arena, shared: unknown): TransportView<O>;
 }

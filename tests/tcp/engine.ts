@@ -10,20 +10,16 @@ import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
 import type { StreamApp } from '../../host/streams/stream_app.js';
 import { StreamApps } from '../../host/streams/stream_apps.js';
 import type { StreamEnd } from '../../host/streams/stream_end.js';
+import { Entrance } from '../../host/transports/entrance.js';
 import { fetchFlowsAhead } from '../../host/transports/tcp/ahead.js';
 import { parseIp } from '../../host/wire/address.js';
 import { loadObject } from '../support/program_rig.js';
 import type { TcpOptions } from './options.js';
 
 const ADDRESS_RESET = 1;
+const PROTOCOL = 6;
 /** Maps that have an entry for each stream. */
 const PER_STREAM = ['tcp_flows', 'tcp_boards', 'tcp_control', 'tcp_clocks'];
-/** IP protocols that the entrance hands on. */
-const PROTOCOLS: [number, string][] = [
-  [1, 'tcp_icmp'],
-  [6, 'tcp_ingress'],
-  [58, 'tcp_icmp'],
-];
 
 /** Packets that may wait on the way from lane to lane. */
 const HANDOVER = 2048;
@@ -112,14 +108,16 @@ export class TcpEngine {
     const collection = await Collection.load(spec, engine);
     const map = (name: string) => collection.maps[name] as KeyedMap<unknown, unknown>;
     fetchFlowsAhead(engine, name => collection.map(name));
-    for (const [protocol, name] of PROTOCOLS)
-      map('transports').set(protocol, collection.programs[name].placed);
+    const placed = (name: string) => collection.programs[name].placed;
+    const entrance = await Entrance.load(engine);
+    entrance.put(PROTOCOL, {
+      ...{ ingress: placed('tcp_ingress'), errors: placed('tcp_icmp') },
+      ...{ gen: placed('tcp_gen'), egress: placed('tcp_egress') },
+    });
     for (let lane = 0; lane < engine.laneCount; lane++)
       map('tcp_lanes').set(lane, { qsize: HANDOVER, program: collection.programs.tcp_handover.placed });
     for (const [port, list] of Object.entries(addresses)) {
-      engine.attach(collection.programs.tcp_entrance.placed, port, 'xdp');
-      engine.attach(collection.programs.tcp_gen.placed, port);
-      engine.attach(collection.programs.tcp_egress.placed, port);
+      entrance.attach(engine.port(port));
       for (const a of list) map('tcp_addresses').set({ address: words(a) }, ADDRESS_RESET);
     }
     const apps = new StreamApps(engine);

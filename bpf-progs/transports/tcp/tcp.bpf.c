@@ -1,52 +1,14 @@
 /*
  * TCP (RFC 9293) as eBPF programs: the whole state machine, in the lane that owns the flow.
  *
- *   XDP  tcp_entrance ─ PROG_ARRAY by protocol ─▶ tcp_ingress, tcp_icmp
- *   GEN  tcp_gen: a packet of a ready flow          EGRESS  tcp_egress: when it leaves
+ *   XDP  entrance (transports/entrance) ─▶ tcp_ingress, tcp_icmp
+ *   GEN  entrance_gen ─▶ tcp_gen: a packet of a ready flow          EGRESS  entrance_egress ─▶ tcp_egress: when it leaves
  *   bpf_timer of a flow: expire.h
  */
 #include "expire.h"
 #include "express.h"
 #include "icmp.h"
 #include "predict.h"
-
-/* Transports by IP protocol: what stands here takes the packets, the next program of the port the others. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 256);
-	__type(key, __u32);
-	__type(value, __u32);
-} transports SEC(".maps");
-
-/* Looks at link and IP headers only, and hands on. */
-SEC("xdp")
-int tcp_entrance(struct xdp_md *ctx)
-{
-	void *data = data_of(ctx), *end = data_end_of(ctx);
-	struct ethhdr *eth = data;
-
-	if ((void *)(eth + 1) > end)
-		return XDP_PASS;
-	if (eth->h_proto == htons(ETH_P_IP)) {
-		struct iphdr *ip = (void *)(eth + 1);
-
-		if ((void *)(ip + 1) > end)
-			return XDP_PASS;
-		bpf_tail_call(ctx, &transports, ip->protocol);
-	} else if (eth->h_proto == htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip = (void *)(eth + 1);
-		__u32 next;
-
-		if ((void *)(ip + 1) > end)
-			return XDP_PASS;
-		/* Extension headers are the transport's to walk. */
-		next = ip->nexthdr;
-		if (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS)
-			next = IPPROTO_TCP;
-		bpf_tail_call(ctx, &transports, next);
-	}
-	return XDP_PASS;
-}
 
 /* A segment that was taken apart: to its flow, or to whoever answers strangers. */
 static inline int tcp_segment(struct xdp_md *ctx, struct tcp_segment *s)

@@ -1,6 +1,6 @@
 /**
- * The control plane of TCP: what eTran leaves to its micro kernel. It loads the programs, hooks them to ports, and fills
- * their maps: own addresses, listeners, connections to be. Everything that happens to a segment is the programs' affair
+ * The control plane of TCP: what eTran leaves to its micro kernel. It loads the programs and fills their maps: own
+ * addresses, listeners, connections to be. Everything that happens to a segment is the programs' affair
  * (bpf-progs/transports/tcp/).
  *
  *   listen  ─▶ tcp_listeners, tcp_backlogs       connect ─▶ a stream, tcp_control[its number]       own ─▶ tcp_addresses
@@ -10,13 +10,11 @@ import { resolve } from '../../bpf/btf/types.js';
 import { enumTable } from '../../bpf/btf/walk.js';
 import { Collection } from '../../bpf/collection.js';
 import { configureGlobals } from '../../bpf/config.js';
-import type { CpuMap, ProgArrayMap } from '../../bpf/maps/index.js';
+import type { CpuMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
 import { openObject } from '../../bpf/open.js';
-import type { Attachment } from '../../engine/engine.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { EtherloomError } from '../../errors.js';
-import type { Port } from '../../nic/port.js';
 import { parseIp } from '../../wire/address.js';
 import type {
   ConnectWish,
@@ -28,6 +26,7 @@ import type {
   Transport,
   TransportEnv,
 } from '../contract.js';
+import type { TransportPrograms } from '../entrance.js';
 import { SocketError } from '../errno.js';
 import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
@@ -48,12 +47,6 @@ import {
 export const TCP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/tcp.bpf.o', import.meta.url));
 export const TCP_PROTOCOL = 6;
 
-/** IP protocols that the entrance hands on. */
-const PROTOCOLS: readonly [protocol: number, program: string][] = [
-  [1, 'tcp_icmp'],
-  [TCP_PROTOCOL, 'tcp_ingress'],
-  [58, 'tcp_icmp'],
-];
 /** Maps with an entry for each stream. */
 const PER_STREAM = ['tcp_flows', 'tcp_boards', 'tcp_control', 'tcp_clocks', 'tcp4', 'tcp6'];
 /** Value of tcp_addresses: unknown ports are answered by a RST. */
@@ -84,7 +77,6 @@ interface Slot {
 
 export class TcpControl implements LoadedTransport<ConnectionOptions> {
   readonly shared: TcpShared;
-  readonly #attachments: Attachment[] = [];
   readonly #listeners = new Map<number, Slot>();
   /** Slots that nobody listens at, longest unused first. */
   readonly #idle: number[];
@@ -144,8 +136,6 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     configureGlobals(spec, { '.rodata': { tcp_table: env.table } });
     const collection = await Collection.load(spec, engine);
     const control = new TcpControl(transport, env, settings, collection);
-    for (const [protocol, name] of PROTOCOLS)
-      collection.map<ProgArrayMap>('transports').set(protocol, collection.program(name).placed);
     control.#lanes.fill(collection.map<CpuMap>('tcp_lanes'), collection.program('tcp_handover').placed);
     return control;
   }
@@ -154,10 +144,14 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     return this.collection.map(name) as unknown as KeyedMap<K, V>;
   }
 
-  attach(port: Port): void {
-    const { engine } = this.env;
-    for (const name of ['tcp_gen', 'tcp_egress', 'tcp_entrance'])
-      this.#attachments.push(engine.attach(this.collection.program(name).placed, port));
+  get programs(): TransportPrograms {
+    const placed = (name: string): LoadedProgram => this.collection.program(name).placed;
+    return {
+      ingress: placed('tcp_ingress'),
+      errors: placed('tcp_icmp'),
+      gen: placed('tcp_gen'),
+      egress: placed('tcp_egress'),
+    };
   }
 
   own(address: string, on: boolean): void {
@@ -348,7 +342,6 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
 
   async close(): Promise<void> {
     for (const slot of [...this.#listeners.keys()]) this.unlisten(slot);
-    for (const a of this.#attachments.splice(0)) await this.env.engine.detach(a);
     this.#endAhead();
     await this.collection.close();
   }
