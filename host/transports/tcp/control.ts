@@ -6,8 +6,6 @@
  *   listen  ─▶ tcp_listeners, tcp_backlogs       connect ─▶ a stream, tcp_control[its number]       own ─▶ tcp_addresses
  */
 import { fileURLToPath } from 'node:url';
-import { resolve } from '../../bpf/btf/types.js';
-import { enumTable } from '../../bpf/btf/walk.js';
 import { Collection } from '../../bpf/collection.js';
 import { configureGlobals } from '../../bpf/config.js';
 import type { CpuMap } from '../../bpf/maps/index.js';
@@ -28,21 +26,13 @@ import type {
 } from '../contract.js';
 import type { TransportPrograms } from '../entrance.js';
 import { SocketError } from '../errno.js';
+import { AF_INET, AF_INET6, laneOf, lifeOf, namedCounters, RecordTable, recordsOf } from '../records.js';
 import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
 import { LocalPorts, type PortRange } from './local_ports.js';
 import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
 import { entryOf, Tuples } from './tuples.js';
-import {
-  AF_INET,
-  AF_INET6,
-  laneOf,
-  lifeOf,
-  RecordTable,
-  recordsOf,
-  type TcpShared,
-  TcpView,
-} from './view.js';
+import { type TcpShared, TcpView } from './view.js';
 
 export const TCP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/tcp.bpf.o', import.meta.url));
 export const TCP_PROTOCOL = 6;
@@ -324,20 +314,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────
 
   counters(): Record<string, number> {
-    const map = this.#map<number, bigint[]>('tcp_counters');
-    const { types, keyId } = map.spec.btf!;
-    const names = resolve(types, keyId);
-    if (names.kind !== 'enum')
-      throw new EtherloomError('ERR_TCP_OBJECT', 'tcp_counters without names', {
-        expected: 'keys of an enum',
-      });
-    const out: Record<string, number> = {};
-    for (const [value, name] of enumTable(names).byValue) {
-      if (Number(value) >= map.maxEntries) continue;
-      const n = map.get(Number(value))!.reduce((sum, v) => sum + Number(v), 0);
-      if (n) out[name] = n;
-    }
-    return out;
+    return namedCounters(this.#map<number, bigint[]>('tcp_counters'));
   }
 
   async close(): Promise<void> {

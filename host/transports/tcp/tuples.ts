@@ -6,7 +6,7 @@ import type { KeyedMap } from '../../bpf/maps/keyed.js';
 import type { Arena } from '../../mem/arena.js';
 import { parseIp } from '../../wire/address.js';
 import type { Endpoint } from '../contract.js';
-import { lifeOf } from './view.js';
+import { lifeOf } from '../records.js';
 
 /** What the connection tables hold: entry_of of the programs (flow.h). */
 export const entryOf = (lane: number, id: number): number => ((lane << 24) | id) >>> 0;
