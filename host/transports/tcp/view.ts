@@ -10,7 +10,7 @@ import type { Arena } from '../../mem/arena.js';
 import { formatIp } from '../../wire/address.js';
 import type { Endpoint, TransportView } from '../contract.js';
 import { ERRNO, errnoName } from '../errno.js';
-import { AF_INET, lifeOf, type Records, RecordTable } from '../records.js';
+import { AF_INET6, lifeOf, type Records, RecordTable } from '../records.js';
 import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
 
 /** What a thread needs to look at connections. */
