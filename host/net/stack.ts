@@ -46,6 +46,10 @@ export interface StackMemory extends StreamMemory {
 
 /** How long `close` waits for lanes to abort what there is, ms. */
 const CLOSE_MS = 5000;
+/** How long `close` waits for peers to acknowledge what closed connections had written, ms. */
+const LINGER_MS = 1000;
+const MOST_LINGER_MS = 600_000;
+const NS_PER_MS = 1_000_000n;
 /** Longest time between two looks of an inline engine's sockets at whether the stack is closed, ms. */
 const INLINE_REST_MS = 100;
 
@@ -218,27 +222,37 @@ export class Stack<O extends object = ConnectionOptions> {
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Aborts every connection, closes listeners and applications, and takes programs, maps, routes and responders back. The
-   * engine goes on. @throws EtherloomError ERR_STACK_CLOSE when lanes do not let go of connections in 5 s: what they may
-   * still use stays, and another `close` goes on from there; after `engine.stop()` nobody uses anything
+   * Aborts every connection that is open, closes listeners and applications, waits at most `lingerMs` (default 1000, of the
+   * engine's time) until peers have what closed connections had written, and takes programs, maps, routes and responders
+   * back. The engine goes on. @throws EtherloomError ERR_STACK_CLOSE when lanes do not let go of connections in 5 s: what
+   * they may still use stays, and another `close` goes on from there; after `engine.stop()` nobody uses anything
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#close().catch(error => {
+  close({ lingerMs = LINGER_MS }: { lingerMs?: number } = {}): Promise<void> {
+    if (typeof lingerMs !== 'number' || !(lingerMs >= 0 && lingerMs <= MOST_LINGER_MS))
+      return Promise.reject(
+        new EtherloomError('ERR_STACK_OPTIONS', `close: lingerMs: ${String(lingerMs)}`, {
+          expected: `ms from 0 to ${MOST_LINGER_MS}`,
+        }),
+      );
+    this.#closing ??= this.#close(lingerMs).catch(error => {
       this.#closing = undefined;
       throw error;
     });
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  async #close(lingerMs: number): Promise<void> {
     const { apps } = this;
     if (!this.#requests.ended) {
       this.#requests.end();
-      this.#sockets.abandon();
+      this.#sockets.abandon(false);
       this.#net?.loop.close();
       this.#remotes.closeAll();
+      const own = this.#own;
+      await this.#linger([...own, ...this.#remotes.former], lingerMs);
+      for (const sockets of this.#ownSockets) sockets.abandon();
+      for (const number of own) apps.close(number, true);
       for (const number of this.#remotes.former) apps.abort(number);
-      for (const number of this.#own) apps.close(number, true);
     }
     await this.#drain([...this.#own, ...this.#remotes.former]);
     this.#unfollow();
@@ -247,9 +261,29 @@ export class Stack<O extends object = ConnectionOptions> {
     this.network.close();
   }
 
+  get #ownSockets(): Sockets<never>[] {
+    return [this.#sockets, this.#net?.loop.sockets].flatMap(s => (s ? [s as unknown as Sockets<never>] : []));
+  }
+
   /** Applications of this thread. */
   get #own(): number[] {
-    return [this.#sockets, this.#net?.loop.sockets].flatMap(sockets => sockets?.number ?? []);
+    return this.#ownSockets.map(({ number }) => number);
+  }
+
+  /** Lets the lanes deliver what connections of those applications had written when they were closed. */
+  async #linger(numbers: readonly number[], ms: number): Promise<void> {
+    const { engine } = this;
+    const { view } = this.#sockets;
+    const end = engine.now() + BigInt(Math.round(ms)) * NS_PER_MS;
+    const isDelivering = (): boolean =>
+      this.#ownSockets.some(s => s.isLeaving) ||
+      numbers.some(n => this.apps.someStream(n, id => view.delivering(id)));
+    while (engine.state === 'running' && isDelivering() && engine.now() < end) {
+      // The first bytes of a connection may still wait for its ring.
+      for (const sockets of this.#ownSockets) sockets.lead();
+      if (engine.inline) engine.run({ untilNs: engine.now() + (engine.virtual ? NS_PER_MS : 0n) });
+      await new Promise(done => setTimeout(done, engine.virtual ? 0 : 1));
+    }
   }
 
   /** Lets the lanes abort what those applications had. */

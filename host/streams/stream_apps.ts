@@ -192,6 +192,13 @@ export class StreamApps {
     return n;
   }
 
+  /** Whether there is a stream of application `number` for which `is` holds. Looks through the table. */
+  someStream(number: number, is: (id: number) => boolean): boolean {
+    const first = this.host.arena.header.streamsAt >> 2;
+    for (const at of this.#recordsOf(number)) if (is(((at - first) << 2) / StreamLayout.size)) return true;
+    return false;
+  }
+
   /** Indices of the records of its streams, in words. */
   *#recordsOf(number: number): IterableIterator<number> {
     const { u32, header } = this.host.arena;

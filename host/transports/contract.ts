@@ -121,6 +121,8 @@ export interface TransportView<O> {
   over(id: number): boolean;
   /** What ended it, as Linux names it. */
   error(id: number): string | undefined;
+  /** Whether its peer may still be without some of what was written, or without the end of it. */
+  delivering(id: number): boolean;
   /** State as the protocol's text names it. */
   state(id: number): string;
   local(id: number): Endpoint;

@@ -209,16 +209,21 @@ export class Sockets<O> implements ConnectionHome<O> {
     return this.#leaving.size > 0;
   }
 
+  /** Takes news of those only; what else is told is lost. */
+  lead(): void {
+    this.app.flush();
+    this.app.take((end, bits) => {
+      const leaving = this.#leaving.get(end.id);
+      if (leaving?.end === end) this.#leave(leaving, bits);
+    });
+  }
+
   /** Waits until none does, at most `ms`: lanes have it from there. */
   async left(ms: number): Promise<void> {
     const until = performance.now() + ms;
-    const each = (end: StreamEnd, bits: number): void => {
-      const leaving = this.#leaving.get(end.id);
-      if (leaving?.end === end) this.#leave(leaving, bits);
-    };
     while (this.isLeaving && !this.app.ended && performance.now() < until) {
       await this.rest.wait(this.app, until - performance.now());
-      this.app.take(each);
+      this.lead();
     }
   }
 

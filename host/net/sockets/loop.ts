@@ -146,7 +146,7 @@ export class SocketLoop {
     for (const listener of [...sockets.listeners]) (listener.data as Taker).abandon();
     for (const connection of [...sockets.connections]) (connection.data as Hearer | undefined)?.abandon();
     this.#closed = true;
-    sockets.abandon();
+    sockets.abandon(false);
     sockets.app.rouse();
     clearInterval(this.#alive);
   }

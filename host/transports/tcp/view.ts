@@ -36,7 +36,11 @@ const STATES = [
   'CLOSING',
 ] as const;
 const TCP_FREE = 0;
+const TCP_FIN_WAIT2 = 5;
+const TCP_TIME_WAIT = 6;
 const TCP_CLOSE = 7;
+/** States of one whose FIN was acknowledged, or that is over. */
+const DELIVERED: ReadonlySet<number> = new Set([TCP_FREE, TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE]);
 /** enum tcp_flow_flag: counted among the handshakes under way of its listener. */
 const FLOW_OPENING = 1 << 22;
 
@@ -85,6 +89,10 @@ export class TcpView implements TransportView<ConnectionOptions> {
 
   error(id: number): string | undefined {
     return errnoName(this.#flows.get(id, 'error'));
+  }
+
+  delivering(id: number): boolean {
+    return !DELIVERED.has(this.#flows.get(id, 'state'));
   }
 
   state(id: number): string {
