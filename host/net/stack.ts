@@ -7,6 +7,8 @@
  *        ├── LoadedTransport: programs, listeners, ports     ── RemoteApps: a MessagePort for each of another thread
  *        └── StackRequests: connect and listen, checked
  */
+import type { AgentOptions } from 'node:http';
+import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
 import { type StreamMemory, streamMemory } from '../mem/streams.js';
@@ -24,8 +26,10 @@ import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from 
 import { RemoteApps } from './remote_apps.js';
 import { StackRequests } from './requests.js';
 import { InlineRest } from './rest.js';
+import type { Connector, ConnectorOptions, StackAgent, StackSecureAgent } from './sockets/agents.js';
 import { SocketLoop } from './sockets/loop.js';
 import { StackNet } from './sockets/net.js';
+import type { Served } from './sockets/serve.js';
 import type { OnConnection, Server, ServerOptions } from './sockets/server.js';
 import type { Socket } from './sockets/socket.js';
 
@@ -181,6 +185,30 @@ export class Stack<O extends object = ConnectionOptions> {
   /** `net.createConnection`: the same. */
   createConnection(...args: unknown[]): Socket {
     return this.net.connect(...args);
+  }
+
+  /** For `http.request({ agent })`. @throws as `net` */
+  agent(options?: AgentOptions): StackAgent {
+    return this.net.agent(options);
+  }
+
+  /** For `https.request({ agent })`. @throws as `net` */
+  secureAgent(options?: HttpsAgentOptions): StackSecureAgent {
+    return this.net.secureAgent(options);
+  }
+
+  /** For undici: `new Agent({ connect: stack.connector() })`. @throws as `net` */
+  connector(options?: ConnectorOptions): Connector {
+    return this.net.connector(options);
+  }
+
+  /**
+   * Lets a server of `http`, `https`, `http2` or `tls` listen at this stack, and calls back when it does:
+   * `stack.serve(http.createServer(app), 80)`. What it returns is the server of sockets below; closing either closes both.
+   * @throws as `net`, and as Server.listen
+   */
+  serve(server: Served, ...args: unknown[]): Server {
+    return this.net.serve(server, ...args);
   }
 
   // ── applications of other threads ─────────────────────────────────────────────────────────────────────────────

@@ -85,6 +85,10 @@ export async function gather(socket: NodeJS.ReadableStream): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
+/** The arguments of the next such event; unlike `once` of node:events it is not rejected by `error`. */
+export const heard = <T extends unknown[]>(emitter: NodeJS.EventEmitter, name: string): Promise<T> =>
+  new Promise(done => emitter.once(name, (...args) => done(args as T)));
+
 /** Names of events in the order in which they came. */
 export function recorded(socket: NodeJS.EventEmitter, names: readonly string[]): string[] {
   const heard: string[] = [];

@@ -54,6 +54,8 @@ export interface ConnectorRequest {
 export interface ConnectorOptions extends TlsOptions {
   /** How long connecting, and the handshake of TLS, may take, ms. Default 10,000; 0: as long as the transport tries. */
   timeout?: number;
+  /** HTTP/2 where the server has it, for an undici agent that has the same option. Default false. */
+  allowH2?: boolean;
 }
 
 type Connected = (error: Error | null, socket: Socket | TLSSocket | null) => void;
@@ -61,10 +63,14 @@ type Connected = (error: Error | null, socket: Socket | TLSSocket | null) => voi
 const CONNECT_MS = 10_000;
 const PORTS = { 'http:': 80, 'https:': 443 } as const;
 
+/** What undici's option `connect` takes. */
+export type Connector = (request: ConnectorRequest, done: Connected) => Socket | TLSSocket;
+
 /** A function for undici's option `connect`. */
-export function connectorOf(make: SocketMaker, options: ConnectorOptions = {}) {
-  const { timeout = CONNECT_MS, ...tls } = options;
-  return (request: ConnectorRequest, done: Connected): Socket | TLSSocket => {
+export function connectorOf(make: SocketMaker, options: ConnectorOptions = {}): Connector {
+  const { timeout = CONNECT_MS, allowH2 = false, ...tls } = options;
+  const ALPNProtocols = allowH2 ? ['h2', 'http/1.1'] : ['http/1.1'];
+  return (request, done) => {
     const { hostname, protocol, servername, localAddress, httpSocket } = request;
     const secure = protocol === 'https:';
     const port = Number(request.port) || PORTS[secure ? 'https:' : 'http:'];
@@ -72,7 +78,7 @@ export function connectorOf(make: SocketMaker, options: ConnectorOptions = {}) {
       httpSocket ?? make({ host: hostname, port, noDelay: true, localAddress: localAddress ?? undefined });
     const name = servername ?? (isIP(hostname) ? '' : hostname);
     const socket = secure
-      ? tlsConnect({ ALPNProtocols: ['http/1.1'], ...tls, host: hostname, servername: name, socket: plain })
+      ? tlsConnect({ ALPNProtocols, servername: name, ...tls, host: hostname, socket: plain })
       : plain;
     let answered = false;
     const answer = (error: Error | null): void => {

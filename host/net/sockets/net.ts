@@ -7,9 +7,16 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isIP, isIPv4, isIPv6 } from 'node:net';
-import { type ConnectorOptions, connectorOf, StackAgent, StackSecureAgent } from './agents.js';
+import {
+  type Connector,
+  type ConnectorOptions,
+  connectorOf,
+  StackAgent,
+  StackSecureAgent,
+} from './agents.js';
 import { callArguments } from './arguments.js';
 import type { SocketLoop } from './loop.js';
+import { type Served, UnderServer } from './serve.js';
 import { type OnConnection, Server, type ServerOptions } from './server.js';
 import { Socket } from './socket.js';
 import type { SocketOptions } from './socket_options.js';
@@ -68,6 +75,9 @@ export class StackNet {
     new StackSecureAgent(this.connect, options);
 
   /** For undici: `new Agent({ connect: stack.net.connector() })`. */
-  readonly connector = (options?: ConnectorOptions): ReturnType<typeof connectorOf> =>
-    connectorOf(this.connect, options);
+  readonly connector = (options?: ConnectorOptions): Connector => connectorOf(this.connect, options);
+
+  /** Lets a server of `http`, `https`, `http2` or `tls` listen here: `net.serve(web, 80)`. @throws as Server.listen */
+  readonly serve = (server: Served, ...args: unknown[]): Server =>
+    new UnderServer(this.loop, server).listen(...args);
 }

@@ -8,12 +8,12 @@ import https from 'node:https';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls, { type TLSSocket } from 'node:tls';
+import { both, type Place, stacks } from '../sockets/hosts.js';
+import { finish, gather, listening, portOf } from '../sockets/pairs.js';
 import { pattern, sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
-import { both, type Place, stacks } from './hosts.js';
-import { finish, gather, listening, portOf } from './pairs.js';
 
-const { test, engineOnly, end, last } = both('sockets: software');
+const { test, engineOnly, end, last } = both('software: Node’s own');
 const fixture = (name: string): Buffer => readFileSync(new URL(`../fixtures/tls/${name}`, import.meta.url));
 const KEY = fixture('key.pem');
 const CERT = fixture('cert.pem');
@@ -256,13 +256,13 @@ test('http2: the same inside TLS, chosen by ALPN', async place => {
   await finish(server, raw);
 });
 
-engineOnly('stack.net.agent and secureAgent: http and https as they come', async place => {
+engineOnly('stack.agent and secureAgent: http and https as they come', async place => {
   const { client } = await stacks();
   const web = http.createServer((_, res) => res.end('plain'));
   const secureWeb = https.createServer({ key: KEY, cert: CERT }, (_, res) => res.end('secure'));
   const [server, secureServer] = [await served(place, web), await served(place, secureWeb)];
-  const agent = client.net.agent({ keepAlive: true });
-  const secureAgent = client.net.secureAgent({ keepAlive: true, ca: CERT });
+  const agent = client.agent({ keepAlive: true });
+  const secureAgent = client.secureAgent({ keepAlive: true, ca: CERT });
   const get = async (kind: typeof http | typeof https, from: Server, by: http.Agent): Promise<string> => {
     const req = (kind as typeof http).get({ agent: by, host: place.host, port: portOf(from) });
     const [res] = (await once(req, 'response')) as [http.IncomingMessage];
@@ -279,14 +279,14 @@ engineOnly('stack.net.agent and secureAgent: http and https as they come', async
 });
 
 engineOnly(
-  'stack.net.connector: sockets and TLS sockets as undici asks for them, and its errors',
+  'stack.connector: sockets and TLS sockets as undici asks for them, and its errors',
   async place => {
     const { client } = await stacks();
     const server = await listening(place, {}, s => s.end('plain'));
     const secureServer = await listening(place, {}, raw => {
       new tls.TLSSocket(raw, { isServer: true, key: KEY, cert: CERT }).end('secure');
     });
-    const connector = client.net.connector({ ca: CERT, timeout: 30_000 });
+    const connector = client.connector({ ca: CERT, timeout: 30_000 });
     const ask = (protocol: string, port: number): Promise<string> =>
       new Promise((done, fail) =>
         connector({ hostname: place.host, protocol, port: String(port) }, (e, s) =>
@@ -300,7 +300,7 @@ engineOnly(
     const refused = await ask('http:', port).catch((e: NodeJS.ErrnoException) => e.code);
     assert.is(refused, 'ECONNREFUSED');
     await finish(secureServer);
-    const short = client.net.connector({ timeout: 5 });
+    const short = client.connector({ timeout: 5 });
     const timedOut = await new Promise<NodeJS.ErrnoException | null>(done =>
       short({ hostname: '10.0.0.77', protocol: 'http:', port: 80 }, e => done(e)),
     );
