@@ -1,7 +1,7 @@
 // The burst in hand: ring entries that are being worked on are named in LaneState, so that the recovery of a lane that
 // dies drops them and does not play them twice. Called by whoever consumes a ring: the loop, and links.
 import { Ring } from "../layout.gen";
-import { release } from "../mem/ring";
+import { release, releaseOwn } from "../mem/ring";
 import { self } from "./lane";
 
 /** Takes the first `n` entries of `r` in hand. */
@@ -16,5 +16,12 @@ import { self } from "./lane";
 // @ts-ignore: decorator
 @inline export function give(r: Ring, n: u32): void {
   release(r, n);
+  self().handRing = 0;
+}
+
+/** The same of a ring whose producer is this lane, too. */
+// @ts-ignore: decorator
+@inline export function giveOwn(r: Ring, n: u32): void {
+  releaseOwn(r, n);
   self().handRing = 0;
 }

@@ -11,7 +11,7 @@ import { give, take } from "../core/hand";
 import { packetAt } from "../core/lane";
 import { copyPacket } from "../mem/copy";
 import { allocFrame, frameOf, freeFrame } from "../mem/frames";
-import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit, unread } from "../mem/ring";
+import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit, submitOwn, unread } from "../mem/ring";
 import { mark_ce } from "../wire/frame";
 import { steer } from "./steer";
 
@@ -72,7 +72,8 @@ function move(l: Link, port: Port, limit: u32): u32 {
       const d = entry(r, k);
       push(feed, descAddr(d), descLen(d), 0);
     }
-    submit(feed);
+    // Whoever pumps owns the one queue that there is.
+    submitOwn(feed);
     give(r, n);
     moved += n;
   }

@@ -47,13 +47,13 @@ function handOver(port: Port, addr: u32, len: u32): bool {
   return stage(ringAt(self().outboundAt + port.txLane * RING_SIZE), addr, len, port.ifindex | OPT_TRANSMIT);
 }
 
-/** Counts what is staged on a transmit ring: once a round, as the entries are in the cache anyway. */
-function count(r: Ring): void {
+/** Counts what was published on a transmit ring from `from` on: once a round, as the entries are in the cache anyway. */
+function count(r: Ring, from: u32): void {
   const c = changetype<CounterBlock>(r.countersAt as usize);
   const to = r.cachedProducer;
   let bytes: u64 = 0;
-  for (let i = r.submitted; i != to; i++) bytes += load<u32>((r.entriesAt + ((i & r.mask) << 4)) as usize, DESC_LEN);
-  c.txPackets += to - r.submitted;
+  for (let i = from; i != to; i++) bytes += load<u32>((r.entriesAt + ((i & r.mask) << 4)) as usize, DESC_LEN);
+  c.txPackets += to - from;
   c.txBytes += bytes;
 }
 
@@ -71,8 +71,10 @@ export function flush(): void {
   for (let i: u32 = 0; i < n; i++) {
     const r = ringAt(load<u32>((list + (i << 2)) as usize));
     if (r.lender != 0) lend(r);
-    if (r.countersAt != 0) count(r);
+    const from = r.submitted;
     submit(r);
+    // After it, for nobody waits for that. The other side may read the entries meanwhile, and writes nothing there.
+    if (r.countersAt != 0) count(r, from);
     if (r.consumerView != 0) drain(ringAt(r.consumerView));
   }
   touched = 0;

@@ -53,19 +53,19 @@ export class Lane {
   /** Up to `rounds` rounds of the loop at time `nowNs`. Returns packets taken. @throws what a program traps with */
   step(rounds: number, nowNs: bigint): number {
     this.core.exports.clock_set(nowNs);
-    return this.#turn(rounds, 0);
+    for (const driver of this.drivers) driver.pull();
+    return this.#after(this.core.exports.loop_run(rounds, 0));
   }
 
   /** The same at a time of numberClock, after as many as `looks` looks for work. */
   stepAt(rounds: number, nowNs: number, looks: number): number {
-    this.core.exports.clock_set_number(nowNs);
-    return this.#turn(rounds, looks);
+    // Most lanes have none, and an iterator is made for nothing.
+    if (this.drivers.length !== 0) for (const driver of this.drivers) driver.pull();
+    return this.#after(this.core.exports.loop_run_at(nowNs, rounds, this.#fetches ? 0 : looks));
   }
 
-  #turn(rounds: number, looks: number): number {
-    for (const driver of this.drivers) driver.pull();
-    const taken = this.core.exports.loop_run(rounds, this.#fetches ? 0 : looks);
-    for (const driver of this.drivers) driver.push();
+  #after(taken: number): number {
+    if (this.drivers.length !== 0) for (const driver of this.drivers) driver.push();
     payWakes(this.arena, this.index);
     return taken;
   }

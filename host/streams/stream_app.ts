@@ -26,7 +26,7 @@ import {
 } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { raiseEvent, Sleep } from '../mem/wakes.js';
-import { StreamEnd } from './stream_end.js';
+import { KnownBytes, StreamEnd } from './stream_end.js';
 
 /** Told of one stream: `events` are StreamEvent bits. */
 export type TakeEvent = (stream: StreamEnd, events: number) => void;
@@ -52,7 +52,7 @@ interface RingSide {
   entries: number;
   mask: number;
   slots: number;
-  /** Own cursor, and the other side's as it was last seen. */
+  /** Own cursor, and the other side's as it was last seen: signed, as they lie in the words. */
   own: number;
   seen: number;
 }
@@ -77,17 +77,21 @@ const ENTRY = 4;
 const ENTRY_OPTIONS = 3;
 
 export class StreamApp {
-  readonly #i32: Int32Array;
-  readonly #lanes: LaneEnd[];
+  private readonly i32: Int32Array;
+  private readonly lanes: LaneEnd[];
   /** By number of the stream, a place for each that there can be: a look is one line of memory, where a Map's are three. */
-  readonly #ends: (StreamEnd | undefined)[];
-  #size = 0;
+  private readonly ends: (StreamEnd | undefined)[];
+  private known = 0;
   /** Lanes that were rung since the last flush. */
-  readonly #rung: boolean[];
-  #dirty = false;
-  #first = 0;
-  readonly #word: number;
-  readonly #streams: number;
+  private readonly rung: boolean[];
+  private dirty = false;
+  private first = 0;
+  private readonly word: number;
+  private readonly streams: number;
+  /** @internal Bytes that ends of its streams know. */
+  readonly readInto = new KnownBytes();
+  /** @internal */
+  readonly writtenFrom = new KnownBytes();
   /** @internal Of all that was fetched ahead: bits that nobody asks for. */
   fetched = 0;
 
@@ -100,14 +104,14 @@ export class StreamApp {
     readonly life: number,
   ) {
     const { header, dv } = arena;
-    this.#i32 = arena.i32;
-    this.#streams = header.streamsAt;
-    this.#ends = new Array(header.streamCount);
+    this.i32 = arena.i32;
+    this.streams = header.streamsAt;
+    this.ends = new Array(header.streamCount);
     const pool = new StreamPoolView(dv, header.streamPoolAt);
     const at = pool.appsAt + number * AppLayout.size;
     const app = new AppView(dv, at);
-    this.#word = at >> 2;
-    this.#lanes = Array.from({ length: header.laneCount }, (_, lane) => {
+    this.word = at >> 2;
+    this.lanes = Array.from({ length: header.laneCount }, (_, lane) => {
       const end = app.endsAt + lane * AppLaneLayout.size;
       const view = new AppLaneView(dv, end);
       const place = (number & 63) >> 5;
@@ -122,7 +126,7 @@ export class StreamApp {
         scan: 0,
       };
     });
-    this.#rung = this.#lanes.map(() => false);
+    this.rung = this.lanes.map(() => false);
   }
 
   /**
@@ -151,92 +155,97 @@ export class StreamApp {
 
   /** Whether it was closed (StreamApps.close): its number is nobody's or another's, and nothing here does anything more. */
   get ended(): boolean {
-    return Atomics.load(this.#i32, this.#word + (AppLayout.life >> 2)) >>> 0 !== this.life;
+    // A plain look: an atomic one is a call in V8, and every message asks.
+    return this.i32[this.word + (AppLayout.life >> 2)] >>> 0 !== this.life;
   }
 
   /** Streams that it has ends of. */
   get size(): number {
-    return this.#size;
+    return this.known;
   }
 
   /** The end of stream `id` of this application. @throws EtherloomError ERR_STREAM_UNKNOWN */
   end(id: number): StreamEnd {
-    const found = this.#find(id, this.#stream(id, StreamLayout.generation));
+    const found = this.find(id, this.stream(id, StreamLayout.generation));
     if (found) return found;
     throw new EtherloomError('ERR_STREAM_UNKNOWN', `stream ${id} is not one of application ${this.number}`);
   }
 
-  #stream(id: number, offset: number): number {
-    return Atomics.load(this.#i32, (this.#streams + id * StreamLayout.size + offset) >> 2) >>> 0;
+  private stream(id: number, offset: number): number {
+    return Atomics.load(this.i32, (this.streams + id * StreamLayout.size + offset) >> 2) >>> 0;
   }
 
   /** The end of the stream in that life, made when it is new; undefined when it is not this application's. */
-  #find(id: number, generation: number): StreamEnd | undefined {
-    const known = this.#ends[id];
-    if (known?.generation === generation) return known;
-    const flags = this.#stream(id, StreamLayout.flags);
+  private find(id: number, generation: number): StreamEnd | undefined {
+    const known = this.ends[id];
+    if (known !== undefined && known.generation === generation) return known;
+    const flags = this.stream(id, StreamLayout.flags);
     if (
       (flags & (StreamFlag.OPEN | StreamFlag.CLOSED)) === 0 ||
-      this.#stream(id, StreamLayout.app) !== this.number ||
-      this.#stream(id, StreamLayout.generation) !== generation ||
+      this.stream(id, StreamLayout.app) !== this.number ||
+      this.stream(id, StreamLayout.generation) !== generation ||
       // One that it does not know of may end without it.
-      this.#stream(id, StreamLayout.told) === 0 ||
-      this.#stream(id, StreamLayout.released) !== 0
+      this.stream(id, StreamLayout.told) === 0 ||
+      this.stream(id, StreamLayout.released) !== 0
     )
       return undefined;
-    const end = new StreamEnd(this, id, generation, this.#stream(id, StreamLayout.lane));
-    if (!known) this.#size++;
-    this.#ends[id] = end;
+    const end = new StreamEnd(this, id, generation, this.stream(id, StreamLayout.lane));
+    if (!known) this.known++;
+    this.ends[id] = end;
     return end;
   }
 
   /** A stream was released. */
   forget(end: StreamEnd): void {
-    if (this.#ends[end.id] !== end) return;
-    this.#ends[end.id] = undefined;
-    this.#size--;
+    if (this.ends[end.id] !== end) return;
+    this.ends[end.id] = undefined;
+    this.known--;
   }
 
   // ── doorbells ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Stages a doorbell. StreamEnd calls it for a stream that has none on its way. */
   door(lane: number, id: number, generation: number): void {
-    const { door, rung } = this.#lanes[lane];
-    this.#rung[lane] = true;
-    this.#dirty = true;
+    const { door, rung } = this.lanes[lane];
+    this.rung[lane] = true;
+    this.dirty = true;
     if ((door.own - door.seen) >>> 0 >= door.slots) {
-      door.seen = Atomics.load(this.#i32, door.consumer) >>> 0;
+      door.seen = Atomics.load(this.i32, door.consumer);
       if ((door.own - door.seen) >>> 0 >= door.slots) {
         // No room: the lane looks through its streams for requests.
         const wanted =
           rung - ((this.number & 63) >> 5) + ((StreamLaneLayout.scanWanted - StreamLaneLayout.rung) >> 2);
-        Atomics.store(this.#i32, wanted, 1);
+        Atomics.store(this.i32, wanted, 1);
         return;
       }
     }
     const at = door.entries + (door.own & door.mask) * ENTRY;
-    this.#i32[at] = id;
-    this.#i32[at + ENTRY_OPTIONS] = generation;
-    door.own = (door.own + 1) >>> 0;
+    this.i32[at] = id;
+    this.i32[at + ENTRY_OPTIONS] = generation;
+    door.own = (door.own + 1) | 0;
   }
 
   /** Publishes what was written and asked since the last flush, and wakes lanes that sleep. `take` and `wait` do so, too. */
   flush(): void {
-    if (!this.#dirty || this.ended) return;
-    this.#dirty = false;
-    for (const { lane, state, rung, bit, door } of this.#lanes) {
-      if (!this.#rung[lane]) continue;
-      this.#rung[lane] = false;
-      Atomics.store(this.#i32, door.producer, door.own | 0);
-      Atomics.or(this.#i32, rung, bit);
-      const sleeping = Atomics.load(this.#i32, state + (LaneStateLayout.sleeping >> 2));
-      if (sleeping === Sleep.AWAKE) continue;
-      if (sleeping === Sleep.IN_POLL) raiseEvent(this.arena, lane);
-      else {
-        const wake = state + (LaneStateLayout.wake >> 2);
-        Atomics.add(this.#i32, wake, 1);
-        Atomics.notify(this.#i32, wake, 1);
-      }
+    if (!this.dirty || this.ended) return;
+    this.dirty = false;
+    for (let i = 0; i < this.lanes.length; i++) {
+      if (!this.rung[i]) continue;
+      this.rung[i] = false;
+      this.publish(this.lanes[i]);
+    }
+  }
+
+  private publish({ lane, state, rung, bit, door }: LaneEnd): void {
+    Atomics.store(this.i32, door.producer, door.own);
+    Atomics.or(this.i32, rung, bit);
+    const sleeping = Atomics.load(this.i32, state + (LaneStateLayout.sleeping >> 2));
+    if (sleeping === Sleep.AWAKE) return;
+    if (sleeping === Sleep.IN_POLL) raiseEvent(this.arena, lane);
+    else {
+      const wake = state + (LaneStateLayout.wake >> 2);
+      Atomics.add(this.i32, wake, 1);
+      Atomics.notify(this.i32, wake, 1);
     }
   }
 
@@ -246,11 +255,11 @@ export class StreamApp {
   get pending(): boolean {
     return (
       !this.ended &&
-      this.#lanes.some(
+      this.lanes.some(
         l =>
           l.scan !== 0 ||
-          Atomics.load(this.#i32, l.event.producer) >>> 0 !== l.event.own ||
-          Atomics.load(this.#i32, l.overflow) !== 0,
+          Atomics.load(this.i32, l.event.producer) !== l.event.own ||
+          Atomics.load(this.i32, l.overflow) !== 0,
       )
     );
   }
@@ -262,43 +271,46 @@ export class StreamApp {
   take(each: TakeEvent, max = 0x7fffffff): number {
     if (this.ended) return 0;
     let n = 0;
-    const count = this.#lanes.length;
-    for (let i = 0; i < count && n < max; i++)
-      n += this.#takeFrom(this.#lanes[(this.#first + i) % count], each, max - n);
-    this.#first = (this.#first + 1) % count;
-    this.flush();
+    const count = this.lanes.length;
+    let at = this.first;
+    for (let left = count; left !== 0 && n < max; left--) {
+      n += this.takeFrom(this.lanes[at], each, max - n);
+      if (++at === count) at = 0;
+    }
+    if (++this.first === count) this.first = 0;
+    if (this.dirty) this.flush();
     return n;
   }
 
-  #takeFrom(lane: LaneEnd, each: TakeEvent, max: number): number {
-    const i32 = this.#i32;
+  private takeFrom(lane: LaneEnd, each: TakeEvent, max: number): number {
+    const i32 = this.i32;
     let n = 0;
     // Plain looks: an atomic one is a call in V8, and most find nothing. What they miss the next ones see.
-    if (i32[lane.event.producer] !== (lane.event.own | 0)) n = this.#takeEvents(lane.event, each, max);
-    if (n < max && (lane.scan !== 0 || i32[lane.overflow] !== 0)) n += this.#look(lane, each, max - n);
+    if (i32[lane.event.producer] !== lane.event.own) n = this.takeEvents(lane.event, each, max);
+    if (n < max && (lane.scan !== 0 || i32[lane.overflow] !== 0)) n += this.look(lane, each, max - n);
     return n;
   }
 
-  #takeEvents(event: RingSide, each: TakeEvent, max: number): number {
-    const i32 = this.#i32;
-    const to = Atomics.load(i32, event.producer) >>> 0;
-    const many = this.#ends.length >= MANY_STREAMS;
+  private takeEvents(event: RingSide, each: TakeEvent, max: number): number {
+    const i32 = this.i32;
+    const to = Atomics.load(i32, event.producer);
+    const many = this.ends.length >= MANY_STREAMS;
     let n = 0;
     let own = event.own;
     let ahead = own;
     try {
       while (own !== to && n < max) {
-        if (many && own === ahead) ahead = this.#fetch(event, own, to);
+        if (many && own === ahead) ahead = this.fetch(event, own, to);
         const at = event.entries + (own & event.mask) * ENTRY;
         const id = i32[at];
         const generation = i32[at + ENTRY_OPTIONS] >>> 0;
-        own = (own + 1) >>> 0;
-        n += this.#hand(id, generation, each);
+        own = (own + 1) | 0;
+        n += this.hand(id, generation, each);
       }
     } finally {
       // Entries that were handed out are done, even when `each` threw.
       event.own = own;
-      Atomics.store(i32, event.consumer, own | 0);
+      Atomics.store(i32, event.consumer, own);
     }
     return n;
   }
@@ -307,9 +319,9 @@ export class StreamApp {
    * Looks at what the next events lead to. Memory answers many requests at a time, but not those of a stream that is taken
    * in hand only when the one before it is done with. Returns up to where it looked.
    */
-  #fetch({ entries, mask }: RingSide, from: number, to: number): number {
-    const i32 = this.#i32;
-    const ends = this.#ends;
+  private fetch({ entries, mask }: RingSide, from: number, to: number): number {
+    const i32 = this.i32;
+    const ends = this.ends;
     const n = Math.min((to - from) >>> 0, AHEAD);
     let bits = 0;
     for (let k = 0; k < n; k++) {
@@ -317,24 +329,26 @@ export class StreamApp {
       if (end !== undefined) bits |= end.fetch();
     }
     this.fetched = bits;
-    return (from + n) >>> 0;
+    return (from + n) | 0;
   }
 
-  #hand(id: number, generation: number, each: TakeEvent): number {
-    if (this.#stream(id, StreamLayout.generation) !== generation) return 0;
-    const at = (this.#streams + id * StreamLayout.size + StreamLayout.events) >> 2;
-    const end = this.#find(id, generation);
+  private hand(id: number, generation: number, each: TakeEvent): number {
+    const record = (this.streams + id * StreamLayout.size) >> 2;
+    // A plain look: what the event tells of was there before it.
+    if (this.i32[record + (StreamLayout.generation >> 2)] >>> 0 !== generation) return 0;
+    const at = record + (StreamLayout.events >> 2);
+    const end = this.find(id, generation);
     if (!end) return 0;
-    const events = Atomics.exchange(this.#i32, at, 0) & ~StreamEvent.RUNG;
+    const events = Atomics.exchange(this.i32, at, 0) & ~StreamEvent.RUNG;
     if (events === 0) return 0;
     each(end, events);
     return 1;
   }
 
   /** Looks through the streams of a lane for events that found their ring full. */
-  #look(lane: LaneEnd, each: TakeEvent, max: number): number {
+  private look(lane: LaneEnd, each: TakeEvent, max: number): number {
     if (lane.scan === 0) {
-      if (Atomics.exchange(this.#i32, lane.overflow, 0) === 0) return 0;
+      if (Atomics.exchange(this.i32, lane.overflow, 0) === 0) return 0;
       lane.scan = 1;
     }
     const { streamCount } = this.arena.header;
@@ -342,12 +356,12 @@ export class StreamApp {
     for (; lane.scan < streamCount && n < max; lane.scan++) {
       const id = lane.scan;
       if (
-        this.#stream(id, StreamLayout.app) !== this.number ||
-        this.#stream(id, StreamLayout.lane) !== lane.lane ||
-        this.#stream(id, StreamLayout.events) === 0
+        this.stream(id, StreamLayout.app) !== this.number ||
+        this.stream(id, StreamLayout.lane) !== lane.lane ||
+        this.stream(id, StreamLayout.events) === 0
       )
         continue;
-      n += this.#hand(id, this.#stream(id, StreamLayout.generation), each);
+      n += this.hand(id, this.stream(id, StreamLayout.generation), each);
     }
     if (lane.scan >= streamCount) lane.scan = 0;
     return n;
@@ -356,19 +370,19 @@ export class StreamApp {
   // ── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Says that it sleeps, unless there is something to take. Returns the value of the word to wait on. */
-  #lieDown(): number | undefined {
+  private lieDown(): number | undefined {
     if (this.ended) return undefined;
     this.flush();
-    const wake = Atomics.load(this.#i32, this.#word + (AppLayout.wake >> 2));
-    Atomics.store(this.#i32, this.#word + (AppLayout.sleeping >> 2), 1);
+    const wake = Atomics.load(this.i32, this.word + (AppLayout.wake >> 2));
+    Atomics.store(this.i32, this.word + (AppLayout.sleeping >> 2), 1);
     // A lane sees the flag after its event is published, or the event is seen here; so does who closes the application.
     if (!this.pending && !this.ended) return wake;
-    this.#getUp();
+    this.getUp();
     return undefined;
   }
 
-  #getUp(): void {
-    if (!this.ended) Atomics.store(this.#i32, this.#word + (AppLayout.sleeping >> 2), 0);
+  private getUp(): void {
+    if (!this.ended) Atomics.store(this.i32, this.word + (AppLayout.sleeping >> 2), 0);
   }
 
   /**
@@ -376,28 +390,28 @@ export class StreamApp {
    * Does not keep the process alive by itself. False at once when the application was closed.
    */
   async wait(ms?: number): Promise<boolean> {
-    const wake = this.#lieDown();
+    const wake = this.lieDown();
     if (wake === undefined) return this.pending;
-    const slept = waitAsync(this.#i32, this.#word + (AppLayout.wake >> 2), wake, ms);
+    const slept = waitAsync(this.i32, this.word + (AppLayout.wake >> 2), wake, ms);
     if (slept.async) await slept.value;
-    this.#getUp();
+    this.getUp();
     return this.pending;
   }
 
   /** The same for a thread that may stand still: a worker, or the main thread of a program that does nothing else. */
   waitSync(ms?: number): boolean {
-    const wake = this.#lieDown();
+    const wake = this.lieDown();
     if (wake === undefined) return this.pending;
-    Atomics.wait(this.#i32, this.#word + (AppLayout.wake >> 2), wake, ms);
-    this.#getUp();
+    Atomics.wait(this.i32, this.word + (AppLayout.wake >> 2), wake, ms);
+    this.getUp();
     return this.pending;
   }
 
   /** Ends a sleep of `wait` or `waitSync` though there is nothing to take. */
   rouse(): void {
-    const wake = this.#word + (AppLayout.wake >> 2);
-    Atomics.add(this.#i32, wake, 1);
-    Atomics.notify(this.#i32, wake);
+    const wake = this.word + (AppLayout.wake >> 2);
+    Atomics.add(this.i32, wake, 1);
+    Atomics.notify(this.i32, wake);
   }
 }
 
@@ -405,7 +419,7 @@ export class StreamApp {
 function side(arena: Arena, viewAt: number, own: 'producer' | 'consumer'): RingSide {
   const v = new RingView(arena.dv, viewAt);
   const words = { producer: v.producerAt >> 2, consumer: v.consumerAt >> 2 };
-  const at = Atomics.load(arena.i32, words[own]) >>> 0;
-  const other = Atomics.load(arena.i32, words[own === 'producer' ? 'consumer' : 'producer']) >>> 0;
+  const at = Atomics.load(arena.i32, words[own]);
+  const other = Atomics.load(arena.i32, words[own === 'producer' ? 'consumer' : 'producer']);
   return { ...words, entries: v.entriesAt >> 2, mask: v.mask, slots: v.slots, own: at, seen: other };
 }

@@ -13,7 +13,7 @@ import type { StreamApp } from './stream_app.js';
 
 /** A send ring that is full wakes the application when at least this part of it is free: 1 / 2^FREE_SHIFT. */
 const FREE_SHIFT = 1;
-/** Up to so many bytes a copy word by word is quicker than making the view that `set` wants. */
+/** Up to so many bytes a copy word by word is quicker than the view that `set` wants, or its call. */
 const SHORT = 128;
 /** The transport is told of room in the receive ring in steps of this part of it: 1 / 2^READ_SHIFT. */
 const READ_SHIFT = 2;
@@ -21,25 +21,29 @@ const READ_SHIFT = 2;
 /** Requests after which nothing can be sent. */
 const ENDING = StreamRequest.SHUTDOWN | StreamRequest.CLOSE | StreamRequest.ABORT;
 
+/**
+ * Of two fields, `private` and no `#`: V8 looks for the name of each of those in the context before it looks at the field,
+ * and every message goes through here. Cursors are signed, for larger numbers do not lie in the object itself.
+ */
 export class StreamEnd {
-  readonly #u8: Uint8Array;
-  readonly #i32: Int32Array;
-  readonly #dv: DataView;
+  private readonly u8: Uint8Array;
+  private readonly i32: Int32Array;
+  private readonly dv: DataView;
   /** Index of the record in words. */
-  readonly #at: number;
-  #sndBytes: number;
-  #rcvBytes: number;
+  private readonly at: number;
+  private sndBytes: number;
+  private rcvBytes: number;
   /** Addresses of the rings; 0 = not made yet. */
-  #snd = 0;
-  #rcv = 0;
+  private snd = 0;
+  private rcv = 0;
   /** Own cursors, and the lane's as they were last seen. All modulo 2^32. */
-  #written: number;
-  #acked: number;
-  #read: number;
-  #received: number;
-  #released = false;
+  private written: number;
+  private acked: number;
+  private taken: number;
+  private received: number;
+  private gone = false;
   /** SHUTDOWN, CLOSE or ABORT was asked for: what would be written now could not be sent. */
-  #shut = false;
+  private shut = false;
 
   /** Made by StreamApp, for a stream that is its application's. */
   constructor(
@@ -51,40 +55,40 @@ export class StreamEnd {
     readonly lane: number,
   ) {
     const { arena } = app;
-    this.#u8 = arena.u8;
-    this.#i32 = arena.i32;
-    this.#dv = arena.dv;
-    this.#at = (arena.header.streamsAt + id * L.size) >> 2;
-    this.#sndBytes = this.#word(L.sndBytes);
-    this.#rcvBytes = this.#word(L.rcvBytes);
-    this.#written = this.#word(L.sndEnd);
-    this.#acked = this.#word(L.sndAcked);
-    this.#read = this.#word(L.rcvRead);
+    this.u8 = arena.u8;
+    this.i32 = arena.i32;
+    this.dv = arena.dv;
+    this.at = (arena.header.streamsAt + id * L.size) >> 2;
+    this.sndBytes = this.word(L.sndBytes);
+    this.rcvBytes = this.word(L.rcvBytes);
+    this.written = this.word(L.sndEnd);
+    this.acked = this.word(L.sndAcked);
+    this.taken = this.word(L.rcvRead);
     // Nothing is known of the ring yet: `readable` looks for both.
-    this.#received = this.#read;
+    this.received = this.taken;
   }
 
-  #word(offset: number): number {
-    return Atomics.load(this.#i32, this.#at + (offset >> 2)) >>> 0;
+  private word(offset: number): number {
+    return Atomics.load(this.i32, this.at + (offset >> 2));
   }
 
-  #set(offset: number, value: number): void {
-    Atomics.store(this.#i32, this.#at + (offset >> 2), value);
+  private set(offset: number, value: number): void {
+    Atomics.store(this.i32, this.at + (offset >> 2), value);
   }
 
   /** Whether `release` was called, or its application closed: it is no end of anything any more, and does nothing. */
   get released(): boolean {
-    return this.#released || this.app.ended;
+    return this.gone || this.app.ended;
   }
 
   /** Whether the transport is done with the stream. What was received can still be read, until `release`. */
   get finished(): boolean {
-    return this.released || (this.#word(L.flags) & StreamFlag.OPEN) === 0;
+    return this.released || (this.word(L.flags) & StreamFlag.OPEN) === 0;
   }
 
   /** Sizes of the rings, bytes; 0 = the stream has none. */
   get capacity(): { send: number; receive: number } {
-    return { send: this.#sndBytes, receive: this.#rcvBytes };
+    return { send: this.sndBytes, receive: this.rcvBytes };
   }
 
   /**
@@ -92,13 +96,13 @@ export class StreamEnd {
    * each lets memory answer them all together. `StreamApp.take` does so by itself. What it returns says nothing.
    */
   fetch(): number {
-    const i32 = this.#i32;
+    const i32 = this.i32;
     return (
       this.id |
-      i32[this.#at] |
-      i32[this.#at + (L.sndEnd >> 2)] |
-      i32[(this.#snd + (this.#written & (this.#sndBytes - 1))) >>> 2] |
-      i32[(this.#rcv + (this.#read & (this.#rcvBytes - 1))) >>> 2]
+      i32[this.at] |
+      i32[this.at + (L.sndEnd >> 2)] |
+      i32[(this.snd + (this.written & (this.sndBytes - 1))) >>> 2] |
+      i32[(this.rcv + (this.taken & (this.rcvBytes - 1))) >>> 2]
     );
   }
 
@@ -107,96 +111,87 @@ export class StreamEnd {
   /** Bytes that can be read now. */
   get readable(): number {
     if (this.released) return 0;
-    if (this.#rcv === 0) {
-      this.#rcv = this.#word(L.rcvAt);
-      if (this.#rcv === 0) return 0;
+    if (this.rcv === 0) {
+      this.rcv = this.word(L.rcvAt) >>> 0;
+      if (this.rcv === 0) return 0;
       // It may have been made smaller than it was promised.
-      this.#rcvBytes = this.#word(L.rcvBytes);
+      this.rcvBytes = this.word(L.rcvBytes);
     }
-    this.#received = this.#word(L.rcvEnd);
-    return (this.#received - this.#read) >>> 0;
+    this.received = this.word(L.rcvEnd);
+    return (this.received - this.taken) >>> 0;
   }
 
   /** Copies received bytes to `into`. Returns how many, 0 when there are none. */
   read(into: Uint8Array): number {
-    checkBytes(into, 'read into');
-    const have = (this.#received - this.#read) >>> 0 || this.readable;
+    if (!(into instanceof Uint8Array)) checkBytes(into, 'read into');
+    const have = (this.received - this.taken) >>> 0 || this.readable;
     const n = have < into.length ? have : into.length;
     if (n === 0 || this.released) return 0;
-    const at = this.#read & (this.#rcvBytes - 1);
-    const first = this.#rcvBytes - at;
-    const from = this.#rcv + at;
+    const at = this.taken & (this.rcvBytes - 1);
+    const first = this.rcvBytes - at;
+    const from = this.rcv + at;
     if (n > first) {
-      into.set(this.#u8.subarray(from, from + first));
-      into.set(this.#u8.subarray(this.#rcv, this.#rcv + n - first), first);
-    } else if (n > SHORT) into.set(this.#u8.subarray(from, from + n));
-    else this.#copyShort(into, from, n);
-    this.#consume(n);
-    return n;
-  }
-
-  #copyShort(into: Uint8Array, from: number, n: number): void {
-    const whole = n & ~3;
-    for (let i = 0; i < whole; i += 4) {
-      const word = this.#dv.getUint32(from + i, true);
-      into[i] = word;
-      into[i + 1] = word >>> 8;
-      into[i + 2] = word >>> 16;
-      into[i + 3] = word >>> 24;
+      into.set(this.u8.subarray(from, from + first));
+      into.set(this.u8.subarray(this.rcv, this.rcv + n - first), first);
+    } else {
+      const view = n > SHORT ? undefined : this.app.readInto.of(into);
+      if (view === undefined) into.set(this.u8.subarray(from, from + n));
+      else copyWords(view, 0, this.dv, from, n);
     }
-    for (let i = whole; i < n; i++) into[i] = this.#u8[from + i];
+    this.took(n);
+    return n;
   }
 
   /** Views of what can be read, in order: none, one, or two where the ring begins anew. Good until `consume`. */
   readViews(): Uint8Array[] {
     const n = this.readable;
-    return this.#views(this.#rcv, this.#rcvBytes, this.#read, n);
+    return this.views(this.rcv, this.rcvBytes, this.taken, n);
   }
 
   /** Gives the first `n` bytes of what can be read back to the ring; nothing after `release`. @throws EtherloomError ERR_STREAM_RANGE */
   consume(n: number): void {
     if (this.released) return;
-    this.#check(n, this.readable, 'read');
-    this.#consume(n);
+    this.check(n, this.readable, 'read');
+    this.took(n);
   }
 
-  #consume(n: number): void {
-    this.#read = (this.#read + n) >>> 0;
-    this.#set(L.rcvRead, this.#read);
-    // How much further the window could open than the transport last saw.
-    const more = (this.#read + this.#rcvBytes - this.#word(L.rcvLimit)) >>> 0;
-    if (more >= this.#rcvBytes >> READ_SHIFT) this.ring();
+  private took(n: number): void {
+    this.taken = (this.taken + n) | 0;
+    this.set(L.rcvRead, this.taken);
+    // How much further the window could open than the transport last saw. An old look rings once more than it need.
+    const more = (this.taken + this.rcvBytes - this.i32[this.at + (L.rcvLimit >> 2)]) >>> 0;
+    if (more >= this.rcvBytes >> READ_SHIFT) this.knock(0);
   }
 
   // ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Bytes that can be written now. Asks for a send ring when there is none: events say OUT when it is made. */
   get room(): number {
-    if (this.#shut || this.released) return 0;
-    if (this.#snd === 0 && !this.#findSendRing()) return 0;
-    this.#acked = this.#word(L.sndAcked);
-    return this.#sndBytes - ((this.#written - this.#acked) >>> 0);
+    if (this.shut || this.released) return 0;
+    if (this.snd === 0 && !this.findSendRing()) return 0;
+    this.acked = this.word(L.sndAcked);
+    return this.sndBytes - ((this.written - this.acked) >>> 0);
   }
 
-  #findSendRing(): boolean {
-    if (this.#sndBytes === 0) return false;
-    this.#snd = this.#word(L.sndAt);
-    if (this.#snd === 0) this.ring(StreamRequest.WANTS_RING);
-    else this.#sndBytes = this.#word(L.sndBytes);
-    return this.#snd !== 0;
+  private findSendRing(): boolean {
+    if (this.sndBytes === 0) return false;
+    this.snd = this.word(L.sndAt) >>> 0;
+    if (this.snd === 0) this.ring(StreamRequest.WANTS_RING);
+    else this.sndBytes = this.word(L.sndBytes);
+    return this.snd !== 0;
   }
 
   /** Whether the send ring is there. Does not ask for one. */
   get hasSendRing(): boolean {
-    if (this.#snd === 0 && !this.released) this.#snd = this.#word(L.sndAt);
-    return this.#snd !== 0;
+    if (this.snd === 0 && !this.released) this.snd = this.word(L.sndAt) >>> 0;
+    return this.snd !== 0;
   }
 
   /** Bytes written and not yet acknowledged. */
   get unacknowledged(): number {
     if (this.released) return 0;
-    this.#acked = this.#word(L.sndAcked);
-    return (this.#written - this.#acked) >>> 0;
+    this.acked = this.word(L.sndAcked);
+    return (this.written - this.acked) >>> 0;
   }
 
   /**
@@ -204,62 +199,65 @@ export class StreamEnd {
    * SHUTDOWN, CLOSE or ABORT it takes nothing.
    */
   write(from: Uint8Array): number {
-    checkBytes(from, 'write');
-    if (this.#shut || this.released) return 0;
-    let n = this.#put(from);
+    if (!(from instanceof Uint8Array)) checkBytes(from, 'write');
+    if (this.shut || this.released) return 0;
+    let n = this.put(from);
     // Room that came after the look, and before the wish for it was seen, is told by no event.
-    while (n < from.length && this.#snd !== 0) {
-      if (!this.wantRoom(Math.min(from.length - n, this.#sndBytes >> FREE_SHIFT))) break;
-      n += this.#put(from.subarray(n));
+    while (n < from.length && this.snd !== 0) {
+      if (!this.wantRoom(Math.min(from.length - n, this.sndBytes >> FREE_SHIFT))) break;
+      n += this.put(from.subarray(n));
     }
     return n;
   }
 
   /** Copies what there is room for, and publishes it. */
-  #put(from: Uint8Array): number {
+  private put(from: Uint8Array): number {
     const want = from.length;
     // The lane's line is looked at only where what it said last does not do.
-    let room = this.#snd === 0 ? 0 : this.#sndBytes - ((this.#written - this.#acked) >>> 0);
+    let room = this.snd === 0 ? 0 : this.sndBytes - ((this.written - this.acked) >>> 0);
     if (room < want) room = this.room;
     const n = room < want ? room : want;
     if (n === 0) return 0;
-    const at = this.#written & (this.#sndBytes - 1);
-    const first = this.#sndBytes - at;
-    if (n <= first) this.#u8.set(n === want ? from : from.subarray(0, n), this.#snd + at);
-    else {
-      this.#u8.set(from.subarray(0, first), this.#snd + at);
-      this.#u8.set(from.subarray(first, n), this.#snd);
+    const at = this.written & (this.sndBytes - 1);
+    const first = this.sndBytes - at;
+    if (n <= first) {
+      const view = n > SHORT ? undefined : this.app.writtenFrom.of(from);
+      if (view === undefined) this.u8.set(n === want ? from : from.subarray(0, n), this.snd + at);
+      else copyWords(this.dv, this.snd + at, view, 0, n);
+    } else {
+      this.u8.set(from.subarray(0, first), this.snd + at);
+      this.u8.set(from.subarray(first, n), this.snd);
     }
-    this.#publish(n);
+    this.publish(n);
     return n;
   }
 
   /** Views of the room, in order: none, one, or two where the ring begins anew. Write into them, then `commit`. */
   writeViews(): Uint8Array[] {
     const n = this.room;
-    return this.#views(this.#snd, this.#sndBytes, this.#written, n);
+    return this.views(this.snd, this.sndBytes, this.written, n);
   }
 
   /** Hands the first `n` bytes of the room to the transport; nothing when it can send no more. @throws EtherloomError ERR_STREAM_RANGE */
   commit(n: number): void {
-    if (this.#shut || this.released) return;
-    this.#check(n, this.room, 'written');
-    if (n > 0) this.#publish(n);
+    if (this.shut || this.released) return;
+    this.check(n, this.room, 'written');
+    if (n > 0) this.publish(n);
   }
 
-  #publish(n: number): void {
-    this.#written = (this.#written + n) >>> 0;
-    this.#set(L.sndEnd, this.#written);
-    this.ring();
+  private publish(n: number): void {
+    this.written = (this.written + n) | 0;
+    this.set(L.sndEnd, this.written);
+    this.knock(0);
   }
 
   /** Asks for an OUT event when `bytes` bytes are free. True when they are free now: then none comes. */
   wantRoom(bytes: number): boolean {
-    if (this.#shut || this.released) return false;
-    this.#set(L.sndWanted, bytes);
+    if (this.shut || this.released) return false;
+    this.set(L.sndWanted, bytes);
     // Room may have come between the look and the wish.
     if (this.room < bytes) return false;
-    this.#set(L.sndWanted, 0);
+    this.set(L.sndWanted, 0);
     return true;
   }
 
@@ -267,14 +265,18 @@ export class StreamEnd {
 
   /** Asks the transport for what StreamRequest bits say: CONNECT, SHUTDOWN, CLOSE, ABORT, OPTIONS, or its own. */
   request(bits: number): void {
-    if (bits & ENDING) this.#shut = true;
+    if (bits & ENDING) this.shut = true;
     this.ring(bits & StreamRequest.MASK);
   }
 
   /** Rings the doorbell of its lane, unless that is on its way. `bits`: of Stream.requests. */
   ring(bits = 0): void {
-    if (this.released) return;
-    const before = Atomics.or(this.#i32, this.#at + (L.requests >> 2), bits | StreamRequest.RUNG);
+    if (!this.released) this.knock(bits);
+  }
+
+  /** The same for an end that is known to be one. */
+  private knock(bits: number): void {
+    const before = Atomics.or(this.i32, this.at + (L.requests >> 2), bits | StreamRequest.RUNG);
     if (before >= 0) this.app.door(this.lane, this.id, this.generation);
   }
 
@@ -283,30 +285,58 @@ export class StreamEnd {
    * transport is done, too. A transport that is not is to be told by `request` before: CLOSE or ABORT.
    */
   release(): void {
-    if (this.#released) return;
+    if (this.gone) return;
     if (!this.app.ended) {
-      this.#set(L.released, 1);
+      this.set(L.released, 1);
       this.ring();
     }
-    this.#released = true;
+    this.gone = true;
     this.app.forget(this);
   }
 
-  #views(ring: number, size: number, cursor: number, n: number): Uint8Array[] {
+  private views(ring: number, size: number, cursor: number, n: number): Uint8Array[] {
     if (n <= 0) return [];
     const at = cursor & (size - 1);
     const first = Math.min(n, size - at);
-    const views = [this.#u8.subarray(ring + at, ring + at + first)];
-    if (n > first) views.push(this.#u8.subarray(ring, ring + n - first));
+    const views = [this.u8.subarray(ring + at, ring + at + first)];
+    if (n > first) views.push(this.u8.subarray(ring, ring + n - first));
     return views;
   }
 
-  #check(n: number, most: number, what: string): void {
+  private check(n: number, most: number, what: string): void {
     if (Number.isInteger(n) && n >= 0 && n <= most) return;
     throw new EtherloomError('ERR_STREAM_RANGE', `${n} bytes of ${most} that can be ${what}`, {
       expected: `a whole number from 0 to ${most}`,
     });
   }
+}
+
+/**
+ * A DataView of the bytes that an application reads into, or writes, over and over: what is met a second time in a row gets
+ * one. It is kept until another is: making one costs more than a short copy by words saves.
+ */
+export class KnownBytes {
+  private seen: Uint8Array | undefined;
+  private known: Uint8Array | undefined;
+  private view: DataView | undefined;
+
+  /** Undefined for bytes that are new. They have some: a buffer that was given away has none, and no view. */
+  of(bytes: Uint8Array): DataView | undefined {
+    if (bytes === this.known) return this.view;
+    if (bytes !== this.seen) {
+      this.seen = bytes;
+      return undefined;
+    }
+    this.known = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    return this.view;
+  }
+}
+
+function copyWords(to: DataView, at: number, from: DataView, start: number, n: number): void {
+  const whole = n & ~3;
+  for (let i = 0; i < whole; i += 4) to.setUint32(at + i, from.getUint32(start + i, true), true);
+  for (let i = whole; i < n; i++) to.setUint8(at + i, from.getUint8(start + i));
 }
 
 /** Text would be copied as zeros. @throws EtherloomError ERR_STREAM_BYTES */
