@@ -2837,19 +2837,20 @@ export const LINK_HEAP_AT: u32 = 40;
 export const LINK_HEAP_MAX: u32 = 44;
 export const LINK_HEAP_COUNT: u32 = 48;
 export const LINK_ORDER: u32 = 52;
-export const LINK_RATE: u32 = 56;
-export const LINK_DELAY_NS: u32 = 64;
-export const LINK_JITTER_NS: u32 = 72;
-export const LINK_BUSY_UNTIL: u32 = 80;
-export const LINK_RANDOM: u32 = 88;
-export const LINK_TAKEN: u32 = 96;
-export const LINK_DELIVERED: u32 = 104;
-export const LINK_LOST: u32 = 112;
-export const LINK_OVERFLOWED: u32 = 120;
-export const LINK_DUPLICATED: u32 = 128;
-export const LINK_REORDERED: u32 = 136;
-export const LINK_CORRUPTED: u32 = 144;
-export const LINK_MARKED: u32 = 152;
+export const LINK_FETCHED: u32 = 56;
+export const LINK_RATE: u32 = 64;
+export const LINK_DELAY_NS: u32 = 72;
+export const LINK_JITTER_NS: u32 = 80;
+export const LINK_BUSY_UNTIL: u32 = 88;
+export const LINK_RANDOM: u32 = 96;
+export const LINK_TAKEN: u32 = 104;
+export const LINK_DELIVERED: u32 = 112;
+export const LINK_LOST: u32 = 120;
+export const LINK_OVERFLOWED: u32 = 128;
+export const LINK_DUPLICATED: u32 = 136;
+export const LINK_REORDERED: u32 = 144;
+export const LINK_CORRUPTED: u32 = 152;
+export const LINK_MARKED: u32 = 160;
 /** One direction of a wire: from the transmit rings of one port to the receive queues of another. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Link {
@@ -2881,6 +2882,12 @@ export class Link {
   heapCount: u32;
   /** Number of the next packet: breaks ties of `due` */
   order: u32;
+  /** Of what was looked at before it is needed: bits that nobody asks for */
+  fetched: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
   /** Bits per second, 0 = no limit */
   rate: u64;
   /** Propagation delay */
@@ -2907,10 +2914,6 @@ export class Link {
   corrupted: u64;
   /** Packets marked CE */
   marked: u64;
-  private __pad0: u8;
-  private __pad1: u8;
-  private __pad2: u8;
-  private __pad3: u8;
   private __pad4: u8;
   private __pad5: u8;
   private __pad6: u8;
@@ -2935,10 +2938,6 @@ export class Link {
   private __pad25: u8;
   private __pad26: u8;
   private __pad27: u8;
-  private __pad28: u8;
-  private __pad29: u8;
-  private __pad30: u8;
-  private __pad31: u8;
 }
 
 export const FIB_SIZE: u32 = 128;

@@ -5,10 +5,10 @@
 //
 // Called by the loop and by the host's end. Promises: the same packets, times and seed give the same outcome, and a plain
 // link only moves descriptors. A full receive ring holds packets back: nothing is lost but what the settings ask for.
-import { LINK_ENTRY_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring, NO_FRAME } from "../layout.gen";
+import { FRAME_SIZE, LINK_ENTRY_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring, NO_FRAME } from "../layout.gen";
 import { nowNs } from "../core/clock";
 import { give, take } from "../core/hand";
-import { packetAt } from "../core/lane";
+import { header, packetAt } from "../core/lane";
 import { copyPacket } from "../mem/copy";
 import { allocFrame, frameOf, freeFrame } from "../mem/frames";
 import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit, submitOwn, unread } from "../mem/ring";
@@ -16,6 +16,10 @@ import { mark_ce } from "../wire/frame";
 import { steer } from "./steer";
 
 const DUE_NEVER: u64 = u64.MAX_VALUE;
+/** Bytes of a cache line. */
+const LINE: u32 = 64;
+/** Packets that are looked at ahead: of a longer burst the others are on their way while the first is worked on. */
+const FEW: u32 = 4;
 
 /** splitmix64 (Steele, Lea and Flood 2014): one word of state, so a link's fate is one number in the layout. */
 function random(l: Link): u64 {
@@ -49,12 +53,33 @@ export function pump(at: u32, limit: u32): u32 {
   return deliver(l, port);
 }
 
-/** Whether there is something to pump, as far as a look at memory can tell: what comes by time may be due. */
+/**
+ * Whether there is something to pump, as far as a look at memory can tell: what comes by time may be due. The next entry is
+ * looked at with it: what another core wrote there is on its way while the word that tells of it is.
+ */
 export function mayBring(at: u32): bool {
   const l = changetype<Link>(at as usize);
   if (l.plain == 0) return true;
-  for (let i: u32 = 0; i < l.fromCount; i++) if (unread(ringAt(l.fromAt + i * RING_SIZE))) return true;
+  for (let i: u32 = 0; i < l.fromCount; i++) {
+    const r = ringAt(l.fromAt + i * RING_SIZE);
+    // No descriptor names NO_FRAME: it is the load that counts.
+    if (unread(r) || (r.slots != 0 && descAddr(entry(r, 0)) == NO_FRAME)) return true;
+  }
   return false;
+}
+
+/**
+ * The lines that the headers and a short message have, asked of another core's cache all together: a program waits for each
+ * in turn. Loads of no other address than a packet's may be made.
+ */
+// @ts-ignore: decorator
+@inline function fetchPacket(addr: u32, len: u32): u32 {
+  if (addr >= header().packetBytes || (addr & (FRAME_SIZE - 1)) > FRAME_SIZE - 3 * LINE) return 0;
+  const at = packetAt + addr;
+  let bits = load<u32>(at);
+  if (len > LINE) bits |= load<u32>(at + LINE);
+  if (len > 2 * LINE) bits |= load<u32>(at + 2 * LINE);
+  return bits;
 }
 
 /** Plain, one queue: descriptors go from ring to ring. */
@@ -62,6 +87,7 @@ function move(l: Link, port: Port, limit: u32): u32 {
   const feed = feedOf(port, 0);
   const rings = l.fromCount;
   let moved: u32 = 0;
+  let bits: u32 = 0;
   for (let i: u32 = 0; i < rings; i++) {
     const r = ringAt(l.fromAt + i * RING_SIZE);
     let n = peek(r, limit);
@@ -72,11 +98,13 @@ function move(l: Link, port: Port, limit: u32): u32 {
       const d = entry(r, k);
       push(feed, descAddr(d), descLen(d), 0);
     }
+    if (n <= FEW) for (let k: u32 = 0; k < n; k++) bits |= fetchPacket(descAddr(entry(r, k)), descLen(entry(r, k)));
     // Whoever pumps owns the one queue that there is.
     submitOwn(feed);
     give(r, n);
     moved += n;
   }
+  l.fetched = bits;
   l.taken += moved;
   l.delivered += moved;
   return moved;

@@ -498,6 +498,7 @@ struct etherloom_link {
 	__u32 heap_max; /* Its capacity */
 	__u32 heap_count; /* Packets in it */
 	__u32 order; /* Number of the next packet: breaks ties of `due` */
+	__u32 fetched; /* Of what was looked at before it is needed: bits that nobody asks for */
 	__u64 rate; /* Bits per second, 0 = no limit */
 	__u64 delay_ns; /* Propagation delay */
 	__u64 jitter_ns; /* Uniform extra delay, 0 … jitterNs */

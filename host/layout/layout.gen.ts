@@ -2882,19 +2882,20 @@ export const LinkLayout = {
   heapMax: 44,
   heapCount: 48,
   order: 52,
-  rate: 56,
-  delayNs: 64,
-  jitterNs: 72,
-  busyUntil: 80,
-  random: 88,
-  taken: 96,
-  delivered: 104,
-  lost: 112,
-  overflowed: 120,
-  duplicated: 128,
-  reordered: 136,
-  corrupted: 144,
-  marked: 152,
+  fetched: 56,
+  rate: 64,
+  delayNs: 72,
+  jitterNs: 80,
+  busyUntil: 88,
+  random: 96,
+  taken: 104,
+  delivered: 112,
+  lost: 120,
+  overflowed: 128,
+  duplicated: 136,
+  reordered: 144,
+  corrupted: 152,
+  marked: 160,
 } as const;
 /** One direction of a wire: from the transmit rings of one port to the receive queues of another. */
 export class LinkView {
@@ -3000,96 +3001,103 @@ export class LinkView {
   set order(v: number) {
     this.mem.setUint32(this.at + 52, v, true);
   }
+  /** Of what was looked at before it is needed: bits that nobody asks for */
+  get fetched(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set fetched(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
+  }
   /** Bits per second, 0 = no limit */
   get rate(): bigint {
-    return this.mem.getBigUint64(this.at + 56, true);
+    return this.mem.getBigUint64(this.at + 64, true);
   }
   set rate(v: bigint) {
-    this.mem.setBigUint64(this.at + 56, v, true);
+    this.mem.setBigUint64(this.at + 64, v, true);
   }
   /** Propagation delay */
   get delayNs(): bigint {
-    return this.mem.getBigUint64(this.at + 64, true);
+    return this.mem.getBigUint64(this.at + 72, true);
   }
   set delayNs(v: bigint) {
-    this.mem.setBigUint64(this.at + 64, v, true);
+    this.mem.setBigUint64(this.at + 72, v, true);
   }
   /** Uniform extra delay, 0 … jitterNs */
   get jitterNs(): bigint {
-    return this.mem.getBigUint64(this.at + 72, true);
+    return this.mem.getBigUint64(this.at + 80, true);
   }
   set jitterNs(v: bigint) {
-    this.mem.setBigUint64(this.at + 72, v, true);
+    this.mem.setBigUint64(this.at + 80, v, true);
   }
   /** When the wire is free again, ps: a 64 B frame at 100 Gbit/s takes 5.12 ns */
   get busyUntil(): bigint {
-    return this.mem.getBigUint64(this.at + 80, true);
+    return this.mem.getBigUint64(this.at + 88, true);
   }
   set busyUntil(v: bigint) {
-    this.mem.setBigUint64(this.at + 80, v, true);
+    this.mem.setBigUint64(this.at + 88, v, true);
   }
   /** State of the generator (splitmix64) */
   get random(): bigint {
-    return this.mem.getBigUint64(this.at + 88, true);
+    return this.mem.getBigUint64(this.at + 96, true);
   }
   set random(v: bigint) {
-    this.mem.setBigUint64(this.at + 88, v, true);
+    this.mem.setBigUint64(this.at + 96, v, true);
   }
   /** Packets taken from the sender */
   get taken(): bigint {
-    return this.mem.getBigUint64(this.at + 96, true);
+    return this.mem.getBigUint64(this.at + 104, true);
   }
   set taken(v: bigint) {
-    this.mem.setBigUint64(this.at + 96, v, true);
+    this.mem.setBigUint64(this.at + 104, v, true);
   }
   /** Packets put in receive rings */
   get delivered(): bigint {
-    return this.mem.getBigUint64(this.at + 104, true);
+    return this.mem.getBigUint64(this.at + 112, true);
   }
   set delivered(v: bigint) {
-    this.mem.setBigUint64(this.at + 104, v, true);
+    this.mem.setBigUint64(this.at + 112, v, true);
   }
   /** Packets lost by chance */
   get lost(): bigint {
-    return this.mem.getBigUint64(this.at + 112, true);
+    return this.mem.getBigUint64(this.at + 120, true);
   }
   set lost(v: bigint) {
-    this.mem.setBigUint64(this.at + 112, v, true);
+    this.mem.setBigUint64(this.at + 120, v, true);
   }
   /** Packets dropped because the buffer or the heap was full */
   get overflowed(): bigint {
-    return this.mem.getBigUint64(this.at + 120, true);
+    return this.mem.getBigUint64(this.at + 128, true);
   }
   set overflowed(v: bigint) {
-    this.mem.setBigUint64(this.at + 120, v, true);
+    this.mem.setBigUint64(this.at + 128, v, true);
   }
   /** Copies made */
   get duplicated(): bigint {
-    return this.mem.getBigUint64(this.at + 128, true);
+    return this.mem.getBigUint64(this.at + 136, true);
   }
   set duplicated(v: bigint) {
-    this.mem.setBigUint64(this.at + 128, v, true);
+    this.mem.setBigUint64(this.at + 136, v, true);
   }
   /** Packets that skipped the delay */
   get reordered(): bigint {
-    return this.mem.getBigUint64(this.at + 136, true);
+    return this.mem.getBigUint64(this.at + 144, true);
   }
   set reordered(v: bigint) {
-    this.mem.setBigUint64(this.at + 136, v, true);
+    this.mem.setBigUint64(this.at + 144, v, true);
   }
   /** Packets with a flipped bit */
   get corrupted(): bigint {
-    return this.mem.getBigUint64(this.at + 144, true);
+    return this.mem.getBigUint64(this.at + 152, true);
   }
   set corrupted(v: bigint) {
-    this.mem.setBigUint64(this.at + 144, v, true);
+    this.mem.setBigUint64(this.at + 152, v, true);
   }
   /** Packets marked CE */
   get marked(): bigint {
-    return this.mem.getBigUint64(this.at + 152, true);
+    return this.mem.getBigUint64(this.at + 160, true);
   }
   set marked(v: bigint) {
-    this.mem.setBigUint64(this.at + 152, v, true);
+    this.mem.setBigUint64(this.at + 160, v, true);
   }
 }
 

@@ -34,6 +34,7 @@ export const linkStructs: StructSchema[] = [
       f('heapMax', 'u32', 'Its capacity'),
       f('heapCount', 'u32', 'Packets in it'),
       f('order', 'u32', 'Number of the next packet: breaks ties of `due`'),
+      f('fetched', 'u32', 'Of what was looked at before it is needed: bits that nobody asks for'),
       f('rate', 'u64', 'Bits per second, 0 = no limit'),
       f('delayNs', 'u64', 'Propagation delay'),
       f('jitterNs', 'u64', 'Uniform extra delay, 0 … jitterNs'),
