@@ -86,6 +86,7 @@ export class TcpEngine {
     readonly app: StreamApp,
     readonly apps: StreamApps,
     readonly collection: Collection,
+    readonly entrance: Entrance,
   ) {}
 
   /** An engine of its own. @param addresses its own, by port */
@@ -121,7 +122,7 @@ export class TcpEngine {
       for (const a of list) map('tcp_addresses').set({ address: words(a) }, ADDRESS_RESET);
     }
     const apps = new StreamApps(engine);
-    return new TcpEngine(engine, apps.open(), apps, collection);
+    return new TcpEngine(engine, apps.open(), apps, collection, entrance);
   }
 
   map(name: string): KeyedMap<unknown, Record<string, unknown>> {

@@ -39,7 +39,9 @@ export class MortalLanes implements Rounds {
 
   #make(i: number): Lane {
     const { engine } = this;
-    const programs = this.hosts.flatMap(h => Object.values(h.collection.programs));
+    const programs = this.hosts.flatMap(h =>
+      [h.entrance.collection, h.collection].flatMap(c => Object.values(c.programs)),
+    );
     const placed = programs.map(p => ({ program: p.compiled, slots: p.placed.run }));
     const lane = new Lane(engine.arena.memory, coreModule(), i, [], engine.arena.lane(i).generation);
     const core = this.#mortal(lane.core);
