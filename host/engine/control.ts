@@ -38,6 +38,8 @@ export interface LaneTask {
   rounds: number;
   /** How long it spins without work before it sleeps, µs. */
   spinUs: number;
+  /** The CPU that it keeps to, if any. */
+  cpu?: number | undefined;
   /** Ports with a part in the lane's thread. */
   plans: readonly DriverPlan[];
   /** Who lives in the lane's thread. */

@@ -356,6 +356,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       spinUs: o.spinUs ?? 50,
       hangMs: o.hangMs ?? HANG_MS,
       restarts: o.restarts ?? 5,
+      cpus: o.cpus,
       // A URL cannot be cloned.
       resident: o.resident && { ...o.resident, module: String(o.resident.module) },
     });

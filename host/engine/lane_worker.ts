@@ -6,6 +6,7 @@ import { receiveMessageOnPort } from 'node:worker_threads';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { numberClock } from './clock.js';
 import type { ControlMessage, LaneExit, LaneTask } from './control.js';
+import { keepTo } from './cpus.js';
 import { Lane } from './lane.js';
 import { type Resident, seatResident } from './resident.js';
 
@@ -14,6 +15,7 @@ const LOOKS = 200;
 
 /** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
 export default function run(task: LaneTask): LaneExit | Promise<LaneExit> {
+  if (task.cpu !== undefined) keepTo(task.cpu);
   const lane = new Lane(task.memory, task.core, task.lane, task.programs, task.generation, task.plans);
   if (!task.resident) return live(lane, task, nobody);
   return seatResident(task.resident, lane.arena, task.lane).then(resident => live(lane, task, resident));

@@ -4,6 +4,7 @@ import { MAX_LANES } from '../layout/layout.gen.js';
 import type { ArenaOptions } from '../mem/arena.js';
 import { appRingBytes, planStreams, type StreamOptions } from '../mem/streams.js';
 import type { Nic } from '../nic/nic.js';
+import { checkCpus } from './cpus.js';
 import type { ResidentOptions } from './resident.js';
 
 export interface EngineOptions extends ArenaOptions {
@@ -35,6 +36,11 @@ export interface EngineOptions extends ArenaOptions {
   seed?: number;
   /** Replacements in a row before the engine gives a lane up. Default 5. */
   restarts?: number;
+  /**
+   * CPUs that the lanes keep to: lane i to the one at i, again from the first where there are more lanes. Default: where
+   * the system puts them. Needs the addon; of no meaning to inline lanes.
+   */
+  cpus?: readonly number[];
   /** An application in the thread of each lane. Inline lanes have none: their thread is the caller's. */
   resident?: ResidentOptions;
   /**
@@ -112,6 +118,7 @@ export function checkOptions(options: EngineOptions): void {
     if (typeof module !== 'string' && !(module instanceof URL))
       refuse('resident.module', module, 'the URL of a module');
   }
+  if (options.cpus !== undefined) checkCpus(options.cpus);
   if (options.clock === 'virtual' && !options.inline)
     refuse('clock', options.clock, "'real' with worker lanes, or inline: true");
 }

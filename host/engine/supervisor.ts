@@ -39,6 +39,8 @@ export interface SupervisorOptions {
   hangMs: number;
   /** Replacements of one lane without a quiet second in between before the engine gives up. */
   restarts: number;
+  /** CPUs that lanes keep to (EngineOptions.cpus). */
+  cpus?: readonly number[] | undefined;
   /** Who lives in the threads of lanes. */
   resident?: ResidentOptions | undefined;
   /** A lane that was told to stop, or hangs, has this long before it is given up, ms. Default 5000. */
@@ -114,10 +116,11 @@ export class Supervisor extends EventEmitter {
     words.set('command', LaneCommand.RUN);
     words.set('phase', LanePhase.IDLE);
     const { memory } = this.arena;
-    const { rounds, spinUs, resident } = this.options;
+    const { rounds, spinUs, cpus, resident } = this.options;
+    const cpu = cpus?.[i % cpus.length];
     const programs = [...this.programs.values()];
     const { plans } = this.fabric;
-    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs, plans, resident };
+    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs, cpu, plans, resident };
     const lane = new LaneWorker(this.#pool!, words, task, deaths, ack => this.#mailbox.settle(i, ack));
     this.#lanes[i] = lane;
     await lane.running();

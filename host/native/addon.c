@@ -293,6 +293,18 @@ static napi_value write_fd(napi_env env, napi_callback_info info) {
   return result(env, write(fd, from.at, from.length));
 }
 
+/* pin(cpu): the calling thread runs on this CPU and no other. */
+static napi_value pin(napi_env env, napi_callback_info info) {
+  napi_value argv[MAX_ARGS];
+  int32_t cpu;
+  cpu_set_t one;
+  if (args_of(env, info, argv) < 1 || !int_of(env, argv[0], &cpu) || cpu < 0 || cpu >= CPU_SETSIZE)
+    return fail(env, "pin(cpu: number)");
+  CPU_ZERO(&one);
+  CPU_SET((size_t)cpu, &one);
+  return result(env, sched_setaffinity(0, sizeof one, &one));
+}
+
 /* hugePages(target): asks for large pages in whatever of the bytes of `target` they fit. */
 static napi_value huge_pages(napi_env env, napi_callback_info info) {
   napi_value argv[MAX_ARGS];
@@ -331,6 +343,7 @@ static const struct {
     {"read", read_fd},
     {"write", write_fd},
     {"hugePages", huge_pages},
+    {"pin", pin},
     {"close", close_fd},
 };
 

@@ -40,8 +40,10 @@ export interface Native {
   read(fd: number, bytes: Uint8Array, at?: number, length?: number): number;
   /** write(2) of `length` bytes of `bytes` from `at` on. */
   write(fd: number, bytes: Uint8Array, at?: number, length?: number): number;
-  /** madvise(MADV_HUGEPAGE) on the bytes of `target`. The newest function, which an addon may lack. */
+  /** madvise(MADV_HUGEPAGE) on the bytes of `target`. An older addon may lack it. */
   hugePages?(target: Uint8Array): number;
+  /** sched_setaffinity(2): the calling thread runs on this CPU and no other. The newest function, which an addon may lack. */
+  pin?(cpu: number): number;
   close(fd: number): number;
 }
 
