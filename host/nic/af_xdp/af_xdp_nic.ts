@@ -377,6 +377,7 @@ export class AfXdpNic implements Nic {
       modeReason: link?.reason ?? '',
       copy: this.#queues?.carried?.mode,
       copyReason: this.#queues?.carried?.reason ?? '',
+      kickPackets: this.#queues?.kickPackets,
       queues: this.#port?.queueCount ?? 0,
       ringSlots: this.#queues?.slots ?? 0,
       reopened: this.#reopened,

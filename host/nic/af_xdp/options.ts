@@ -35,6 +35,11 @@ export interface AfXdpStatus {
   modeReason: string;
   copy: CopyMode | undefined;
   copyReason: string;
+  /**
+   * Packets that the kernel sends at most for one system call, with copies: 256, or as many as the ring has; 32 before
+   * Linux 6.17. Undefined while not attached.
+   */
+  kickPackets: number | undefined;
   queues: number;
   /** Entries of each ring. */
   ringSlots: number;

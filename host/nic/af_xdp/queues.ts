@@ -159,6 +159,11 @@ export class Queues {
     return this.#queues.reduce((n, q) => n + [...(q.rings.get('tx')?.addresses() ?? [])].length, 0);
   }
 
+  /** Packets that one kick sends at most, in copy mode; undefined while no socket is open. */
+  get kickPackets(): number | undefined {
+    return this.#sockets.at(0)?.kickPackets;
+  }
+
   /** An error that the kernel noted at a socket, 0 for none. */
   takeError(): number {
     for (const socket of this.#sockets) {

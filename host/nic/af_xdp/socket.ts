@@ -45,8 +45,9 @@ const OFFSETS = { bytes: 128, rx: 0, tx: 32, fill: 64, completion: 96 } as const
 /** struct sockaddr_xdp. */
 const ADDRESS = { bytes: 16, flags: 2, ifindex: 4, queue: 8, sharedFd: 12 } as const;
 const BindFlag = { SHARED_UMEM: 1, COPY: 2, ZEROCOPY: 4, NEED_WAKEUP: 8 } as const;
-/** Descriptors that one kick sends in copy mode, instead of 32. Linux 6.17. */
+/** Descriptors that one kick sends in copy mode: asked for, and what a kernel before Linux 6.17 sends. */
 const TX_BUDGET = 256;
+const TX_BATCH = 32;
 /** What the kernel reckons a packet of 1,500 bytes at, about (skb->truesize), and a bound for large rings. */
 const PACKET_TRUESIZE = 4096;
 const MAX_SNDBUF = 64 << 20;
@@ -83,6 +84,8 @@ export interface SocketOptions {
 export class XskSocket {
   #fd: number;
   readonly rings: ReadonlyMap<RingKind, KernelRing>;
+  /** Packets that one kick sends at most, in copy mode. */
+  kickPackets = TX_BATCH;
 
   private constructor(
     readonly options: SocketOptions,
@@ -104,8 +107,7 @@ export class XskSocket {
     try {
       if (!share) socket.#register();
       socket.#mapRings();
-      // A kernel that does not know it sends 32 a call: more calls, nothing else.
-      socket.#set(Option.MAX_TX_BUDGET, TX_BUDGET);
+      socket.#raiseBudget();
       socket.#widen();
       return socket;
     } catch (error) {
@@ -137,6 +139,12 @@ export class XskSocket {
    */
   #widen(): void {
     this.#set(SO_SNDBUFFORCE, Math.min(this.options.slots * PACKET_TRUESIZE, MAX_SNDBUF), SOL_SOCKET);
+  }
+
+  /** A kernel that does not know the option makes more calls necessary, nothing else. It takes no more than the ring has. */
+  #raiseBudget(): void {
+    const budget = Math.min(TX_BUDGET, this.options.slots);
+    if (this.#set(Option.MAX_TX_BUDGET, budget) >= 0) this.kickPackets = budget;
   }
 
   #set(option: number, value: number, level = SOL_XDP): number {

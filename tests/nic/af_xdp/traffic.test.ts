@@ -1,5 +1,5 @@
 /** AF_XDP against the kernel over veth: what is asked for goes through the engine and back, the rest is untouched. */
-import { cpus } from 'node:os';
+import { cpus, release } from 'node:os';
 import { Engine } from '../../../host/engine/engine.js';
 import { afXdp } from '../../../host/nic/index.js';
 import { PacketSocket } from '../../support/packet_socket.js';
@@ -35,6 +35,19 @@ for (const mode of ['native', 'generic'] as const)
       },
       { missing },
     );
+
+for (const ringSlots of [64, 2048])
+  test(
+    `a kick sends as much as kernel and ring allow: rings of ${ringSlots}`,
+    () =>
+      onVeth({ nic: { ringSlots } }, async ({ veth, nic }) => {
+        const [major, minor] = release().split('.').map(Number);
+        const raised = major > 6 || (major === 6 && minor >= 17);
+        assert.is(nic.status.kickPackets, raised ? Math.min(256, ringSlots) : 32);
+        assert.is((await veth.udp({ count: 300, window: 40 })).same, 300);
+      }).then(() => {}),
+    { missing },
+  );
 
 test(
   'ping and other ports stay with the kernel, and change at once with the rules',
