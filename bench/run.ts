@@ -1,5 +1,5 @@
 /**
- * npm run bench [-- NAME …] [--quick] [--json FILE] [--svg FILE]
+ * npm run bench [-- NAME …] [--only PART …] [--quick] [--json FILE] [--svg FILE]
  * Runs every *.bench.ts (or those named), prints one table, writes JSON and an SVG chart.
  */
 import { readdirSync } from 'node:fs';
@@ -12,7 +12,12 @@ import { conditions, printTable, writeChart, writeJson } from './harness/print.j
 const HERE = dirname(fileURLToPath(import.meta.url));
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, svg: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
+    json: { type: 'string' },
+    svg: { type: 'string' },
+  },
 });
 
 const started = new Date().toISOString();
@@ -35,10 +40,15 @@ console.log(at);
 const said = ({ group, name, conditions, value, unit, peer, ratio }: Row): string =>
   `  ${group}: ${name}${conditions ? `, ${conditions}` : ''}: ${Number(value.toPrecision(4))} ${unit}` +
   (peer ? `, ${ratio?.toFixed(2)} × ${peer.name}` : '');
-const bench = new Bench(values.quick, row => process.stderr.write(`${said(row)}\n`));
+const bench = new Bench(values.quick, row => process.stderr.write(`${said(row)}\n`), values.only);
 for (const name of positionals.length ? positionals : names) {
   const file = (await import(pathToFileURL(join(HERE, `${name}.bench.ts`)).href)) as { default: BenchFile };
   await file.default(bench);
+}
+if (bench.unknown.length) {
+  const there = bench.parts.length ? bench.parts.join(', ') : 'no parts';
+  console.error(`no part named ${bench.unknown.join(', ')}; there are: ${there}`);
+  process.exit(2);
 }
 console.log(`\n${printTable(bench.rows)}`);
 const day = started.slice(0, 10);

@@ -45,11 +45,31 @@ export interface TimeOptions {
 export class Bench {
   readonly rows: Row[] = [];
 
+  readonly #parts = new Set<string>();
+
   constructor(
     /** Shorter sampling for smoke tests. */
     readonly quick = false,
     private readonly onRow: (row: Row) => void = () => {},
+    /** Parts that are wanted; none: all. */
+    readonly only: readonly string[] = [],
   ) {}
+
+  /** Whether a part of a bench file is wanted. */
+  wants(part: string): boolean {
+    this.#parts.add(part);
+    return this.only.length === 0 || this.only.includes(part);
+  }
+
+  /** Of `only`, what no file that ran calls a part. */
+  get unknown(): string[] {
+    return this.only.filter(part => !this.#parts.has(part));
+  }
+
+  /** Parts that files which ran asked about. */
+  get parts(): string[] {
+    return [...this.#parts];
+  }
 
   /** Samples `body`, which must handle `batch` items a call. */
   time(name: string, body: () => void, options: TimeOptions): Sample {

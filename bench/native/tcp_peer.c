@@ -2,7 +2,7 @@
  * tcp_peer echo PORT spin|sleep                                  epoll echo server, until killed
  * tcp_peer ask ADDRESS PORT CONNECTIONS BYTES MS spin|sleep      closed loop: a message in flight on each connection
  * tcp_peer sink PORT MS                                          takes one connection, counts for MS after the first 300 ms
- * tcp_peer source ADDRESS PORT MS                                sends for MS
+ * tcp_peer source ADDRESS PORT MS CONGESTION                     sends for MS, by a congestion control of this kernel
  *
  * The kernel's TCP as the bench uses it: one thread, epoll, TCP_NODELAY, sockets that do not block. `spin` asks epoll
  * again and again (timeout 0), `sleep` waits in it. Servers print "ready"; the others print one line of JSON.
@@ -64,15 +64,22 @@ static void unblock(int fd) {
   check(!fcntl(fd, F_SETFL, O_NONBLOCK), "fcntl");
 }
 
-static int reach(const char *address, const char *port) {
+/* A socket that sends by `congestion`; null: by the system's own. */
+static int stream(const char *congestion) {
   int fd = socket(AF_INET, SOCK_STREAM, 0);
+  check(!congestion || !setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion)), "congestion");
+  return fd;
+}
+
+static int reach(const char *address, const char *port, const char *congestion) {
+  int fd = stream(congestion);
   struct sockaddr_in a = place(address, port);
   /* An engine at the other end may need a moment. */
   for (int tries = 0; connect(fd, (struct sockaddr *)&a, sizeof a); tries++) {
     check(tries < 50 && (errno == ECONNREFUSED || errno == ETIMEDOUT || errno == EHOSTUNREACH), "connect");
     close(fd);
     usleep(100000);
-    fd = socket(AF_INET, SOCK_STREAM, 0);
+    fd = stream(congestion);
   }
   return fd;
 }
@@ -126,7 +133,7 @@ static int ask(char **argv, int timeout) {
   int poll = epoll_create1(0), *fds = calloc(count, sizeof *fds);
   struct epoll_event events[EVENTS];
   for (unsigned i = 0; i < count; i++) {
-    fds[i] = reach(argv[2], argv[3]);
+    fds[i] = reach(argv[2], argv[3], NULL);
     unblock(fds[i]);
     watch(poll, fds[i], i);
   }
@@ -175,7 +182,7 @@ static int sink(const char *port, uint64_t ms) {
 }
 
 static int source(char **argv) {
-  int fd = reach(argv[2], argv[3]);
+  int fd = reach(argv[2], argv[3], argv[5]);
   uint64_t until = now() + (uint64_t)atoll(argv[4]) * 1000000ull;
   while (now() < until && send(fd, block, sizeof block, MSG_NOSIGNAL) > 0) {
   }
@@ -190,7 +197,7 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "echo") && argc == 4) echo(argv[2], spin ? 0 : -1);
   if (!strcmp(what, "ask") && argc == 8) return ask(argv, spin ? 0 : -1);
   if (!strcmp(what, "sink") && argc == 4) return sink(argv[2], (uint64_t)atoll(argv[3]));
-  if (!strcmp(what, "source") && argc == 5) return source(argv);
+  if (!strcmp(what, "source") && argc == 6) return source(argv);
   fprintf(stderr, "tcp_peer echo|ask|sink|source …: see the head of tcp_peer.c\n");
   return 2;
 }

@@ -34,7 +34,7 @@ test(
 test(
   'the kernel over veth: bulk, and messages whether it sleeps or spins',
   async () => {
-    const wire = new KernelWire('all', true);
+    const wire = new KernelWire('all', 'data and ACKs');
     try {
       assert.ok((await wire.bulk(MS)) > 0);
       for (const how of ['sleep', 'spin'] as const) assert.ok((await wire.ask(2, 64, MS, how)).p50Us > 0);
@@ -48,8 +48,8 @@ test(
 test(
   'our TCP and the kernel over AF_XDP, both ways',
   async () => {
-    assert.ok((await overXdp(512 << 10, end => end.send(MS))) > 0);
-    assert.ok((await overXdp(512 << 10, end => end.receive(MS))) > 0);
+    assert.ok((await overXdp(512 << 10, 'data', end => end.send(MS))) > 0);
+    assert.ok((await overXdp(512 << 10, 'nothing', end => end.receive(MS))) > 0);
   },
   { ...LIMIT, missing: missing ?? (xdp.ok ? undefined : xdp.reason) },
 );

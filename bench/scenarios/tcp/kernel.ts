@@ -16,6 +16,8 @@ export const CLIENT = '10.88.0.2';
 export const MACS = { server: '02:00:0a:58:00:01', client: '02:00:0a:58:00:02' } as const;
 const PORT = '7000';
 const WARM_S = 1;
+/** What both sides send by: another may be this kernel's default. */
+export const CUBIC = 'cubic';
 
 /** Why there is no iperf3; undefined when there is. */
 export const missingIperf = (): string | undefined =>
@@ -27,6 +29,12 @@ const OFFLOADS = {
   all: ['tso', 'gso', 'gro', 'tx', 'rx'],
 } as const;
 export type Off = keyof typeof OFFLOADS;
+
+/**
+ * What RPS gives to the CPU of who receives it, as with machines of their own: else a veth has the sender do that work.
+ * Data goes to the server, ACKs come from it.
+ */
+export type Steered = 'nothing' | 'data' | 'data and ACKs';
 
 /** Congestion controls of this kernel. */
 export const congestions = (): string[] =>
@@ -42,11 +50,7 @@ export class KernelWire {
   readonly client = new Namespace('tcp');
   readonly server = new Namespace('tcp');
 
-  /**
-   * @param steered whether what arrives is worked on by the CPU of who receives it (RPS), as with machines of their own:
-   * else a veth has the sender do that work
-   */
-  constructor(off: Off, steered: boolean) {
+  constructor(off: Off, steered: Steered) {
     const peer = ['peer', 'name', 'b0', 'address', MACS.server, 'netns', this.server.name];
     this.client.ip('link', 'add', 'a0', 'address', MACS.client, 'type', 'veth', ...peer);
     this.client.configure('a0', `${CLIENT}/24`);
@@ -63,10 +67,8 @@ export class KernelWire {
       });
       if (ran.status !== 0) throw new Error(`ethtool -K ${dev}: ${ran.stderr || ran.error?.message}`);
     }
-    if (steered) {
-      steer(this.server, 'b0', '1');
-      steer(this.client, 'a0', '2');
-    }
+    if (steered !== 'nothing') steer(this.server, 'b0', '1');
+    if (steered === 'data and ACKs') steer(this.client, 'a0', '2');
   }
 
   #on(cpu: 0 | 1, namespace: Namespace, ...command: string[]): ChildProcess {
@@ -93,7 +95,7 @@ export class KernelWire {
   async bulk(ms: number): Promise<number> {
     const sink = await this.peer(0, this.server, 'sink', PORT, `${ms}`);
     const source = printed(
-      this.#on(1, this.client, nativeTool('tcp_peer'), 'source', SERVER, PORT, `${ms + 600}`),
+      this.#on(1, this.client, nativeTool('tcp_peer'), 'source', SERVER, PORT, `${ms + 600}`, CUBIC),
     );
     const { rate } = JSON.parse(await printed(sink)) as SeatResult;
     await source;

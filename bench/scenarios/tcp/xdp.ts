@@ -10,11 +10,13 @@ import { TcpEngine } from '../../../tests/tcp/engine.js';
 import { nativeTool } from '../../native/build.js';
 import { SPIN } from '../nic/peers.js';
 import { HOUR_MS, ringOf, until, wish } from './hosts.js';
-import { CLIENT, KernelWire, MACS, printed, SERVER } from './kernel.js';
+import { CLIENT, CUBIC, KernelWire, MACS, printed, SERVER, type Steered } from './kernel.js';
 import { type SeatResult, Seats } from './seats.js';
 
 const PORT = 7001;
 const OWN_PORT = 30_000;
+/** Beside the kernel's application, as iperf3's client is. */
+const LANE_CPU = 1;
 
 /** One connection, and then no more: its application was handed over to the lane. */
 export class XdpEnd {
@@ -26,13 +28,13 @@ export class XdpEnd {
     readonly ring: number,
   ) {}
 
-  static async create(ring: number): Promise<XdpEnd> {
-    const wire = new KernelWire('all', true);
+  static async create(ring: number, steered: Steered): Promise<XdpEnd> {
+    const wire = new KernelWire('all', steered);
     const seats = new Seats(1);
     const count = 64;
     const engine = await Engine.create({
       nics: [new AfXdpNic({ interface: 'a0', namespace: wire.client.name, own: true })],
-      ...{ spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident, pass: 'count' },
+      ...{ cpus: [LANE_CPU], spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident, pass: 'count' },
       ...{ frames: 8192, mapBytes: 16 << 20, streams: { count, bytes: 4 * ring + (32 << 20) } },
     });
     engine.routes.add({ prefix: SERVER, port: 1 });
@@ -63,7 +65,7 @@ export class XdpEnd {
   async receive(ms: number, views = false): Promise<number> {
     const { wire, host } = this;
     host.listen(4, OWN_PORT, 8, wish(this.ring));
-    const args = ['source', CLIENT, `${OWN_PORT}`, `${ms + 600}`];
+    const args = ['source', CLIENT, `${OWN_PORT}`, `${ms + 600}`, CUBIC];
     const source = printed(wire.server.spawn('taskset', '-c', '0', nativeTool('tcp_peer'), ...args));
     const id = await until(
       [host],
@@ -82,8 +84,12 @@ export class XdpEnd {
 }
 
 /** One transfer with everything made anew. */
-export async function overXdp(ring: number, transfer: (end: XdpEnd) => Promise<number>): Promise<number> {
-  const end = await XdpEnd.create(ring);
+export async function overXdp(
+  ring: number,
+  steered: Steered,
+  transfer: (end: XdpEnd) => Promise<number>,
+): Promise<number> {
+  const end = await XdpEnd.create(ring, steered);
   try {
     return await transfer(end);
   } finally {
