@@ -1,0 +1,37 @@
+/** Who asks an echo: messages of one size, and as many bytes back. */
+import type { Caller } from '../load/caller.js';
+import type { Answers } from '../service.js';
+
+/** What messages consist of: bytes that tell their place, so that one that is lost or doubled shows. */
+const PATTERN_BYTES = 251;
+
+export class EchoCaller implements Caller {
+  readonly #message: Uint8Array;
+  #asked = 0;
+  #answered = 0;
+
+  constructor(readonly bytes: number) {
+    // So long that any rotation of the pattern is a piece of it.
+    this.#message = Uint8Array.from({ length: bytes + PATTERN_BYTES }, (_, i) => i % PATTERN_BYTES);
+  }
+
+  ask(out: Answers): boolean {
+    const from = this.#asked % PATTERN_BYTES;
+    const at = out.reserve(this.bytes);
+    if (this.bytes > 64) out.bytes.set(this.#message.subarray(from, from + this.bytes), at);
+    else for (let i = 0; i < this.bytes; i++) out.bytes[at + i] = this.#message[from + i];
+    this.#asked += this.bytes;
+    return true;
+  }
+
+  /** Looks at the first and the last byte of what came: at each is too dear for who measures. */
+  take(bytes: Uint8Array, n: number): number {
+    const before = Math.floor(this.#answered / this.bytes);
+    const first = this.#answered % PATTERN_BYTES;
+    const last = (this.#answered + n - 1) % PATTERN_BYTES;
+    if (bytes[0] !== first || bytes[n - 1] !== last)
+      throw new Error(`byte ${this.#answered} or ${this.#answered + n - 1} is not what was sent`);
+    this.#answered += n;
+    return Math.floor(this.#answered / this.bytes) - before;
+  }
+}
