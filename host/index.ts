@@ -100,6 +100,8 @@ export type { Connection } from './net/burst/connection.js';
 export type { Listener } from './net/burst/listener.js';
 export type { StackEvent } from './net/burst/sockets.js';
 export { StackApp, type StackTicket } from './net/burst/stack_app.js';
+export { InLane, type InLaneEnd, type InLaneOptions } from './net/in_lane/in_lane.js';
+export type { LaneApp, LaneHandler, LaneModule } from './net/in_lane/lane_app.js';
 export type { SocketAddress } from './net/sockets/address.js';
 export type { Connector, ConnectorOptions, StackAgent, StackSecureAgent } from './net/sockets/agents.js';
 export type { ServerListenOptions, SocketConnectOptions } from './net/sockets/arguments.js';

@@ -5,12 +5,16 @@ import { EtherloomError } from '../errors.js';
 import type { AttachOptions } from './commands/attach.js';
 import type { DemoOptions } from './commands/demo.js';
 import type { DisasmOptions } from './commands/disasm.js';
+import type { EchoClientOptions } from './commands/echo.js';
 import type { ForwardOptions } from './commands/forward.js';
 import type { JitOptions } from './commands/jit.js';
+import type { KvBenchOptions, KvServerOptions } from './commands/kv.js';
 import type { RunOptions } from './commands/run.js';
+import type { ServeFolderOptions } from './commands/serve.js';
 import type { TestRunCliOptions } from './commands/test_run.js';
 import type { VerifyOptions } from './commands/verify.js';
 import { givenOptions } from './given.js';
+import type { ServeOptions } from './load.js';
 import { EXIT } from './output.js';
 import { usageError } from './usage.js';
 
@@ -49,9 +53,24 @@ function seconds(text: string): number {
   return n;
 }
 
+function share(text: string): number {
+  const n = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || n > 1) throw new InvalidArgumentError('expected a number from 0 to 1');
+  return n;
+}
+
+function exponent(text: string): number {
+  const n = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || n > 10) throw new InvalidArgumentError('expected a number from 0 to 10');
+  return n;
+}
+
 const list = (text: string): string[] => text.split(',').map(part => part.trim());
 /** A list, given at once or bit by bit. */
 const append = (text: string, before: string[] = []): string[] => [...before, ...list(text)];
+
+/** What an application may stand on: `Level` of host/apps/levels.ts, which is loaded when it is needed. */
+const LEVELS = ['duplex', 'burst', 'lane'];
 
 /** Thrown where commander would end the process after printing help or version. */
 class Answered extends Error {}
@@ -220,6 +239,86 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .action(async (object: string, _own, self: Command) => {
       const options = { ...self.optsWithGlobals<AttachOptions>(), given: givenOptions(self) };
       code = await (await import('./commands/attach.js')).attach(object, options);
+    });
+
+  // ── applications: who has connections ─────────────────────────────────────────────────────────────────────────
+
+  const port = wholeNumber(1, 65535);
+  /** Options of all that have a host of their own at a NIC. */
+  const hosted = (command: Command): Command =>
+    command
+      .option('--address <list>', 'addresses of the host: 10.0.0.1/24,fd00::1/64', append)
+      .option('--gateway <list>', 'router, one for each family', append)
+      .option('-t, --threads <n>', 'lanes of the host', wholeNumber(1, 32), 1)
+      .option('--spin <us>', 'how long an idle lane spins before it sleeps', wholeNumber(0, 1e9), 50)
+      .option('--interval <s>', 'seconds between two lines', seconds, 1);
+  const serving = (command: Command, at: number): Command =>
+    hosted(command)
+      .requiredOption('--nic <nic>', 'af_xdp:IFACE, tap:NAME or tun:NAME')
+      .option('-i, --ip <address>', 'address to listen at (default: any of the host)')
+      .option('-p, --port <n>', 'port to listen at', port, at)
+      .option('--duration <s>', 'end after so long', seconds);
+  const calling = (command: Command): Command =>
+    hosted(command)
+      .option('--nic <nic>', 'NIC; on model the server is in this process', 'model')
+      .option('-w, --warmup <s>', 'seconds that are not counted', wholeNumber(0, 3600), 1);
+  const levelled = (command: Command): Command =>
+    command.addOption(
+      new Option('--level <level>', 'what the application stands on').choices(LEVELS).default('burst'),
+    );
+  const family = (name: string, description: string) => {
+    const parent = command(name, description);
+    return (line: string, text: string): Command => strict(parent.command(line).description(text));
+  };
+
+  const echo = family('echo', 'an echo and its load: epoll_server, epoll_client and lat_client of eTran');
+  levelled(serving(echo('server', 'send back what comes'), 50000)).action(async (_own, self: Command) => {
+    const options = self.optsWithGlobals<ServeOptions>();
+    code = await (await import('./commands/echo.js')).echoServer(options);
+  });
+  levelled(calling(echo('client', 'send messages, and wait for them to come back')))
+    .option('-i, --ip <address>', 'address of the server')
+    .option('-p, --port <n>', 'port of the server', port, 50000)
+    .option('-b, --bytes <n>', 'bytes of a message', wholeNumber(1, 1 << 24), 100)
+    .option('-f, --flows <n>', 'connections', wholeNumber(1, 65535), 1)
+    .option('-o, --outstanding <n>', 'messages under way on each', wholeNumber(1, 65536), 1)
+    .option('--duration <s>', 'seconds, instead of until Ctrl-C', seconds)
+    .action(async (_own, self: Command) => {
+      const options = self.optsWithGlobals<EchoClientOptions>();
+      code = await (await import('./commands/echo.js')).echoClient(options);
+    });
+
+  const kv = family('kv', 'a key-value store and its load: flexkvs_server and flexkvs_bench of eTran');
+  levelled(serving(kv('server', "serve memcached's binary protocol"), 11211))
+    .option('--items <n>', 'items to have room for', wholeNumber(1, 2 ** 26), 65536)
+    .option('--memory <mib>', 'MiB of keys and values: the oldest go first', wholeNumber(1, 1024), 64)
+    .action(async (_own, self: Command) => {
+      const options = self.optsWithGlobals<KvServerOptions>();
+      code = await (await import('./commands/kv.js')).kvServer(options);
+    });
+  levelled(calling(kv('bench', 'set every key, then get and set by a workload')))
+    .argument('[server]', 'ADDRESS[:PORT], [V6]:PORT')
+    .option('-C, --conns <n>', 'connections', wholeNumber(1, 65535), 1)
+    .option('-p, --pending <n>', 'requests under way on each', wholeNumber(1, 65536), 1)
+    .option('-k, --key-size <n>', 'bytes of a key', wholeNumber(8, 250), 32)
+    .option('-n, --key-num <n>', 'keys', wholeNumber(1, 2 ** 24), 1000)
+    .option('-u, --uniform', 'every key as often')
+    .option('-z, --zipf <s>', "exponent of Zipf's law", exponent, 0.9)
+    .option('-v, --val-size <n>', 'bytes of a value', wholeNumber(0, 1 << 20), 64)
+    .option('-g, --get-prob <p>', 'share of gets', share, 0.9)
+    .option('-T, --time <s>', 'seconds, instead of until Ctrl-C', seconds)
+    .option('-s, --seed <n>', 'of keys and choices', wholeNumber(1, 2 ** 32 - 1), 1)
+    .action(async (server: string | undefined, _own, self: Command) => {
+      const options = self.optsWithGlobals<KvBenchOptions>();
+      code = await (await import('./commands/kv.js')).kvBench(server, options);
+    });
+
+  serving(command('serve', 'serve a folder over HTTP'), 8080)
+    .argument('<folder>', 'what is served, and nothing outside of it')
+    .option('--quiet', 'no line for each answer')
+    .action(async (folder: string, _own, self: Command) => {
+      const options = self.optsWithGlobals<ServeFolderOptions>();
+      code = await (await import('./commands/serve.js')).serveFolder(folder, options);
     });
 
   command('nics', 'list the NICs that can be used here, and why the others cannot').action(

@@ -8,12 +8,14 @@ import type { Arena } from '../mem/arena.js';
 import { raiseEvent, Sleep } from '../mem/wakes.js';
 import type { DriverPlan } from '../nic/driver.js';
 import type { PlacedProgram } from './program.js';
-import type { ResidentOptions } from './resident.js';
+import type { ResidentOptions, SeatOrder } from './resident.js';
 
 /** Host → lane. */
 export type ControlMessage =
   | { kind: 'install'; generation: number; place: PlacedProgram }
-  | { kind: 'remove'; generation: number; slots: number; count: number };
+  | { kind: 'remove'; generation: number; slots: number; count: number }
+  | { kind: 'seat'; generation: number; seat: SeatOrder }
+  | { kind: 'unseat'; generation: number; id: number };
 
 /** Lane → host: the message of that generation was done. */
 export interface ControlAck {
@@ -44,6 +46,8 @@ export interface LaneTask {
   plans: readonly DriverPlan[];
   /** Who lives in the lane's thread. */
   resident?: ResidentOptions | undefined;
+  /** Who was seated before this life. */
+  seats?: readonly SeatOrder[];
 }
 
 /** What a lane's task ends with. */

@@ -35,9 +35,10 @@ import { checkOptions, type EngineOptions, ringBytes } from './options.js';
 import { type Heir, Orphans } from './orphans.js';
 import type { LoadedProgram } from './program.js';
 import type { EngineReport, LaneCrash } from './report.js';
+import type { SeatPlan } from './resident.js';
 import { Routes } from './routes.js';
 import { Supervisor } from './supervisor.js';
-import { type Attachable, type Attachment, type Order, Programs, type Swapped } from './swap.js';
+import { type Attachable, type Attachment, type ProgramOrder, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
 import { sleep } from './worker.js';
 
@@ -98,6 +99,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   #pump: NodeJS.Timeout | undefined;
   #pollMs = 1;
   #stopping: Promise<EngineReport> | undefined;
+  /** Of the last seat that was taken. */
+  #seat = 0;
 
   private constructor(options: EngineOptions) {
     super();
@@ -271,7 +274,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   }
 
   /** Says it to every running lane; resolves with their pauses in ns when all have done it. */
-  async #tell(order: Order): Promise<number[]> {
+  async #tell(order: ProgramOrder): Promise<number[]> {
     await this.#starting;
     if (this.#state !== 'running') return [];
     const acks = this.#supervisor
@@ -522,6 +525,26 @@ export class Engine extends EventEmitter<EngineEvents> {
   killLane(i: number): void {
     if (!this.#supervisor) throw new EtherloomError('ERR_ENGINE_STATE', 'no worker lanes run');
     this.#supervisor.kill(i);
+  }
+
+  /**
+   * Seats a resident in a lane that runs, and in each that replaces it. Resolves, when its module is loaded, with what ends
+   * that. @throws EtherloomError ERR_RESIDENT when it cannot be loaded; ERR_ENGINE_STATE; ERR_LANE_CRASHED
+   */
+  async seat(lane: number, plan: SeatPlan): Promise<() => Promise<void>> {
+    const supervisor = this.#supervisor;
+    if (this.#state !== 'running' || !supervisor)
+      throw new EtherloomError('ERR_ENGINE_STATE', `a seat in an engine that is ${this.#state}`, {
+        expected: 'worker lanes that run',
+      });
+    const id = ++this.#seat;
+    try {
+      await supervisor.seat(lane, id, plan);
+    } catch (cause) {
+      if ((cause as EtherloomError).code !== 'ERR_PROGRAM_INSTANCE') throw cause;
+      throw new EtherloomError('ERR_RESIDENT', (cause as Error).message, { cause });
+    }
+    return () => (this.#state === 'running' ? supervisor.unseat(lane, id) : Promise.resolve());
   }
 
   /** Resolves when no crashed lane is being replaced. */

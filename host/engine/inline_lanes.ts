@@ -12,7 +12,7 @@ import { Lane } from './lane.js';
 import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
 import type { LaneCrash } from './report.js';
-import type { Order } from './swap.js';
+import type { ProgramOrder } from './swap.js';
 
 /** Below a tenth of a millisecond sleeping takes longer than spinning. */
 const SHORTEST_SLEEP_MS = 0.1;
@@ -68,7 +68,7 @@ export class InlineLanes {
   }
 
   /** Every lane does it, one after another. */
-  tell(order: Order): ControlAck[] {
+  tell(order: ProgramOrder): ControlAck[] {
     return this.#lanes.map(lane => lane.obey({ ...order, generation: lane.words.raise() }));
   }
 

@@ -70,8 +70,8 @@ export class Lane {
     return taken;
   }
 
-  /** Does what a control message says, between two rounds. */
-  obey(message: ControlMessage): ControlAck {
+  /** Does what a control message about programs says, between two rounds. */
+  obey(message: Extract<ControlMessage, { kind: 'install' | 'remove' }>): ControlAck {
     const from = process.hrtime.bigint();
     let error: string | undefined;
     try {

@@ -18,6 +18,12 @@ export function laneFile(): string {
   return (found ??= find());
 }
 
+/** URL of another module of the package that lanes load, of the same build: its path from `host/`, without an ending. */
+export function laneModule(path: string): string {
+  const file = laneFile();
+  return new URL(`../${path}${file.slice(file.lastIndexOf('.'))}`, file).href;
+}
+
 function find(): string {
   if (!HERE.endsWith('.ts')) return new URL('lane_worker.js', HERE).href;
   if (!isBuilt(SOURCE, BUILT)) return new URL('lane_worker.ts', HERE).href;

@@ -1,63 +1,147 @@
 /**
- * A lane as a piscina task that ends only when it is told to. Never yields to the event loop: messages are taken
- * synchronously when the generation word says that there are some.
+ * A lane as a piscina task that ends only when it is told to. Never yields to the event loop while nobody takes a seat:
+ * messages are taken synchronously when the generation word says that there are some.
  */
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { numberClock } from './clock.js';
-import type { ControlMessage, LaneExit, LaneTask } from './control.js';
+import type { ControlAck, ControlMessage, LaneExit, LaneTask } from './control.js';
 import { keepTo } from './cpus.js';
 import { Lane } from './lane.js';
-import { type Resident, seatResident } from './resident.js';
+import { type Resident, Residents, type SeatOrder, seatResident } from './resident.js';
 
 /** Looks for work of an idle lane between two looks at the clock: 1 to 2 µs. */
 const LOOKS = 200;
+/** While a module is being loaded the event loop has its turn after so long, ns. */
+const SLICE_NS = 500_000;
+/** Of the one that the engine was made with. */
+const FIRST = 0;
 
 /** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
 export default function run(task: LaneTask): LaneExit | Promise<LaneExit> {
   if (task.cpu !== undefined) keepTo(task.cpu);
   const lane = new Lane(task.memory, task.core, task.lane, task.programs, task.generation, task.plans);
-  if (!task.resident) return live(lane, task, nobody);
-  return seatResident(task.resident, lane.arena, task.lane).then(resident => live(lane, task, resident));
+  const life = new LaneLife(lane, task);
+  if (!task.resident) return life.go();
+  return seatResident(task.resident, lane.arena, task.lane).then(resident => {
+    life.residents.add(FIRST, resident);
+    return life.go();
+  });
 }
 
-/** Where nobody is seated there is nothing to do. */
-const nobody: Resident = { poll: () => 0 };
+class LaneLife {
+  readonly residents = new Residents();
+  readonly #clock = numberClock();
+  /** Seats whose modules are being loaded. */
+  #loading = 0;
 
-function live(lane: Lane, task: LaneTask, resident: Resident): LaneExit {
-  const { words } = lane;
-  const spinNs = task.spinUs * 1000;
-  const clock = numberClock();
-  words.set('phase', LanePhase.RUNNING);
-  let idleSince = 0;
-  try {
+  constructor(
+    readonly lane: Lane,
+    readonly task: LaneTask,
+  ) {
+    for (const seat of task.seats ?? []) this.#load(seat, undefined);
+  }
+
+  /** Until STOP; at once where nobody is to be loaded, so that a lane without residents never waits for anything. */
+  go(): LaneExit | Promise<LaneExit> {
+    const { lane } = this;
+    lane.words.set('phase', LanePhase.RUNNING);
+    try {
+      if (this.#live()) return this.#end();
+    } catch (error) {
+      throw this.#crashed(error);
+    }
+    return this.#goOn().catch(error => {
+      throw this.#crashed(error);
+    });
+  }
+
+  /** In slices, for as long as something is being loaded. */
+  async #goOn(): Promise<LaneExit> {
+    do await new Promise(next => setImmediate(next));
+    while (!this.#live());
+    return this.#end();
+  }
+
+  #end(): LaneExit {
+    this.lane.words.set('phase', LanePhase.STOPPED);
+    this.task.port.close();
+    return { lane: this.task.lane, sleeps: this.lane.sleeps };
+  }
+
+  #crashed(error: unknown): unknown {
+    this.lane.words.set('phase', LanePhase.CRASHED);
+    this.task.port.close();
+    return error;
+  }
+
+  /** The loop. True: it was told to stop; false: the event loop is to have its turn. */
+  #live(): boolean {
+    const { lane, task } = this;
+    const { words } = lane;
+    const residents: Resident = this.residents;
+    const clock = this.#clock;
+    const spinNs = task.spinUs * 1000;
+    const until = this.#loading > 0 ? clock() + SLICE_NS : Number.POSITIVE_INFINITY;
+    let idleSince = 0;
     for (;;) {
       const now = clock();
-      const taken = lane.stepAt(task.rounds, now, LOOKS) + resident.poll();
+      const taken = lane.stepAt(task.rounds, now, LOOKS) + residents.poll(now);
       if (lane.called) {
-        takeMessages(lane, task);
+        this.#takeMessages();
         const command = words.get('command');
-        if (command === LaneCommand.STOP) break;
+        if (command === LaneCommand.STOP) return true;
         if (command === LaneCommand.PAUSE) lane.pause();
-      } else if (taken !== 0) idleSince = 0;
+        if (this.#loading > 0) return false;
+      } else if (now > until) return false;
+      else if (taken !== 0) idleSince = 0;
       else if (idleSince === 0) idleSince = now;
-      else if (now - idleSince > spinNs) {
+      else if (now - idleSince > spinNs && this.#loading === 0) {
         lane.sleep();
         idleSince = 0;
       }
     }
-    words.set('phase', LanePhase.STOPPED);
-  } catch (error) {
-    words.set('phase', LanePhase.CRASHED);
-    throw error;
-  } finally {
-    task.port.close();
   }
-  return { lane: task.lane, sleeps: lane.sleeps };
-}
 
-function takeMessages(lane: Lane, task: LaneTask): void {
-  // The word may be seen before the message: what is missing comes with the next look.
-  for (let m = receiveMessageOnPort(task.port); m; m = receiveMessageOnPort(task.port))
-    task.port.postMessage(lane.obey(m.message as ControlMessage));
+  #takeMessages(): void {
+    const { port } = this.task;
+    // The word may be seen before the message: what is missing comes with the next look.
+    for (let m = receiveMessageOnPort(port); m; m = receiveMessageOnPort(port)) {
+      const message = m.message as ControlMessage;
+      if (message.kind === 'seat') this.#load(message.seat, message.generation);
+      else if (message.kind === 'unseat') {
+        this.residents.remove(message.id);
+        this.#acknowledge({ generation: message.generation, pauseNs: 0 });
+      } else port.postMessage(this.lane.obey(message));
+    }
+  }
+
+  /** Loads a module while packets go on. @param generation of the order; undefined: it was seated in the life before */
+  #load(seat: SeatOrder, generation: number | undefined): void {
+    this.#loading++;
+    // Noted at once: the answer comes when it is loaded, other orders do not wait for it.
+    if (generation !== undefined) this.lane.words.set('acked', generation);
+    seatResident(seat, this.lane.arena, this.task.lane)
+      .then(
+        resident => {
+          this.residents.add(seat.id, resident);
+          return undefined;
+        },
+        error => (error as Error).message,
+      )
+      .then(error => {
+        this.#loading--;
+        if (generation !== undefined)
+          this.task.port.postMessage({
+            generation,
+            pauseNs: 0,
+            ...(error ? { error } : {}),
+          } satisfies ControlAck);
+      });
+  }
+
+  #acknowledge(ack: ControlAck): void {
+    this.lane.words.set('acked', ack.generation);
+    this.task.port.postMessage(ack);
+  }
 }

@@ -4,9 +4,13 @@
  *
  *   lane.step: packets ─▶ streams ─▶ events ─▶ resident.poll: read, write, doorbells ─▶ lane.step …
  *
+ * One is given to the engine and lives as long as it (EngineOptions.resident); others come and go (Engine.seat). While one is
+ * being loaded the lane goes on with its packets.
+ *
  * A resident is of its lane's life: what it throws ends the lane, which is replaced, and it begins anew. Its streams are in
  * the arena, and stay. It must not block, and what it takes long for, every connection of the lane waits for.
  */
+import type { MessagePort } from 'node:worker_threads';
 import { EtherloomError } from '../errors.js';
 import type { Arena } from '../mem/arena.js';
 
@@ -26,11 +30,57 @@ export interface LaneSeat {
 }
 
 export interface Resident {
-  /** Does what there is to do. 0: nothing, and the lane may sleep if it has nothing to do either. */
-  poll(): number;
+  /**
+   * Does what there is to do. 0: nothing, and the lane may sleep if it has nothing to do either. What it throws ends the lane.
+   * @param nowNs the lane's clock
+   */
+  poll(nowNs: number): number;
 }
 
 export type SeatResident = (seat: LaneSeat) => Resident | Promise<Resident>;
+
+/** A seat that is taken while the engine runs (Engine.seat), as a lane is told of it. */
+export interface SeatOrder {
+  /** Which one: `unseat` names it. */
+  id: number;
+  module: string;
+  data: unknown;
+}
+
+/** The same for the host: each life of the lane begins it anew. */
+export interface SeatPlan {
+  module: string | URL;
+  /** What this life's resident is given; what of it must be transferred. The one before, if any, is no more. */
+  begin(): { data: unknown; transfer: MessagePort[] };
+}
+
+/** All that live in a lane. Most have nobody: then a poll is a look at a number. */
+export class Residents implements Resident {
+  readonly #seated: { id: number; resident: Resident }[] = [];
+  #count = 0;
+
+  poll(nowNs: number): number {
+    let work = 0;
+    for (let i = 0; i < this.#count; i++) work += this.#seated[i].resident.poll(nowNs);
+    return work;
+  }
+
+  has(id: number): boolean {
+    return this.#seated.some(s => s.id === id);
+  }
+
+  add(id: number, resident: Resident): void {
+    this.#seated.push({ id, resident });
+    this.#count++;
+  }
+
+  remove(id: number): void {
+    const at = this.#seated.findIndex(s => s.id === id);
+    if (at < 0) return;
+    this.#seated.splice(at, 1);
+    this.#count--;
+  }
+}
 
 /** Loads the module and makes the lane's instance. @throws EtherloomError ERR_RESIDENT */
 export async function seatResident(

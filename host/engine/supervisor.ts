@@ -12,6 +12,7 @@
  * Every wait for a lane has an end: a lane that passes no burst boundary in time is an error (ERR_LANE_STUCK).
  */
 import { EventEmitter } from 'node:events';
+import type { MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { restoreTimers } from '../bpf/maps/map.js';
 import { EtherloomError } from '../errors.js';
@@ -26,7 +27,7 @@ import { Mailbox } from './mailbox.js';
 import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
 import type { LaneCrash } from './report.js';
-import type { ResidentOptions } from './resident.js';
+import type { ResidentOptions, SeatOrder, SeatPlan } from './resident.js';
 import type { Order } from './swap.js';
 import { LaneWorker, sleep } from './worker.js';
 
@@ -68,6 +69,8 @@ export class Supervisor extends EventEmitter {
   #closeEvents: (() => void) | undefined;
   /** Lanes that were given up. */
   readonly #lost = new Set<number>();
+  /** Who is to be seated in each lane, whenever it begins anew. */
+  readonly #seats: Map<number, SeatPlan>[];
   /** Recoveries run one after another. Never rejects. */
   #recovery: Promise<void> = Promise.resolve();
 
@@ -80,6 +83,7 @@ export class Supervisor extends EventEmitter {
     super();
     this.#stopMs = options.stopMs ?? STOP_MS;
     this.#words = Array.from({ length: arena.header.laneCount }, (_, i) => new LaneWords(arena, i));
+    this.#seats = this.#words.map(() => new Map());
   }
 
   /** Starts every lane; resolves when all run. @throws EtherloomError ERR_LANE_START */
@@ -120,8 +124,23 @@ export class Supervisor extends EventEmitter {
     const cpu = cpus?.[i % cpus.length];
     const programs = [...this.programs.values()];
     const { plans } = this.fabric;
-    const task = { memory, core: coreModule(), lane: i, programs, rounds, spinUs, cpu, plans, resident };
-    const lane = new LaneWorker(this.#pool!, words, task, deaths, ack => this.#mailbox.settle(i, ack));
+    const seats: SeatOrder[] = [];
+    const transfer: MessagePort[] = [];
+    for (const [id, plan] of this.#seats[i]) seats.push(begun(id, plan, transfer));
+    const task = {
+      memory,
+      core: coreModule(),
+      lane: i,
+      programs,
+      rounds,
+      spinUs,
+      cpu,
+      plans,
+      resident,
+      seats,
+    };
+    const onAck = (ack: ControlAck): void => this.#mailbox.settle(i, ack);
+    const lane = new LaneWorker(this.#pool!, words, task, deaths, onAck, transfer);
     this.#lanes[i] = lane;
     await lane.running();
     // What it had not answered in its former life is done; what was asked since the start it answers itself.
@@ -132,16 +151,36 @@ export class Supervisor extends EventEmitter {
   }
 
   /** Posts a message to lane `i` and resolves with its answer. */
-  send(i: number, order: Order): Promise<ControlAck> {
+  send(i: number, order: Order, transfer: readonly MessagePort[] = []): Promise<ControlAck> {
     // A lane that was given up takes nothing any more.
     if (this.#lost.has(i)) return Promise.resolve({ generation: 0, pauseNs: 0 });
     const words = this.#words[i];
     const message = { ...order, generation: (words.get('generation') + 1) | 0 } as ControlMessage;
     const answer = this.#mailbox.expect(i, message);
-    this.#lanes[i].post(message);
+    this.#lanes[i].post(message, transfer);
     words.raise();
     words.wake();
     return answer;
+  }
+
+  /** Seats a resident in lane `i`, in this life and in those to come. @throws EtherloomError when it cannot be */
+  async seat(i: number, id: number, plan: SeatPlan): Promise<void> {
+    // What a lane that is being replaced is told would be for its former life.
+    await this.settled();
+    this.#seats[i].set(id, plan);
+    const transfer: MessagePort[] = [];
+    try {
+      await this.send(i, { kind: 'seat', seat: begun(id, plan, transfer) }, transfer);
+    } catch (error) {
+      this.#seats[i].delete(id);
+      throw error;
+    }
+  }
+
+  /** Ends that it is asked. It is not told. */
+  async unseat(i: number, id: number): Promise<void> {
+    if (!this.#seats[i].delete(id)) return;
+    await this.send(i, { kind: 'unseat', id });
   }
 
   /**
@@ -324,4 +363,11 @@ export class Supervisor extends EventEmitter {
     this.#closeEvents?.();
     return this.#lanes.map((lane, i) => lane.exit ?? { lane: i, sleeps: 0 });
   }
+}
+
+/** What a life of a lane is told of a seat. */
+function begun(id: number, { module, begin }: SeatPlan, transfer: MessagePort[]): SeatOrder {
+  const given = begin();
+  transfer.push(...given.transfer);
+  return { id, module: String(module), data: given.data };
 }

@@ -22,6 +22,7 @@ import type { Core } from '../mem/core.js';
 import type { Port } from '../nic/port.js';
 import type { LoadedProgram, PlacedProgram } from './program.js';
 import type { SwapReport } from './report.js';
+import type { SeatOrder } from './resident.js';
 
 /** What attach() takes: a loaded program, or a collection's. */
 export type Attachable = LoadedProgram | { readonly placed: LoadedProgram };
@@ -40,14 +41,17 @@ export interface Swapped {
 }
 
 /** What every lane is told. */
-export type Order =
+export type ProgramOrder =
   | { kind: 'install'; place: PlacedProgram }
   | { kind: 'remove'; slots: number; count: number };
+
+/** What one lane is told. */
+export type Order = ProgramOrder | { kind: 'seat'; seat: SeatOrder } | { kind: 'unseat'; id: number };
 
 /** The lanes, as this file needs them. */
 export interface Lanes {
   /** Tells every running lane; resolves with their pauses in ns. */
-  tell(order: Order): Promise<number[]>;
+  tell(order: ProgramOrder): Promise<number[]>;
   /** Resolves when every lane has passed a burst boundary. */
   grace(): Promise<void>;
   /** Whether a packet on a lane link names the slot, and somebody will run it. */

@@ -47,6 +47,8 @@ export class LaneWorker {
     /** Deaths in a row before this life. */
     readonly deaths: number,
     onAck: (ack: ControlAck) => void,
+    /** What of the task must be transferred. */
+    readonly transfer: readonly MessagePort[] = [],
   ) {
     this.generation = words.get('generation');
     const { port1, port2 } = new MessageChannel();
@@ -62,14 +64,16 @@ export class LaneWorker {
 
   #run(port: MessagePort): void {
     const task: LaneTask = { ...this.task, port, generation: this.generation };
-    this.ended = this.pool.run(task, { transferList: [port], signal: this.#abort.signal }).then(
-      exit => {
-        this.exit = exit;
-      },
-      error => {
-        this.failure = error;
-      },
-    );
+    this.ended = this.pool
+      .run(task, { transferList: [port, ...this.transfer], signal: this.#abort.signal })
+      .then(
+        exit => {
+          this.exit = exit;
+        },
+        error => {
+          this.failure = error;
+        },
+      );
     this.#again = () => {
       this.failure = undefined;
       this.#run(port);
@@ -105,8 +109,8 @@ export class LaneWorker {
     if (this.killed) this.end();
   }
 
-  post(message: ControlMessage): void {
-    this.#port.postMessage(message);
+  post(message: ControlMessage, transfer: readonly MessagePort[] = []): void {
+    this.#port.postMessage(message, [...transfer]);
   }
 
   /** How long it has not moved, ms. */

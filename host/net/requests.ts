@@ -41,7 +41,7 @@ export class StackRequests<O extends object> implements Requests<O> {
   }
 
   /** @throws as Burst.listen */
-  listen(options: ListenOptions<O>, app: number): ListenPlace {
+  listen(options: ListenOptions<O>, app: number, laneApps: readonly number[] = []): ListenPlace {
     this.open();
     const {
       port = 0,
@@ -55,7 +55,7 @@ export class StackRequests<O extends object> implements Requests<O> {
       throw new SocketError('EADDRNOTAVAIL', `${own} is no address of this stack`, {
         expected: this.network.addresses.join(', '),
       });
-    return this.transport.listen({ app, address: own, port, backlog, options: more });
+    return this.transport.listen({ app, laneApps, address: own, port, backlog, options: more });
   }
 
   /** @throws as Burst.connect */

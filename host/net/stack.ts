@@ -5,7 +5,7 @@
  *   Stack ── Network: addresses, routes, responders          ── net, createServer, connect: sockets like Node's
  *        ├── Entrance: which transport a packet is for       ── burst: connections of this thread in batches
  *        ├── LoadedTransport: programs, listeners, ports     ── RemoteApps: a MessagePort for each of another thread
- *        └── StackRequests: connect and listen, checked
+ *        └── StackRequests: connect and listen, checked      ── InLane: applications inside the lanes
  */
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
@@ -22,6 +22,7 @@ import { Burst, type Requests } from './burst/burst.js';
 import type { ConnectOptions, ListenOptions } from './burst/calls.js';
 import { type Rest, restOfThreads, Sockets } from './burst/sockets.js';
 import type { StackTicket } from './burst/stack_app.js';
+import { InLane, type InLaneOptions } from './in_lane/in_lane.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
 import { RemoteApps } from './remote_apps.js';
 import { StackRequests } from './requests.js';
@@ -64,6 +65,7 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #sockets: Sockets<O>;
   readonly #requests: StackRequests<O>;
   readonly #remotes: RemoteApps<O>;
+  readonly #inLanes = new Set<InLane<O>>();
   readonly #unfollow: () => void;
   #net: StackNet | undefined;
   #closing: Promise<void> | undefined;
@@ -232,6 +234,21 @@ export class Stack<O extends object = ConnectionOptions> {
     return this.#remotes.close(number);
   }
 
+  // ── applications inside lanes ─────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Opens an application inside the lanes: a module that each of them loads, and whose connections never leave its thread.
+   * Resolves when it was called in each. @throws EtherloomError ERR_IN_LANE when the module cannot be loaded or throws;
+   * ERR_STACK_OPTIONS, ERR_STACK_CLOSED, ERR_APPS_FULL; ERR_ENGINE_STATE for an engine that is not started, or inline
+   */
+  async openInLane(options: InLaneOptions): Promise<InLane<O>> {
+    this.#requests.open();
+    const { engine, apps, transport } = this;
+    const inLane = await InLane.open<O>({ engine, apps, transport, requests: this.#requests }, options);
+    this.#inLanes.add(inLane);
+    return inLane;
+  }
+
   // ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Gives a port of the stack one more address. @throws EtherloomError ERR_ADDRESS, ERR_RESPONDER, ERR_STACK_PORT */
@@ -271,6 +288,8 @@ export class Stack<O extends object = ConnectionOptions> {
 
   async #close(lingerMs: number): Promise<void> {
     const { apps } = this;
+    await Promise.all([...this.#inLanes].map(inLane => inLane.close()));
+    const inLanes = [...this.#inLanes].flatMap(inLane => inLane.numbers);
     if (!this.#requests.ended) {
       this.#requests.end();
       this.#sockets.abandon(false);
@@ -280,9 +299,9 @@ export class Stack<O extends object = ConnectionOptions> {
       await this.#linger([...own, ...this.#remotes.former], lingerMs);
       for (const sockets of this.#ownSockets) sockets.abandon();
       for (const number of own) apps.close(number, true);
-      for (const number of this.#remotes.former) apps.abort(number);
+      for (const number of [...this.#remotes.former, ...inLanes]) apps.abort(number);
     }
-    await this.#drain([...this.#own, ...this.#remotes.former]);
+    await this.#drain([...this.#own, ...this.#remotes.former, ...inLanes]);
     this.#unfollow();
     await this.entrance.close();
     await this.transport.close();

@@ -235,6 +235,23 @@ export class StreamApps {
     else this.#look();
   }
 
+  /**
+   * The thread of an application is no more, and another is to be it: what the one had is aborted, what it never heard of is
+   * for the other. Nobody else may have what it had: its lanes stand still, or it had none left.
+   */
+  restart(number: number): void {
+    const { u32 } = this.host.arena;
+    const app = this.#app(number);
+    for (const at of this.#recordsOf(number)) {
+      if (u32[at + (StreamLayout.told >> 2)] === 0) continue;
+      Atomics.or(u32, at + (StreamLayout.requests >> 2), StreamRequest.ABORT);
+      Atomics.store(u32, at + (StreamLayout.released >> 2), 1);
+    }
+    this.#forgetEvents(app);
+    app.sleeping = 0;
+    this.#look();
+  }
+
   /** Whether an application of that number was opened and not closed. */
   isOpen(number: number): boolean {
     return this.#app(number).state === AppState.OPEN;

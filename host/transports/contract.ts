@@ -29,6 +29,8 @@ export interface TransportEnv {
 export interface ListenWish<O> {
   /** Application that is to have the connections. */
   app: number;
+  /** By lane: the application that is to have those that arrive there, 0 for `app`. Default: `app` has all. */
+  laneApps?: readonly number[];
   /** One of the stack's own; undefined: any. */
   address: string | undefined;
   /** 0: one that is free. */
@@ -102,6 +104,8 @@ export interface LoadedTransport<O> extends LoadedAny {
   readonly shared: unknown;
   /** @throws SocketError EADDRINUSE; EtherloomError ERR_STACK_LISTENERS when all slots are taken, ERR_TCP_OPTIONS */
   listen(wish: ListenWish<O>): ListenPlace;
+  /** Names other applications of the lanes (ListenWish.laneApps): for connections from now on. */
+  setLaneApps(slot: number, laneApps: readonly number[]): void;
   /**
    * No more connections for it. Those that nobody took yet are the application's to abort; when it is gone (`abandoned`)
    * its lanes do.

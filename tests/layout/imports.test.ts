@@ -21,7 +21,8 @@ const HOST: Record<string, string> = {
   streams: 'errors layout mem engine',
   transports: 'errors layout mem wire bpf nic engine streams',
   net: 'errors layout mem wire native bpf nic responder engine streams transports',
-  cli: 'errors mem bpf nic native engine forward',
+  apps: 'errors engine net',
+  cli: 'errors mem bpf nic native engine forward net apps',
 };
 const ASSEMBLY: Record<string, string> = {
   mem: 'layout.gen',

@@ -294,6 +294,7 @@ struct tcp_listener {
 	__u32 backlog; /* connections that may wait for accept, and handshakes under way */
 	__u32 pad;
 	struct tcp_options opt;
+	__u8 lane_app[ETHERLOOM_MAX_LANES]; /* application of each lane, 0: `app` */
 };
 
 struct tcp_address {

@@ -251,11 +251,13 @@ noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct 
 	struct tcp_hand *h = hand();
 	struct tcp_board *b;
 	struct tcp_flow *f;
+	__u32 app;
 	int id;
 
 	if (!h)
 		return -1;
-	id = el_stream_open(l->app, TCP_DEFAULT(l->opt.snd_bytes, 262144), TCP_DEFAULT(l->opt.rcv_bytes, 262144));
+	app = l->lane_app[bpf_get_smp_processor_id() % ETHERLOOM_MAX_LANES];
+	id = el_stream_open(TCP_DEFAULT(app, l->app), TCP_DEFAULT(l->opt.snd_bytes, 262144), TCP_DEFAULT(l->opt.rcv_bytes, 262144));
 	if (id < 0) {
 		count(id == -105 /* ENOBUFS */ ? NoStreamMemory : NoStream);
 		return id;

@@ -55,7 +55,9 @@ function failed(response: ServerResponse, error: NodeJS.ErrnoException): void {
     response.destroy();
     return;
   }
-  const missing = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'ERR_INVALID_ARG_VALUE'].includes(error.code ?? '');
+  const missing = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'ERR_INVALID_ARG_VALUE'].includes(
+    error.code ?? '',
+  );
   if (missing) say(response, 404, 'Not Found\n');
   else if (error.code === 'EACCES' || error.code === 'EPERM') say(response, 403, 'Forbidden\n');
   else say(response, 500, 'Internal Server Error\n');
@@ -74,7 +76,8 @@ async function answer(root: string, request: IncomingMessage, response: ServerRe
   const file = await realpath(join(root, ...parts));
   if (!isWithin(root, file)) return say(response, 404, 'Not Found\n');
   const found = await stat(file);
-  if (found.isFile()) return path.endsWith('/') ? say(response, 404, 'Not Found\n') : send(file, found, request, response);
+  if (found.isFile())
+    return path.endsWith('/') ? say(response, 404, 'Not Found\n') : send(file, found, request, response);
   if (!found.isDirectory()) return say(response, 404, 'Not Found\n');
   if (!path.endsWith('/')) {
     // Names in the folder are relative to it. Of several slashes the first would name another host.
@@ -100,7 +103,12 @@ function pathOf(target: string): string | undefined {
 const isWithin = (root: string, file: string): boolean =>
   file === root || file.startsWith(root.endsWith(sep) ? root : root + sep);
 
-async function send(file: string, found: Stats, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function send(
+  file: string,
+  found: Stats,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const { size } = found;
   // Weak: two changes within a clock's tick look alike.
   const tag = `W/"${size.toString(36)}-${Math.floor(found.mtimeMs).toString(36)}"`;
@@ -115,7 +123,8 @@ async function send(file: string, found: Stats, request: IncomingMessage, respon
   }
   response.setHeader('Content-Type', contentType(file));
   // A range is of the file that the client knows.
-  const same = request.headers['if-range'] === undefined || request.headers['if-range'] === modified.toUTCString();
+  const same =
+    request.headers['if-range'] === undefined || request.headers['if-range'] === modified.toUTCString();
   const range = same ? readRange(request.headers.range, size) : undefined;
   if (range === 'none') {
     response.setHeader('Content-Range', `bytes */${size}`);
@@ -129,7 +138,9 @@ async function send(file: string, found: Stats, request: IncomingMessage, respon
     return;
   }
   // What goes wrong from here on the client sees by the missing bytes.
-  await new Promise<void>(done => pipeline(createReadStream(file, { start: from, end: to }), response, () => done()));
+  await new Promise<void>(done =>
+    pipeline(createReadStream(file, { start: from, end: to }), response, () => done()),
+  );
 }
 
 /** Whether the client has it already (RFC 9110 §13.2.2). */

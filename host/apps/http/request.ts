@@ -152,7 +152,8 @@ function readFields(bytes: Buffer, at: number, end: number, minor: number, head:
         coded = true;
         break;
       case 5:
-        if (bytes.toString('latin1', value, valueEnd).toLowerCase() === '100-continue') head.expectsContinue = true;
+        if (bytes.toString('latin1', value, valueEnd).toLowerCase() === '100-continue')
+          head.expectsContinue = true;
         break;
     }
   }

@@ -15,28 +15,60 @@ import {
 } from './protocol.js';
 import type { Workload } from './workload.js';
 
+/** Words that the callers of all threads share. */
+const AT = { next: 0, preloaded: 1, misses: 2, failures: 3, started: 4 } as const;
+
 /** What the callers of a workload share: keys that are not set yet, and what came of their requests. */
 export class KvCalls {
-  /** Next key to be set. */
-  #next = 0;
-  /** Keys whose set was answered. */
-  preloaded = 0;
-  misses = 0;
-  failures = 0;
+  readonly #words: Int32Array;
 
   constructor(
     readonly workload: Workload,
-    /** The callers begin with the workload only then: until it is true they have nothing to ask for once the keys are set. */
-    public started = false,
-  ) {}
+    memory: SharedArrayBuffer = KvCalls.memory(),
+  ) {
+    this.#words = new Int32Array(memory);
+  }
+
+  static memory(): SharedArrayBuffer {
+    return new SharedArrayBuffer(32);
+  }
 
   /** The next key to be set; -1: all are. */
   nextToSet(): number {
-    return this.#next < this.workload.keys ? this.#next++ : -1;
+    const words = this.#words;
+    if (words[AT.next] >= this.workload.keys) return -1;
+    const k = Atomics.add(words, AT.next, 1);
+    return k < this.workload.keys ? k : -1;
   }
 
+  /** Every key was set. */
   get ready(): boolean {
-    return this.preloaded === this.workload.keys;
+    return this.#words[AT.preloaded] >= this.workload.keys;
+  }
+
+  /** The workload begins: until then callers have nothing to ask for once all keys are set. */
+  start(): void {
+    Atomics.store(this.#words, AT.started, 1);
+  }
+
+  get started(): boolean {
+    return this.#words[AT.started] !== 0;
+  }
+
+  answered(status: number): void {
+    if (!this.ready) Atomics.add(this.#words, AT.preloaded, 1);
+    if (status === Status.NOT_FOUND) Atomics.add(this.#words, AT.misses, 1);
+    else if (status !== Status.OK) Atomics.add(this.#words, AT.failures, 1);
+  }
+
+  /** Gets that found nothing: what the store had no room for any more. */
+  get misses(): number {
+    return Atomics.load(this.#words, AT.misses);
+  }
+
+  /** Answers that say that something went wrong. */
+  get failures(): number {
+    return Atomics.load(this.#words, AT.failures);
   }
 }
 
@@ -105,12 +137,11 @@ export class KvCaller implements Caller {
   #read(bytes: Uint8Array, at: number): void {
     const { calls } = this;
     if (bytes[at] !== ANSWER || wordAt(bytes, at + 12) !== this.#answered)
-      throw new Error(`an answer to request ${wordAt(bytes, at + 12)} where that to ${this.#answered} was due`);
+      throw new Error(
+        `an answer to request ${wordAt(bytes, at + 12)} where that to ${this.#answered} was due`,
+      );
     this.#answered = (this.#answered + 1) >>> 0;
     this.#body = bodyBytesOf(bytes, at);
-    const status = statusOf(bytes, at);
-    if (status === Status.NOT_FOUND) calls.misses++;
-    else if (status !== Status.OK) calls.failures++;
-    if (!calls.ready) calls.preloaded++;
+    calls.answered(statusOf(bytes, at));
   }
 }

@@ -216,7 +216,8 @@ export class KvSession implements Session {
     if (wordAt(bytes, at + 16) !== 0 || wordAt(bytes, at + 20) !== 0) return Status.NOT_SUPPORTED;
     if (valueBytes > this.store.valueBytes) return Status.TOO_LARGE;
     const flags = wordAt(bytes, at + HEADER_BYTES);
-    if (this.store.set(bytes, key, keyBytes, key + keyBytes, valueBytes, flags, WHEN[opcode])) return Status.OK;
+    if (this.store.set(bytes, key, keyBytes, key + keyBytes, valueBytes, flags, WHEN[opcode]))
+      return Status.OK;
     return opcode === Opcode.ADD ? Status.EXISTS : Status.NOT_FOUND;
   }
 

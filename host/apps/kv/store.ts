@@ -81,7 +81,8 @@ export class KvStore {
   /** What a thread that died in a call of its own left locked. */
   #unlockOf(part: number): void {
     const lock = AT.words + part * this.#partWords;
-    if (Atomics.compareExchange(this.#i32, lock, this.owner, 0) === this.owner) Atomics.notify(this.#i32, lock);
+    if (Atomics.compareExchange(this.#i32, lock, this.owner, 0) === this.owner)
+      Atomics.notify(this.#i32, lock);
   }
 
   /** Memory for a store. `shared`: several threads have it. @throws EtherloomError ERR_KV_OPTIONS */
@@ -145,7 +146,8 @@ export class KvStore {
   #lock(part: number): void {
     if (!this.#shared) return;
     for (let looks = 0; Atomics.compareExchange(this.#i32, part, 0, this.owner) !== 0; looks++)
-      if (looks >= LOOKS) Atomics.wait(this.#i32, part, Atomics.load(this.#i32, part) || this.owner, SLEEP_MS);
+      if (looks >= LOOKS)
+        Atomics.wait(this.#i32, part, Atomics.load(this.#i32, part) || this.owner, SLEEP_MS);
   }
 
   #unlock(part: number): void {

@@ -45,7 +45,10 @@ export class Workload {
     this.#names = new Uint8Array(keys * keyBytes);
     // A number in digits, in front of whatever fills the rest.
     for (let k = 0; k < keys; k++)
-      this.#names.set(Buffer.from(`k${String(k).padStart(LEAST_KEY - 1, '0')}`.padEnd(keyBytes, 'x')), k * keyBytes);
+      this.#names.set(
+        Buffer.from(`k${String(k).padStart(LEAST_KEY - 1, '0')}`.padEnd(keyBytes, 'x')),
+        k * keyBytes,
+      );
     if (zipf > 0) this.#reach = reachOf(keys, zipf);
   }
 

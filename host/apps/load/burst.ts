@@ -3,12 +3,15 @@ import { performance } from 'node:perf_hooks';
 import type { Connection } from '../../net/burst/connection.js';
 import type { StackEvent } from '../../net/burst/sockets.js';
 import { Answers } from '../service.js';
-import { type Caller, Flow, type Tally } from './caller.js';
+import { type Caller, Flow } from './caller.js';
+import type { Tally } from './tally.js';
 
 const TAKE_BYTES = 64 << 10;
 
 interface Called {
   flow: Flow;
+  /** It is connected, and was asked. */
+  started: boolean;
   unsent: Uint8Array | undefined;
 }
 
@@ -16,8 +19,6 @@ export class BurstLoad<O extends object = object> {
   readonly #out = new Answers();
   readonly #into = new Uint8Array(TAKE_BYTES);
   readonly #connections = new Set<Connection<O>>();
-  /** Connections whose handshake is through. */
-  connected = 0;
   /** What ended a connection before its time, and whatever an answer was wrong about. */
   readonly errors: string[] = [];
 
@@ -25,20 +26,25 @@ export class BurstLoad<O extends object = object> {
 
   /** Calls on a connection that is being made, or is made. */
   begin(connection: Connection<O>, caller: Caller, outstanding: number): void {
-    connection.data = { flow: new Flow(caller, outstanding, this.tally), unsent: undefined };
+    connection.data = {
+      flow: new Flow(caller, outstanding, this.tally),
+      started: false,
+      unsent: undefined,
+    } satisfies Called;
     this.#connections.add(connection);
     if (connection.connected) this.#start(connection);
   }
 
   #start(connection: Connection<O>): void {
-    this.connected++;
-    this.#ask(connection, connection.data as Called, performance.now());
+    const called = connection.data as Called;
+    if (called.started) return;
+    called.started = true;
+    this.tally.connected();
+    this.#ask(connection, called, performance.now());
   }
 
   readonly news = (events: readonly StackEvent<O>[], n: number): void => {
-    const { tally } = this;
-    tally.turns++;
-    tally.events += n;
+    this.tally.turn(n);
     let now = performance.now();
     for (let i = 0; i < n; i++) {
       const { connection, connected, closed, error } = events[i];
@@ -69,7 +75,7 @@ export class BurstLoad<O extends object = object> {
   #ask(connection: Connection<O>, called: Called, now: number): void {
     if (called.unsent !== undefined) {
       const sent = connection.write(called.unsent);
-      this.tally.bytesOut += sent;
+      this.tally.sent(sent);
       called.unsent = sent < called.unsent.length ? called.unsent.subarray(sent) : undefined;
       if (called.unsent !== undefined) return;
     }
@@ -79,13 +85,15 @@ export class BurstLoad<O extends object = object> {
     if (out.length === 0) return;
     const view = out.view();
     const sent = connection.write(view);
-    this.tally.bytesOut += sent;
-    if (sent < view.length) called.unsent = view.slice(sent);
+    this.tally.sent(sent);
+    // A Buffer's slice would be no copy.
+    if (sent < view.length) called.unsent = Uint8Array.prototype.slice.call(view, sent);
   }
 
   #end(connection: Connection<O>, why: string): void {
     if (!this.#connections.delete(connection)) return;
     this.errors.push(why);
+    this.tally.ended();
     connection.data = undefined;
     connection.close();
   }

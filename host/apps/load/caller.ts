@@ -5,29 +5,13 @@
  *   Flow.ask ─▶ Caller.ask ─▶ out ─▶ connection ─▶ … ─▶ connection ─▶ Flow.take ─▶ Caller.take ─▶ Tally
  */
 import type { Answers } from '../service.js';
-import { Histogram } from './histogram.js';
+import type { Tally } from './tally.js';
 
 export interface Caller {
   /** Appends the next request. False: there is none. */
   ask(out: Answers): boolean;
   /** Takes what came. Returns answers that are whole now. @throws Error when they are not what was asked for */
   take(bytes: Uint8Array, n: number): number;
-}
-
-/** What a load counted, of all its flows. */
-export class Tally {
-  answers = 0;
-  bytesIn = 0;
-  bytesOut = 0;
-  /** Turns with news, and connections that had some. */
-  turns = 0;
-  events = 0;
-  readonly times = new Histogram();
-
-  reset(): void {
-    this.answers = this.bytesIn = this.bytesOut = this.turns = this.events = 0;
-    this.times.reset();
-  }
 }
 
 export class Flow {
@@ -64,10 +48,9 @@ export class Flow {
     if (answers > this.#underWay)
       throw new Error(`${answers} answers to ${this.#underWay} requests that are under way`);
     const { tally } = this;
-    tally.bytesIn += n;
-    tally.answers += answers;
+    tally.received(n, answers);
     for (let k = 0; k < answers; k++) {
-      tally.times.record((now - this.#since[this.#first]) * 1e6);
+      tally.took((now - this.#since[this.#first]) * 1e6);
       this.#first = this.#first + 1 === this.outstanding ? 0 : this.#first + 1;
     }
     this.#underWay -= answers;

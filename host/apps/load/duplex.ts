@@ -2,27 +2,27 @@
 import { performance } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { Answers } from '../service.js';
-import { type Caller, Flow, type Tally } from './caller.js';
+import { type Caller, Flow } from './caller.js';
+import type { Tally } from './tally.js';
 
 export class DuplexLoad {
   readonly #out = new Answers();
   readonly #flows = new Map<Duplex, Flow>();
-  connected = 0;
   readonly errors: string[] = [];
 
   constructor(readonly tally: Tally) {}
 
   /** Calls on a socket that is connecting. */
   begin(socket: Duplex, caller: Caller, outstanding: number): void {
-    const flow = new Flow(caller, outstanding, this.tally);
+    const { tally } = this;
+    const flow = new Flow(caller, outstanding, tally);
     this.#flows.set(socket, flow);
     socket.on('connect', () => {
-      this.connected++;
+      tally.connected();
       this.#ask(socket, flow);
     });
     socket.on('data', (chunk: Uint8Array) => {
-      this.tally.turns++;
-      this.tally.events++;
+      tally.turn(1);
       try {
         flow.take(chunk, chunk.length, performance.now());
       } catch (error) {
@@ -40,7 +40,7 @@ export class DuplexLoad {
     out.clear();
     flow.ask(performance.now(), out);
     if (out.length === 0) return;
-    this.tally.bytesOut += out.length;
+    this.tally.sent(out.length);
     // A socket may keep what it is given. Requests under way bound how much that is.
     socket.write(Buffer.from(out.view()));
   }
@@ -48,6 +48,7 @@ export class DuplexLoad {
   #end(socket: Duplex, why: string): void {
     if (!this.#flows.delete(socket)) return;
     this.errors.push(why);
+    this.tally.ended();
     socket.destroy();
   }
 

@@ -13,7 +13,8 @@ export interface Requests<O> {
   /** @throws EtherloomError ERR_STACK_CLOSED when there is nobody any more */
   open(): void;
   connect(options: ConnectOptions<O>, app: number): Made;
-  listen(options: ListenOptions<O>, app: number): ListenPlace;
+  /** @param laneApps by lane: the application that is to have what arrives there, 0 for `app` */
+  listen(options: ListenOptions<O>, app: number, laneApps?: readonly number[]): ListenPlace;
 }
 
 export class Burst<O> {

@@ -63,6 +63,7 @@ interface Slot {
   place: ListenPlace;
   words: OptionWords;
   app: number;
+  laneApps: readonly number[];
 }
 
 export class TcpControl implements LoadedTransport<ConnectionOptions> {
@@ -153,7 +154,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   // ── listeners ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   listen(wish: ListenWish<ConnectionOptions>): ListenPlace {
-    const { address, app, backlog } = wish;
+    const { address, app, backlog, laneApps = [] } = wish;
     const words = this.#wordsOf(wish.options);
     if (!Number.isInteger(backlog) || backlog < 0 || backlog > MAX_BACKLOG)
       throw new EtherloomError('ERR_STACK_OPTIONS', `backlog: ${backlog}`, {
@@ -166,16 +167,29 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
       });
     const slot = this.#takeSlot();
     const place = { slot, address, port, backlog };
-    const value = { app, slot, backlog, pad: 0, opt: words };
+    const listener = { place, words, app, laneApps };
     try {
-      for (const key of listenerKeys(place)) this.#map('tcp_listeners').set(key, value);
+      this.#writeListener(listener);
     } catch (cause) {
       for (const key of listenerKeys(place)) this.#map('tcp_listeners').delete(key);
       this.#idle.push(slot);
       throw cause;
     }
-    this.#listeners.set(slot, { place, words, app });
+    this.#listeners.set(slot, listener);
     return place;
+  }
+
+  #writeListener({ place, words, app, laneApps }: Slot): void {
+    const { slot, backlog } = place;
+    const value = { app, slot, backlog, pad: 0, opt: words, lane_app: laneApps };
+    for (const key of listenerKeys(place)) this.#map('tcp_listeners').set(key, value);
+  }
+
+  setLaneApps(slot: number, laneApps: readonly number[]): void {
+    const listener = this.#listeners.get(slot);
+    if (!listener) return;
+    listener.laneApps = laneApps;
+    this.#writeListener(listener);
   }
 
   #wordsOf(options: ConnectionOptions): OptionWords {

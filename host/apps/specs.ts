@@ -1,0 +1,62 @@
+/**
+ * Applications and loads as plain data, so that another thread can be told of them: which service, which callers. Memory
+ * that several threads are to share is in them.
+ */
+import { EchoCaller } from './echo/caller.js';
+import { echo } from './echo/echo.js';
+import { HelloCaller } from './http/caller.js';
+import { hello } from './http/hello.js';
+import { KvCaller, KvCalls } from './kv/caller.js';
+import { kv } from './kv/session.js';
+import { KvStore } from './kv/store.js';
+import { Workload, type WorkloadOptions } from './kv/workload.js';
+import type { Caller } from './load/caller.js';
+import type { Service } from './service.js';
+
+export type ServiceSpec =
+  | { app: 'echo' }
+  | { app: 'http' }
+  | { app: 'kv'; memory: ArrayBuffer | SharedArrayBuffer };
+
+/** @param owner of locks in shared memory, from 1 on: another for each thread */
+export function serviceOf(spec: ServiceSpec, owner = 1): Service {
+  switch (spec.app) {
+    case 'echo':
+      return echo();
+    case 'http':
+      return hello();
+    case 'kv':
+      return kv(new KvStore(spec.memory, owner));
+  }
+}
+
+export type CallSpec =
+  | { app: 'echo'; bytes: number }
+  | { app: 'http' }
+  | { app: 'kv'; workload: WorkloadOptions; memory: SharedArrayBuffer };
+
+/** Makes callers, one for each connection of a thread. */
+export interface Callers {
+  next(): Caller;
+  /** Whether callers that had nothing to ask for have something now. */
+  readonly started: boolean;
+}
+
+/** @param seed of choices: another for each thread */
+export function callersOf(spec: CallSpec, seed = 1): Callers {
+  switch (spec.app) {
+    case 'echo':
+      return { next: () => new EchoCaller(spec.bytes), started: true };
+    case 'http':
+      return { next: () => new HelloCaller(), started: true };
+    case 'kv': {
+      const calls = new KvCalls(new Workload({ ...spec.workload, seed }), spec.memory);
+      return {
+        next: () => new KvCaller(calls),
+        get started() {
+          return calls.started;
+        },
+      };
+    }
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * In-lane applications, as the stack's thread has them: a module that runs inside the lanes, an application in each, so that
+ * a request is answered in the thread that its packet came to.
+ *
+ *   InLane ─ seat ─▶ lane: LaneApp ─ its own connections, events and doorbells in the lane's own memory
+ *      ▲              │ connect, listen, what it tells: a port, seldom
+ *      └──────────────┘            a lane that dies is replaced, and its application begins anew
+ */
+import { EventEmitter } from 'node:events';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Engine } from '../../engine/engine.js';
+import { laneModule } from '../../engine/lane_file.js';
+import { EtherloomError } from '../../errors.js';
+import type { StreamApps } from '../../streams/stream_apps.js';
+import type { ListenPlace, LoadedTransport, Made } from '../../transports/contract.js';
+import type { Requests } from '../burst/burst.js';
+import { type Answer, type Ask, type ConnectOptions, errorTold, type ListenOptions } from '../burst/calls.js';
+import type { FromLane, InLaneGiven, ToLane } from './messages.js';
+import { SharedListeners } from './shared_listeners.js';
+
+export interface InLaneOptions {
+  /** URL of an ES module that Node loads as it is: its default export is a LaneModule. */
+  module: string | URL;
+  /** Default: all. */
+  lanes?: readonly number[];
+  /** Cloned to each lane; a SharedArrayBuffer in it is shared by all. */
+  data?: unknown;
+}
+
+/** Why an application ended in a lane. */
+export interface InLaneEnd {
+  lane: number;
+  /** What its module threw. Undefined: it was asked to. */
+  error: EtherloomError | undefined;
+}
+
+export interface InLaneEvents {
+  /** It ended in a lane. Without a listener an error of its module is a warning of the process. */
+  ended: [InLaneEnd];
+  /** Its lane died and was replaced: it began anew, without connections. */
+  restarted: [lane: number];
+  /** LaneApp.tell. */
+  told: [what: unknown, lane: number];
+}
+
+interface Instance {
+  lane: number;
+  number: number;
+  port: MessagePort | undefined;
+  bell: Int32Array;
+  unseat: (() => Promise<void>) | undefined;
+  lives: number;
+  ended: boolean;
+  /** Resolves when the module was called, and when it is over; rejects with what it threw at first. */
+  began: Promise<void>;
+  onBegan: (error?: EtherloomError) => void;
+  over: Promise<void>;
+  onOver: () => void;
+}
+
+/** What a stack has for it. */
+export interface InLaneHome<O extends object> {
+  readonly engine: Engine;
+  readonly apps: StreamApps;
+  readonly transport: LoadedTransport<O>;
+  readonly requests: Requests<O>;
+}
+
+/** How long `close` waits for a lane to end its application, ms. */
+const CLOSE_MS = 5000;
+
+export class InLane<O extends object = object> extends EventEmitter<InLaneEvents> {
+  readonly #instances = new Map<number, Instance>();
+  readonly #listeners: SharedListeners<O>;
+  readonly #unfollow: () => void;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    readonly home: InLaneHome<O>,
+    readonly options: InLaneOptions,
+  ) {
+    super();
+    const { engine, requests, transport } = home;
+    const appOf = (lane: number): number => this.#instances.get(lane)?.number ?? 0;
+    this.#listeners = new SharedListeners(requests, transport, appOf, engine.laneCount);
+    this.#unfollow = engine.onLaneLost(lane => this.#lost(lane));
+  }
+
+  /**
+   * Opens it in the lanes; resolves when its module was called in each.
+   * @throws EtherloomError ERR_IN_LANE when the module cannot be loaded, or throws; ERR_STACK_OPTIONS, ERR_ENGINE_STATE,
+   * ERR_APPS_FULL
+   */
+  static async open<O extends object>(home: InLaneHome<O>, options: InLaneOptions): Promise<InLane<O>> {
+    const { engine } = home;
+    const { module, lanes = Array.from({ length: engine.laneCount }, (_, i) => i) } = options ?? {};
+    if (typeof module !== 'string' && !(module instanceof URL))
+      throw new EtherloomError('ERR_STACK_OPTIONS', `module: ${String(module)}`, {
+        expected: 'the URL of a module',
+      });
+    if (!Array.isArray(lanes) || lanes.length === 0 || new Set(lanes).size !== lanes.length)
+      throw new EtherloomError('ERR_STACK_OPTIONS', `lanes: ${String(lanes)}`, {
+        expected: 'numbers of lanes',
+      });
+    for (const lane of lanes)
+      if (!Number.isInteger(lane) || lane < 0 || lane >= engine.laneCount)
+        throw new EtherloomError('ERR_STACK_OPTIONS', `lanes: ${String(lane)}`, {
+          expected: `whole numbers from 0 to ${engine.laneCount - 1}`,
+        });
+    const inLane = new InLane<O>(home, options);
+    try {
+      for (const lane of lanes) inLane.#add(lane);
+      await Promise.all([...inLane.#instances.values()].map(i => inLane.#seat(i)));
+      return inLane;
+    } catch (error) {
+      await inLane.close();
+      throw error;
+    }
+  }
+
+  /** Lanes that it lives in. */
+  get lanes(): number[] {
+    return [...this.#instances.values()].filter(i => !i.ended).map(i => i.lane);
+  }
+
+  /** Numbers of its applications. */
+  get numbers(): number[] {
+    return [...this.#instances.values()].map(i => i.number);
+  }
+
+  #add(lane: number): void {
+    const { number } = this.home.apps.open();
+    // Nobody else is it, in this lane's lives.
+    this.home.apps.hold(number);
+    let onBegan: Instance['onBegan'] = () => {};
+    const began = new Promise<void>((resolve, reject) => {
+      onBegan = error => (error ? reject(error) : resolve());
+    });
+    began.catch(() => {});
+    let onOver = (): void => {};
+    const over = new Promise<void>(resolve => {
+      onOver = resolve;
+    });
+    const bell = new Int32Array(new SharedArrayBuffer(4));
+    this.#instances.set(lane, {
+      ...{ lane, number, bell, port: undefined, unseat: undefined, lives: 0, ended: false },
+      ...{ began, onBegan, over, onOver },
+    });
+  }
+
+  async #seat(instance: Instance): Promise<void> {
+    const module = laneModule('net/in_lane/lane_side');
+    instance.unseat = await this.home.engine.seat(instance.lane, {
+      module,
+      begin: () => this.#begin(instance),
+    });
+    await instance.began;
+  }
+
+  /** A life of the lane begins: so does the application there. */
+  #begin(instance: Instance): { data: InLaneGiven; transfer: MessagePort[] } {
+    const { apps, transport } = this.home;
+    instance.port?.close();
+    const { port1, port2 } = new MessageChannel();
+    instance.port = port1;
+    port1.on('message', (message: FromLane) => {
+      if (instance.port === port1) this.#hear(instance, message);
+    });
+    port1.unref();
+    if (instance.lives++ > 0) apps.restart(instance.number);
+    instance.bell = new Int32Array(new SharedArrayBuffer(4));
+    const data: InLaneGiven = {
+      ...{ module: String(this.options.module), data: this.options.data, number: instance.number },
+      ...{ transport: transport.transport.name, shared: transport.shared },
+      ...{ port: port2, bell: instance.bell.buffer as SharedArrayBuffer },
+    };
+    return { data, transfer: [port2] };
+  }
+
+  #hear(instance: Instance, message: FromLane): void {
+    if ('asked' in message) this.#answer(instance, message);
+    else if ('told' in message) this.emit('told', message.told, instance.lane);
+    else if ('began' in message) {
+      instance.onBegan();
+      if (instance.lives > 1) this.emit('restarted', instance.lane);
+    } else if (message.ended === undefined) this.#end(instance, undefined);
+    else {
+      const error = new EtherloomError('ERR_IN_LANE', `lane ${instance.lane}: ${message.ended}`);
+      if (message.stack) error.stack = message.stack;
+      this.#end(instance, error);
+    }
+  }
+
+  #answer(instance: Instance, { n, asked }: Ask): void {
+    const answer: Answer = { n };
+    try {
+      const result = this.#do(instance, asked);
+      if (result) answer.result = result;
+    } catch (error) {
+      answer.error = errorTold(error);
+    }
+    if (n !== 0) this.#say(instance, answer);
+  }
+
+  #do(instance: Instance, asked: Ask['asked']): ListenPlace | Made | undefined {
+    const { lane, number } = instance;
+    if (asked.call === 'connect')
+      return this.home.requests.connect({ ...asked.options, lane } as ConnectOptions<O>, number);
+    if (asked.call === 'listen') return this.#listeners.listen(lane, asked.options as ListenOptions<O>);
+    this.#listeners.unlisten(lane, asked.slot);
+    return undefined;
+  }
+
+  #say(instance: Instance, message: ToLane): void {
+    instance.port?.postMessage(message);
+    Atomics.add(instance.bell, 0, 1);
+    this.home.engine.core.exports.ring_wake(instance.lane);
+  }
+
+  /** Says something to the application in a lane, or in all: LaneHandler.heard. It is cloned. */
+  tell(what: unknown, lane?: number): void {
+    for (const instance of this.#instances.values())
+      if (!instance.ended && (lane === undefined || instance.lane === lane))
+        this.#say(instance, { heard: what });
+  }
+
+  /** It is over in a lane. @param gone nobody there uses its number any more */
+  #end(instance: Instance, error: EtherloomError | undefined, gone = true): void {
+    if (instance.ended) return;
+    instance.ended = true;
+    const { lane, number } = instance;
+    this.#listeners.leave(lane);
+    this.home.apps.close(number);
+    if (gone) this.home.apps.hold(number, false);
+    void Promise.resolve(instance.unseat?.()).catch(() => {});
+    instance.port?.close();
+    instance.onOver();
+    instance.onBegan(error);
+    if (error && this.listenerCount('ended') === 0) process.emitWarning(error);
+    this.emit('ended', { lane, error });
+  }
+
+  /** A lane was given up. */
+  #lost(lane: number): void {
+    const instance = this.#instances.get(lane);
+    if (instance) this.#end(instance, new EtherloomError('ERR_IN_LANE', `lane ${lane} was given up`));
+  }
+
+  /** Ends it in all lanes: connections are aborted, listeners close. Again is once. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    const { engine } = this.home;
+    const left = [...this.#instances.values()].filter(i => !i.ended);
+    const late = new Promise<void>(done => setTimeout(done, CLOSE_MS).unref());
+    for (const instance of left) if (engine.state === 'running') this.#say(instance, { end: true });
+    if (engine.state === 'running') await Promise.race([Promise.all(left.map(i => i.over)), late]);
+    // A lane that does not answer is dead, or hangs and soon will be: nothing of it comes again.
+    for (const instance of left) this.#end(instance, undefined, engine.state !== 'running');
+    this.#unfollow();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

@@ -1,0 +1,68 @@
+/** Two hosts with a lane each and a wire between them, for the applications; and bytes that a session is given in pieces. */
+import { Answers, type Session } from '../../host/apps/service.js';
+import { Engine } from '../../host/engine/engine.js';
+import { takeStreamLedger } from '../../host/mem/streams.js';
+import { Stack } from '../../host/net/stack.js';
+import { modelLink } from '../../host/nic/index.js';
+import { assert } from '../support/suite.js';
+
+export interface Hosts {
+  engine: Engine;
+  client: Stack;
+  server: Stack;
+}
+
+/** Address of the server. */
+export const SERVER = '10.0.0.2';
+
+/** Two stacks of one engine; afterwards nothing of them must be left. */
+export async function hosts(work: (h: Hosts) => Promise<void>, lanes = 2): Promise<void> {
+  const half = lanes / 2;
+  const { a, b } = modelLink({ name: 'wire', queues: half, firstLanes: [0, half], ringSlots: 1024 });
+  const engine = await Engine.create({
+    ...{ nics: [a, b], lanes, warmMs: 0, frames: 8192 },
+    streams: { count: 512, bytes: 64 << 20, apps: 16 },
+  });
+  try {
+    const port = (address: string) => ({ addresses: [`${address}/24`] });
+    const client = await Stack.create({ engine, ports: { 'wire.a': port('10.0.0.1') } });
+    const server = await Stack.create({ engine, ports: { 'wire.b': port(SERVER) } });
+    await engine.start();
+    await work({ engine, client, server });
+    await client.close();
+    await server.close();
+    const { open, closed, lost, lostIds, used } = takeStreamLedger(engine.arena);
+    assert.equal({ open, closed, lost, lostIds, used }, { open: 0, closed: 0, lost: 0, lostIds: 0, used: 0 });
+  } finally {
+    const { ledger } = await engine.stop();
+    assert.is(ledger.lost + ledger.doubled, 0);
+  }
+}
+
+export async function until(what: string, holds: () => boolean, limitMs = 15_000): Promise<void> {
+  for (const end = Date.now() + limitMs; !holds(); ) {
+    if (Date.now() > end) throw new Error(`never: ${what}`);
+    await new Promise(next => setTimeout(next, 2));
+  }
+}
+
+/** What a session answers to `input`, given at once or in pieces; takes up again what it did not take. */
+export function answersTo(
+  session: Session,
+  input: Uint8Array,
+  pieces: readonly number[] = [input.length],
+): Buffer {
+  const out = new Answers();
+  const all: Buffer[] = [];
+  let at = 0;
+  for (let i = 0; at < input.length && !session.ended; i++) {
+    const piece = input.subarray(at, at + Math.max(1, pieces[i % pieces.length]));
+    out.clear();
+    const taken = session.take(Buffer.from(piece), piece.length, out);
+    assert.ok(taken >= 0 && taken <= piece.length);
+    assert.ok(taken > 0 || session.ended || out.full, 'it took nothing, for no reason');
+    all.push(Buffer.from(out.view()));
+    at += taken;
+  }
+  return Buffer.concat(all);
+}
