@@ -12,7 +12,7 @@ const HOST: Record<string, string> = {
   layout: '',
   native: '',
   wire: 'errors layout',
-  mem: 'errors layout',
+  mem: 'errors layout native',
   bpf: 'errors layout mem wire native',
   nic: 'errors layout mem wire native bpf',
   responder: 'errors layout mem wire nic',
