@@ -93,17 +93,19 @@ const percentOff = (rate: number, bits: number): number => (Math.abs(rate * 8 - 
 
 /** A connection in virtual time, for a second of it. */
 async function tcpVirtual(bench: Bench): Promise<void> {
-  for (const [name, bits] of RATES) {
+  for (const [rate, bits] of RATES) {
+    const name = `${rate}, virtual time`;
+    if (!bench.wants(name)) continue;
     const p = await PacedPair.create({ rate: bits / 8 });
     await p.pass(10, 5000);
     const seconds = bench.quick ? 0.1 : 1;
-    const { rate, packets } = await p.pass(Math.max(20, Math.floor((bits / 8 / SIZE) * seconds)), 20_000);
+    const seen = await p.pass(Math.max(20, Math.floor((bits / 8 / SIZE) * seconds)), 20_000);
     await p.pair.engine.stop();
-    const percent = percentOff(rate, bits);
+    const percent = percentOff(seen.rate, bits);
     bench.row({
       group: 'pacing tcp',
-      name: `${name}, virtual time`,
-      conditions: `${SIZE} B, ${packets} packets, ${((rate * 8) / 1e6).toFixed(3)} Mbit/s`,
+      name,
+      conditions: `${SIZE} B, ${seen.packets} packets, ${((seen.rate * 8) / 1e6).toFixed(3)} Mbit/s`,
       unit: '%',
       value: percent,
       target: `≤ ${MOST_PERCENT} % off`,
@@ -123,10 +125,12 @@ async function tcpReal(bench: Bench): Promise<void> {
     unit: 'MB/s',
     value: most / 1e6,
   });
-  for (const [name, bits, count] of [
+  for (const [text, bits, count] of [
     ...RATES.map(r => [...r, 1] as const),
     ['1 Gbit/s', 1e9, 100] as const,
   ]) {
+    const name = `${text}, ${count} connection${count === 1 ? '' : 's'}, real time`;
+    if (!bench.wants(name)) continue;
     const run = await runPaced(bits / 8, count, windows, ms);
     const off = run.windows.map(w => percentOff(w.rate, bits)).sort((x, y) => x - y);
     const percent = off[(off.length - 1) >> 1];
@@ -134,7 +138,7 @@ async function tcpReal(bench: Bench): Promise<void> {
     const carried = bits / 8 <= most;
     bench.row({
       group: 'pacing tcp',
-      name: `${name}, ${count} connection${count === 1 ? '' : 's'}, real time`,
+      name,
       conditions:
         `${SIZE} B, two lanes that spin, shm NIC, median of ${windows} windows of ${ms} ms, worst ${off[off.length - 1].toFixed(3)} %: ` +
         `${packets} packets, ${((rate * 8) / 1e6).toFixed(3)} Mbit/s, ${run.dropped} dropped, ${run.resent} sent again, ` +
@@ -153,17 +157,19 @@ async function tcpReal(bench: Bench): Promise<void> {
 export default async function pacing(bench: Bench): Promise<void> {
   await tcpVirtual(bench);
   await tcpReal(bench);
-  for (const [name, bits, streams, credit] of [
+  for (const [text, bits, streams, credit] of [
     ...RATES.map(r => [...r, 1, CREDIT_NS] as const),
     ['1 Gbit/s', 1e9, 100, CREDIT_NS] as const,
     ['10 Gbit/s', 1e10, 100, CREDIT_NS] as const,
     ['1 Gbit/s', 1e9, 1, 0] as const,
   ]) {
+    const name = `${text}, ${streams} stream${streams === 1 ? '' : 's'}${credit ? '' : ', nothing sent after, as in Carousel'}`;
+    if (!bench.wants(name)) continue;
     const { rate, packets, lateUs, dropped } = await pace(bits / 8, streams, bench.quick ? 0.3 : 1, credit);
     const percent = percentOff(rate, bits);
     bench.row({
       group: 'pacing',
-      name: `${name}, ${streams} stream${streams === 1 ? '' : 's'}${credit ? '' : ', nothing sent after, as in Carousel'}`,
+      name,
       conditions:
         `${SIZE} B, a worker lane that spins, sink, 1 s: ${packets} packets, ${((rate * 8) / 1e6).toFixed(3)} Mbit/s, ` +
         `a packet ${lateUs.toFixed(1)} µs late, ${dropped} dropped`,
