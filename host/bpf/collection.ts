@@ -17,7 +17,7 @@ import { busy, type Placed, Residence, requireLoaded, settle } from './residence
 import { removeProgram, SlotAllocator, tableEnd } from './slots.js';
 import type { CollectionSpec, MapSpec, ProgramSpec } from './spec.js';
 import { requireCompiled } from './stages.js';
-import { verify } from './verify/verify.js';
+import { verifyOnce } from './verify/verify.js';
 
 /** Who takes compiled programs in: an engine (all its lanes), or HostPrograms (the host's own instance). */
 export interface ProgramHost<P extends Placed = Placed> {
@@ -144,7 +144,7 @@ export class Collection<P extends Placed = Placed> {
       // All are verified and compiled before the first is placed: most refusals touch no lane.
       const ready = wanted.map(program => {
         const bound = Object.fromEntries(Object.entries(program.maps).map(([key, m]) => [key, maps.get(m)!]));
-        return { program, compiled: compileProgram(verify(program), mapBinding(bound)) };
+        return { program, compiled: compileProgram(verifyOnce(program), mapBinding(bound)) };
       });
       const programs: Record<string, CollectedProgram<P>> = {};
       for (const { program, compiled } of ready) {
