@@ -7,6 +7,7 @@ import { modelLink } from '../../host/nic/index.js';
 import type { ConnectionOptions } from '../../host/transports/tcp/index.js';
 import { randomBelow } from '../support/random.js';
 import { assert, suite } from '../support/suite.js';
+import { sleep } from '../support/waiting.js';
 import {
   A,
   AT,
@@ -24,8 +25,11 @@ import {
 } from './rig.js';
 
 const test = suite('stack: after the end');
-/** Messages of ports have come. */
-const messages = (): Promise<void> => new Promise(done => setTimeout(done, 20));
+/** Messages of ports have come. A thread that got no CPU for 20 ms has its timers first: some turns more for the ports. */
+async function messages(): Promise<void> {
+  await sleep(20);
+  for (let turn = 0; turn < 8; turn++) await new Promise(next => setImmediate(next));
+}
 
 const codeOf = async (call: () => unknown): Promise<string> => {
   try {
