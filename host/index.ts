@@ -105,7 +105,7 @@ export type { LaneApp, LaneHandler, LaneModule } from './net/in_lane/lane_app.js
 export type { SocketAddress } from './net/sockets/address.js';
 export type { Connector, ConnectorOptions, StackAgent, StackSecureAgent } from './net/sockets/agents.js';
 export type { ServerListenOptions, SocketConnectOptions } from './net/sockets/arguments.js';
-export type { StackNet } from './net/sockets/net.js';
+export { StackNet } from './net/sockets/net.js';
 export type { Served } from './net/sockets/serve.js';
 export { type OnConnection, Server, type ServerOptions } from './net/sockets/server.js';
 export { Socket } from './net/sockets/socket.js';

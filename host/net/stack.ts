@@ -170,6 +170,7 @@ export class Stack<O extends object = ConnectionOptions> {
       },
       listen: (options: ListenOptions<ConnectionOptions>) =>
         sockets.listening(requests.listen(options, app.number)),
+      end: () => sockets.abandon(false),
     };
     return new StackNet(new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined));
   }

@@ -22,13 +22,15 @@ export interface Place {
   /** Address of the host that listens, and of the one that connects. */
   host: string;
   from: string;
+  /** The one of IPv6 that listens, if this machine has IPv6. */
+  host6: string;
   /** An address that neither can be reached at nor is anybody's own. */
   foreign: string;
 }
 
 const node: Place = {
   ...{ name: 'node', client: net, server: net },
-  ...{ host: '127.0.0.1', from: '127.0.0.1', foreign: '192.0.2.9' },
+  ...{ host: '127.0.0.1', from: '127.0.0.1', host6: '::1', foreign: '192.0.2.9' },
 };
 
 interface World {
@@ -46,8 +48,8 @@ async function build(): Promise<World> {
     streams: { count: 256, bytes: 96 << 20, apps: 8 },
   });
   const [client, server] = [
-    await Stack.create({ engine, ports: { 'wire.a': { addresses: ['10.0.0.1/24'] } } }),
-    await Stack.create({ engine, ports: { 'wire.b': { addresses: ['10.0.0.2/24'] } } }),
+    await Stack.create({ engine, ports: { 'wire.a': { addresses: ['10.0.0.1/24', 'fd00::1/64'] } } }),
+    await Stack.create({ engine, ports: { 'wire.b': { addresses: ['10.0.0.2/24', 'fd00::2/64'] } } }),
   ];
   await engine.start();
   const asNet = (n: StackNet): Net => n as unknown as Net;
@@ -56,7 +58,7 @@ async function build(): Promise<World> {
     stacks: [client, server],
     place: {
       ...{ name: 'engine', client: asNet(client.net), server: asNet(server.net) },
-      ...{ host: '10.0.0.2', from: '10.0.0.1', foreign: '192.0.2.9' },
+      ...{ host: '10.0.0.2', from: '10.0.0.1', host6: 'fd00::2', foreign: '192.0.2.9' },
     },
   };
 }

@@ -5,7 +5,7 @@ import { assert } from '../support/suite.js';
 import { both } from './hosts.js';
 import { codeOf, errorOf, finish, gather, listening, portOf, recorded, until, withPair } from './pairs.js';
 
-const { test, end, last } = both('sockets: servers');
+const { test, end } = both('sockets: servers');
 
 const closed = async (server: Server): Promise<void> => {
   const done = once(server, 'close');
@@ -283,4 +283,3 @@ test('connections that wait when it begins to listen are taken one after the oth
 });
 
 end();
-last();

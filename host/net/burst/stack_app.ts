@@ -40,7 +40,8 @@ export interface StackTicket {
 const SETTLE_MS = 5000;
 
 export class StackApp<O = object> {
-  readonly #sockets: Sockets<O>;
+  /** @internal Of the sockets that StackNet makes of them. */
+  readonly sockets: Sockets<O>;
   readonly #port: MessagePort;
   readonly #waiting = new Map<
     number,
@@ -56,7 +57,7 @@ export class StackApp<O = object> {
     const arena = Arena.attach(memory);
     const view = transportNamed(transport).view(arena, shared) as unknown as TransportView<O>;
     this.#port = port;
-    this.#sockets = new Sockets<O>(StreamApp.over(arena, number, life), view, restOfThreads, slot =>
+    this.sockets = new Sockets<O>(StreamApp.over(arena, number, life), view, restOfThreads, slot =>
       this.#post({ n: 0, asked: { call: 'unlisten', slot } }),
     );
     port.on('message', (answer: Answer) => this.#hear(answer));
@@ -66,7 +67,7 @@ export class StackApp<O = object> {
 
   /** @throws EtherloomError ERR_STACK_CLOSED after `close`, or when the stack ended the application */
   #open(): void {
-    if (this.#closed || this.#sockets.app.ended)
+    if (this.#closed || this.sockets.app.ended)
       throw new EtherloomError('ERR_STACK_CLOSED', `application ${this.number} was ended`, {
         expected: 'the ticket of another: stack.openApp()',
       });
@@ -84,11 +85,11 @@ export class StackApp<O = object> {
   }
 
   get number(): number {
-    return this.#sockets.number;
+    return this.sockets.number;
   }
 
   get connections(): IterableIterator<Connection<O>> {
-    return this.#sockets.connections;
+    return this.sockets.connections;
   }
 
   #post(ask: Ask): void {
@@ -134,50 +135,50 @@ export class StackApp<O = object> {
   /** As Burst.listen. */
   async listen(options: ListenOptions<O>): Promise<Listener> {
     const place = await this.#ask({ call: 'listen', options: options as ListenOptions });
-    return this.#sockets.listening(place as ListenPlace);
+    return this.sockets.listening(place as ListenPlace);
   }
 
   /** As Burst.connect. */
   async connect(options: ConnectOptions<O>): Promise<Connection<O>> {
     const { data, ...rest } = options;
     const made = (await this.#ask({ call: 'connect', options: rest as ConnectOptions })) as Made;
-    return this.#sockets.connecting(made.id, made, data);
+    return this.sockets.connecting(made.id, made, data);
   }
 
   /** As Burst.poll. @throws EtherloomError ERR_STACK_CLOSED when stack or application were closed: a loop of polls ends so */
   poll(events: StackEvent<O>[], max?: number): number {
     this.#open();
-    return this.#sockets.poll(events, max);
+    return this.sockets.poll(events, max);
   }
 
   flush(): void {
-    this.#sockets.flush();
+    this.sockets.flush();
   }
 
   /** As Burst.wait, but the thread lives as long as it waits. @throws EtherloomError ERR_STACK_CLOSED */
   async wait(ms?: number): Promise<boolean> {
     this.#open();
-    return this.#held(this.#sockets.wait(ms));
+    return this.#held(this.sockets.wait(ms));
   }
 
   waitSync(ms?: number): boolean {
     this.#open();
-    return this.#sockets.waitSync(ms);
+    return this.sockets.waitSync(ms);
   }
 
   /** Aborts its connections, closes its listeners, and gives the application back. What it had closed still delivers. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#sockets.abandon(false);
-    if (this.#sockets.isLeaving) void this.#leave();
+    this.sockets.abandon(false);
+    if (this.sockets.isLeaving) void this.#leave();
     else this.#port.close();
   }
 
   /** The thread lives until then. */
   async #leave(): Promise<void> {
-    await this.#held(this.#sockets.left(SETTLE_MS));
-    this.#sockets.abandon();
+    await this.#held(this.sockets.left(SETTLE_MS));
+    this.sockets.abandon();
     this.#port.close();
   }
 }

@@ -1,8 +1,13 @@
 /** What `connect`, `listen` and the constructors are called with, in `net`'s forms, checked as `net` checks it. */
 import type { LookupOptions } from 'node:dns';
-import { isIP } from 'node:net';
+import {
+  BlockList,
+  getDefaultAutoSelectFamily,
+  getDefaultAutoSelectFamilyAttemptTimeout,
+  isIP,
+} from 'node:net';
 import type { ConnectionOptions, KeepAlive } from '../../transports/tcp/index.js';
-import { addressError, missingError, portError, typeError, valueError } from './errors.js';
+import { addressError, missingError, portError, rangeError, typeError, valueError } from './errors.js';
 
 /** A function like dns.lookup. */
 export type LookupFunction = (
@@ -25,6 +30,12 @@ export interface SocketConnectOptions {
   /** 4, 6 or 0: of the address that a name is looked up to. */
   family?: number | undefined;
   hints?: number | undefined;
+  /** All addresses of a name are tried, families in turn. Default: `net`'s. */
+  autoSelectFamily?: boolean | undefined;
+  /** How long each of them is tried, ms, the last one apart. Default: `net`'s. */
+  autoSelectFamilyAttemptTimeout?: number | undefined;
+  /** Addresses that are not connected to: ERR_IP_BLOCKED. */
+  blockList?: BlockList | undefined;
   /** Default dns.lookup: names are Node's affair. */
   lookup?: LookupFunction | undefined;
   /** Of the transport: congestion control, buffers … */
@@ -78,6 +89,12 @@ export function portOf(name: string, value: unknown): number {
   throw portError(name, value);
 }
 
+/** @throws TypeError ERR_INVALID_ARG_TYPE */
+export function blockListOf(list: unknown): BlockList | undefined {
+  if (list === undefined || list instanceof BlockList) return list;
+  throw typeError('options.blockList', 'an instance of net.BlockList', list);
+}
+
 const noPaths = (path: unknown): never => {
   throw valueError(
     'options.path',
@@ -95,12 +112,26 @@ export interface ConnectTarget {
   lookup: LookupFunction | undefined;
   family: number;
   hints: number | undefined;
+  /** Whether all addresses of a name are tried, and how long each. */
+  all: boolean;
+  attemptMs: number;
+  blockList: BlockList | undefined;
   options: ConnectionOptions;
+}
+
+/** Least time of an attempt, as `net` has it. */
+const LEAST_ATTEMPT_MS = 10;
+
+function attemptTime(ms: unknown = getDefaultAutoSelectFamilyAttemptTimeout()): number {
+  if (typeof ms !== 'number') throw typeError('options.autoSelectFamilyAttemptTimeout', 'of type number', ms);
+  if (!Number.isInteger(ms) || ms < 1 || ms > 2 ** 31 - 1)
+    throw rangeError('options.autoSelectFamilyAttemptTimeout', '>= 1 && <= 2147483647', ms);
+  return Math.max(ms, LEAST_ATTEMPT_MS);
 }
 
 /** @throws TypeError ERR_MISSING_ARGS, ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_INVALID_IP_ADDRESS; RangeError ERR_SOCKET_BAD_PORT */
 export function connectTarget(given: Record<string, unknown>): ConnectTarget {
-  const { host, port, path, localAddress, localPort, lookup, family, hints, options } =
+  const { host, port, path, localAddress, localPort, lookup, family, hints, options, ...more } =
     given as unknown as SocketConnectOptions & { path?: unknown };
   if (port === undefined && (path === undefined || path === null)) throw missingError();
   if (path) noPaths(path);
@@ -111,8 +142,12 @@ export function connectTarget(given: Record<string, unknown>): ConnectTarget {
     throw typeError('options.port', 'one of type number, string', port);
   if (lookup !== undefined && lookup !== null && typeof lookup !== 'function')
     throw typeError('options.lookup', 'of type function', lookup);
+  const { autoSelectFamily: all = getDefaultAutoSelectFamily(), autoSelectFamilyAttemptTimeout: ms } = more;
+  if (typeof all !== 'boolean') throw typeError('options.autoSelectFamily', 'of type boolean', all);
+  const blockList = blockListOf(more.blockList);
   return {
     ...{ host: host || 'localhost', port: portOf('Port', port), lookup, hints, family: family ?? 0 },
+    ...{ all: all && family !== 4 && family !== 6 && !localAddress, attemptMs: attemptTime(ms), blockList },
     ...{ localAddress: localAddress || undefined, localPort: localPort || 0, options: options ?? {} },
   };
 }

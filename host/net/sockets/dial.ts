@@ -9,20 +9,37 @@ import { addressError, systemError } from './errors.js';
 /** Told of an answer: `lookup`'s event. */
 export type LookupHeard = (error: Error | null, address?: string, family?: number) => void;
 
-/** Looks a target's name up. `found` is called with its address, or with the error that keeps it from having one. */
+interface Found {
+  address: string;
+  family: number;
+}
+
+/** Looks a target's name up. `found` is called with its addresses in order, or with the error that keeps it from having one. */
 export function lookUp(
-  { host, family, hints, lookup = dnsLookup as never }: ConnectTarget,
+  { host, family, hints, all, lookup = dnsLookup as never }: ConnectTarget,
   heard: LookupHeard,
-  found: (error: Error | undefined, address: string) => void,
+  found: (error: Error | undefined, addresses: readonly string[]) => void,
 ): void {
-  const asked = { family, ...(hints === undefined ? {} : { hints }), all: false };
+  const asked = { family, ...(hints === undefined ? {} : { hints }), all };
   lookup(host, asked, (error, answer, kind) => {
-    const first = Array.isArray(answer) ? answer[0] : { address: answer, family: kind };
-    heard(error, first?.address, first?.family);
-    if (error) found(error, '');
-    else if (first && isIP(first.address)) found(undefined, first.address);
-    else found(addressError(first?.address), '');
+    if (error) {
+      heard(error);
+      return found(error, []);
+    }
+    const list = (Array.isArray(answer) ? answer : [{ address: answer, family: kind }]) as Found[];
+    for (const { address, family } of list) heard(error, address, family);
+    const good = list.map(({ address }) => address).filter(address => isIP(address));
+    if (good.length === 0) found(addressError(list[0]?.address), []);
+    else found(undefined, all ? inTurns(good) : good.slice(0, 1));
   });
+}
+
+/** The addresses in turns of their families, that of the first one first. */
+function inTurns(addresses: readonly string[]): string[] {
+  const [first] = addresses;
+  const own = addresses.filter(a => isIP(a) === isIP(first));
+  const other = addresses.filter(a => isIP(a) !== isIP(first));
+  return addresses.flatMap((_, i) => [own[i], other[i]]).filter(a => a !== undefined);
 }
 
 /** Why a connection to that target did not come to be, as of connect(2). */

@@ -74,6 +74,10 @@ export const portError = (name: string, value: unknown): RangeError =>
 export const addressError = (value: unknown): TypeError =>
   Object.assign(new TypeError(`Invalid IP address: ${String(value)}`), { code: 'ERR_INVALID_IP_ADDRESS' });
 
+/** ERR_IP_BLOCKED. */
+export const blockedError = (address: string): Error =>
+  Object.assign(new Error(`IP(${address}) is blocked by net.BlockList`), { code: 'ERR_IP_BLOCKED' });
+
 /** ERR_MISSING_ARGS. */
 export const missingError = (): TypeError =>
   Object.assign(new TypeError('The "options" or "port" or "path" argument must be specified'), {

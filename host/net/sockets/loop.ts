@@ -8,6 +8,7 @@
  * What sockets write outside of a batch leaves at the end of the microtasks: many writes of a turn are one doorbell.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { EtherloomError } from '../../errors.js';
 import type { ConnectionOptions } from '../../transports/tcp/index.js';
 import type { ConnectOptions, ListenOptions } from '../burst/calls.js';
 import type { Connection } from '../burst/connection.js';
@@ -33,8 +34,11 @@ export interface Taker {
 
 /** What the stack does for its sockets. */
 export interface SocketCalls {
-  connect(options: ConnectOptions<ConnectionOptions>): SocketConnection;
-  listen(options: ListenOptions<ConnectionOptions>): Listener;
+  /** In the stack's thread at once, in others when the stack has answered. */
+  connect(options: ConnectOptions<ConnectionOptions>): SocketConnection | Promise<SocketConnection>;
+  listen(options: ListenOptions<ConnectionOptions>): Listener | Promise<Listener>;
+  /** There are to be no sockets any more. */
+  end(): void;
 }
 
 /** Connections told of before the event loop has its turn. */
@@ -53,6 +57,8 @@ function rethrow(error: unknown): void {
 
 export class SocketLoop {
   readonly #events: SocketEvent[] = [];
+  /** Listeners that the stack, in another thread, was asked for: what comes to them waits until they are there. */
+  readonly #asked = new Set<Promise<unknown>>();
   #running = false;
   #closed = false;
   #flushing = false;
@@ -68,18 +74,41 @@ export class SocketLoop {
   ) {}
 
   /** @throws what Burst.connect does */
-  connect(options: ConnectOptions<ConnectionOptions>): SocketConnection {
-    const connection = this.calls.connect(options);
+  connect(options: ConnectOptions<ConnectionOptions>): SocketConnection | Promise<SocketConnection> {
+    this.#open();
+    const made = this.calls.connect(options);
     this.#start();
+    if (made instanceof Promise) return made.finally(() => this.touch());
     this.touch();
-    return connection;
+    return made;
   }
 
   /** @throws what Burst.listen does */
-  listen(options: ListenOptions<ConnectionOptions>): Listener {
-    const listener = this.calls.listen(options);
+  listen(options: ListenOptions<ConnectionOptions>): Listener | Promise<Listener> {
+    this.#open();
+    const made = this.calls.listen(options);
+    if (made instanceof Promise) {
+      const done: Promise<unknown> = made.then(
+        () => this.#asked.delete(done),
+        () => this.#asked.delete(done),
+      );
+      this.#asked.add(done);
+    }
     this.#start();
-    return listener;
+    return made;
+  }
+
+  /** Lets go of a connection, in peace or by a reset. */
+  drop(connection: SocketConnection, reset = false): void {
+    // What the stack has ended may be another's by now.
+    if (this.sockets.app.ended) return;
+    if (reset) connection.abort();
+    else connection.close();
+    this.touch();
+  }
+
+  #open(): void {
+    if (this.#closed) throw new EtherloomError('ERR_STACK_CLOSED', 'the sockets of the stack are closed');
   }
 
   /** Something was written or asked: it leaves at the end of the microtasks. */
@@ -114,9 +143,11 @@ export class SocketLoop {
   async #run(): Promise<void> {
     const { sockets } = this;
     while (!this.#closed) {
+      for (const asked of this.#asked) await asked;
       const n = sockets.poll(this.#events, BATCH);
       if (n === 0) {
         await sockets.wait(this.restMs);
+        if (sockets.app.ended) this.close();
         continue;
       }
       for (let i = 0; i < n; i++) this.#tell(this.#events[i]);
@@ -143,10 +174,10 @@ export class SocketLoop {
   close(): void {
     if (this.#closed) return;
     const { sockets } = this;
-    for (const listener of [...sockets.listeners]) (listener.data as Taker).abandon();
+    for (const listener of [...sockets.listeners]) (listener.data as Taker | undefined)?.abandon();
     for (const connection of [...sockets.connections]) (connection.data as Hearer | undefined)?.abandon();
     this.#closed = true;
-    sockets.abandon(false);
+    if (!sockets.app.ended) this.calls.end();
     sockets.app.rouse();
     clearInterval(this.#alive);
   }

@@ -6,7 +6,20 @@
 
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
-import { isIP, isIPv4, isIPv6 } from 'node:net';
+import {
+  BlockList,
+  getDefaultAutoSelectFamily,
+  getDefaultAutoSelectFamilyAttemptTimeout,
+  isIP,
+  isIPv4,
+  isIPv6,
+  SocketAddress,
+  setDefaultAutoSelectFamily,
+  setDefaultAutoSelectFamilyAttemptTimeout,
+} from 'node:net';
+import type { ConnectionOptions } from '../../transports/tcp/index.js';
+import type { StackTicket } from '../burst/stack_app.js';
+import { StackApp } from '../burst/stack_app.js';
 import {
   type Connector,
   type ConnectorOptions,
@@ -15,7 +28,8 @@ import {
   StackSecureAgent,
 } from './agents.js';
 import { callArguments } from './arguments.js';
-import type { SocketLoop } from './loop.js';
+import { clientSocket } from './channels.js';
+import { SocketLoop } from './loop.js';
 import { type Served, UnderServer } from './serve.js';
 import { type OnConnection, Server, type ServerOptions } from './server.js';
 import { Socket } from './socket.js';
@@ -25,6 +39,13 @@ export class StackNet {
   readonly isIP = isIP;
   readonly isIPv4 = isIPv4;
   readonly isIPv6 = isIPv6;
+  readonly BlockList = BlockList;
+  readonly SocketAddress = SocketAddress;
+  /** Of `net` and of all stacks. */
+  readonly getDefaultAutoSelectFamily = getDefaultAutoSelectFamily;
+  readonly setDefaultAutoSelectFamily = setDefaultAutoSelectFamily;
+  readonly getDefaultAutoSelectFamilyAttemptTimeout = getDefaultAutoSelectFamilyAttemptTimeout;
+  readonly setDefaultAutoSelectFamilyAttemptTimeout = setDefaultAutoSelectFamilyAttemptTimeout;
   /** Sockets of this stack, not connected yet: `new stack.net.Socket(options).connect(…)`. */
   readonly Socket: new (
     options?: SocketOptions,
@@ -49,6 +70,25 @@ export class StackNet {
     };
   }
 
+  /**
+   * Sockets in a thread that is not the stack's, as an application of its own: `StackNet.attach(ticket)` with the ticket of
+   * `stack.openApp()`. @throws EtherloomError ERR_APP_UNKNOWN, ERR_TRANSPORT_UNKNOWN
+   */
+  static attach(ticket: StackTicket): StackNet {
+    const app = StackApp.attach<ConnectionOptions>(ticket);
+    const calls = {
+      connect: app.connect.bind(app),
+      listen: app.listen.bind(app),
+      end: () => app.close(),
+    };
+    return new StackNet(new SocketLoop(app.sockets, calls));
+  }
+
+  /** Closes its sockets, whose peers are reset, and its servers. Those of a stack end with it. */
+  close(): void {
+    this.loop.close();
+  }
+
   /** A server, which `listen` starts. @throws TypeError ERR_INVALID_ARG_TYPE */
   readonly createServer = (options?: ServerOptions | OnConnection, onConnection?: OnConnection): Server =>
     new Server(this.loop, options, onConnection);
@@ -60,6 +100,7 @@ export class StackNet {
   readonly connect = (...args: unknown[]): Socket => {
     const { options, callback } = callArguments(args);
     const socket = new Socket(this.loop, options as SocketOptions);
+    if (clientSocket.hasSubscribers) clientSocket.publish({ socket });
     if (options.timeout) socket.setTimeout(options.timeout as number);
     return callback ? socket.connect(options, callback) : socket.connect(options);
   };

@@ -1,14 +1,22 @@
 /** Takes connections at a port of a stack, as Node's `net.Server` does: an EventEmitter whose `connection`s are Sockets. */
 import { AsyncResource } from 'node:async_hooks';
 import { lookup } from 'node:dns';
-import { EventEmitter } from 'node:events';
-import { isIP } from 'node:net';
+import { captureRejectionSymbol, EventEmitter } from 'node:events';
+import { type BlockList, isIP } from 'node:net';
 import { getDefaultHighWaterMark } from 'node:stream';
 import { EtherloomError } from '../../errors.js';
 import type { SocketError } from '../../transports/errno.js';
 import type { Listener } from '../burst/listener.js';
 import { familyOf, type SocketAddress } from './address.js';
-import { callArguments, keepAliveOf, type ListenTarget, listenTarget, numberOption } from './arguments.js';
+import {
+  blockListOf,
+  callArguments,
+  keepAliveOf,
+  type ListenTarget,
+  listenTarget,
+  numberOption,
+} from './arguments.js';
+import { serverSocket } from './channels.js';
 import { codedError, systemError, typeError } from './errors.js';
 import { Hold } from './hold.js';
 import type { SocketConnection, SocketLoop, Taker } from './loop.js';
@@ -23,6 +31,8 @@ export interface ServerOptions {
   keepAlive?: boolean | undefined;
   /** ms. */
   keepAliveInitialDelay?: number | undefined;
+  /** Connections from these addresses are closed at once, and nobody is told. */
+  blockList?: BlockList | undefined;
   /** Of both directions of its sockets, bytes. */
   highWaterMark?: number | undefined;
 }
@@ -43,9 +53,12 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   readonly keepAlive: boolean;
   readonly keepAliveInitialDelay: number;
   readonly highWaterMark: number;
+  readonly blockList: BlockList | undefined;
   readonly #loop: SocketLoop;
   readonly #scope = new AsyncResource('ETHERLOOM_SERVER');
   #listener: Listener | undefined;
+  /** The stack, in another thread, was asked for one. */
+  #asked = false;
   /** As it was asked for. */
   #host = ANY[0];
   #connections = 0;
@@ -62,13 +75,14 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     const given: ServerOptions = typeof options === 'object' && options !== null ? options : {};
     if (typeof handler === 'function') this.on('connection', handler);
     this.#loop = loop;
-    this.#hold = new Hold(loop, () => this.#listener !== undefined);
+    this.#hold = new Hold(loop, () => this.#asked || this.#listener !== undefined);
     this.allowHalfOpen = given.allowHalfOpen ?? false;
     this.pauseOnConnect = Boolean(given.pauseOnConnect);
     this.noDelay = Boolean(given.noDelay);
     this.keepAlive = Boolean(given.keepAlive);
     this.keepAliveInitialDelay = numberOption('keepAliveInitialDelay', given.keepAliveInitialDelay, 0);
     const usual = getDefaultHighWaterMark(false);
+    this.blockList = blockListOf(given.blockList);
     this.highWaterMark = numberOption('highWaterMark', given.highWaterMark, usual);
   }
 
@@ -80,7 +94,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
    */
   listen(...args: unknown[]): this {
     const { options, callback } = callArguments(args);
-    if (this.#listener) throw codedError('ERR_SERVER_ALREADY_LISTEN');
+    if (this.#listener || this.#asked) throw codedError('ERR_SERVER_ALREADY_LISTEN');
     const target = listenTarget(args, options);
     if (callback) this.once('listening', callback as () => void);
     const life = ++this.#life;
@@ -108,8 +122,18 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
 
   #listen({ host = ANY[0], port, backlog, options }: ListenTarget): void {
     const keepAlive = keepAliveOf(this.keepAlive, this.keepAliveInitialDelay);
+    const life = this.#life;
+    const failed = (error: unknown): void => {
+      if (life !== this.#life) return;
+      this.#asked = false;
+      const { errno } = error as SocketError;
+      const named = error instanceof EtherloomError && errno !== undefined;
+      const told = named ? systemError('listen', errno, { address: host, port }) : error;
+      this.#hold.update();
+      process.nextTick(() => this.emit('error', told));
+    };
     try {
-      this.#listener = this.#loop.listen({
+      const made = this.#loop.listen({
         ...{ port, backlog, address: ANY.includes(host) ? undefined : host },
         options: {
           ...(this.noDelay ? { noDelay: true } : {}),
@@ -117,14 +141,20 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
           ...options,
         },
       });
+      if (!(made instanceof Promise)) return this.#listens(made, host);
+      this.#asked = true;
+      this.#hold.update();
+      // Closed while the stack was asked: nobody wants it.
+      made.then(l => (life === this.#life ? this.#listens(l, host) : l.close()), failed);
     } catch (error) {
-      const { errno } = error as SocketError;
-      const named = error instanceof EtherloomError && errno !== undefined;
-      const told = named ? systemError('listen', errno, { address: host, port }) : error;
-      process.nextTick(() => this.emit('error', told));
-      return;
+      failed(error);
     }
-    this.#listener.data = this;
+  }
+
+  #listens(listener: Listener, host: string): void {
+    this.#asked = false;
+    this.#listener = listener;
+    listener.data = this;
     this.#host = host;
     this.#hold.update();
     const life = this.#life;
@@ -153,7 +183,9 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   }
 
   #take(connection: SocketConnection): void {
-    const { maxConnections } = this;
+    const { maxConnections, blockList } = this;
+    const { address: from } = connection.remote;
+    if (blockList?.check(from, isIP(from) === 6 ? 'ipv6' : 'ipv4')) return connection.close();
     if (maxConnections !== undefined && maxConnections !== null && this.#connections >= maxConnections) {
       const { local, remote } = connection;
       connection.close();
@@ -173,6 +205,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
       },
       { connection, owner: this },
     );
+    if (serverSocket.hasSubscribers) serverSocket.publish({ socket });
     this.emit('connection', socket);
   }
 
@@ -194,11 +227,12 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   close(callback?: (error?: Error) => void): this {
     this.#life++;
     if (typeof callback === 'function') {
-      if (this.#listener) this.once('close', callback);
+      if (this.#listener || this.#asked) this.once('close', callback);
       else this.once('close', () => callback(codedError('ERR_SERVER_NOT_RUNNING')));
     }
     this.#listener?.close();
     this.#listener = undefined;
+    this.#asked = false;
     this.#hold.update();
     this.#closeIfDone();
     return this;
@@ -211,6 +245,12 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   /** @internal The stack closes. */
   abandon(): void {
     this.close();
+  }
+
+  /** Where EventEmitter.captureRejections is on: an async listener that fails ends the socket that it was given. */
+  [captureRejectionSymbol](error: Error, event: string, socket: Socket): void {
+    if (event === 'connection') socket.destroy(error);
+    else this.emit('error', error);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,6 +11,7 @@ import { isIP } from 'node:net';
 import { addAbortSignal, Duplex } from 'node:stream';
 import { NO_ADDRESS, type SocketAddress, shownEndpoint } from './address.js';
 import { type ConnectTarget, callArguments, connectTarget, keepAliveOf, numberOption } from './arguments.js';
+import { Attempts } from './attempts.js';
 import { connectFailure, lookUp, refusal } from './dial.js';
 import { codedError, typeError } from './errors.js';
 import { Hold } from './hold.js';
@@ -38,7 +39,7 @@ export class Socket extends Duplex implements Hearer {
   readonly #scope = new AsyncResource('ETHERLOOM_SOCKET');
   readonly #idle = new IdleTimer(() => this.emit('timeout'));
   #connection: SocketConnection | undefined;
-  #target: ConnectTarget | undefined;
+  #attempts: Attempts | undefined;
   #intake: Intake;
   #outlet = new Outlet();
   /** Which `connect` of this socket a lookup was for. */
@@ -113,21 +114,20 @@ export class Socket extends Duplex implements Hearer {
     if (this.destroyed) this.#again();
     this.connecting = true;
     this.#idle.refresh();
-    this.#target = target;
     this.#hold.update();
     const life = ++this.#life;
-    const begin = (error: Error | undefined, host: string): void => {
+    const begin = (error: Error | undefined, addresses: readonly string[]): void => {
       // Destroyed meanwhile, or connecting elsewhere.
       if (!this.connecting || life !== this.#life) return;
       if (error) this.destroy(error);
-      else this.#begin({ ...target, host });
+      else this.#try(target, addresses);
     };
-    if (isIP(target.host)) process.nextTick(begin, undefined, target.host);
+    if (isIP(target.host)) process.nextTick(begin, undefined, [target.host]);
     else
       lookUp(
         target,
         (error, address, family) => this.emit('lookup', error, address, family, target.host),
-        (error, host) => process.nextTick(begin, error, host),
+        (error, addresses) => process.nextTick(begin, error, addresses),
       );
     return this;
   }
@@ -136,36 +136,47 @@ export class Socket extends Duplex implements Hearer {
   #again(): void {
     (this as unknown as { _undestroy(): void })._undestroy();
     this.#remote = undefined;
+    this.#attempts = undefined;
     this.#intake = this.#newIntake();
     this.#outlet = new Outlet();
   }
 
-  #begin(target: ConnectTarget): void {
+  #try(target: ConnectTarget, addresses: readonly string[]): void {
+    this.#attempts = new Attempts(target, addresses, {
+      emit: (event, ...args) => this.emit(event, ...args),
+      attempt: at => this.#attempt(at),
+      withdraw: () => this.#withdraw(),
+      gaveUp: error => this.destroy(error),
+    });
+    this.#attempts.next();
+  }
+
+  #attempt(target: ConnectTarget): void {
     const { host, port, localAddress, localPort } = target;
-    this.#target = target;
-    this.emit('connectionAttempt', host, port, isIP(host));
-    // Nobody has port 0: a SYN there is answered by a reset.
-    if (port === 0) return this.#failed(connectFailure(target, 'ECONNREFUSED'));
     const keepAlive = keepAliveOf(this.#keepAlive.on, this.#keepAlive.delayMs);
     const options = {
       ...(this.#noDelay ? { noDelay: true } : {}),
       ...(keepAlive ? { keepAlive } : {}),
       ...target.options,
     };
-    try {
-      this.#have(this.#loop.connect({ host, port, localAddress, localPort, options }));
-    } catch (error) {
-      this.#failed(refusal(target, error));
-    }
+    const made = this.#loop.connect({ host, port, localAddress, localPort, options });
+    if (!(made instanceof Promise)) return this.#have(made);
+    // Not wanted any more when it is there, or here.
+    const wanted = (): boolean => this.connecting && this.#attempts?.at === target;
+    made.then(
+      connection => (wanted() ? this.#have(connection) : this.#loop.drop(connection)),
+      error => wanted() && this.#attempts!.failed(refusal(target, error)),
+    );
   }
 
-  #failed(error: Error): void {
-    const { host, port } = this.#target!;
-    this.emit('connectionAttemptFailed', host, port, isIP(host), error);
-    this.destroy(error);
+  /** Lets go of the connection of an attempt. */
+  #withdraw(): void {
+    if (this.#connection) this.#loop.drop(this.#connection);
+    this.#connection = undefined;
   }
 
   #connected(connection: SocketConnection): void {
+    this.#attempts!.stop();
     this.connecting = false;
     this.#idle.refresh();
     this.emit('connect');
@@ -186,8 +197,10 @@ export class Socket extends Duplex implements Hearer {
     const { connection, connected, writable, closed } = event;
     if (this.connecting) {
       if (connected) this.#connected(connection);
-      else if (closed) this.#failed(connectFailure(this.#target!, connection.error ?? 'ECONNABORTED'));
-      else return;
+      else if (closed) {
+        const { at } = this.#attempts!;
+        return this.#attempts!.failed(connectFailure(at, connection.error ?? 'ECONNABORTED'));
+      } else return;
     }
     // What came before the end is read before a write learns of it.
     if (this.#connection === connection) this.#pull(connection);
@@ -278,14 +291,11 @@ export class Socket extends Duplex implements Hearer {
     const neverConnected = this.connecting || !this.#connection;
     const connection = this.#connection;
     this.connecting = false;
+    this.#attempts?.stop();
     this.#connection = undefined;
     this.#idle.clear();
     this.#hold.update();
-    if (connection) {
-      if (this.#resetting) connection.abort();
-      else connection.close();
-      this.#loop.touch();
-    }
+    if (connection) this.#loop.drop(connection, this.#resetting);
     this.#resetting = false;
     const outlet = this.#outlet;
     const closed = (): void => {
@@ -295,7 +305,8 @@ export class Socket extends Duplex implements Hearer {
       this.#scope.runInAsyncScope(() => this.emit('close', error !== null));
     };
     done(error);
-    if (connection) setImmediate(closed);
+    // What was begun at the stack ends there first.
+    if (connection || this.#attempts) setImmediate(closed);
     else process.nextTick(closed);
     this.#owner?.left();
     this.#owner = undefined;
@@ -383,6 +394,11 @@ export class Socket extends Duplex implements Hearer {
 
   get pending(): boolean {
     return this.#connection === undefined || this.connecting;
+  }
+
+  /** `address:port` of those that were tried, when a name had several. */
+  get autoSelectFamilyAttemptedAddresses(): string[] | undefined {
+    return this.#attempts?.attempted;
   }
 
   get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
