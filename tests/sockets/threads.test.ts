@@ -1,7 +1,7 @@
 /** Sockets in threads that are not the stack's: StackNet.attach in workers of piscina. */
 import { once } from 'node:events';
 import type { Server } from 'node:net';
-import Piscina from 'piscina';
+import { Piscina } from 'piscina';
 import { assert } from '../support/suite.js';
 import { both, stacks } from './hosts.js';
 import { errorOf, gather, heard } from './pairs.js';

@@ -248,7 +248,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   }
 
   /** Where EventEmitter.captureRejections is on: an async listener that fails ends the socket that it was given. */
-  [captureRejectionSymbol](error: Error, event: string, socket: Socket): void {
+  override [captureRejectionSymbol](error: Error, event: string, socket: Socket): void {
     if (event === 'connection') socket.destroy(error);
     else this.emit('error', error);
   }
