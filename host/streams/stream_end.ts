@@ -187,6 +187,11 @@ export class StreamEnd {
     return this.snd !== 0;
   }
 
+  /** Position behind the last byte written, modulo 2^32. */
+  get position(): number {
+    return this.written >>> 0;
+  }
+
   /** Bytes written and not yet acknowledged. */
   get unacknowledged(): number {
     if (this.released) return 0;

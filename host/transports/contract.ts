@@ -139,8 +139,8 @@ export interface TransportView<O> {
   took(slot: number): void;
   /** Changes what `options` has of the connection's options; the stream is then asked for OPTIONS. @throws EtherloomError */
   setOptions(id: number, options: O): void;
-  /** What was written so far ends in an urgent byte; the stream is then asked for OPTIONS. */
-  setUrgent(id: number): void;
+  /** The byte before `position`, counted from the stream's first, is urgent; the stream is then asked for OPTIONS. */
+  setUrgent(id: number, position: number): void;
   /** Figures of the connection, for people and metrics. */
   info(id: number): Record<string, number>;
 }

@@ -219,6 +219,7 @@ export class TcpEngine {
         ifindex,
         app,
         urgent: 0,
+        urgents: 0,
       },
       options,
     );
@@ -242,9 +243,10 @@ export class TcpEngine {
     return end;
   }
 
-  setOptions(id: number, options: Partial<TcpOptions>, urgent: number): void {
-    this.#control(id, { urgent }, options);
-    this.ends.get(id)!.request(StreamRequest.OPTIONS);
+  setOptions(id: number, options: Partial<TcpOptions>, urgents: number): void {
+    const end = this.ends.get(id)!;
+    this.#control(id, { urgent: end.position, urgents }, options);
+    end.request(StreamRequest.OPTIONS);
   }
 
   counters(): Record<string, number> {

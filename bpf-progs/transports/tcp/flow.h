@@ -214,7 +214,7 @@ struct tcp_flow {
 	__u32 search_s;  /* when all is tried again, s; 0: nothing is known of the path */
 	__u16 probe_mtu;
 	__u16 search_high; /* the largest that may do; 0: no search */
-	__u16 urgents;   /* tcp_control.urgent as last seen */
+	__u16 urgents;   /* tcp_control.urgents as last seen */
 	__u16 pad2;
 
 	/* pacing */
@@ -316,10 +316,10 @@ struct tcp_control {
 	__be16 lport;
 	__be16 rport;
 	__u16 family;
-	__u16 pad;
+	__u16 urgents; /* counts: the byte before `urgent` is urgent */
 	__u32 ifindex;
 	__u32 app;
-	__u32 urgent; /* counts: the byte before the end of the send ring is urgent */
+	__u32 urgent; /* position in the stream, written before `urgents` */
 	__u32 life;  /* of the stream: the control plane's own note */
 	struct tcp_options opt;
 };

@@ -20,7 +20,7 @@ noinline int tcp_connect(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	f->rport = c->rport;
 	f->ifindex = c->ifindex;
 	f->app = c->app;
-	f->urgents = c->urgent;
+	f->urgents = c->urgents;
 	tcp_prepare(f, id, &c->opt, now);
 	b->una = f->snd_una;
 	f->state = TCP_SYN_SENT;
@@ -38,9 +38,12 @@ noinline int tcp_set_options(struct tcp_flow *f NONNULL, const struct tcp_contro
 	__u32 before_flags = f->opt.flags;
 
 	f->opt = c->opt;
-	if ((__u16)c->urgent != f->urgents) {
-		f->urgents = c->urgent;
-		f->snd_up = write_seq(f);
+	if (c->urgents != f->urgents) {
+		f->urgents = c->urgents;
+		f->snd_up = f->iss + 1 + c->urgent;
+		/* An application may have written anything there. */
+		if (before(f->snd_up, f->snd_una) || after(f->snd_up, write_seq(f)))
+			f->snd_up = write_seq(f);
 		f->flags |= FLOW_URGENT_OUT;
 	}
 	if (!IN_STATE(f, SENDING | S(FIN_WAIT2)))

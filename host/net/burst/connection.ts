@@ -235,7 +235,7 @@ export class Connection<O = object> {
   /** The last byte written is urgent (MSG_OOB). @throws EtherloomError ERR_STACK_CLOSED */
   urgent(): void {
     this.#open('urgent data');
-    this.home.view.setUrgent(this.id);
+    this.home.view.setUrgent(this.id, (this.end.position + (this.#early?.bytes ?? 0)) >>> 0);
     this.#ask(StreamRequest.OPTIONS);
   }
 

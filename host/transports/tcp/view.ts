@@ -150,9 +150,10 @@ export class TcpView implements TransportView<ConnectionOptions> {
     this.#writeOptions(id, words);
   }
 
-  setUrgent(id: number): void {
+  setUrgent(id: number, position: number): void {
     this.#writeOptions(id, this.#known(id));
-    this.#control.set(id, 'urgent', (this.#control.get(id, 'urgent') + 1) & 0xffff);
+    this.#control.set(id, 'urgent', position);
+    this.#control.set(id, 'urgents', (this.#control.get(id, 'urgents') + 1) & 0xffff);
   }
 
   /**
@@ -162,7 +163,7 @@ export class TcpView implements TransportView<ConnectionOptions> {
   #known(id: number): OptionWords {
     const life = lifeOf(this.arena, id);
     if (this.#control.get(id, 'life') === life) return this.#control.inner(id, OPTION);
-    this.#control.set(id, 'urgent', this.#flows.get(id, 'urgents'));
+    this.#control.set(id, 'urgents', this.#flows.get(id, 'urgents'));
     this.#control.set(id, 'life', life);
     return this.#flows.inner(id, OPTION);
   }
