@@ -97,9 +97,18 @@ export { type StreamMemory, type StreamOptions, streamMemory } from './mem/strea
 export type { Burst } from './net/burst/burst.js';
 export type { ConnectOptions, ListenOptions } from './net/burst/calls.js';
 export type { Connection } from './net/burst/connection.js';
+export { Datagram, type Peer } from './net/burst/datagram.js';
+export type { DatagramSocket, Outgoing } from './net/burst/datagram_socket.js';
+export type { BindOptions, DatagramNews } from './net/burst/datagrams.js';
 export type { Listener } from './net/burst/listener.js';
 export type { StackEvent } from './net/burst/sockets.js';
 export { StackApp, type StackTicket } from './net/burst/stack_app.js';
+export type { StackDgram } from './net/datagrams/dgram.js';
+export type {
+  RemoteInfo,
+  Socket as DgramSocket,
+  SocketOptions as DgramSocketOptions,
+} from './net/datagrams/socket.js';
 export { InLane, type InLaneEnd, type InLaneOptions } from './net/in_lane/in_lane.js';
 export type { LaneApp, LaneHandler, LaneModule } from './net/in_lane/lane_app.js';
 export type { SocketAddress } from './net/sockets/address.js';
@@ -184,3 +193,4 @@ export {
   type TcpOptions,
   tcp,
 } from './transports/tcp/index.js';
+export { type UdpOptions, udp } from './transports/udp/index.js';

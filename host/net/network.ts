@@ -140,9 +140,21 @@ export class Network {
   #add(port: Port, given: string | AddressOptions): string {
     const { bytes, bits } = parsePrefix(typeof given === 'string' ? given : given.address);
     const address = formatIp(bytes);
+    const first = !this.#mate(port, bytes, bits);
     this.#own.push({ address, bytes, bits, port });
-    this.#route({ prefix: `${address}/${bits}`, port: port.ifindex, metric: metricOf(port) });
+    if (first) this.#routeFrom({ address, bytes, bits, port });
     return address;
+  }
+
+  /** The first of the addresses of one network on one port: its route is theirs. */
+  #mate(port: Port, bytes: Uint8Array, bits: number): Own | undefined {
+    return this.#own.find(o => o.port === port && o.bits === bits && sharesBits(o.bytes, bytes, bits));
+  }
+
+  /** Who does not say as whom it speaks there does so as this address. */
+  #routeFrom({ address, bits, port }: Own): void {
+    const prefix = `${address}/${bits}`;
+    this.#route({ prefix, port: port.ifindex, metric: metricOf(port), source: address });
   }
 
   #route(route: Omit<Route, 'table'>): void {
@@ -168,9 +180,9 @@ export class Network {
     responder.remove(text);
     const [{ bytes, bits }] = this.#own.splice(i, 1);
     // Addresses of one network on one port share its route.
-    if (
-      !this.#own.some(o => o.port === responder.port && o.bits === bits && sharesBits(o.bytes, bytes, bits))
-    )
+    const mate = this.#mate(responder.port, bytes, bits);
+    if (mate) this.#routeFrom(mate);
+    else
       this.engine.routes.delete({
         prefix: `${text}/${bits}`,
         table: this.table,
@@ -192,7 +204,12 @@ export class Network {
   addRoute(route: StackRoute): void {
     const { port, ...rest } = route;
     const given = port === undefined ? undefined : this.#responderOf(port).port;
-    if (route.via === undefined) return this.#route(given ? { ...rest, port: given.ifindex } : rest);
+    const v6 = isV6(route.prefix);
+    if (route.via === undefined) {
+      if (!given) return this.#route(rest);
+      const source = this.#own.find(o => o.port === given && isV6(o.address) === v6)?.address;
+      return this.#route({ ...(source === undefined ? {} : { source }), ...rest, port: given.ifindex });
+    }
     // A router is a neighbour: as Linux without `onlink`.
     const reached = this.engine.routes.find(route.via, this.table);
     if (reached?.port === undefined || reached.via !== undefined || (given && reached.port !== given.ifindex))
@@ -201,7 +218,9 @@ export class Network {
         `${given?.name ?? 'no port'} ${given ? 'does not reach' : 'reaches'} ${route.via}, the router to ${route.prefix}`,
         { expected: 'a router in the network of an address of that port' },
       );
-    this.#route({ ...rest, port: reached.port });
+    const { source } = reached;
+    const same = source !== undefined && isV6(source) === v6;
+    this.#route({ ...(same ? { source } : {}), ...rest, port: reached.port });
   }
 
   /** Whether no address of the stack is being asked for any more. */
@@ -237,7 +256,9 @@ export class Network {
         });
       return { port, address: own };
     }
-    return { port, address: route.source ?? this.#sourceFor(to, route.via ?? to, port) };
+    const { source } = route;
+    const known = source !== undefined && this.has(source);
+    return { port, address: known ? source : this.#sourceFor(to, route.via ?? to, port) };
   }
 
   #sourceFor(to: string, hop: string, port: Port): string {

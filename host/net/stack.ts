@@ -5,7 +5,8 @@
  *   Stack ── Network: addresses, routes, responders          ── net, createServer, connect: sockets like Node's
  *        ├── Entrance: which transport a packet is for       ── burst: connections of this thread in batches
  *        ├── LoadedTransport: programs, listeners, ports     ── RemoteApps: a MessagePort for each of another thread
- *        └── StackRequests: connect and listen, checked      ── InLane: applications inside the lanes
+ *        ├── LoadedDatagrams: the same for sockets           ── InLane: applications inside the lanes
+ *        └── StackRequests, StackDatagrams: connect, listen, bind, checked
  */
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
@@ -14,14 +15,31 @@ import { EtherloomError } from '../errors.js';
 import { type StreamMemory, streamMemory } from '../mem/streams.js';
 import type { AddressOptions } from '../responder/index.js';
 import { StreamApps, streamCounters } from '../streams/stream_apps.js';
-import type { LoadedTransport, Transport, TransportView } from '../transports/contract.js';
+import type {
+  AnyTransport,
+  LoadedAny,
+  LoadedTransport,
+  Transport,
+  TransportView,
+} from '../transports/contract.js';
+import type { DatagramTransport, LoadedDatagrams } from '../transports/datagrams.js';
 import { Entrance } from '../transports/entrance.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
+import { udp } from '../transports/udp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
 import { Burst, type Requests } from './burst/burst.js';
 import type { ConnectOptions, ListenOptions } from './burst/calls.js';
+import { Datagrams, noDatagrams } from './burst/datagrams.js';
 import { type Rest, restOfThreads, Sockets } from './burst/sockets.js';
 import type { StackTicket } from './burst/stack_app.js';
+import { StackDatagrams } from './datagram_requests.js';
+import { StackDgram } from './datagrams/dgram.js';
+import type {
+  SocketOptions as DgramOptions,
+  Socket as DgramSocket,
+  OnMessage,
+  SocketType,
+} from './datagrams/socket.js';
 import { InLane, type InLaneOptions } from './in_lane/in_lane.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
 import { RemoteApps } from './remote_apps.js';
@@ -39,8 +57,10 @@ export type { NetworkOptions, PortNetwork, StackRoute };
 export interface StackOptions<O = ConnectionOptions> extends NetworkOptions {
   /** With the option `streams`. It may be running already. */
   engine: Engine;
-  /** Default `tcp()`. */
+  /** Of connections. Default `tcp()`. */
   transport?: Transport<O>;
+  /** Of datagrams. Default `udp()`; `false`: the stack has none, and UDP is nobody's. */
+  datagrams?: DatagramTransport | false;
 }
 
 /** Bytes of stream memory, and how often there was too little. */
@@ -64,10 +84,13 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #rest: Rest;
   readonly #sockets: Sockets<O>;
   readonly #requests: StackRequests<O>;
+  readonly #datagrams: Datagrams | undefined;
   readonly #remotes: RemoteApps<O>;
   readonly #inLanes = new Set<InLane<O>>();
   readonly #unfollow: () => void;
   #net: StackNet | undefined;
+  #netDatagrams: Datagrams | undefined;
+  #dgram: StackDgram | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -75,15 +98,34 @@ export class Stack<O extends object = ConnectionOptions> {
     readonly network: Network,
     readonly entrance: Entrance,
     readonly transport: LoadedTransport<O>,
+    /** Transport of datagrams, if there is one. */
+    readonly datagrams: LoadedDatagrams | undefined,
     readonly apps: StreamApps,
   ) {
     this.#rest = engine.inline ? new InlineRest(engine) : restOfThreads;
-    this.#unfollow = engine.onLaneLost(lane => transport.laneLost(lane));
+    this.#unfollow = engine.onLaneLost(lane => {
+      for (const t of this.#transports) t.laneLost(lane);
+    });
     const view = transport.transport.view(engine.arena, transport.shared);
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
     this.#requests = new StackRequests<O>(engine, network, transport);
     this.#remotes = new RemoteApps<O>(apps, transport, this.#requests);
-    this.burst = new Burst<O>(this.#sockets, this.#requests);
+    this.#datagrams = this.#datagramsOf(this.#sockets);
+    this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams);
+  }
+
+  get #transports(): LoadedAny[] {
+    return [this.transport, ...(this.datagrams ? [this.datagrams] : [])];
+  }
+
+  /** Sockets of datagrams for the application that has these connections. */
+  #datagramsOf<P>(sockets: Sockets<P>): Datagrams | undefined {
+    if (!this.datagrams) return undefined;
+    const open = (): void => this.#requests.open();
+    const requests = new StackDatagrams(this.engine, this.network, this.datagrams, open);
+    const datagrams = new Datagrams(sockets.app, requests);
+    sockets.datagrams = datagrams;
+    return datagrams;
   }
 
   /**
@@ -96,22 +138,29 @@ export class Stack<O extends object = ConnectionOptions> {
       throw new EtherloomError('ERR_STACK_OPTIONS', 'a stack without an engine', {
         expected: '{ engine, ports }',
       });
-    const { engine, transport = tcp() as unknown as Transport<O> } = options;
+    const { engine, transport = tcp() as unknown as Transport<O>, datagrams = udp() } = options;
     const apps = StreamApps.of(engine);
     const network = new Network(engine, options);
-    let loaded: LoadedTransport<O> | undefined;
+    const loaded: LoadedAny[] = [];
     let entrance: Entrance | undefined;
     try {
-      loaded = await transport.load({ engine, apps, table: network.table });
-      for (const address of network.addresses) loaded.own(address, true);
+      const env = { engine, apps, table: network.table };
       entrance = await Entrance.load(engine);
-      entrance.put(transport.protocol, loaded.programs);
+      const load = async <L extends LoadedAny>(t: AnyTransport<L>): Promise<L> => {
+        const l = await t.load(env);
+        loaded.push(l);
+        for (const address of network.addresses) l.own(address, true);
+        entrance!.put(t.protocol, l.programs);
+        return l;
+      };
+      const streams = await load(transport);
+      const sockets = datagrams ? await load(datagrams) : undefined;
       for (const port of network.ports) entrance.attach(port);
-      return new Stack<O>(engine, network, entrance, loaded, apps);
+      return new Stack<O>(engine, network, entrance, streams, sockets, apps);
     } catch (error) {
       network.close();
       await entrance?.close();
-      await loaded?.close();
+      for (const l of loaded) await l.close();
       throw error;
     }
   }
@@ -120,10 +169,10 @@ export class Stack<O extends object = ConnectionOptions> {
    * What the transport counted; TCP has the names of Linux's MIB. What never happened is not there.
    * @throws EtherloomError ERR_STACK_CLOSED
    */
-  counters(): Record<string, number> {
+  counters(of: 'connections' | 'datagrams' = 'connections'): Record<string, number> {
     if (this.#requests.ended)
       throw new EtherloomError('ERR_STACK_CLOSED', 'counters of a stack that is closed');
-    return this.transport.counters();
+    return (of === 'datagrams' ? this.datagrams?.counters() : this.transport.counters()) ?? {};
   }
 
   /**
@@ -172,7 +221,25 @@ export class Stack<O extends object = ConnectionOptions> {
         sockets.listening(requests.listen(options, app.number)),
       end: () => sockets.abandon(false),
     };
+    this.#netDatagrams = this.#datagramsOf(sockets);
     return new StackNet(new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined));
+  }
+
+  /**
+   * What Node's `dgram` is, on this stack: `createSocket`, `Socket`. Its sockets live in the event loop with those of `net`.
+   * @throws as `net`; EtherloomError ERR_STACK_DATAGRAMS for a stack without a transport of datagrams
+   */
+  get dgram(): StackDgram {
+    if (this.#dgram) return this.#dgram;
+    const { loop } = this.net;
+    if (!this.#netDatagrams) throw noDatagrams();
+    this.#dgram = new StackDgram(loop, this.#netDatagrams, this.network);
+    return this.#dgram;
+  }
+
+  /** `dgram.createSocket` of this stack. @throws as `dgram`; TypeError ERR_SOCKET_BAD_TYPE, ERR_INVALID_ARG_TYPE */
+  createSocket(type: SocketType | DgramOptions, onMessage?: OnMessage): DgramSocket {
+    return this.dgram.createSocket(type, onMessage);
   }
 
   /** `net.createServer` of this stack. @throws as `net`; TypeError ERR_INVALID_ARG_TYPE */
@@ -255,13 +322,15 @@ export class Stack<O extends object = ConnectionOptions> {
   /** Gives a port of the stack one more address. @throws EtherloomError ERR_ADDRESS, ERR_RESPONDER, ERR_STACK_PORT */
   addAddress(port: string | number, address: string | AddressOptions): void {
     this.#requests.open();
-    this.transport.own(this.network.addAddress(port, address), true);
+    const own = this.network.addAddress(port, address);
+    for (const t of this.#transports) t.own(own, true);
   }
 
   /** Takes an address away: new connections find nobody there any more, those that there are go on. Whether it was there. */
   removeAddress(port: string | number, address: string): boolean {
     const was = this.network.removeAddress(port, address);
-    if (was) this.transport.own(formatIp(parseIp(address.split('/')[0])), false);
+    const own = formatIp(parseIp(address.split('/')[0]));
+    if (was) for (const t of this.#transports) t.own(own, false);
     return was;
   }
 
@@ -293,7 +362,9 @@ export class Stack<O extends object = ConnectionOptions> {
     const inLanes = [...this.#inLanes].flatMap(inLane => inLane.numbers);
     if (!this.#requests.ended) {
       this.#requests.end();
+      this.#datagrams?.abandon();
       this.#sockets.abandon(false);
+      this.#dgram?.close();
       this.#net?.loop.close();
       this.#remotes.closeAll();
       const own = this.#own;
@@ -305,7 +376,7 @@ export class Stack<O extends object = ConnectionOptions> {
     await this.#drain([...this.#own, ...this.#remotes.former, ...inLanes]);
     this.#unfollow();
     await this.entrance.close();
-    await this.transport.close();
+    for (const t of this.#transports) await t.close();
     this.network.close();
   }
 

@@ -3,7 +3,11 @@ import { type ErrorPlace, EtherloomError } from '../errors.js';
 
 /** Numbers of include/uapi/asm-generic/errno.h. */
 export const ERRNO = {
+  EACCES: 13,
   EPIPE: 32,
+  EPROTO: 71,
+  EMSGSIZE: 90,
+  ENOPROTOOPT: 92,
   EAFNOSUPPORT: 97,
   EADDRINUSE: 98,
   EADDRNOTAVAIL: 99,

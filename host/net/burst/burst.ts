@@ -5,6 +5,8 @@
 import type { ListenPlace, Made } from '../../transports/contract.js';
 import type { ConnectOptions, ListenOptions } from './calls.js';
 import type { Connection } from './connection.js';
+import type { DatagramSocket } from './datagram_socket.js';
+import { type BindOptions, type DatagramNews, type Datagrams, noDatagrams } from './datagrams.js';
 import type { Listener } from './listener.js';
 import type { Sockets, StackEvent } from './sockets.js';
 
@@ -21,10 +23,13 @@ export class Burst<O> {
   readonly #sockets: Sockets<O>;
   readonly #requests: Requests<O>;
 
+  readonly #datagrams: Datagrams | undefined;
+
   /** @internal */
-  constructor(sockets: Sockets<O>, requests: Requests<O>) {
+  constructor(sockets: Sockets<O>, requests: Requests<O>, datagrams: Datagrams | undefined) {
     this.#sockets = sockets;
     this.#requests = requests;
+    this.#datagrams = datagrams;
   }
 
   /**
@@ -43,6 +48,25 @@ export class Burst<O> {
   connect(options: ConnectOptions<O>): Connection<O> {
     const made = this.#requests.connect(options, this.#sockets.number);
     return this.#sockets.connecting(made.id, made, options.data);
+  }
+
+  /**
+   * Makes a socket of datagrams. @throws SocketError EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENETDOWN; EtherloomError
+   * ERR_STACK_OPTIONS, ERR_ADDRESS, ERR_UDP_SOCKETS, ERR_STACK_CLOSED, ERR_STACK_DATAGRAMS for a stack without such a transport
+   */
+  bind(options: BindOptions = {}): DatagramSocket {
+    if (!this.#datagrams) throw noDatagrams();
+    return this.#datagrams.bind(options);
+  }
+
+  /** Fills `into` with what the last `poll`s found of sockets of datagrams, and returns how many: objects are used again. */
+  news(into: DatagramNews[]): number {
+    return this.#datagrams?.news(into) ?? 0;
+  }
+
+  /** Sockets of datagrams that are not closed. */
+  get sockets(): IterableIterator<DatagramSocket> {
+    return this.#datagrams?.sockets ?? [][Symbol.iterator]();
   }
 
   /**

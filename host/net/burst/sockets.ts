@@ -58,6 +58,8 @@ export class Sockets<O> implements ConnectionHome<O> {
   readonly #leaving = new Map<number, Connection<O>>();
   /** By slot. */
   readonly #listeners = new Map<number, Listener>();
+  /** Sockets of datagrams of the same application. */
+  datagrams: { heard(end: StreamEnd, bits: number): boolean } | undefined;
   /** What `poll` fills, and how far. */
   #into: StackEvent<O>[] = [];
   #filled = 0;
@@ -160,6 +162,7 @@ export class Sockets<O> implements ConnectionHome<O> {
     let connection = this.#connections.get(end.id);
     const accepted = connection?.end !== end;
     if (accepted) {
+      if (this.datagrams?.heard(end, bits)) return;
       connection = this.#accept(end);
       if (!connection) return;
     }

@@ -77,7 +77,7 @@ export class SocketLoop {
   connect(options: ConnectOptions<ConnectionOptions>): SocketConnection | Promise<SocketConnection> {
     this.#open();
     const made = this.calls.connect(options);
-    this.#start();
+    this.begin();
     if (made instanceof Promise) return made.finally(() => this.touch());
     this.touch();
     return made;
@@ -94,7 +94,7 @@ export class SocketLoop {
       );
       this.#asked.add(done);
     }
-    this.#start();
+    this.begin();
     return made;
   }
 
@@ -133,7 +133,8 @@ export class SocketLoop {
     }
   }
 
-  #start(): void {
+  /** From now on news is looked for. */
+  begin(): void {
     if (this.#running) return;
     this.#running = true;
     // Not in the context of whoever came first.

@@ -1,0 +1,126 @@
+/*
+ * The next hop of a destination: asked of the engine's routes (bpf_fib_lookup), and remembered by the lane for a while. A
+ * neighbour that is not known is asked for by the lookup itself; the datagram waits for it, and those behind it with it.
+ */
+#pragma once
+#include "socket.h"
+
+/* Table of the engine's routes that these programs' host has for its own; 0: local and main, as any program. */
+const volatile __u32 udp_table = 0;
+
+#define ROUTES 64
+#define ROUTE_NS (2000 * NS_PER_MS)
+/* How often a neighbour is asked for, and how long a datagram waits for one that does not answer. */
+#define NEIGHBOUR_NS (2 * NS_PER_MS)
+#define UNANSWERED_NS (100 * NS_PER_MS)
+/* So long nothing waits for a neighbour that did not answer: what comes after it goes on. */
+#define SILENT_NS (1000 * NS_PER_MS)
+
+struct udp_route {
+	__be32 to[4];
+	__be32 from[4];
+	__u64 until_ns;
+	__u32 ifindex;
+	__u32 mtu;
+	__u32 error;  /* errno: there is no way for now */
+	__u16 dmac[3];
+	__u16 smac[3];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ROUTES);
+	__type(key, __u32);
+	__type(value, struct udp_route);
+} udp_routes SEC(".maps");
+
+static inline __u32 same_address(const __be32 *a, const __be32 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
+}
+
+/* Asks the routes. 0: `w` says how to get there, or `error` why not; 1: the neighbour does not answer yet. */
+static inline int udp_ask(struct xdp_md *ctx, struct udp_route *w, const struct udp_record *r, __u64 now)
+{
+	__u32 flags = BPF_FIB_LOOKUP_SRC | (udp_table ? BPF_FIB_LOOKUP_DIRECT | BPF_FIB_LOOKUP_TBID : 0);
+	struct bpf_fib_lookup p = {};
+	int result;
+
+	p.family = r->family;
+	p.l4_protocol = IPPROTO_UDP;
+	p.ifindex = ctx->egress_ifindex;
+	p.tbid = udp_table;
+	if (r->family == AF_INET)
+		p.ipv4_dst = r->address[0];
+	else
+		memcpy(p.ipv6_dst, r->address, sizeof(p.ipv6_dst));
+	result = bpf_fib_lookup(ctx, &p, sizeof(p), flags);
+	if (result == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 1;
+	memcpy(w->to, r->address, sizeof(w->to));
+	w->until_ns = now + ROUTE_NS;
+	w->error = result == BPF_FIB_LKUP_RET_SUCCESS ? 0 : result == BPF_FIB_LKUP_RET_UNREACHABLE ? EHOSTUNREACH : ENETUNREACH;
+	if (w->error)
+		return 0;
+	memset(w->from, 0, sizeof(w->from));
+	if (r->family == AF_INET)
+		w->from[0] = p.ipv4_src;
+	else
+		memcpy(w->from, p.ipv6_src, sizeof(w->from));
+	w->ifindex = p.ifindex;
+	w->mtu = p.tot_len;
+	memcpy(w->dmac, p.dmac, sizeof(w->dmac));
+	memcpy(w->smac, p.smac, sizeof(w->smac));
+	return 0;
+}
+
+static inline struct udp_route *udp_route_of(const struct udp_record *r)
+{
+	__u32 key = (r->address[0] ^ r->address[1] ^ r->address[2] ^ r->address[3]) * 0x9e3779b1U >> 26;
+
+	return bpf_map_lookup_elem(&udp_routes, &key);
+}
+_Static_assert(ROUTES == 1 << (32 - 26), "a hash of six bits names a route");
+
+/* The way of the next datagram of the socket, perhaps none (`error`); NULL: the neighbour is asked for, it waits. */
+static inline struct udp_route *udp_way(struct xdp_md *ctx, struct udp_socket *s, const struct udp_record *r, __u64 now)
+{
+	struct udp_route *w = udp_route_of(r);
+
+	if (!w)
+		return 0;
+	if (now < w->until_ns && same_address(w->to, r->address)) {
+		s->since_ns = 0;
+		return w;
+	}
+	if (udp_ask(ctx, w, r, now)) {
+		if (!s->since_ns)
+			s->since_ns = now;
+		if (now - s->since_ns < UNANSWERED_NS)
+			return 0;
+		memcpy(w->to, r->address, sizeof(w->to));
+		w->until_ns = now + SILENT_NS;
+		w->error = EHOSTUNREACH;
+	}
+	s->since_ns = 0;
+	return w;
+}
+
+static int on_clock(void *map, __u32 *id, struct udp_clock *clock)
+{
+	el_ready(*id);
+	return 0;
+}
+
+/* The socket is looked at again in a while. */
+static inline void udp_later(__u32 id)
+{
+	struct udp_clock *c = bpf_map_lookup_elem(&udp_clocks, &id);
+
+	if (!c)
+		return;
+	/* It stays with the stream; whoever had the number before may have died between the two. */
+	bpf_timer_init(&c->timer, &udp_clocks, CLOCK_MONOTONIC);
+	bpf_timer_set_callback(&c->timer, on_clock);
+	bpf_timer_start(&c->timer, NEIGHBOUR_NS, 0);
+}

@@ -1,0 +1,30 @@
+/** How UDP's sockets stand, read from `udp_sockets` where it lies in the arena: from any thread, asking nobody. */
+import type { Arena } from '../../mem/arena.js';
+import type { DatagramView } from '../datagrams.js';
+import { errnoName } from '../errno.js';
+import { type Records, RecordTable } from '../records.js';
+
+/** What a thread needs to look at sockets. */
+export interface UdpShared {
+  sockets: Records;
+}
+
+export class UdpView implements DatagramView {
+  readonly #sockets: RecordTable;
+
+  constructor(arena: Arena, { sockets }: UdpShared) {
+    this.#sockets = new RecordTable(arena, sockets);
+  }
+
+  errors(id: number): number {
+    return this.#sockets.word(id, 'errors');
+  }
+
+  error(id: number): string | undefined {
+    return errnoName(this.#sockets.word(id, 'error'));
+  }
+
+  drops(id: number): number {
+    return this.#sockets.word(id, 'drops');
+  }
+}
