@@ -13,7 +13,7 @@ import { finish, gather, listening, portOf } from '../sockets/pairs.js';
 import { pattern, sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
 
-const { test, engineOnly, end, last } = both('software: Node’s own');
+const { test, engineOnly, end } = both('software: Node’s own');
 const fixture = (name: string): Buffer => readFileSync(new URL(`../fixtures/tls/${name}`, import.meta.url));
 const KEY = fixture('key.pem');
 const CERT = fixture('cert.pem');
@@ -309,4 +309,3 @@ engineOnly(
 );
 
 end();
-last();
