@@ -7,8 +7,8 @@
 // Which parts is the transport's to say (host/streams/ahead.ts): where nothing is said, nothing is done. Called by whoever
 // takes doorbells, and by the loop, before either begins. Promises: nothing is changed but a lane's notes.
 import { Ring, STREAM_SIZE, StreamAhead } from "../layout.gen";
-import { header } from "../core/lane";
-import { descAddr, entry } from "../mem/ring";
+import { header, lane } from "../core/lane";
+import { descAddr, descOptions, entry } from "../mem/ring";
 import { mine, pool, recordAt } from "./record";
 
 // @ts-ignore: decorator
@@ -57,6 +57,8 @@ export function aheadOfDoorbells(r: Ring, n: u32): void {
     const id = descAddr(entry(r, k));
     if (id >= count) continue;
     const s = recordAt(id);
+    // Of this lane, and as the doorbell means it: then address and size are of one ring.
+    if (s.lane != lane || s.generation != descOptions(entry(r, k))) continue;
     bits |= fetchRing(s.sndAt, s.sndBytes, s.sndAcked);
   }
   mine().fetched = bits;

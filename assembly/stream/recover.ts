@@ -23,6 +23,8 @@ export function stream_rebuild(dead: u32): void {
   for (let i: u32 = 0; i <= lanes; i++) empty(laneAt(i));
   freeRecords(dead);
   rebuildMemory(p);
+  // Lanes that found no memory while it was being changed look again.
+  atomic.add<u32>(changetype<usize>(p), 1, offsetof<StreamPool>("returns"));
   if (dead < lanes) beginAnew(dead);
 }
 

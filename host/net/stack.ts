@@ -103,15 +103,16 @@ export class Stack<O extends object = ConnectionOptions> {
     readonly apps: StreamApps,
   ) {
     this.#rest = engine.inline ? new InlineRest(engine) : restOfThreads;
-    this.#unfollow = engine.onLaneLost(lane => {
-      for (const t of this.#transports) t.laneLost(lane);
-    });
     const view = transport.transport.view(engine.arena, transport.shared);
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
     this.#requests = new StackRequests<O>(engine, network, transport);
     this.#remotes = new RemoteApps<O>(apps, transport, this.#requests);
     this.#datagrams = this.#datagramsOf(this.#sockets);
     this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams);
+    // Last: one that could not be made is told nothing.
+    this.#unfollow = engine.onLaneLost(lane => {
+      for (const t of this.#transports) t.laneLost(lane);
+    });
   }
 
   get #transports(): LoadedAny[] {
@@ -219,7 +220,10 @@ export class Stack<O extends object = ConnectionOptions> {
       },
       listen: (options: ListenOptions<ConnectionOptions>) =>
         sockets.listening(requests.listen(options, app.number)),
-      end: () => sockets.abandon(false),
+      end: () => {
+        sockets.abandon(false);
+        return undefined;
+      },
     };
     this.#netDatagrams = this.#datagramsOf(sockets);
     return new StackNet(new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined));

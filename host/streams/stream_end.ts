@@ -183,7 +183,11 @@ export class StreamEnd {
 
   /** Whether the send ring is there. Does not ask for one. */
   get hasSendRing(): boolean {
-    if (this.snd === 0 && !this.released) this.snd = this.word(L.sndAt) >>> 0;
+    if (this.snd !== 0) return true;
+    if (this.released) return false;
+    this.snd = this.word(L.sndAt) >>> 0;
+    // It may have been made smaller than it was promised.
+    if (this.snd !== 0) this.sndBytes = this.word(L.sndBytes);
     return this.snd !== 0;
   }
 

@@ -45,6 +45,6 @@ export default async function run({ ticket, serve, ask }: ThreadTask): Promise<s
     await once(server, 'close');
     return `${served} ${refused.code} ${refused.syscall}`;
   } finally {
-    net.close();
+    await net.close();
   }
 }

@@ -18,7 +18,8 @@ static inline __u32 shut_gives_up(const struct tcp_flow *f, __u64 now)
 {
 	__u64 limit = f->opt.user_timeout_ms ? f->opt.user_timeout_ms * NS_PER_MS : SHUT_US * NS_PER_US;
 
-	return now - f->rcv_ns >= limit;
+	/* What was sent long after the last answer has its own time. */
+	return now - (f->rcv_ns > f->stuck_ns ? f->rcv_ns : f->stuck_ns) >= limit;
 }
 
 static inline void time_out(struct tcp_flow *f)
@@ -42,7 +43,7 @@ static inline void black_hole(struct tcp_flow *f, struct tcp_news *n, __u64 now)
 
 static inline void on_rto(struct tcp_flow *f, struct tcp_board *b, struct tcp_news *n, __u64 now)
 {
-	__u32 limit = TCP_DEFAULT(f->opt.retries, 15);
+	__u32 limit = TCP_DEFAULT(f->opt.retries, 15), shut = established(f) && !f->snd_wnd && !(f->flags & FLOW_ORPHAN);
 
 	if (f->state == TCP_SYN_SENT)
 		limit = TCP_DEFAULT(f->opt.syn_retries, 6);
@@ -50,8 +51,7 @@ static inline void on_rto(struct tcp_flow *f, struct tcp_board *b, struct tcp_ne
 		limit = TCP_DEFAULT(f->opt.synack_retries, 5);
 	else if (f->snd_nxt == f->snd_una)
 		return;
-	if (established(f) && !f->snd_wnd && !(f->flags & FLOW_ORPHAN) ? shut_gives_up(f, now) :
-										       give_up(f, f->retries, limit, now)) {
+	if (shut ? shut_gives_up(f, now) : give_up(f, f->retries, limit, now)) {
 		if (f->state == TCP_SYN_SENT || f->state == TCP_SYN_RECV)
 			count(AttemptFails);
 		time_out(f);
@@ -66,7 +66,11 @@ static inline void on_rto(struct tcp_flow *f, struct tcp_board *b, struct tcp_ne
 		black_hole(f, n, now);
 		tcp_loss(f, b, n, now);
 	}
-	f->retries++;
+	/* A shut window is no loss: once it opens all tries are left. */
+	if (!shut)
+		f->retries++;
+	else if (f->rcv_ns > f->stuck_ns)
+		f->stuck_ns = f->rcv_ns;
 	if (f->backoff < 15)
 		f->backoff++;
 	xmit_due(f, XMIT_RTO, rto_due(f, now));

@@ -103,7 +103,8 @@ static inline void urgent_input(struct tcp_flow *f, const struct tcp_segment *s)
 	if (!(s->flags & TCP_URG) || !s->urgent || before(up, f->rcv_nxt))
 		return;
 	/* One that was passed long ago is behind us, wherever its number stands by now. */
-	if (f->flags & FLOW_URGENT_IN && f->rcv_up - f->rcv_nxt < f->rcv_adv - f->rcv_nxt && !after(up, f->rcv_up))
+	if (f->flags & FLOW_URGENT_IN && f->rcv_up - f->rcv_nxt < most(f->rcv_adv - f->rcv_nxt, 65536) &&
+	    !after(up, f->rcv_up))
 		return;
 	f->flags |= FLOW_URGENT_IN;
 	f->rcv_up = up;

@@ -68,6 +68,8 @@ static inline void mend_sending(struct tcp_flow *f, struct tcp_board *b, __u64 n
 	/* The algorithm may have died between two of its words. */
 	f->cc.flags = f->opt.flags & TCP_OPT_PACE ? EL_CC_PACED : 0;
 	el_cc_init(&f->cc, f->opt.algorithm, f->mss);
+	/* So may who changed it: what the former one's echo noted must not stay for ever. */
+	f->flags &= f->cc.flags & EL_CC_DCTCP_ECHO ? ~FLOW_ECE : ~FLOW_CE_LAST;
 	if (cwnd >= f->mss)
 		f->cc.ssthresh = most(cwnd, 2 * f->mss);
 }

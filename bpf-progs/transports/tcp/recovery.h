@@ -217,6 +217,8 @@ noinline int tcp_loss(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 {
 	__u32 fresh = f->ca < TCP_CA_LOSS || !before(f->snd_una, f->high_seq);
 	__u32 reneged = b->count && span_at(b, 0)->flags & SPAN_SACKED;
+	/* The window comes down for marks: that this timeout was spurious does not take it back (RFC 3168 §6.1.2). */
+	__u32 marked = f->ca == TCP_CA_CWR || (f->ca == TCP_CA_RECOVERY && !f->undo_marker);
 
 	count(TCPTimeouts);
 	if (reneged)
@@ -224,6 +226,8 @@ noinline int tcp_loss(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, s
 	n->lost = 0;
 	if (fresh)
 		undo_init(f);
+	if (marked)
+		f->undo_marker = 0;
 	/* Nobody has answered a probe that says more than this. */
 	f->flags &= ~(FLOW_TLP | FLOW_TLP_RETRANS | FLOW_FRTO | FLOW_MTU_LOST);
 	if (f->flags & FLOW_MTU_PROBE && f->snd_una == f->probe_from)

@@ -20,7 +20,6 @@ noinline int tcp_connect(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 	f->rport = c->rport;
 	f->ifindex = c->ifindex;
 	f->app = c->app;
-	f->urgents = c->urgents;
 	tcp_prepare(f, id, &c->opt, now);
 	b->una = f->snd_una;
 	f->state = TCP_SYN_SENT;
@@ -38,13 +37,13 @@ noinline int tcp_set_options(struct tcp_flow *f NONNULL, const struct tcp_contro
 	__u32 before_flags = f->opt.flags;
 
 	f->opt = c->opt;
-	if (c->urgents != f->urgents) {
-		f->urgents = c->urgents;
+	/* Not before its byte is written: that may still wait for its ring. The count last: a lane that dies is asked again. */
+	if (c->urgents != f->urgents && !after(f->iss + 1 + c->urgent, write_seq(f))) {
 		f->snd_up = f->iss + 1 + c->urgent;
-		/* An application may have written anything there. */
-		if (before(f->snd_up, f->snd_una) || after(f->snd_up, write_seq(f)))
+		if (before(f->snd_up, f->snd_una))
 			f->snd_up = write_seq(f);
 		f->flags |= FLOW_URGENT_OUT;
+		f->urgents = c->urgents;
 	}
 	if (!IN_STATE(f, SENDING | S(FIN_WAIT2)))
 		return 0;

@@ -115,14 +115,8 @@ export class Connection<O = object> {
   /** Whether bytes go into the ring. What was taken before there was one goes first. */
   #hasRing(): boolean {
     if (this.#ringed) return true;
-    if (!this.end.hasSendRing) return false;
-    this.#settle();
-    return true;
-  }
-
-  #settle(): boolean {
-    this.#ringed = true;
-    return this.#early?.settle() ?? false;
+    this.#ringed = this.end.hasSendRing && (this.#early?.settle() ?? true);
+    return this.#ringed;
   }
 
   /** Copies received bytes to `into`. Returns how many, 0 when there are none. */
@@ -168,8 +162,14 @@ export class Connection<O = object> {
   commit(n: number): void {
     if (!this.writable) return;
     const draft = this.#early?.drafted(n);
-    if (draft?.length === n) this.write(draft);
-    else this.end.commit(n);
+    if (draft?.length !== n) {
+      this.end.commit(n);
+      return;
+    }
+    if (n === 0) return;
+    this.#early!.keep(draft);
+    this.#ringed = false;
+    this.#hasRing();
   }
 
   /** Asks for an event when `bytes` bytes can be written. True when they can be now: then none comes. */
@@ -261,8 +261,13 @@ export class Connection<O = object> {
 
   /** @internal There is room in the send ring, or a ring. Whether the application is to be told of it. */
   nowRoom(): boolean {
-    const told = this.#ringed || this.#settle();
+    const told = this.#ringed || (this.#hasRing() && this.#early?.news === true);
     return told && this.writable;
+  }
+
+  /** @internal All that it took is in the send ring, or was. */
+  get settled(): boolean {
+    return this.#ringed;
   }
 
   /** @internal It was closed, and the ring that it waited for is not needed any more. */

@@ -27,7 +27,8 @@ export class EarlyBytes {
 
   /** As much as the ring will take. */
   get room(): number {
-    return this.#after & ENDING || this.end.released ? 0 : this.end.capacity.send - this.#bytes;
+    if (this.#after & ENDING || this.end.released) return 0;
+    return Math.max(0, this.end.capacity.send - this.#bytes);
   }
 
   /** Takes a copy of as much of `from` as the ring will have room for. */
@@ -69,16 +70,37 @@ export class EarlyBytes {
     this.#after |= bits;
   }
 
+  /** Takes what `drafted` gave, whatever room there is by now: it was given out as room. */
+  keep(draft: Uint8Array): void {
+    this.#pieces.push(draft);
+    this.#bytes += draft.length;
+    this.end.ring(StreamRequest.WANTS_RING);
+  }
+
   /**
-   * The ring is there: bytes and requests go their way. True when the application is to be told of room, that it wanted
-   * and there is.
+   * The ring is there: bytes go their way, and when all of them have, true, and what was asked for after them. Of room for
+   * what is left, where the ring is smaller than was promised, an event tells.
    */
   settle(): boolean {
     const { end } = this;
-    for (const piece of this.#pieces.splice(0)) end.write(piece);
-    this.#bytes = 0;
+    while (this.#pieces.length > 0) {
+      const [piece] = this.#pieces;
+      const n = end.write(piece);
+      this.#bytes -= n;
+      if (n < piece.length) {
+        this.#pieces[0] = piece.subarray(n);
+        return false;
+      }
+      this.#pieces.shift();
+    }
     if (this.#after) end.request(this.#after);
     if (this.#after & StreamRequest.CLOSE) end.release();
+    return true;
+  }
+
+  /** Whether the application, when all is settled, is to be told of room: it wanted some, and there is. */
+  get news(): boolean {
+    const { end } = this;
     return this.#short && (end.room > 0 || end.wantRoom(end.capacity.send >> 1));
   }
 }

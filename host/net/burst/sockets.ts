@@ -120,8 +120,10 @@ export class Sockets<O> implements ConnectionHome<O> {
   /** News of a connection that was closed before what it took was in a ring. */
   #leave(connection: Connection<O>, bits: number): void {
     if (bits & StreamEvent.OUT) connection.nowRoom();
-    else if (this.#isOver(connection.id, bits)) connection.nowGone();
-    else return;
+    if (!connection.settled) {
+      if (!this.#isOver(connection.id, bits)) return;
+      connection.nowGone();
+    }
     this.#leaving.delete(connection.id);
   }
 

@@ -51,6 +51,7 @@ export class StackApp<O = object> {
   /** Questions and waits under way: as long as there are some the thread lives. */
   #holds = 0;
   #closed = false;
+  #closing: Promise<void> | undefined;
 
   private constructor(ticket: StackTicket) {
     const { memory, number, life, transport, shared, port } = ticket;
@@ -166,19 +167,23 @@ export class StackApp<O = object> {
     return this.sockets.waitSync(ms);
   }
 
-  /** Aborts its connections, closes its listeners, and gives the application back. What it had closed still delivers. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.sockets.abandon(false);
-    if (this.sockets.isLeaving) void this.#leave();
-    else this.#port.close();
+  /**
+   * Aborts its connections, closes its listeners, and gives the application back. What it had closed still delivers: when
+   * that no longer needs this thread it resolves. A thread that stands still before (piscina's do, between tasks) loses it.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#closed ? Promise.resolve() : this.#leave();
+    return this.#closing;
   }
 
   /** The thread lives until then. */
   async #leave(): Promise<void> {
-    await this.#held(this.sockets.left(SETTLE_MS));
-    this.sockets.abandon();
+    this.#closed = true;
+    this.sockets.abandon(false);
+    if (this.sockets.isLeaving) {
+      await this.#held(this.sockets.left(SETTLE_MS));
+      this.sockets.abandon();
+    }
     this.#port.close();
   }
 }

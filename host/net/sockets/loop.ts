@@ -38,7 +38,7 @@ export interface SocketCalls {
   connect(options: ConnectOptions<ConnectionOptions>): SocketConnection | Promise<SocketConnection>;
   listen(options: ListenOptions<ConnectionOptions>): Listener | Promise<Listener>;
   /** There are to be no sockets any more. */
-  end(): void;
+  end(): undefined | Promise<void>;
 }
 
 /** Connections told of before the event loop has its turn. */
@@ -172,14 +172,15 @@ export class SocketLoop {
   }
 
   /** Ends all of them: sockets close without an error, their peers are reset. */
-  close(): void {
-    if (this.#closed) return;
+  close(): Promise<void> | undefined {
+    if (this.#closed) return undefined;
     const { sockets } = this;
     for (const listener of [...sockets.listeners]) (listener.data as Taker | undefined)?.abandon();
     for (const connection of [...sockets.connections]) (connection.data as Hearer | undefined)?.abandon();
     this.#closed = true;
-    if (!sockets.app.ended) this.calls.end();
+    const ended = sockets.app.ended ? undefined : this.calls.end();
     sockets.app.rouse();
     clearInterval(this.#alive);
+    return ended;
   }
 }

@@ -84,9 +84,12 @@ export class StackNet {
     return new StackNet(new SocketLoop(app.sockets, calls));
   }
 
-  /** Closes its sockets, whose peers are reset, and its servers. Those of a stack end with it. */
-  close(): void {
-    this.loop.close();
+  /**
+   * Closes its sockets, whose peers are reset, and its servers. Those of a stack end with it. In another thread it resolves
+   * when what ended before needs that thread no more: StackApp.close.
+   */
+  async close(): Promise<void> {
+    await this.loop.close();
   }
 
   /** A server, which `listen` starts. @throws TypeError ERR_INVALID_ARG_TYPE */
