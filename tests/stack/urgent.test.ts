@@ -35,3 +35,21 @@ for (const ringed of [true, false])
       // As Linux: of the last urgent byte itself.
       assert.is(position >>> 0, first.length + 2);
     }));
+
+test('urgent() before the handshake is through, and before options change, marks the same byte', () =>
+  wired(async ({ engine, a, b }) => {
+    let peer: C | undefined;
+    b.onAccept = connection => {
+      peer = connection;
+      return () => {};
+    };
+    b.stack.burst.listen({ port: 7 });
+    const c = a.connect({ host: AT.b[4], port: 7 });
+    c.write(Buffer.from('abc'));
+    c.urgent();
+    c.write(Buffer.from('defgh'));
+    c.set({ noDelay: true });
+    await until([a, b], () => peer?.readable === 8);
+    const flows = new RecordTable(engine.arena, (b.stack.transport.shared as TcpShared).flows);
+    assert.is((flows.get(peer!.id, 'rcv_up') - flows.get(peer!.id, 'irs') - 1) >>> 0, 2);
+  }));
