@@ -33,10 +33,10 @@ async function fragmented({ a, b }: Wired): Promise<void> {
 }
 
 for (const [what, before] of [
-  ['written before the ring', (c: C, data: Buffer): number => c.write(data)],
+  ['written before the ring', (c: C, data: Uint8Array): number => c.write(data)],
   [
     'given into views before the ring',
-    (c: C, data: Buffer): number => {
+    (c: C, data: Uint8Array): number => {
       const [view] = c.writeViews();
       const n = Math.min(view.length, data.length);
       view.set(data.subarray(0, n));
