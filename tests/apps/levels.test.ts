@@ -14,7 +14,7 @@ import {
 import { TallySpan } from '../../host/apps/load/tally.js';
 import type { CallSpec, ServiceSpec } from '../../host/apps/specs.js';
 import { assert, suite } from '../support/suite.js';
-import { hosts, SERVER, until } from './rig.js';
+import { closeHosts, hosts, SERVER, until } from './rig.js';
 
 const test = suite('apps: levels');
 
@@ -70,18 +70,18 @@ async function runs(calling: Calling, pair: Pair, least: number): Promise<void> 
 }
 
 for (const [name, make] of Object.entries(PAIRS)) {
-  const least = name === 'echo of long messages' ? 50 : 2000;
+  const least = name === 'echo of long messages' ? 50 : 1000;
   for (const level of LEVELS)
-    test(`${name}: a service and a load on the ${level} level, every answer right`, () =>
-      hosts(async ({ client, server }) => {
-        const pair = make();
-        const served = await serve(server, level, pair.service, { port: 0 }, [1]);
-        const place = { host: SERVER, port: served.port, flows: FLOWS, outstanding: 4 };
-        const calling = await call(client, level, pair.load, place, [0]);
-        await runs(calling, pair, least);
-        await calling.close();
-        await served.close();
-      }));
+    test(`${name}: a service and a load on the ${level} level, every answer right`, async () => {
+      const { client, server } = await hosts();
+      const pair = make();
+      const served = await serve(server, level, pair.service, { port: 0 }, [1]);
+      const place = { host: SERVER, port: served.port, flows: FLOWS, outstanding: 4 };
+      const calling = await call(client, level, pair.load, place, [0]);
+      await runs(calling, pair, least);
+      await calling.close();
+      await served.close();
+    });
 
   test(`${name}: the same on Node's net, which it is compared with`, async () => {
     const pair = make();
@@ -94,3 +94,5 @@ for (const [name, make] of Object.entries(PAIRS)) {
     await served.close();
   });
 }
+
+test('the hosts close, and leave no stream, no memory and no frame', closeHosts);

@@ -15,28 +15,34 @@ export interface Hosts {
 /** Address of the server. */
 export const SERVER = '10.0.0.2';
 
-/** Two stacks of one engine; afterwards nothing of them must be left. */
-export async function hosts(work: (h: Hosts) => Promise<void>, lanes = 2): Promise<void> {
-  const half = lanes / 2;
-  const { a, b } = modelLink({ name: 'wire', queues: half, firstLanes: [0, half], ringSlots: 1024 });
+let world: Promise<Hosts> | undefined;
+
+async function build(): Promise<Hosts> {
+  const { a, b } = modelLink({ name: 'wire', queues: 1, firstLanes: [0, 1], ringSlots: 1024 });
   const engine = await Engine.create({
-    ...{ nics: [a, b], lanes, warmMs: 0, frames: 8192 },
+    ...{ nics: [a, b], lanes: 2, warmMs: 0, frames: 8192 },
     streams: { count: 512, bytes: 64 << 20, apps: 16 },
   });
-  try {
-    const port = (address: string) => ({ addresses: [`${address}/24`] });
-    const client = await Stack.create({ engine, ports: { 'wire.a': port('10.0.0.1') } });
-    const server = await Stack.create({ engine, ports: { 'wire.b': port(SERVER) } });
-    await engine.start();
-    await work({ engine, client, server });
-    await client.close();
-    await server.close();
-    const { open, closed, lost, lostIds, used } = takeStreamLedger(engine.arena);
-    assert.equal({ open, closed, lost, lostIds, used }, { open: 0, closed: 0, lost: 0, lostIds: 0, used: 0 });
-  } finally {
-    const { ledger } = await engine.stop();
-    assert.is(ledger.lost + ledger.doubled, 0);
-  }
+  const port = (address: string) => ({ addresses: [`${address}/24`] });
+  const client = await Stack.create({ engine, ports: { 'wire.a': port('10.0.0.1') } });
+  const server = await Stack.create({ engine, ports: { 'wire.b': port(SERVER) } });
+  await engine.start();
+  return { engine, client, server };
+}
+
+/** Two stacks of one engine, for all tests of a file. */
+export const hosts = (): Promise<Hosts> => (world ??= build());
+
+/** Closes them: nothing of them may be left. */
+export async function closeHosts(): Promise<void> {
+  const { engine, client, server } = await hosts();
+  world = undefined;
+  await client.close();
+  await server.close();
+  const { open, closed, lost, lostIds, used } = takeStreamLedger(engine.arena);
+  assert.equal({ open, closed, lost, lostIds, used }, { open: 0, closed: 0, lost: 0, lostIds: 0, used: 0 });
+  const { ledger } = await engine.stop();
+  assert.is(ledger.lost + ledger.doubled, 0);
 }
 
 export async function until(what: string, holds: () => boolean, limitMs = 15_000): Promise<void> {

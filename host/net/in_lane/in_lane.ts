@@ -50,6 +50,8 @@ interface Instance {
   bell: Int32Array;
   unseat: (() => Promise<void>) | undefined;
   lives: number;
+  /** Its module was called, in this life or another: who opened it has it. */
+  begun: boolean;
   ended: boolean;
   /** Resolves when the module was called, and when it is over; rejects with what it threw at first. */
   began: Promise<void>;
@@ -143,7 +145,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     });
     const bell = new Int32Array(new SharedArrayBuffer(4));
     this.#instances.set(lane, {
-      ...{ lane, number, bell, port: undefined, unseat: undefined, lives: 0, ended: false },
+      ...{ lane, number, bell, port: undefined, unseat: undefined, lives: 0, begun: false, ended: false },
       ...{ began, onBegan, over, onOver },
     });
   }
@@ -181,6 +183,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     if ('asked' in message) this.#answer(instance, message);
     else if ('told' in message) this.emit('told', message.told, instance.lane);
     else if ('began' in message) {
+      instance.begun = true;
       instance.onBegan();
       if (instance.lives > 1) this.emit('restarted', instance.lane);
     } else if (message.ended === undefined) this.#end(instance, undefined);
@@ -236,7 +239,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     instance.port?.close();
     instance.onOver();
     instance.onBegan(error);
-    if (error && this.listenerCount('ended') === 0) process.emitWarning(error);
+    if (error && instance.begun && this.listenerCount('ended') === 0) process.emitWarning(error);
     this.emit('ended', { lane, error });
   }
 
