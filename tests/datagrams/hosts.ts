@@ -5,11 +5,8 @@
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { Engine } from '../../host/engine/engine.js';
-import { takeStreamLedger } from '../../host/mem/streams.js';
-import { Stack } from '../../host/net/stack.js';
-import { modelLink } from '../../host/nic/index.js';
-import { assert, suite, type TestOptions } from '../support/suite.js';
+import { claims, closeClean, type TwoStacks, twoStacks } from '../support/both.js';
+import { assert } from '../support/suite.js';
 
 /** What the bodies use of `dgram`. The stack's class is declared apart from Node's: they look alike from here. */
 export type Dgram = Pick<typeof dgram, 'createSocket' | 'Socket'>;
@@ -33,81 +30,41 @@ const node: Place = {
   ...{ host: { udp4: '127.0.0.1', udp6: '::1' }, from: { udp4: '127.0.0.1', udp6: '::1' } },
 };
 
-interface World {
-  engine: Engine;
-  stacks: Stack[];
-  place: Place;
-}
-
-let world: Promise<World> | undefined;
-
-const own = (n: number) => [`10.0.0.${n}/24`, `fd00::${n}/64`].map(address => ({ address, dad: false }));
-
-async function build(): Promise<World> {
-  const { a, b } = modelLink({ name: 'wire', packets: 4096 });
-  const engine = await Engine.create({
-    ...{ nics: [a, b], lanes: 1, warmMs: 0, frames: 8192 },
-    streams: { count: 256, bytes: 96 << 20, apps: 8 },
-  });
-  const stacks = [
-    await Stack.create({ engine, ports: { 'wire.a': { addresses: own(1) } } }),
-    await Stack.create({ engine, ports: { 'wire.b': { addresses: own(2) } } }),
-  ];
-  await engine.start();
-  const [client, server] = stacks.map(s => s.dgram as unknown as Dgram);
-  return {
-    engine,
-    stacks,
-    place: {
-      ...{ name: 'engine', client, server, foreign: '192.0.2.9', longest: 1472 },
-      host: { udp4: '10.0.0.2', udp6: 'fd00::2' },
-      from: { udp4: '10.0.0.1', udp6: 'fd00::1' },
-    },
-  };
-}
+let world: Promise<TwoStacks> | undefined;
 
 /** The stacks, for what only they can do. */
-export async function stacks(): Promise<{ client: Stack; server: Stack; engine: Engine }> {
-  const { stacks, engine } = await (world ??= build());
-  return { client: stacks[0], server: stacks[1], engine };
+export const stacks = (): Promise<TwoStacks> => (world ??= twoStacks());
+
+async function engine(): Promise<Place> {
+  const made = await stacks();
+  const [client, server] = [made.client, made.server].map(s => s.dgram as unknown as Dgram);
+  return {
+    ...{ name: 'engine', client, server, foreign: '192.0.2.9', longest: 1472 },
+    host: { udp4: '10.0.0.2', udp6: 'fd00::2' },
+    from: { udp4: '10.0.0.1', udp6: 'fd00::1' },
+  };
 }
 
 async function nothingOpen(): Promise<void> {
   if (!world) return;
-  for (const stack of (await world).stacks) assert.is([...stack.dgram.sockets].length, 0);
+  const { client, server } = await world;
+  for (const stack of [client, server]) assert.is([...stack.dgram.sockets].length, 0);
 }
 
 async function close(): Promise<void> {
-  if (!world) return;
-  const { engine, stacks: all } = await world;
+  const built = world;
   world = undefined;
-  for (const stack of all) await stack.close();
-  const { open, closed, lost, lostIds, used } = takeStreamLedger(engine.arena);
-  assert.equal({ open, closed, lost, lostIds, used }, { open: 0, closed: 0, lost: 0, lostIds: 0, used: 0 });
-  const { ledger } = await engine.stop();
-  assert.is(ledger.lost + ledger.doubled, 0);
+  if (built) await closeClean(await built);
 }
 
-type Body = (place: Place) => Promise<void>;
-
 /** A suite whose every claim holds for Node's `dgram` and for the engine; `end` closes the file. */
-export function both(name: string): {
-  test: (claim: string, body: Body, options?: TestOptions) => void;
-  /** Of the engine only. */
-  engineOnly: (claim: string, body: Body, options?: TestOptions) => void;
-  end: () => void;
-} {
-  const test = suite(name);
-  const onEngine = (body: Body) => async () => body((await (world ??= build())).place);
+export function both(name: string) {
+  const { plain, ...tests } = claims(name, node, engine);
   return {
-    test: (claim, body, options) => {
-      test(`${claim} (Node)`, () => body(node), options);
-      test(`${claim} (engine)`, onEngine(body), options);
-    },
-    engineOnly: (claim, body, options) => test(claim, onEngine(body), options),
+    ...tests,
     end: () => {
-      test('afterwards no socket is open', nothingOpen);
-      test('the stacks close, and leave no stream, no memory and no frame', close);
+      plain('afterwards no socket is open', nothingOpen);
+      plain('the stacks close, and leave no stream, no memory and no frame', close);
     },
   };
 }

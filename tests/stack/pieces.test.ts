@@ -1,6 +1,6 @@
 /** Stream memory in small pieces: rings are made smaller than they were promised, and no byte that was taken is lost. */
 import { assert, suite } from '../support/suite.js';
-import { AT, type C, pattern, sha, until, type Wired, wired } from './rig.js';
+import { AT, type C, type Host, pattern, sha, until, type Wired, wired } from './rig.js';
 
 const test = suite('stack: memory in pieces');
 const SMALL = { sendBuffer: 2048, receiveBuffer: 2048 };
@@ -32,6 +32,26 @@ async function fragmented({ a, b }: Wired): Promise<void> {
   await until([a, b], () => promised() === 1_024_000, 120_000);
 }
 
+/** Listens at port 8; what comes there is gathered. */
+function gathering(b: Host): { ended(): boolean; sha(): string } {
+  const got: Buffer[] = [];
+  let peer: C | undefined;
+  b.onAccept = connection => {
+    peer = connection;
+    return () => {
+      for (const v of connection.readViews()) {
+        got.push(Buffer.from(v));
+        connection.consume(v.length);
+      }
+    };
+  };
+  b.stack.burst.listen({ port: 8 });
+  return {
+    ended: () => peer?.ended === true && peer.readable === 0,
+    sha: () => sha(Buffer.concat(got)),
+  };
+}
+
 for (const [what, before] of [
   ['written before the ring', (c: C, data: Uint8Array): number => c.write(data)],
   [
@@ -50,18 +70,7 @@ for (const [what, before] of [
       async w => {
         const { a, b, engine } = w;
         await fragmented(w);
-        const got: Buffer[] = [];
-        let peer: C | undefined;
-        b.onAccept = connection => {
-          peer = connection;
-          return () => {
-            for (const v of connection.readViews()) {
-              got.push(Buffer.from(v));
-              connection.consume(v.length);
-            }
-          };
-        };
-        b.stack.burst.listen({ port: 8 });
+        const peer = gathering(b);
         const data = pattern(120_000, 3);
         const c = a.connect({ host: AT.b[4], port: 8 });
         await until([a, b], () => c.connected);
@@ -78,8 +87,8 @@ for (const [what, before] of [
         });
         await until([a, b], () => sent === data.length, 60_000);
         c.shutdown();
-        await until([a, b], () => peer?.ended === true && peer.readable === 0, 60_000);
-        assert.is(sha(Buffer.concat(got)), sha(data));
+        await until([a, b], () => peer.ended(), 60_000);
+        assert.is(peer.sha(), sha(data));
       },
       { engine: ENGINE },
     ));
@@ -89,26 +98,15 @@ test('a connection that is closed with bytes that the ring does not take yet sti
     async w => {
       const { a, b } = w;
       await fragmented(w);
-      const got: Buffer[] = [];
-      let peer: C | undefined;
-      b.onAccept = connection => {
-        peer = connection;
-        return () => {
-          for (const v of connection.readViews()) {
-            got.push(Buffer.from(v));
-            connection.consume(v.length);
-          }
-        };
-      };
-      b.stack.burst.listen({ port: 8 });
+      const peer = gathering(b);
       const c = a.connect({ host: AT.b[4], port: 8 });
       await until([a, b], () => c.connected);
       const data = pattern(120_000, 4);
       const taken = c.write(data);
       c.close();
-      await until([a, b], () => peer?.ended === true && peer.readable === 0, 60_000);
+      await until([a, b], () => peer.ended(), 60_000);
       assert.ok(taken > 16_384, `${taken}`);
-      assert.is(sha(Buffer.concat(got)), sha(data.subarray(0, taken)));
+      assert.is(peer.sha(), sha(data.subarray(0, taken)));
     },
     { engine: ENGINE },
   ));
