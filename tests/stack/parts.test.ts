@@ -5,7 +5,7 @@ import { EtherloomError } from '../../host/errors.js';
 import { StackApp } from '../../host/net/burst/stack_app.js';
 import { Stack } from '../../host/net/stack.js';
 import { modelLink, rssHashOf } from '../../host/nic/index.js';
-import { EPHEMERAL, LocalPorts } from '../../host/transports/tcp/local_ports.js';
+import { EPHEMERAL, LocalPorts } from '../../host/transports/local_ports.js';
 import { applyOptions, type KeepAlive, OPTION_FLAG } from '../../host/transports/tcp/options.js';
 import { parseIp } from '../../host/wire/address.js';
 import { packet } from '../support/packets.js';

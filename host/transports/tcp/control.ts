@@ -26,10 +26,10 @@ import type {
 } from '../contract.js';
 import type { TransportPrograms } from '../entrance.js';
 import { SocketError } from '../errno.js';
+import { LocalPorts, type PortRange } from '../local_ports.js';
 import { AF_INET, AF_INET6, laneOf, lifeOf, namedCounters, RecordTable, recordsOf } from '../records.js';
 import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
-import { LocalPorts, type PortRange } from './local_ports.js';
 import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
 import { entryOf, Tuples } from './tuples.js';
 import { type TcpShared, TcpView } from './view.js';

@@ -2,13 +2,13 @@
 import { EtherloomError } from '../../errors.js';
 import type { Arena } from '../../mem/arena.js';
 import type { LoadedTransport, Transport, TransportEnv, TransportView } from '../contract.js';
+import { EPHEMERAL, type PortRange } from '../local_ports.js';
 import { registerTransport } from '../registry.js';
 import { TCP_PROTOCOL, TcpControl, type TcpSettings } from './control.js';
-import { EPHEMERAL, type PortRange } from './local_ports.js';
 import { applyOptions, type ConnectionOptions } from './options.js';
 import { type TcpShared, TcpView } from './view.js';
 
-export type { PortRange } from './local_ports.js';
+export type { PortRange } from '../local_ports.js';
 export type { CongestionName, ConnectionOptions, KeepAlive } from './options.js';
 
 export interface TcpOptions {

@@ -17,9 +17,9 @@ import type { Endpoint, TransportEnv } from '../contract.js';
 import type { BindPlace, BindWish, DatagramTransport, Family, LoadedDatagrams } from '../datagrams.js';
 import type { TransportPrograms } from '../entrance.js';
 import { ERRNO, SocketError } from '../errno.js';
+import { LocalPorts, type PortRange } from '../local_ports.js';
 import { AF_INET, AF_INET6, laneOf, namedCounters, RecordTable, recordsOf } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
-import { LocalPorts, type PortRange } from '../tcp/local_ports.js';
 import type { UdpShared } from './view.js';
 
 export const UDP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/udp.bpf.o', import.meta.url));

@@ -3,7 +3,7 @@ import { EtherloomError } from '../../errors.js';
 import type { Arena } from '../../mem/arena.js';
 import type { TransportEnv } from '../contract.js';
 import type { DatagramTransport, DatagramView, LoadedDatagrams } from '../datagrams.js';
-import { EPHEMERAL, type PortRange } from '../tcp/local_ports.js';
+import { EPHEMERAL, type PortRange } from '../local_ports.js';
 import { UDP_PROTOCOL, UdpControl, type UdpSettings } from './control.js';
 import { type UdpShared, UdpView } from './view.js';
 
