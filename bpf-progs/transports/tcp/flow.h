@@ -215,7 +215,7 @@ struct tcp_flow {
 	__u16 probe_mtu;
 	__u16 search_high; /* the largest that may do; 0: no search */
 	__u16 urgents;   /* tcp_control.urgents as last seen */
-	__u16 pad2;
+	__u16 pace_part;   /* of pace_ns: in 2^-16 ns */
 
 	/* pacing */
 	__u64 pace_ns;            /* when the next packet is due by the rate, perhaps long ago: pace.h, */
