@@ -8,7 +8,11 @@ const NS_PER_MS = 1e6;
 const MOST_SLEEP_MS = 1;
 
 export class InlineRest implements Rest {
-  constructor(readonly engine: Engine) {}
+  constructor(
+    readonly engine: Engine,
+    /** Whether who waits keeps the process alive: the event loop's sockets do that themselves, each as long as it is `ref`ed. */
+    readonly keepsAlive = true,
+  ) {}
 
   step(): void {
     if (this.engine.state === 'running') this.engine.step();
@@ -46,7 +50,10 @@ export class InlineRest implements Rest {
     for (;;) {
       const sleep = this.#until(app, end);
       if (sleep === undefined) return app.pending;
-      await new Promise(done => setTimeout(done, sleep));
+      await new Promise(done => {
+        const timer = setTimeout(done, sleep);
+        if (!this.keepsAlive) timer.unref();
+      });
     }
   }
 

@@ -211,7 +211,8 @@ export class Stack<O extends object = ConnectionOptions> {
       });
     const app = apps.open();
     const view = this.#sockets.view as unknown as TransportView<ConnectionOptions>;
-    const sockets = new Sockets(app, view, this.#rest, slot => transport.unlisten(slot));
+    const rest = engine.inline ? new InlineRest(engine, false) : restOfThreads;
+    const sockets = new Sockets(app, view, rest, slot => transport.unlisten(slot));
     const requests = this.#requests as unknown as Requests<ConnectionOptions>;
     const calls = {
       connect: (options: ConnectOptions<ConnectionOptions>) => {

@@ -85,8 +85,8 @@ export class Burst<O> {
   }
 
   /**
-   * Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself. With an inline
-   * engine it is what lets time pass: steps, and jumps in virtual time. @throws EtherloomError ERR_STACK_CLOSED
+   * Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself, but with an inline
+   * engine, where it is what lets time pass: steps, and jumps in virtual time. @throws EtherloomError ERR_STACK_CLOSED
    */
   async wait(ms?: number): Promise<boolean> {
     this.#requests.open();
