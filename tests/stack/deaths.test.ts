@@ -1,6 +1,6 @@
 /** Lanes that die while a stack's connections move bytes: their applications notice nothing but the time. */
 import { assert, suite } from '../support/suite.js';
-import { AT, echo, type Host, pattern, Sender, sha, until, wired } from './rig.js';
+import { AT, echo, type Host, pattern, Sender, until, wired } from './rig.js';
 
 const test = suite('stack: lanes that die');
 
@@ -27,7 +27,7 @@ test(
         await engine.settled();
         assert.is(engine.crashes.length, 4);
         assert.equal(
-          senders.map(s => s.error ?? (s.sha === sha(s.data) ? 'same' : 'other')),
+          senders.map(s => s.verdict),
           senders.map(() => 'same'),
         );
       },

@@ -210,4 +210,17 @@ export class Sender {
   get sha(): string {
     return sha(Buffer.concat(this.got));
   }
+
+  /** 'same', or how what came back differs from what was sent. */
+  get verdict(): string {
+    if (this.error !== undefined) return this.error;
+    const got = Buffer.concat(this.got);
+    if (got.equals(this.data)) return 'same';
+    const from = got.findIndex((byte, i) => byte !== this.data[i]);
+    if (from < 0) return `${got.length} of ${this.data.length} bytes`;
+    let bytes = 0;
+    for (let i = from; i < got.length; i++) bytes += +(got[i] !== this.data[i]);
+    const at = Buffer.from(this.data).indexOf(got.subarray(from, from + 32));
+    return `${got.length} of ${this.data.length} bytes, ${bytes} other from ${from} on, which stand at ${at}`;
+  }
 }

@@ -5,8 +5,10 @@
  *
  * The host makes the connections and hands them over to what lives in the lanes (resident.mjs); then it sleeps.
  */
+import { allowedCpus } from '../../../host/engine/cpus.js';
 import { Engine } from '../../../host/engine/engine.js';
 import { StreamEvent } from '../../../host/layout/layout.gen.js';
+import { native } from '../../../host/native/load.js';
 import { modelLink } from '../../../host/nic/index.js';
 import { TcpEngine } from '../../../tests/tcp/engine.js';
 import type { TcpOptions } from '../../../tests/tcp/options.js';
@@ -15,6 +17,13 @@ import { HOUR_MS, ringOf, until, wish } from './hosts.js';
 import { Seats } from './seats.js';
 
 const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
+
+/** A CPU for each lane, as the kernel's peers have; none where there is no addon or one CPU only. */
+function ownCpus(): { cpus?: number[] } {
+  const loaded = native();
+  const cpus = allowedCpus().slice(0, ADDRESSES.length);
+  return loaded.ok && loaded.native.pin && cpus.length === ADDRESSES.length ? { cpus } : {};
+}
 
 export interface PairSetting {
   connections: number;
@@ -44,7 +53,7 @@ export class ShmPair {
     const count = 2 * connections + 64;
     const engine = await Engine.create({
       ...{ nics: [a, b], lanes: 2, rounds: 1, spinUs: SPIN, hangMs: HOUR_MS, resident: seats.resident },
-      ...{ frames, mapBytes: (16 << 20) + count * 8192 },
+      ...{ ...ownCpus(), frames, mapBytes: (16 << 20) + count * 8192 },
       streams: { count, bytes: 4 * connections * ring + 8192 * count + (16 << 20), slots: 1024 },
     });
     for (const [i, address] of ADDRESSES.entries()) {
