@@ -249,6 +249,11 @@ export class TcpEngine {
     end.request(StreamRequest.OPTIONS);
   }
 
+  /** What the lane takes in once the application, wherever that is by now, requests OPTIONS. */
+  writeOptions(id: number, options: Partial<TcpOptions>): void {
+    this.#control(id, {}, options);
+  }
+
   counters(): Record<string, number> {
     const out: Record<string, number> = {};
     for (const [i, name] of countNames().entries()) {

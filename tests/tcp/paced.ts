@@ -77,11 +77,15 @@ export class PacedPair {
 
   /**
    * Lets time pass for `ms` and notes what left, moment by moment. `stalls`: meanwhile the lane stands still at random.
-   * `give`: whether the application writes, by ms since the begin.
+   * `give`, `take`: whether the application writes, and the other one reads, by ms since the begin.
    */
   watch(
     ms: number,
-    { stalls, give = () => true }: { stalls?: Stalls; give?: (ms: number) => boolean } = {},
+    {
+      stalls,
+      give = () => true,
+      take = () => true,
+    }: { stalls?: Stalls; give?: (ms: number) => boolean; take?: (ms: number) => boolean } = {},
   ): Moment[] {
     const { pair } = this;
     const { engine } = pair;
@@ -97,22 +101,26 @@ export class PacedPair {
       const now = { ns: Number(engine.now() - begun), bytes: Number(this.leftBytes - bytes) };
       if (now.bytes !== last.bytes) moments.push(now);
     };
-    pair.run(
-      () => {
-        note();
-        return false;
-      },
-      ms,
-      () => {
-        note();
-        if (stall !== undefined && engine.now() >= stall) {
-          engine.advance(within(stalls!.long));
-          stall = engine.now() + within(stalls!.apart);
-        }
-        if (give(Number(engine.now() - begun) / 1e6)) feed(this.from);
-        this.#got += drain(this.to);
-      },
-    );
+    const work = (): void => {
+      note();
+      if (stall !== undefined && engine.now() >= stall) {
+        engine.advance(within(stalls!.long));
+        stall = engine.now() + within(stalls!.apart);
+      }
+      const at = Number(engine.now() - begun) / 1e6;
+      if (give(at)) feed(this.from);
+      if (take(at)) this.#got += drain(this.to);
+    };
+    const noted = (): boolean => {
+      note();
+      return false;
+    };
+    // The applications look each ms, whether anything else is due then or not.
+    while (Number(engine.now() - begun) / 1e6 < ms) {
+      const end = engine.now() + 1_000_000n;
+      pair.run(noted, 1, work);
+      if (engine.now() < end) engine.advance(end - engine.now());
+    }
     return moments;
   }
 

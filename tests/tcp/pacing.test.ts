@@ -112,6 +112,42 @@ test(
 );
 
 test(
+  'what a receiver that stood still for 10 ms, five times a second, held up by its window is made good',
+  async () => {
+    const rate = 12_500_000;
+    const p = await PacedPair.create({ rate }, {}, { rcvBytes: 1 << 15 });
+    await p.pass(200, 5000);
+    const [fromNs, fromBytes] = [p.leftNs, p.leftBytes];
+    const moments = p.watch(1000, { take: ms => ms % 200 > 10 });
+    const seen = Number(p.leftBytes - fromBytes) / (Number(p.leftNs - fromNs) / 1e9);
+    assert.ok(Math.abs(seen - rate) / rate <= MOST, `${(seen * 8) / 1e6} Mbit/s`);
+    assert.ok(mostOver(moments, rate, 5_000_000) > 5 * FRAME, 'it was held up');
+    noLargerBurst(moments, rate);
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'a flow that is always held by its window is paced at its rate all the same, but for a tenth of the time',
+  async () => {
+    // A window of some 60 % of what the rate would have in flight.
+    const rate = 12_500_000;
+    const p = await PacedPair.create({ rate }, { delayNs: 5_000_000 }, { rcvBytes: 1 << 16 });
+    await p.pass(300, 5000);
+    const before = p.leftBytes;
+    const moments = p.watch(500);
+    const seen = Number(p.leftBytes - before) / 0.5;
+    assert.ok(seen < 0.8 * rate, `its window holds it: ${(seen * 8) / 1e6} Mbit/s`);
+    // A tenth of a round trip, what is made ahead, and two packets.
+    const over = mostOver(moments, rate, 5_000_000);
+    assert.ok(over <= rate * (0.001 + BURST_S) + 2 * FRAME, `${over} bytes too many in 5 ms`);
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
   'idleness earns nothing: after 200 ms without data a flow begins at its rate',
   async () => {
     const rate = 12_500_000;
@@ -196,6 +232,8 @@ test(
     });
     assert.is(shas[0], shas[1]);
     assert.is(shas[2], shas[3]);
+    // The last ACKs are still on the wire when both have closed.
+    pair.run(() => false, 100);
     for (const host of [pair.a, pair.b]) {
       const { queued, taken } = host.collection.map<PktQueueMap>('carousel').counts();
       assert.is(queued, taken, 'nothing is left in the wheel');

@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { FlowWatch } from '../../../tests/tcp/watch.js';
+import { wish } from './hosts.js';
 import { ShmPair } from './shm.js';
 
 /** Frames of full segments, and what of them the application gave. */
@@ -15,6 +16,12 @@ const FRAMES = 65_536;
 /** Rings of a single connection, and of many: bytes. */
 const RING = { one: 16 << 20, many: 256 << 10 };
 const SETTLE_MS = 500;
+/**
+ * For so long connections send without their rate. Their windows grow to what the path carries meanwhile: those of a paced
+ * one stay as small as what its rate has in flight, and a receiver that its system stops for some ms would then stop the
+ * sender, too.
+ */
+const GROW_MS = 300;
 /** Lanes go on for so long after what is measured. */
 const SPARE_MS = 100;
 
@@ -53,9 +60,10 @@ export async function runPaced(
   windows: number,
   ms: number,
 ): Promise<PacedRun> {
+  const ring = ringFor(connections);
   const pair = await ShmPair.create({
-    ...{ connections, ring: ringFor(connections), slots: SLOTS, frames: FRAMES },
-    options: { rate: Math.round(rate / connections), initialCwnd: 255 },
+    ...{ connections, ring, slots: SLOTS, frames: FRAMES },
+    options: { initialCwnd: 255 },
   });
   try {
     const watch = new FlowWatch(pair.hosts[0]);
@@ -73,6 +81,8 @@ export async function runPaced(
         }
       return sum;
     };
+    await pair.flood(GROW_MS);
+    await pair.setOptions({ ...wish(ring), rate: Math.round(rate / connections) });
     const flood = pair.flood(SETTLE_MS + windows * ms + SPARE_MS);
     await wait(SETTLE_MS);
     const from = awaitedMs();

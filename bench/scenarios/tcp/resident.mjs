@@ -6,8 +6,10 @@
  *   source  keeps the send ring full for so many ms          sink  reads all, counts bytes for so many ms
  *   echo    sends back what comes on any stream              ask   a message in flight on each stream
  *   feed    keeps the send rings of several full             drain empties those of any: of bytes that nobody looks at
+ *   options asks that options be taken in
  */
 import { performance } from 'node:perf_hooks';
+import { StreamRequest } from '../../../dist/layout/layout.gen.js';
 import { StreamApp } from '../../../dist/streams/stream_app.js';
 
 const ORDER = 0;
@@ -47,12 +49,20 @@ export default function seat({ arena, lane, data }) {
   const begin = () => {
     seen = Atomics.load(words, ORDER);
     const o = JSON.parse(new TextDecoder().decode(order.slice(0, words[ORDER_BYTES])));
-    work = { source, sink, echo, ask, feed, drain, rest }[o.do](o);
+    work = { source, sink, echo, ask, feed, drain, options, rest }[o.do](o);
   };
 
   const nothing = () => {};
 
   function rest() {
+    done({});
+    return idle;
+  }
+
+  function options({ app, ids }) {
+    const own = appOf(app);
+    for (const id of ids) own.end(id).request(StreamRequest.OPTIONS);
+    own.flush();
     done({});
     return idle;
   }

@@ -13,6 +13,7 @@ export type SeatOrder =
   | { do: 'ask'; app: number; ids: number[]; bytes: number; ms: number }
   | { do: 'feed'; app: number; ids: number[]; ms: number }
   | { do: 'drain'; app: number; ms: number }
+  | { do: 'options'; app: number; ids: number[] }
   | { do: 'rest' };
 
 export interface SeatResult {

@@ -115,6 +115,12 @@ export class ShmPair {
     ]);
   }
 
+  /** Other options of the first host's connections, on live ones. Between two orders: who lives in the lane requests them. */
+  async setOptions(options: Partial<TcpOptions>): Promise<void> {
+    for (const id of this.ids[0]) this.hosts[0].writeOptions(id, options);
+    await this.seats.order(0, { do: 'options', app: this.app(0), ids: this.ids[0] });
+  }
+
   /** A closed loop on the first `connections`: messages per second, and how long one takes, µs. */
   async ask(connections: number, bytes: number, ms: number) {
     await this.seats.order(1, { do: 'echo', app: this.app(1) });

@@ -1,5 +1,6 @@
 /* The acknowledgment of a segment (RFC 9293 §3.10.7.4, fifth check): what it delivers, the window, congestion control. */
 #pragma once
+#include "pace.h"
 #include "recovery.h"
 
 enum tcp_ack_result {
@@ -141,7 +142,7 @@ noinline int tcp_ack(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, st
 	if (moved || n->sacked || f->xmit == XMIT_PERSIST || changed)
 		if (!n->hole_us)
 			tcp_rearm(f, b, s->now);
-	if (b->lost || after(write_seq(f), f->snd_nxt) || f->flags & FLOW_FIN_QUEUED)
+	if ((b->lost || after(write_seq(f), f->snd_nxt) || f->flags & FLOW_FIN_QUEUED) && !pace_waits(f, s->now))
 		el_ready(f->id);
 	return ACK_OK;
 }

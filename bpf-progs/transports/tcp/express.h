@@ -11,8 +11,8 @@
 #define UNEXPRESSED (FLOW_CWR | FLOW_ECE | FLOW_CE_LAST | FLOW_URGENT_OUT | FLOW_FIN_QUEUED | FLOW_FRTO | FLOW_MTU_LOST)
 
 /*
- * Nothing is missing, nothing is owed but an ACK, nothing holds the flow back but windows. Its timer runs if anything is in
- * flight; else the last data was sent so lately that its window still says something of the path.
+ * Nothing is missing, nothing is owed but an ACK, nothing holds the flow back but windows and its rate. Its timer runs if
+ * anything is in flight; else the last data was sent so lately that its window still says something of the path.
  */
 static inline int expressible(const struct tcp_flow *f, const struct tcp_board *b, __u64 now)
 {
@@ -20,7 +20,7 @@ static inline int expressible(const struct tcp_flow *f, const struct tcp_board *
 		return 0;
 	if ((f->flags & (UNEXPRESSED | FLOW_TIMESTAMPS)) != FLOW_TIMESTAMPS || f->ooo.count || f->dsack_from != f->dsack_to)
 		return 0;
-	if (pace_rate(f) || now >= f->route_ns || f->mtu < mtu_ceiling(f))
+	if (now >= f->route_ns || f->mtu < mtu_ceiling(f))
 		return 0;
 	if (f->snd_nxt == f->snd_una)
 		return f->xmit == XMIT_NONE && f->sent_ns && now - f->sent_ns <= rto_us(f) * NS_PER_US;
@@ -35,7 +35,13 @@ static inline int small_goes(const struct tcp_flow *f)
 	return f->opt.flags & TCP_OPT_NODELAY || !after(f->snd_sml, f->snd_una);
 }
 
-/* Makes the segment. Returns the verdict, XDP_PASS when it is the last; 0: not this way. */
+/* There is something to say, or to think of, that waits for no rate. */
+static inline int unpaced(struct tcp_flow *f)
+{
+	return f->todo & TODO_ACK || f->snd_nxt == f->snd_una || window_news(f);
+}
+
+/* Makes the segment. Returns the verdict, XDP_PASS when it is the last, XDP_ABORTED when it is not its time; -1: not this way. */
 noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, __u64 now)
 {
 	__u32 v6 = f->family != AF_INET, l4 = sizeof(struct ethhdr) + (v6 ? 40 : 20), mss = f->mss, seq = f->snd_nxt;
@@ -44,21 +50,27 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 	struct tcphdr *tcp;
 	__be32 option[2], *out;
 	__u16 *mac = data;
-	__u64 sum;
+	__u64 sum, rate, at = now;
 	int got;
 
 	if (!expressible(f, b, now))
-		return 0;
+		return -1;
+	rate = pace_rate(f);
+	if (rate) {
+		if (!pace_allows(f, now))
+			return unpaced(f) ? -1 : XDP_ABORTED;
+		at = departure(f, now);
+	}
 	avail = write_seq(f) - seq;
 	len = least(avail, mss);
 	bytes = off + len;
 	if (!len || (pipe && pipe + len > f->cc.cwnd) || window_open(f) < len || (len < mss && !small_goes(f)) ||
 	    data + HEADERS > end || bytes > (__u32)(end - data))
-		return 0;
+		return -1;
 	got = el_stream_fetch(ctx, off, f->id, seq - f->iss - 1, len);
 	if (got < 0)
-		return 0;
-	board_sent(b, f, seq + len, US(now));
+		return -1;
+	board_sent(b, f, seq + len, US(at));
 	if (!pipe)
 		f->stuck_ns = now;
 	f->snd_nxt = seq + len;
@@ -92,7 +104,7 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 	sum = pseudo_sum(f->local, f->remote, bytes - l4) + option_ts() + option[0] + option[1] + got;
 	write_tcp(tcp, f->lport, f->rport, seq, f->rcv_nxt, flags, window_offer(f), 0, EXPRESS_WORDS, sum);
 	if (bpf_xdp_adjust_tail(ctx, (__s32)bytes - (__s32)(end - data)))
-		return 0;
+		return -1;
 	count(OutSegs);
 	f->segs_out++;
 	acked_by_this(f, 1);
@@ -101,6 +113,10 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 		tcp_rearm(f, b, now);
 	f->sent_ns = now;
 	f->packet_ns = 0;
+	if (rate) {
+		pace(f, bytes, at, now);
+		return XDP_TX;
+	}
 	/* That nothing more is to be said GEN need not be run again to hear: the packet would wait for that. */
 	if (avail == len) {
 		run_dry(f, pipe);

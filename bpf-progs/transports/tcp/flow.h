@@ -68,6 +68,7 @@ enum tcp_flow_flag {
 	FLOW_ENDING = 1 << 26,    /* tcp_end has begun */
 	FLOW_BACKLOG = 1 << 27,   /* nothing but its pacing holds the flow back */
 	FLOW_FRAGMENTS = 1 << 28, /* the path takes less than we send: routers may cut it (no DF) */
+	FLOW_HELD = 1 << 29,      /* a window holds it back, not its pacing */
 };
 
 /* What GEN owes. */
@@ -221,6 +222,7 @@ struct tcp_flow {
 	__u64 pace_ns;            /* when the next packet is due by the rate, perhaps long ago: pace.h, */
 	__u64 gate_ns;            /* and before when it does not leave: half of that after the last one, */
 	__u64 behind_ns;          /* and by how much it was behind when a window held it back */
+	__u64 spent_ns;           /* until when what a window holds up is owed no more, */
 	__u64 left_ns;            /* when a paced packet left last, */
 	__u64 left_bytes;         /* and how much has, bytes of frames */
 } CACHE_LINE;

@@ -8,8 +8,10 @@
  * A packet is due when the one before it was, plus that one's bytes by the rate, whatever the clock says by then: what a
  * lane that stood still owes is sent after, so that the rate over a second is the rate that was set. At most twice as fast
  * (`gate_ns`), as in Linux (tcp_update_skb_after_send: len_ns -= min(len_ns / 2, credit)); but Linux forgets what one
- * packet does not catch up. Only a flow that nothing but its pacing holds back (FLOW_BACKLOG) falls behind; as long as a
- * window holds it, it owes what it did (`behind_ns`), and who had nothing to send owes nothing.
+ * packet does not catch up. A flow that nothing but its pacing holds back (FLOW_BACKLOG) falls behind; who had nothing to send
+ * owes nothing. While a window holds it (FLOW_HELD) it owes what it did (`behind_ns`), and of an application's own rate what
+ * it is held for, too, a tenth of the time at most: a receiver that stood still is made good, and who is always held by his
+ * window is not let off his rate for it.
  *
  * So in any time t leave at most rate × (2 t + PACE_AHEAD_MOST_NS) and two packets: what waits in the wheel leaves at once when
  * a pacer is late. One ms of the rate is what Linux, too, sends at once (sk_pacing_shift 10: the size of a TSO packet).
@@ -25,6 +27,8 @@
 #define PACE_CREDIT_NS (20 * NS_PER_MS)
 /* Bits of a ns in tcp_flow.pace_part: 64 KiB times 10^9 has room above them. */
 #define PACE_PART_BITS 16
+/* One part of so many of the time is owed though a window held the flow, in the long run. */
+#define PACE_HELD_PARTS 10
 
 static inline __u64 pace_ahead(const struct tcp_flow *f)
 {
@@ -43,6 +47,18 @@ static inline __u64 pace_rate(const struct tcp_flow *f)
 	return f->opt.rate && (!rate || f->opt.rate < rate) ? f->opt.rate : rate;
 }
 
+/* The rate is the application's, not congestion control's. */
+static inline int pace_wished(const struct tcp_flow *f)
+{
+	return f->opt.rate && (!f->cc.rate || f->opt.rate <= f->cc.rate);
+}
+
+/* GEN need not be run: it would say no before the timer does. */
+static inline int pace_waits(const struct tcp_flow *f, __u64 now)
+{
+	return f->flags & FLOW_BACKLOG && f->due_ns[TIMER_PACE] > now && pace_rate(f);
+}
+
 /* 0 = too long before the next packet's time; the timer will say when it is not. */
 static inline int pace_allows(struct tcp_flow *f, __u64 now)
 {
@@ -50,7 +66,7 @@ static inline int pace_allows(struct tcp_flow *f, __u64 now)
 
 	if (at <= now + ahead)
 		return 1;
-	f->flags |= FLOW_BACKLOG;
+	f->flags = (f->flags | FLOW_BACKLOG) & ~FLOW_HELD;
 	carousel_mend(now);
 	due(f, TIMER_PACE, at - ahead / 2);
 	return 0;
@@ -63,11 +79,22 @@ static inline __u64 pace_credit(const struct tcp_flow *f)
 }
 
 /* When the next packet is due: a flow that may catch up has been since a while ago, perhaps. */
-static inline __u64 pace_due(const struct tcp_flow *f, __u64 now)
+static inline __u64 pace_due(struct tcp_flow *f, __u64 now)
 {
-	__u64 first = now - pace_credit(f);
+	__u64 owed = pace_credit(f), first = now - owed, spent = f->spent_ns, long_ago = PACE_HELD_PARTS * PACE_CREDIT_NS, held;
 
-	return f->pace_ns > first ? f->pace_ns : first;
+	if (f->pace_ns >= first || !(f->flags & FLOW_HELD) || !pace_wished(f))
+		return f->pace_ns > first ? f->pace_ns : first;
+	if (now - spent > long_ago)
+		spent = now - long_ago;
+	held = (now - spent) / PACE_HELD_PARTS;
+	if (held > first - f->pace_ns)
+		held = first - f->pace_ns;
+	if (held > PACE_CREDIT_NS - owed)
+		held = PACE_CREDIT_NS - owed;
+	f->spent_ns = spent + held * PACE_HELD_PARTS;
+	f->behind_ns = owed + held;
+	return first - held;
 }
 
 /* Something else than its pacing holds the flow back from here on; `done`: it has nothing to send. */
@@ -76,7 +103,9 @@ static inline void pace_rests(struct tcp_flow *f, int done, __u64 now)
 	__u64 behind = now > f->pace_ns ? now - f->pace_ns : 0, most = pace_credit(f);
 
 	f->behind_ns = done ? 0 : behind < most ? behind : most;
-	f->flags &= ~FLOW_BACKLOG;
+	f->flags &= ~(FLOW_BACKLOG | FLOW_HELD);
+	if (!done)
+		f->flags |= FLOW_HELD;
 }
 
 /* When the packet that is being made leaves. */
@@ -112,7 +141,7 @@ static inline void pace(struct tcp_flow *f, __u32 bytes, __u64 at, __u64 now)
  */
 static inline void pace_anew(struct tcp_flow *f, __u64 now)
 {
-	f->flags &= ~FLOW_BACKLOG;
+	f->flags &= ~(FLOW_BACKLOG | FLOW_HELD);
 	f->behind_ns = 0;
 	if (f->gate_ns > now + PACE_AHEAD_MOST_NS)
 		f->gate_ns = now + PACE_AHEAD_MOST_NS;

@@ -104,7 +104,7 @@ int tcp_gen(struct xdp_md *ctx)
 	if (asked)
 		tcp_requests(f, b, id, asked, now);
 	verdict = tcp_express(ctx, f, b, now);
-	if (!verdict)
+	if (verdict < 0)
 		verdict = tcp_generate(ctx, f, b, p, now);
 	h->id = 0;
 	return verdict;
