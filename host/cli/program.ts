@@ -329,7 +329,7 @@ export async function parse(argv: readonly string[]): Promise<number> {
 
   command(
     'demo',
-    'the main job: replay the committed capture through the programs of bpf-progs/ on two lanes',
+    'the main job: the committed capture through the programs of bpf-progs/, then what came of it by HTTP through some of them',
   )
     .option('--in <file>', 'another capture to replay')
     .option('--out <folder>', 'where the pcaps go', 'out')
@@ -340,6 +340,11 @@ export async function parse(argv: readonly string[]): Promise<number> {
       wholeNumber(1, 1e10),
       2_000_000,
     )
+    .option(
+      '--nic <nic>',
+      'serve what --out holds to clients there instead: af_xdp:IFACE,own=yes or tap:NAME',
+    )
+    .option('--duration <s>', 'with --nic: end after so long', seconds)
     .option('--quiet', 'no progress bar')
     .action(async (_own, self: Command) => {
       const options = self.optsWithGlobals<DemoOptions>();

@@ -312,37 +312,6 @@ test('the README’s helper list is what the table says', () => {
   assert.ok(withHelperList(readme) === readme, 'stale: npm run build:readme');
 });
 
-test(
-  'the main job replays the capture through every program',
-  () => {
-    inFolder(folder => {
-      const r = etherloom(['demo', '--out', folder, '--packets', '50000', '--json']);
-      assert.is(r.code, 0, r.err);
-      const { runs, measured } = JSON.parse(r.out) as {
-        measured: string;
-        runs: {
-          program: string;
-          packets: number;
-          written: number;
-          out: string;
-          verdicts: Record<string, number>;
-          speed: { mpps: number };
-        }[];
-      };
-      assert.match(measured, /model link/);
-      assert.ok(runs.length >= 7);
-      for (const run of runs) {
-        assert.ok(run.packets > 1000 && run.speed.mpps > 0, run.program);
-        assert.is([...readCapture(run.out)].length, run.written, run.program);
-      }
-      const seen = new Set(runs.flatMap(x => Object.keys(x.verdicts)));
-      for (const verdict of ['pass', 'drop', 'tx', 'redirect'])
-        assert.ok(seen.has(verdict), `no program said ${verdict}`);
-    });
-  },
-  { timeoutMs: 4 * MINUTE },
-);
-
 test('an output that is the input, a device and an unwritable file are refused with a code; a failed run spares an older output', () => {
   inFolder(folder => {
     const capture = join(folder, 'in.pcapng');
