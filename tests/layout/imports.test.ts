@@ -21,7 +21,7 @@ const HOST: Record<string, string> = {
   streams: 'errors layout mem engine',
   transports: 'errors layout mem wire bpf nic engine streams',
   net: 'errors layout mem wire native bpf nic responder engine streams transports',
-  apps: 'errors engine net',
+  apps: 'errors mem wire bpf nic engine net',
   cli: 'errors mem bpf nic native engine forward net apps',
 };
 const ASSEMBLY: Record<string, string> = {
