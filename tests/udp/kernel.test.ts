@@ -87,7 +87,7 @@ async function wrong(ns: Namespace): Promise<number> {
 
 /**
  * The answer that `is` takes, to what is said up to twenty times. In the first moments after the link came up the kernel
- * answers for no neighbour of IPv6: EHOSTUNREACH is no end of it.
+ * answers for no neighbour of IPv6: the first waits for that.
  */
 async function answered(
   socket: Socket,
@@ -102,7 +102,7 @@ async function answered(
     if (is(m)) got ??= m;
   };
   const onError = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== 'EHOSTUNREACH') failed = error;
+    failed = error;
   };
   socket.on('message', onMessage).on('error', onError);
   for (let attempt = 0; attempt < 20 && !got && !failed; attempt++) {

@@ -1,4 +1,6 @@
 /** Datagrams on the wire: what is taken, what is refused and counted, what goes out, and ICMP both ways. */
+
+import { takeStreamLedger } from '../../host/mem/streams.js';
 import type { Datagram } from '../../host/net/burst/datagram.js';
 import { checksum, packet, read } from '../support/packets.js';
 import { assert, suite } from '../support/suite.js';
@@ -275,19 +277,147 @@ test('a neighbour that is not known is asked for, and the datagram goes when it 
     { known: false },
   ));
 
-test('a neighbour that does not answer: EHOSTUNREACH after 100 ms, and others are not held up for longer', () =>
+/** The answer of a neighbour to what the first of `asked` asked. */
+const answerOf = (asked: Uint8Array): Uint8Array =>
+  Uint8Array.from([
+    ...asked.subarray(6, 12),
+    ...[2, 0, 0, 0, 0, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2],
+    ...[2, 0, 0, 0, 0, 2, ...asked.subarray(38, 42), ...asked.subarray(6, 12), 10, 0, 0, 1],
+  ]);
+const isArp = ({ frame }: { frame: Uint8Array }): boolean => frame[13] === 6;
+
+test('a neighbour that does not answer is asked three times: EHOSTUNREACH after 3 s for each datagram, and not before', () =>
   bench(
     b => {
       const socket = b.stack.burst.bind({ port: 53 });
       const news: Parameters<typeof b.stack.burst.news>[0] = [];
+      const errors = () => news.slice(0, b.stack.burst.news(news)).flatMap(({ error }) => error ?? []);
       socket.send(bytes(10), socket.peer('10.0.0.7', 9));
+      b.run();
+      let requests = b.sent().filter(isArp).length;
+      b.later(1000);
       socket.send(bytes(11), socket.peer('10.0.0.7', 9));
-      socket.send(bytes(12), socket.peer('10.0.0.8', 9));
-      for (let ms = 0; ms < 300; ms += 5) b.later(5);
-      assert.is(b.stack.burst.news(news), 1);
-      assert.is(news[0].error, 'EHOSTUNREACH');
-      assert.equal(b.counted(), { OutNoRoutes: 3 });
-      assert.is(socket.queued, 0);
+      for (let ms = 1000; ms < 2990; ms += 10) b.later(10);
+      requests += b.sent().filter(isArp).length;
+      assert.is(requests, 3);
+      assert.is(socket.queued, 0, 'what waits for a neighbour is out of the ring');
+      assert.equal(errors(), []);
+      b.later(15);
+      assert.equal(errors(), ['EHOSTUNREACH']);
+      assert.equal(b.counted(), { OutNoRoutes: 2 }, 'the neighbour was asked for since the first of them');
+      socket.send(bytes(12), socket.peer('10.0.0.7', 9));
+      b.run();
+      b.later(2900);
+      assert.equal(b.counted(), {});
+      b.later(200);
+      assert.equal(b.counted(), { OutNoRoutes: 1 });
+    },
+    { known: false },
+  ));
+
+test('while one neighbour does not answer datagrams to others go at once, whatever the ring holds', () =>
+  bench(b => {
+    const socket = b.stack.burst.bind({ port: 53, sendBuffer: 4096 });
+    const [silent, good] = [socket.peer('10.0.0.7', 9), socket.peer(THEIRS[4], 9)];
+    assert.ok(socket.send(bytes(100), silent));
+    for (let round = 0; round < 100; round++) {
+      // Twenty times what the ring takes.
+      for (let i = 0; i < 4; i++) assert.ok(socket.send(bytes(200), good), `no room in round ${round}`);
+      b.run();
+      assert.is(b.sent().filter(p => !isArp(p)).length, 4);
+    }
+    assert.equal(b.counted(), { OutDatagrams: 400 });
+  }));
+
+test('of two neighbours that are asked for the one that answers is served, in order, and once', () =>
+  bench(
+    b => {
+      const socket = b.stack.burst.bind({});
+      const [silent, good] = [socket.peer('10.0.0.7', 9), socket.peer(THEIRS[4], 9)];
+      b.run();
+      for (let i = 0; i < 6; i++) socket.send(bytes(10 + i), i & 1 ? good : silent);
+      b.run();
+      const asked = b.sent().filter(isArp);
+      assert.is(asked.length, 2);
+      b.later(500);
+      b.arrive(answerOf(asked.find(({ frame }) => frame[41] === 2)!.frame));
+      // Before the clock of those that wait: behind them it goes, though the neighbour is known.
+      socket.send(bytes(40), good);
+      b.run();
+      b.later(5);
+      const out = b.sent().filter(p => !isArp(p));
+      assert.equal(
+        out.map(({ seen }) => seen.l4.length - 8),
+        [11, 13, 15, 40],
+      );
+      for (const { seen } of out) assert.ok(seen.sound && seen.dst === THEIRS[4]);
+      for (const [i, n] of [11, 13, 15, 40].entries()) assert.equal(out[i].seen.l4.slice(8), bytes(n));
+      b.later(3000);
+      assert.equal(b.counted(), { OutDatagrams: 4, OutNoRoutes: 3 });
+    },
+    { known: false },
+  ));
+
+test('a hundred and one datagrams wait for one neighbour, of all sockets: the oldest goes for one more, and is counted', () =>
+  bench(
+    b => {
+      const [one, two] = [b.stack.burst.bind({}), b.stack.burst.bind({})];
+      for (let i = 0; i < 81; i++) one.send(bytes(10 + i), one.peer(THEIRS[4], 9));
+      b.run();
+      const asked = b.sent().filter(isArp);
+      for (let i = 81; i < 105; i++) two.send(bytes(10 + i), two.peer(THEIRS[4], 9));
+      b.run();
+      assert.equal(b.counted(), { UnresolvedDiscards: 4 });
+      b.arrive(answerOf(asked[0].frame));
+      b.later(5);
+      const sizes = b
+        .sent()
+        .filter(p => !isArp(p))
+        .map(({ seen }) => seen.l4.length - 8);
+      assert.equal(
+        sizes.sort((x, y) => x - y),
+        Array.from({ length: 101 }, (_, i) => 14 + i),
+      );
+    },
+    { known: false },
+  ));
+
+test('a lane has room for 256 that wait for neighbours: of more the oldest goes', () =>
+  bench(
+    b => {
+      const socket = b.stack.burst.bind({});
+      for (let i = 0; i < 272; i++) socket.send(bytes(10), socket.peer(`fd00::${(256 + i).toString(16)}`, 9));
+      b.run();
+      b.run();
+      assert.equal(b.counted(), { UnresolvedDiscards: 16 });
+      b.later(3005);
+      assert.equal(b.counted(), { OutNoRoutes: 256 });
+    },
+    { known: false },
+  ));
+
+test('a socket that is closed sends what waits for a neighbour still, and is gone when it gave up', () =>
+  bench(
+    b => {
+      const open = () => b.engine.arena.header.streamCount && takeStreamLedger(b.engine.arena).open;
+      const before = open();
+      const socket = b.stack.burst.bind({});
+      socket.send(bytes(10), socket.peer(THEIRS[4], 9));
+      socket.send(bytes(10), socket.peer('10.0.0.7', 9));
+      b.run();
+      socket.close();
+      b.later(100);
+      assert.is(open(), before + 1);
+      b.arrive(answerOf(b.sent().filter(isArp)[0].frame));
+      b.later(5);
+      assert.is(b.sent().filter(p => !isArp(p)).length, 1);
+      b.later(3000);
+      assert.is(open(), before);
+      // Its number, and the slot, are another's now.
+      const next = b.stack.burst.bind({});
+      b.later(10);
+      assert.equal(b.counted(), { OutDatagrams: 1, OutNoRoutes: 1 });
+      next.close();
     },
     { known: false },
   ));

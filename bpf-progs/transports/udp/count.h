@@ -15,6 +15,7 @@ enum udp_count {
 	OutNoRoutes,   /* nobody knows the way, or the neighbour does not answer */
 	OtherLane,     /* handed to the lane of its socket */
 	ErrorsIn,      /* ICMP errors that a connected socket was told of */
+	UnresolvedDiscards, /* dropped for others while they waited for a neighbour */
 	UDP_COUNTS,
 };
 

@@ -1,6 +1,6 @@
 /*
  * The next hop of a destination: asked of the engine's routes (bpf_fib_lookup), and remembered by the lane for a while. A
- * neighbour that is not known is asked for by the lookup itself; the datagram waits for it, and those behind it with it.
+ * neighbour that is not known is asked for by the lookup itself; the datagram waits for it (unresolved.h).
  */
 #pragma once
 #include "socket.h"
@@ -10,11 +10,6 @@ const volatile __u32 udp_table = 0;
 
 #define ROUTES 64
 #define ROUTE_NS (2000 * NS_PER_MS)
-/* How often a neighbour is asked for, and how long a datagram waits for one that does not answer. */
-#define NEIGHBOUR_NS (2 * NS_PER_MS)
-#define UNANSWERED_NS (100 * NS_PER_MS)
-/* So long nothing waits for a neighbour that did not answer: what comes after it goes on. */
-#define SILENT_NS (1000 * NS_PER_MS)
 
 struct udp_route {
 	__be32 to[4];
@@ -34,13 +29,19 @@ struct {
 	__type(value, struct udp_route);
 } udp_routes SEC(".maps");
 
+/* The neighbour that is to have a datagram, and the port that it is behind. */
+struct udp_hop {
+	__be32 address[4];
+	__u32 ifindex;
+};
+
 static inline __u32 same_address(const __be32 *a, const __be32 *b)
 {
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
 }
 
-/* Asks the routes. 0: `w` says how to get there, or `error` why not; 1: the neighbour does not answer yet. */
-static inline int udp_ask(struct xdp_md *ctx, struct udp_route *w, const struct udp_record *r, __u64 now)
+/* Asks the routes. 0: `w` says how to get there, or `error` why not; 1: `hop` does not answer yet. */
+static inline int udp_ask(struct xdp_md *ctx, struct udp_route *w, const struct udp_record *r, __u64 now, struct udp_hop *hop)
 {
 	__u32 flags = BPF_FIB_LOOKUP_SRC | (udp_table ? BPF_FIB_LOOKUP_DIRECT | BPF_FIB_LOOKUP_TBID : 0);
 	struct bpf_fib_lookup p = {};
@@ -55,8 +56,15 @@ static inline int udp_ask(struct xdp_md *ctx, struct udp_route *w, const struct 
 	else
 		memcpy(p.ipv6_dst, r->address, sizeof(p.ipv6_dst));
 	result = bpf_fib_lookup(ctx, &p, sizeof(p), flags);
-	if (result == BPF_FIB_LKUP_RET_NO_NEIGH)
+	if (result == BPF_FIB_LKUP_RET_NO_NEIGH) {
+		hop->ifindex = p.ifindex;
+		memset(hop->address, 0, sizeof(hop->address));
+		if (p.family == AF_INET)
+			hop->address[0] = p.ipv4_dst;
+		else
+			memcpy(hop->address, p.ipv6_dst, sizeof(hop->address));
 		return 1;
+	}
 	memcpy(w->to, r->address, sizeof(w->to));
 	w->until_ns = now + ROUTE_NS;
 	w->error = result == BPF_FIB_LKUP_RET_SUCCESS ? 0 : result == BPF_FIB_LKUP_RET_UNREACHABLE ? EHOSTUNREACH : ENETUNREACH;
@@ -82,45 +90,14 @@ static inline struct udp_route *udp_route_of(const struct udp_record *r)
 }
 _Static_assert(ROUTES == 1 << (32 - 26), "a hash of six bits names a route");
 
-/* The way of the next datagram of the socket, perhaps none (`error`); NULL: the neighbour is asked for, it waits. */
-static inline struct udp_route *udp_way(struct xdp_md *ctx, struct udp_socket *s, const struct udp_record *r, __u64 now)
+/* The way of a datagram, perhaps none (`error`); NULL: `hop` is asked for, and does not answer yet. */
+static inline struct udp_route *udp_way(struct xdp_md *ctx, const struct udp_record *r, __u64 now, struct udp_hop *hop)
 {
 	struct udp_route *w = udp_route_of(r);
 
 	if (!w)
 		return 0;
-	if (now < w->until_ns && same_address(w->to, r->address)) {
-		s->since_ns = 0;
+	if (now < w->until_ns && same_address(w->to, r->address))
 		return w;
-	}
-	if (udp_ask(ctx, w, r, now)) {
-		if (!s->since_ns)
-			s->since_ns = now;
-		if (now - s->since_ns < UNANSWERED_NS)
-			return 0;
-		memcpy(w->to, r->address, sizeof(w->to));
-		w->until_ns = now + SILENT_NS;
-		w->error = EHOSTUNREACH;
-	}
-	s->since_ns = 0;
-	return w;
-}
-
-static int on_clock(void *map, __u32 *id, struct udp_clock *clock)
-{
-	el_ready(*id);
-	return 0;
-}
-
-/* The socket is looked at again in a while. */
-static inline void udp_later(__u32 id)
-{
-	struct udp_clock *c = bpf_map_lookup_elem(&udp_clocks, &id);
-
-	if (!c)
-		return;
-	/* It stays with the stream; whoever had the number before may have died between the two. */
-	bpf_timer_init(&c->timer, &udp_clocks, CLOCK_MONOTONIC);
-	bpf_timer_set_callback(&c->timer, on_clock);
-	bpf_timer_start(&c->timer, NEIGHBOUR_NS, 0);
+	return udp_ask(ctx, w, r, now, hop) ? 0 : w;
 }

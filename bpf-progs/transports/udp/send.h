@@ -1,51 +1,13 @@
-/* What leaves: the next datagram of a send ring, in the frame that GEN got. */
+/* What leaves: the next datagram of a send ring, or one that waited for its neighbour, in the frame that GEN got. */
 #pragma once
-#include "csum.h"
 #include "datagram.h"
-#include "route.h"
-
-#define DEFAULT_TTL 64
-/* Headers of the longest, before the payload. */
-#define HEADERS (sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct udphdr))
-
-static inline void write_ip4(struct iphdr *ip, const struct udp_record *r, __be32 from, __u32 total, __u32 id)
-{
-	word32 *w = (word32 *)ip;
-
-	/* Routers may cut it: nobody here would say it again in smaller pieces (RFC 8085 §3.2). */
-	w[0] = (__u32)htons(total) << 16 | (__u32)r->tos << 8 | 0x45;
-	w[1] = htons(id & 0xffff);
-	w[2] = IPPROTO_UDP << 8 | (r->ttl ? r->ttl : DEFAULT_TTL);
-	w[3] = from;
-	w[4] = r->address[0];
-	ip->check = csum_fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4]);
-}
-
-static inline void write_ip6(struct ipv6hdr *ip, const struct udp_record *r, const __be32 *from, __u32 len)
-{
-	ip->flow = htonl(0x60000000 | (__u32)r->tos << 20);
-	ip->payload_len = htons(len);
-	ip->nexthdr = IPPROTO_UDP;
-	ip->hop_limit = r->ttl ? r->ttl : DEFAULT_TTL;
-	memcpy(ip->saddr, from, sizeof(ip->saddr));
-	memcpy(ip->daddr, r->address, sizeof(ip->daddr));
-}
-
-static inline void write_udp(struct udphdr *udp, const struct udp_socket *s, const struct udp_record *r, const __be32 *from,
-			     __u32 payload_sum)
-{
-	__sum16 check;
-
-	check = csum_fold(udp_header_sum(from, r->address, s->port, r->port, r->len, 0) + payload_sum);
-	udp->source = s->port;
-	udp->dest = r->port;
-	udp->len = htons(sizeof(*udp) + r->len);
-	udp->check = check ? check : 0xffff;
-}
+#include "unresolved.h"
 
 /* The stream's memory goes when the application lets go of it, too. */
 static inline int udp_free(struct udp_socket *s, __u32 id)
 {
+	if (s->parked)
+		udp_forget(id);
 	s->state = UDP_FREE;
 	el_stream_event(id, EL_EV_HUP);
 	el_stream_free(id);
@@ -76,15 +38,138 @@ static inline int udp_nonsense(struct udp_socket *s, __u32 id, __u32 bytes)
 	return udp_skip(s, id, bytes, SndbufErrors, EPROTO);
 }
 
+/* Another port has it to be: GEN comes back with a frame of that. */
+static inline int udp_elsewhere(__u32 id, __u32 ifindex)
+{
+	el_stream_route(id, ifindex, UDP_TRANSPORT);
+	el_ready(id);
+	return XDP_ABORTED;
+}
+
+/* One that waited is not to be sent any more. */
+static inline int udp_give_up(struct udp_socket *s, __u32 id, struct udp_slot *c, enum udp_count why, __u32 error)
+{
+	c->socket = 0;
+	count(why);
+	udp_fail(s, id, error);
+	el_ready(id);
+	return XDP_ABORTED;
+}
+
+/* Makes one of those that waited, if its neighbour has answered. Negative: none, and the ring has its turn. */
+static inline int udp_unpark(struct xdp_md *ctx, struct udp_socket *s, __u32 id, __u64 now)
+{
+	struct udp_slots *p = udp_slots_here();
+	struct udp_payload *payload;
+	struct udp_record r;
+	struct udp_route *w;
+	struct udp_hop hop;
+	struct udp_slot *c;
+	__u32 i;
+
+	if (!p)
+		return -1;
+	i = udp_next(p, id);
+	if (i >= SLOTS) {
+		s->parked = 0;
+		return -1;
+	}
+	udp_later(id);
+	c = &p->slot[i];
+	s->look_ns = c->look_ns;
+	if (now < c->look_ns)
+		return -1;
+	payload = bpf_map_lookup_elem(&udp_payloads, &i);
+	r = c->record;
+	w = udp_way(ctx, &r, now, &hop);
+	if (!w && now - c->since_ns < UNANSWERED_NS) {
+		udp_look_at(p, id, r.address, now + NEIGHBOUR_NS);
+		/* Those of another neighbour may be due, too. */
+		el_ready(id);
+		return -1;
+	}
+	if (!w)
+		return udp_give_up(s, id, c, OutNoRoutes, EHOSTUNREACH);
+	if (w->error)
+		return udp_give_up(s, id, c, OutNoRoutes, w->error);
+	if (w->ifindex != ctx->egress_ifindex)
+		return udp_elsewhere(id, w->ifindex);
+	if (!payload || r.len > sizeof(payload->bytes) || !udp_fits(ctx, &r, w))
+		return udp_give_up(s, id, c, OutTooLong, EMSGSIZE);
+	if (r.len && bpf_xdp_store_bytes(ctx, udp_headers(&r), payload->bytes, r.len))
+		return udp_give_up(s, id, c, OutTooLong, EMSGSIZE);
+	c->socket = 0;
+	if (udp_frame(ctx, s, &r, w, c->sum))
+		return XDP_ABORTED;
+	count(OutDatagrams);
+	return XDP_TX;
+}
+
+/* Takes the next datagram out of the ring, to wait for its neighbour in a slot. The run ends: the next one begins with what follows it. */
+static inline int udp_park(struct xdp_md *ctx, struct udp_socket *s, __u32 id, const struct udp_record *r,
+			   const struct udp_hop *hop, __u64 now)
+{
+	struct udp_slots *p = udp_slots_here();
+	__u32 room = udp_room(r->len), i, len = r->len;
+	struct udp_payload *payload;
+	struct udp_slot *c;
+	int sum;
+
+	if (!p)
+		return XDP_ABORTED;
+	if (len > (__u32)(data_end_of(ctx) - data_of(ctx)) || len > sizeof(payload->bytes))
+		return udp_skip(s, id, room, OutTooLong, EMSGSIZE);
+	sum = el_stream_fetch(ctx, 0, id, s->sent + sizeof(*r), len);
+	if (sum < 0)
+		return udp_nonsense(s, id, room);
+	i = udp_slot_for(p, hop->address, now);
+	payload = bpf_map_lookup_elem(&udp_payloads, &i);
+	if (!payload || i >= SLOTS)
+		return XDP_ABORTED;
+	c = &p->slot[i];
+	if (c->socket)
+		count(UnresolvedDiscards);
+	c->socket = 0;
+	/* Before it is in the slot: a lane that dies between the two loses it, and does not send it twice. */
+	s->sent += room;
+	s->parked |= udp_bit(r->address);
+	s->look_ns = 0;
+	if (len && bpf_xdp_load_bytes(ctx, 0, payload->bytes, len))
+		return XDP_ABORTED;
+	c->order = p->order++;
+	c->since_ns = p->since_ns;
+	c->look_ns = now + NEIGHBOUR_NS;
+	memcpy(c->hop, hop->address, sizeof(c->hop));
+	c->record = *r;
+	c->sum = sum;
+	c->socket = id + 1;
+	udp_later(id);
+	el_stream_acked(id, s->sent);
+	if (el_stream_snd_end(id) != s->sent)
+		el_ready(id);
+	return XDP_ABORTED;
+}
+
+/* Whether others to that address waited: they go first. */
+static inline int udp_before(struct udp_socket *s, __u32 id, const __be32 *address)
+{
+	struct udp_slots *p = udp_slots_here();
+
+	if (!p || !udp_look_at(p, id, address, 0))
+		return 0;
+	s->look_ns = 0;
+	el_ready(id);
+	return 1;
+}
+
 /* Makes the next datagram of the `waiting` bytes in the ring. */
 static inline int udp_send(struct xdp_md *ctx, struct udp_socket *s, __u32 id, __u32 waiting, __u64 now)
 {
 	void *data = data_of(ctx), *end = data_end_of(ctx);
+	struct udp_hop hop = {};
 	struct udp_record r;
 	struct udp_route *w;
-	__u32 l4, bytes, room;
-	__be32 from[4];
-	__u16 *mac = data;
+	__u32 room;
 	int sum;
 
 	if (data + HEADERS > end)
@@ -97,41 +182,21 @@ static inline int udp_send(struct xdp_md *ctx, struct udp_socket *s, __u32 id, _
 	    (s->family && s->family != r.family) ||
 	    (r.family == AF_INET && (r.address[1] | r.address[2] | r.address[3])))
 		return udp_nonsense(s, id, waiting);
-	w = udp_way(ctx, s, &r, now);
-	if (!w) {
-		udp_later(id);
-		return XDP_ABORTED;
-	}
+	w = udp_way(ctx, &r, now, &hop);
+	if (!w)
+		return hop.ifindex == ctx->egress_ifindex ? udp_park(ctx, s, id, &r, &hop, now) : udp_elsewhere(id, hop.ifindex);
 	if (w->error)
 		return udp_skip(s, id, room, OutNoRoutes, w->error);
-	if (w->ifindex != ctx->egress_ifindex) {
-		/* Another port: GEN comes back with a frame of its own. */
-		el_stream_route(id, w->ifindex, UDP_TRANSPORT);
-		el_ready(id);
+	if (s->parked & udp_bit(r.address) && udp_before(s, id, r.address))
 		return XDP_ABORTED;
-	}
-	l4 = sizeof(struct ethhdr) + (r.family == AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	bytes = l4 + sizeof(struct udphdr) + r.len;
-	if (bytes > (__u32)(end - data) || (w->mtu && bytes > w->mtu + sizeof(struct ethhdr)))
+	if (w->ifindex != ctx->egress_ifindex)
+		return udp_elsewhere(id, w->ifindex);
+	if (!udp_fits(ctx, &r, w))
 		return udp_skip(s, id, room, OutTooLong, EMSGSIZE);
-	memcpy(from, s->local, sizeof(from));
-	if (!(from[0] | from[1] | from[2] | from[3]))
-		memcpy(from, w->from, sizeof(from));
-	sum = el_stream_fetch(ctx, l4 + sizeof(struct udphdr), id, s->sent + sizeof(r), r.len);
+	sum = el_stream_fetch(ctx, udp_headers(&r), id, s->sent + sizeof(r), r.len);
 	if (sum < 0)
 		return udp_nonsense(s, id, waiting);
-	mac[0] = w->dmac[0], mac[1] = w->dmac[1], mac[2] = w->dmac[2];
-	mac[3] = w->smac[0], mac[4] = w->smac[1], mac[5] = w->smac[2];
-	if (r.family == AF_INET) {
-		mac[6] = htons(ETH_P_IP);
-		write_ip4(data + sizeof(struct ethhdr), &r, from[0], bytes - sizeof(struct ethhdr), s->ip_id++);
-		write_udp(data + sizeof(struct ethhdr) + sizeof(struct iphdr), s, &r, from, sum);
-	} else {
-		mac[6] = htons(ETH_P_IPV6);
-		write_ip6(data + sizeof(struct ethhdr), &r, from, bytes - l4);
-		write_udp(data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr), s, &r, from, sum);
-	}
-	if (bpf_xdp_adjust_tail(ctx, (__s32)bytes - (__s32)(end - data)))
+	if (udp_frame(ctx, s, &r, w, sum))
 		return XDP_ABORTED;
 	count(OutDatagrams);
 	return udp_done(s, id, room);

@@ -53,7 +53,8 @@ struct udp_socket {
 	__u32 errors;    /* counts what `error` was, */
 	__u32 error;     /* the last one, errno */
 	__u32 ip_id;
-	__u64 since_ns;  /* since when the next datagram waits for a neighbour; 0: it does not */
+	__u64 parked;    /* a bit for each address that datagrams of its may wait for (unresolved.h), */
+	__u64 look_ns;   /* and before when nothing is to be done about them */
 };
 
 /* Keys are addresses and ports as an arriving datagram has them. 0 for the remote: from anybody; for the local: to any. */

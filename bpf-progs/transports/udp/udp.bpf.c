@@ -56,6 +56,8 @@ int udp_gen(struct xdp_md *ctx)
 {
 	__u32 id = ctx->rx_queue_index, asked, waiting;
 	struct udp_socket *s = socket_of(id);
+	__u64 now = bpf_ktime_get_ns();
+	int verdict;
 
 	if (!s)
 		return XDP_ABORTED;
@@ -70,11 +72,18 @@ int udp_gen(struct xdp_md *ctx)
 	if (asked & EL_REQ_REVIVED) {
 		el_stream_received(id, s->received);
 		el_stream_acked(id, s->sent);
+		/* The clock may be lost. */
+		s->look_ns = 0;
+	}
+	if (s->parked && now >= s->look_ns) {
+		verdict = udp_unpark(ctx, s, id, now);
+		if (verdict >= 0)
+			return verdict;
 	}
 	waiting = el_stream_snd_end(id) - s->sent;
 	if (waiting)
-		return udp_send(ctx, s, id, waiting, bpf_ktime_get_ns());
-	return s->state == UDP_CLOSING ? udp_free(s, id) : XDP_ABORTED;
+		return udp_send(ctx, s, id, waiting, now);
+	return s->state == UDP_CLOSING && !s->parked ? udp_free(s, id) : XDP_ABORTED;
 }
 
 license("Dual MIT/GPL");
