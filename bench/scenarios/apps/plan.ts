@@ -1,0 +1,59 @@
+/** What a process of the apps bench is to be, what it is asked, and what it answers: lines of JSON. */
+import type { Level } from '../../../host/apps/levels.js';
+
+/**
+ * Who has the lanes and the applications of two hosts on the shared-memory link:
+ *
+ *   lanes   a lane for each host, the applications inside of them                          2 threads
+ *   split   one lane for both hosts; the applications of both in the main thread           2 threads
+ *   inline  lanes and applications of both hosts in the main thread                        1 thread
+ */
+export type Shape = 'lanes' | 'split' | 'inline';
+
+export type AppName = 'echo' | 'http' | 'kv';
+
+export interface Load {
+  app: AppName;
+  /** Connections, and requests under way on each. */
+  flows: number;
+  outstanding: number;
+}
+
+/** Both ends on our TCP, in one process. */
+export interface PairPlan extends Load {
+  be: 'pair';
+  shape: Shape;
+  level: Level;
+  /** How long an idle lane, or a poll of the burst API, spins before it sleeps, µs. */
+  spinUs: number;
+}
+
+/** One end on the kernel's, by Node's `net` and `http`. */
+export interface KernelPlan extends Load {
+  be: 'kernel';
+  side: 'server' | 'client';
+  /** Address of the server, or path of its Unix socket. */
+  at: { host: string; port: number } | { path: string };
+  /** The event loop always has something to do, so that it never waits in epoll. */
+  spins: boolean;
+}
+
+export type Plan = PairPlan | KernelPlan;
+
+/** Asked over and over: what happens in `ms`, after `warmMs` that do not count. */
+export interface Order {
+  warmMs: number;
+  ms: number;
+}
+
+export interface Answer {
+  seconds: number;
+  /** Answers to requests; 0 of a server. */
+  answers: number;
+  p50Us: number;
+  p99Us: number;
+  /** CPU time of the process, µs. */
+  cpuUs: number;
+  /** What went wrong since it began. */
+  errors: string[];
+}

@@ -1,0 +1,51 @@
+/** Rounds of all contenders in turn, and what comes of them: medians. */
+import type { Contender, Figure, Figures, Running } from './contenders.js';
+import type { Load, Order } from './plan.js';
+
+export interface Rounds extends Order {
+  /** Everything made anew so many times. */
+  lives: number;
+  rounds: number;
+}
+
+/** Samples by contender. */
+export class Seen {
+  readonly #samples = new Map<Contender, Figures[]>();
+
+  note(contender: Contender, figures: Figures): void {
+    if (!this.#samples.has(contender)) this.#samples.set(contender, []);
+    this.#samples.get(contender)!.push(figures);
+  }
+
+  get contenders(): Contender[] {
+    return [...this.#samples.keys()];
+  }
+
+  median(contender: Contender, figure: Figure): number {
+    const sorted = this.#samples.get(contender)!.map(f => f[figure]).sort((a, b) => a - b);
+    return sorted[(sorted.length - 1) >> 1];
+  }
+}
+
+/** Every round begins with another contender: a machine that grows slower does so to all. */
+export async function takeRounds(
+  contenders: readonly Contender[],
+  load: Load,
+  { lives, rounds, warmMs, ms }: Rounds,
+): Promise<Seen> {
+  const seen = new Seen();
+  for (let life = 0; life < lives; life++) {
+    const running: Running[] = [];
+    try {
+      for (const contender of contenders) running.push(await contender.start(load));
+      for (let round = 0; round < rounds; round++)
+        for (const i of contenders.keys()) {
+          const k = (i + round) % contenders.length;
+          seen.note(contenders[k], await running[k].turn({ warmMs, ms }));
+        }
+    } finally {
+      await Promise.all(running.map(r => r.stop()));
+    }
+  }
+  return seen;
+}
