@@ -6,7 +6,15 @@ import { availableParallelism } from 'node:os';
 import { missingNamespaces } from '../tests/support/netns.js';
 import type { Bench } from './harness/bench.js';
 import { missingCompiler } from './native/build.js';
-import { type Contender, type Figure, node, ours } from './scenarios/apps/contenders.js';
+import {
+  beforeWrk,
+  type Contender,
+  type Figure,
+  idleFigures,
+  missingWrk,
+  node,
+  ours,
+} from './scenarios/apps/contenders.js';
 import type { Load } from './scenarios/apps/plan.js';
 import { type Rounds, type Seen, takeRounds } from './scenarios/apps/rounds.js';
 
@@ -34,7 +42,14 @@ const SHOWN: Record<Figure, { name: string; unit: 'µs' | 'M/s'; scale: number; 
 const isFair = (our: Contender, peer: Contender): boolean =>
   (our.rest === 'sleeps') === (peer.rest === 'sleeps');
 
-function rows(bench: Bench, group: string, load: Load, plan: Rounds, seen: Seen, wishes: readonly Wish[]): void {
+function rows(
+  bench: Bench,
+  group: string,
+  load: Load,
+  plan: Rounds,
+  seen: Seen,
+  wishes: readonly Wish[],
+): void {
   const { flows, outstanding } = load;
   const how = `${flows} connection${flows > 1 ? 's' : ''}, ${outstanding} in flight on each, median of ${plan.lives} × ${plan.rounds} rounds of ${plan.ms} ms`;
   for (const { figure, limit, of = '', beside = '' } of wishes) {
@@ -50,9 +65,20 @@ function rows(bench: Bench, group: string, load: Load, plan: Rounds, seen: Seen,
         // The best of them is the one to be judged by.
         const judged =
           i === 0
-            ? { target: `${least ? '≤' : '≥'} ${Number(limit.toFixed(2))}`, met: least ? ratio <= limit : ratio >= limit }
+            ? {
+                target: `${least ? '≤' : '≥'} ${Number(limit.toFixed(2))}`,
+                met: least ? ratio <= limit : ratio >= limit,
+              }
             : {};
-        bench.row({ group: `apps: ${group}: ${name}`, name: our.name, conditions: how, unit, value, peer, ...judged });
+        bench.row({
+          group: `apps: ${group}: ${name}`,
+          name: our.name,
+          conditions: how,
+          unit,
+          value,
+          peer,
+          ...judged,
+        });
       }
     }
   }
@@ -66,6 +92,8 @@ interface Part {
   ours: Contender[];
   peers: Contender[];
   wishes: Wish[];
+  /** Why it cannot be here. */
+  missing?(): string | undefined;
 }
 
 const LANE = [ours('lane', 'lanes'), ours('lane', 'lanes', 0)];
@@ -112,9 +140,27 @@ const PARTS: Part[] = [
     ],
   },
   {
+    ...{ name: 'connects', group: 'connections made and ended, a lane' },
+    load: { app: 'connects', flows: 64, outstanding: 1 },
+    ...{ ours: [BURST[0], BURST[1], ...DUPLEX], peers: NODE, wishes: [{ figure: 'rate', limit: 2 }] },
+  },
+  {
     ...{ name: 'http', group: 'HTTP hello between two hosts' },
     load: { app: 'http', flows: 64, outstanding: 1 },
     ...{ ours: [...LANE, ...BURST, ...DUPLEX], peers: NODE, wishes: [{ figure: 'rate', limit: 2 }] },
+  },
+  {
+    ...{ name: 'wrk', group: 'HTTP hello to wrk' },
+    load: { app: 'http', flows: 64, outstanding: 1 },
+    ours: [
+      beforeWrk('lane', 'spins'),
+      beforeWrk('lane', 'sleeps'),
+      beforeWrk('duplex', 'spins'),
+      beforeWrk('duplex', 'sleeps'),
+    ],
+    peers: [beforeWrk('node', 'awake'), beforeWrk('node', 'spins'), beforeWrk('node', 'sleeps')],
+    wishes: [{ figure: 'rate', limit: 1 }],
+    missing: missingWrk,
   },
   {
     ...{ name: 'kv', group: 'key-value store' },
@@ -123,6 +169,32 @@ const PARTS: Part[] = [
     wishes: [{ figure: 'rate', limit: LIMITS.rate }, ...both(LIMITS.lane)],
   },
 ];
+
+/** CPU that an engine takes that has nothing to do, and what a message costs that ends its sleep. */
+async function idle(bench: Bench, plan: Rounds): Promise<void> {
+  for (const awake of bench.quick ? [true] : [false, true]) {
+    const { share, p50Us, p99Us } = await idleFigures(
+      { warmMs: 500, ms: bench.quick ? 500 : 5 * plan.ms },
+      awake,
+    );
+    const group = 'apps: idle engine';
+    const conditions = `lanes that spin for 50 µs and then sleep, CPUs ${awake ? 'kept awake' : 'that halt'}`;
+    const one = `${conditions}; one lane with both hosts, from the write in the main thread to news in the lane`;
+    bench.row({
+      ...{
+        group,
+        name: 'CPU time, parts of one CPU',
+        conditions: `${conditions}; two lanes, a server, a connection`,
+      },
+      ...{ unit: '%', value: share * 100, target: '< 1', met: share < 0.01 },
+    });
+    bench.row({
+      ...{ group, name: 'seen after, p50', conditions: one, unit: 'µs', value: p50Us },
+      ...{ target: '≤ 50', met: p50Us <= 50 },
+    });
+    bench.row({ group, name: 'seen after, p99', conditions: one, unit: 'µs', value: p99Us });
+  }
+}
 
 export default async function apps(bench: Bench): Promise<void> {
   const reason = missingNamespaces ?? missingCompiler;
@@ -134,7 +206,15 @@ export default async function apps(bench: Bench): Promise<void> {
   const plan: Rounds = bench.quick
     ? { lives: 1, rounds: 1, warmMs: 100, ms: 200 }
     : { lives: 1, rounds: 5, warmMs: 400, ms: 1500 };
-  for (const { name, group, load, ours, peers, wishes } of PARTS)
-    if (bench.wants(name))
-      rows(bench, group, load, plan, await takeRounds([...ours, ...peers], load, plan), wishes);
+  for (const { name, group, load, ours, peers, wishes, missing } of PARTS) {
+    if (!bench.wants(name)) continue;
+    const without = missing?.();
+    if (without) console.error(`  apps: ${name} is left out: ${without}`);
+    else {
+      const all = [...ours, ...peers];
+      const taken = bench.quick ? all.filter(c => c.rest === (c.ours ? 'spins' : 'awake')) : all;
+      rows(bench, group, load, plan, await takeRounds(taken, load, plan), wishes);
+    }
+  }
+  if (bench.wants('idle')) await idle(bench, plan);
 }

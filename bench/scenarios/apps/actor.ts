@@ -9,6 +9,8 @@ import type { Answer, Order, Plan } from './plan.js';
 const plan = JSON.parse(process.argv[2]) as Plan;
 const open = {
   pair: async (p: Plan) => (await import('./pair.js')).openPair(p as Extract<Plan, { be: 'pair' }>),
+  xdp: async (p: Plan) => (await import('./xdp.js')).openXdp(p as Extract<Plan, { be: 'xdp' }>),
+  idle: async (p: Plan) => (await import('./idle.js')).openIdle(p as Extract<Plan, { be: 'idle' }>),
   kernel: async (p: Plan) => (await import('./kernel.js')).openKernel(p as Extract<Plan, { be: 'kernel' }>),
 };
 const load = await open[plan.be](plan);

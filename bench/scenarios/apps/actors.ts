@@ -6,7 +6,7 @@ import type { Answer, Order, Plan } from './plan.js';
 
 const SCRIPT = fileURLToPath(new URL('actor.ts', import.meta.url));
 /** Beyond what an order takes by itself, ms. */
-const LATE_MS = 20_000;
+const LATE_MS = 60_000;
 
 const running = new Set<ChildProcess>();
 process.once('exit', () => {

@@ -1,14 +1,14 @@
 /** Who is compared: our levels in their shapes, and Node's `net`, each ready to be measured in its turn. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Level } from '../../../host/apps/levels.js';
-import { stopChild } from '../hops/chain.js';
 import { keepAwake } from '../hops/awake.js';
+import { missingEthtool, stopChild } from '../hops/chain.js';
 import { SPIN } from '../nic/peers.js';
 import { Actor } from './actors.js';
-import type { KernelPlan, Load, Order, Shape } from './plan.js';
+import type { Answer, KernelPlan, Load, Order, Plan, Shape } from './plan.js';
 import { Veth } from './veth.js';
 
 /** What one round found. */
@@ -58,15 +58,7 @@ export function ours(level: Level, shape: Shape, spinUs = SPIN): Contender {
       const actor = await Actor.start(`${level} ${shape}`, { be: 'pair', ...load, level, shape, spinUs });
       actor.pause();
       return {
-        async turn(order) {
-          actor.resume();
-          try {
-            const { answers, seconds, p50Us, p99Us, cpuUs } = await actor.order(order);
-            return { rate: answers / seconds, p50Us, p99Us, cpuUs: cpuUs / answers / 2 };
-          } finally {
-            actor.pause();
-          }
-        },
+        turn: order => turnOf([actor], false, async () => figuresOf([await actor.order(order)])),
         stop: () => actor.stop(),
       };
     },
@@ -106,22 +98,102 @@ export function node(rest: Rest, wire: 'veth' | 'unix' = 'veth'): Contender {
         throw error;
       }
       for (const actor of actors) actor.pause();
-      return { turn: order => turnOf(actors, order, rest === 'awake'), stop: close };
+      const work = (order: Order) => async (): Promise<Figures> =>
+        figuresOf(await Promise.all(actors.map(actor => actor.order(order))));
+      return { turn: order => turnOf(actors, rest === 'awake', work(order)), stop: close };
     },
   };
 }
 let paths = 0;
 
-async function turnOf(actors: readonly Actor[], order: Order, awake: boolean): Promise<Figures> {
+/** Of both sides, the client's being the last. */
+function figuresOf(answers: readonly Answer[]): Figures {
+  const { answers: n, seconds, p50Us, p99Us } = answers.at(-1)!;
+  const cpuUs = answers.reduce((sum, a) => sum + a.cpuUs, 0);
+  return { rate: n / seconds, p50Us, p99Us, cpuUs: cpuUs / n / 2 };
+}
+
+/** A server behind veth with wrk as its client, which takes the second CPU. `seconds` of wrk are whole. */
+export function beforeWrk(server: 'duplex' | 'lane' | 'node', rest: Rest): Contender {
+  const node = server === 'node';
+  const name = node
+    ? `Node http over veth${RESTS[rest]}`
+    : `${LEVELS[server]} over AF_XDP${rest === 'sleeps' ? ', a lane which sleeps' : ''}`;
+  return {
+    ...{ name, rest, ours: !node },
+    async start(load) {
+      const veth = new Veth(!node);
+      const [host, port] = [Veth.SERVER, 7000];
+      const plan: Plan = node
+        ? { be: 'kernel', side: 'server', at: { host, port }, spins: rest === 'spins', ...load }
+        : {
+            ...{ be: 'xdp', level: server, interface: 'b0', address: host, port },
+            ...{ spinUs: rest === 'sleeps' ? 0 : SPIN, ...load },
+          };
+      let actor: Actor | undefined;
+      const close = async (): Promise<void> => {
+        await actor?.stop();
+        veth.close();
+      };
+      try {
+        actor = await Actor.start(name, plan, node ? '0' : undefined, veth.server.name);
+      } catch (error) {
+        await close();
+        throw error;
+      }
+      actor.pause();
+      const running = actor;
+      const work = (order: Order) => (): Promise<Figures> => wrk(veth, running, load, order);
+      return { turn: order => turnOf([running], rest === 'awake', work(order)), stop: close };
+    },
+  };
+}
+
+/** Why wrk cannot be the client of an AF_XDP NIC; undefined when it can. */
+export const missingWrk = (): string | undefined =>
+  spawnSync('wrk', ['-v'], { stdio: 'ignore' }).error ? 'wrk is not installed' : missingEthtool();
+
+/** Answers that are no errors, and all of them answers: wrk looks at their heads. @throws Error with what it says otherwise */
+async function wrk({ client }: Veth, server: Actor, { flows }: Load, { ms }: Order): Promise<Figures> {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  const url = `http://${Veth.SERVER}:7000/`;
+  const args = ['-c', '1', 'wrk', '-t1', `-c${flows}`, `-d${seconds}`, '--latency', url];
+  const [{ out, err }, { cpuUs }] = await Promise.all([
+    client.run('taskset', ...args),
+    server.order({ warmMs: 0, ms: seconds * 1000 }),
+  ]);
+  const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(out)?.[1]);
+  if (!(rate > 0) || /Non-2xx|Socket errors/.test(out)) throw new Error(`wrk: ${out}${err}`);
+  const at = (share: number): number => {
+    const [, n, unit] = new RegExp(`${share}%\\s+([\\d.]+)(us|ms|s)`).exec(out) ?? [];
+    return Number(n) * { us: 1, ms: 1e3, s: 1e6 }[unit as 'us']!;
+  };
+  return { rate, p50Us: at(50), p99Us: at(99), cpuUs: cpuUs / (rate * seconds) };
+}
+
+/** Those of `actors` live while `work` is done, and CPUs that would halt do not if that is wanted. */
+async function turnOf<T>(actors: readonly Actor[], awake: boolean, work: () => Promise<T>): Promise<T> {
   let keeper: ChildProcess | undefined;
   try {
     if (awake) keeper = await keepAwake();
     for (const actor of actors) actor.resume();
-    const [server, client] = await Promise.all(actors.map(actor => actor.order(order)));
-    const { answers, seconds, p50Us, p99Us, cpuUs } = client;
-    return { rate: answers / seconds, p50Us, p99Us, cpuUs: (cpuUs + server.cpuUs) / answers / 2 };
+    return await work();
   } finally {
     for (const actor of actors) actor.pause();
     if (keeper) await stopChild(keeper);
   }
+}
+
+/** How long after a write a sleeping lane's application has the message, and what CPU an idle engine takes, parts of one. */
+export async function idleFigures(
+  order: Order,
+  awake: boolean,
+): Promise<{ p50Us: number; p99Us: number; share: number }> {
+  const idle = await Actor.start('idle engine', { be: 'idle', wakes: false });
+  const { cpuUs, seconds } = await turnOf([idle], awake, () => idle.order(order)).finally(() => idle.stop());
+  const waking = await Actor.start('waking engine', { be: 'idle', wakes: true });
+  const { p50Us, p99Us } = await turnOf([waking], awake, () => waking.order(order)).finally(() =>
+    waking.stop(),
+  );
+  return { p50Us, p99Us, share: cpuUs / seconds / 1e6 };
 }

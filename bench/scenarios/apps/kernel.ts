@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type * as Levels from '../../../host/apps/levels.js';
 import type { Calling, Net } from '../../../host/apps/levels.js';
 import { built } from '../../harness/built.js';
+import { socketConnects } from './connects.js';
 import { Calls, serviceSpec } from './part.js';
 import type { KernelPlan } from './plan.js';
 
@@ -28,9 +29,7 @@ const kernelNet: Net = {
 };
 
 /** Nothing to measure of a server but its CPU. */
-export async function openKernel(
-  plan: KernelPlan,
-): Promise<{ calling: Calling; calls: Calls } | undefined> {
+export async function openKernel(plan: KernelPlan): Promise<{ calling: Calling; calls: Calls } | undefined> {
   const { side, at, app, flows, outstanding, spins } = plan;
   const isPath = 'path' in at;
   const used = isPath ? unixNet(at.path) : kernelNet;
@@ -44,7 +43,8 @@ export async function openKernel(
     return undefined;
   }
   const calls = new Calls(app);
-  const calling = callDuplex(used, calls.spec, { host, port, flows, outstanding });
+  const place = { host, port, flows, outstanding };
+  const calling = app === 'connects' ? socketConnects(used, place) : callDuplex(used, calls.spec, place);
   await calls.begin(calling, flows);
   return { calling, calls };
 }

@@ -5,44 +5,27 @@
  */
 import type * as Servers from '../../../host/apps/burst.js';
 import type * as Levels from '../../../host/apps/levels.js';
-import type { Calling, CallPlace } from '../../../host/apps/levels.js';
+import type { Calling, CallPlace, Net } from '../../../host/apps/levels.js';
 import type * as Loads from '../../../host/apps/load/burst.js';
 import type * as Tallies from '../../../host/apps/load/tally.js';
 import type * as Specs from '../../../host/apps/specs.js';
 import type * as Cpus from '../../../host/engine/cpus.js';
-import type * as Engines from '../../../host/engine/engine.js';
-import type { Engine } from '../../../host/engine/engine.js';
-import type * as Stacks from '../../../host/net/stack.js';
 import type { Stack } from '../../../host/net/stack.js';
-import type * as Nics from '../../../host/nic/index.js';
-import type * as Tcps from '../../../host/transports/tcp/index.js';
 import { built } from '../../harness/built.js';
-import { HOUR_MS } from '../tcp/hosts.js';
+import { BurstConnects, socketConnects } from './connects.js';
+import { ADDRESSES, CPUS, openHosts, PORT } from './hosts.js';
 import { Calls, serviceSpec } from './part.js';
-import type { PairPlan, Shape } from './plan.js';
+import type { PairPlan } from './plan.js';
 import { takeTurns } from './turns.js';
 
-const { Engine: EngineClass } = await built<typeof Engines>('engine/engine');
 const { keepTo } = await built<typeof Cpus>('engine/cpus');
-const { Stack: StackClass } = await built<typeof Stacks>('net/stack');
-const { modelLink } = await built<typeof Nics>('nic/index');
-const { tcp } = await built<typeof Tcps>('transports/tcp/index');
 const levels = await built<typeof Levels>('apps/levels');
 const { BurstServer } = await built<typeof Servers>('apps/burst');
 const { BurstLoad } = await built<typeof Loads>('apps/load/burst');
 const { Tally } = await built<typeof Tallies>('apps/load/tally');
 const { callersOf, serviceOf } = await built<typeof Specs>('apps/specs');
 
-const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
-const PORT = 7;
-/** Bytes of each ring of a connection. */
-const RING = 16 << 10;
-/** By number of the thread: lanes first, or the main thread and its lane. */
-const CPUS: Record<Shape, { lanes: number[]; main?: number }> = {
-  lanes: { lanes: [0, 1] },
-  split: { lanes: [1], main: 0 },
-  inline: { lanes: [], main: 0 },
-};
+const NO_DELAY = { noDelay: true } as const;
 
 /** What is measured. */
 export interface PairAtWork {
@@ -51,7 +34,7 @@ export interface PairAtWork {
 }
 
 export async function openPair(plan: PairPlan): Promise<PairAtWork> {
-  const { engine, own, far } = await openHosts(plan);
+  const { engine, own, far } = await openHosts(plan.shape, plan.flows, plan.spinUs);
   const { main } = CPUS[plan.shape];
   if (main !== undefined) keepTo(main);
   const calls = new Calls(plan.app);
@@ -61,56 +44,39 @@ export async function openPair(plan: PairPlan): Promise<PairAtWork> {
   return { calling, calls };
 }
 
-/** An engine with a stack at each end of its link. */
-async function openHosts({ shape, flows, spinUs }: PairPlan) {
-  const { lanes } = CPUS[shape];
-  const { a, b } = modelLink({ name: 'link', queues: 1, firstLanes: [0, lanes.length === 2 ? 1 : 0] });
-  const count = 2 * flows + 64;
-  const engine: Engine = await EngineClass.create({
-    ...(shape === 'inline' ? { inline: true } : { lanes: lanes.length, cpus: lanes, spinUs }),
-    ...{ nics: [a, b], pass: 'count', frames: 8192, hangMs: HOUR_MS },
-    mapBytes: (12 << 20) + count * 8192,
-    streams: { count, bytes: 4 * flows * RING + count * 10240 + (8 << 20), apps: 16, slots: 2048 },
-  });
-  const transport = tcp({ defaults: { sendBuffer: RING, receiveBuffer: RING } });
-  const [own, far] = [
-    await StackClass.create({ engine, transport, ports: { 'link.a': { addresses: [`${ADDRESSES[0]}/24`] } } }),
-    await StackClass.create({ engine, transport, ports: { 'link.b': { addresses: [`${ADDRESSES[1]}/24`] } } }),
-  ];
-  await engine.start();
-  return { engine, own, far };
-}
-
 async function begin(plan: PairPlan, own: Stack, far: Stack, calls: Calls): Promise<Calling> {
   const { level, shape, app, flows, outstanding, spinUs } = plan;
   const service = serviceSpec(app);
-  const listen = { port: PORT, backlog: flows + 1 };
+  const listen = { port: PORT, backlog: 2 * flows };
   const place: CallPlace = { host: ADDRESSES[1], port: PORT, flows, outstanding };
+  const lanes = shape === 'lanes' ? [0, 1] : [0, 0];
   if (level === 'burst' && spinUs > 0) {
     // Two loops in one thread would have each other wait: one that polls both in turn does not.
     const server = new BurstServer(serviceOf(service));
-    const load = new BurstLoad(new Tally());
-    const callers = callersOf(calls.spec);
-    const options = { noDelay: true };
-    far.burst.listen({ ...listen, options });
-    for (let i = 0; i < flows; i++)
-      load.begin(
-        own.burst.connect({ host: place.host, port: PORT, options }),
-        callers.next(),
-        outstanding,
-      );
+    far.burst.listen({ ...listen, options: NO_DELAY });
+    const client = app === 'connects' ? new BurstConnects(own, place) : burstCalls(own, calls, place);
     void takeTurns([
-      { calls: own.burst, news: load.news },
+      { calls: own.burst, news: client.news },
       { calls: far.burst, news: server.news },
     ]);
-    return {
-      numbers: () => [load.tally.numbers.slice()],
-      errors: load.errors,
-      goOn: () => load.goOn(),
-      close: async () => load.close(),
-    };
+    return client.calling;
   }
-  const lanes = shape === 'lanes' ? [0, 1] : [0, 0];
   await levels.serve(far, level, service, listen, [lanes[1]]);
+  if (app === 'connects') return socketConnects(own.net as unknown as Net, place);
   return levels.call(own, level, calls.spec, place, [lanes[0]]);
+}
+
+/** A load whose news somebody else polls. */
+function burstCalls(stack: Stack, calls: Calls, { host, port, flows, outstanding }: CallPlace) {
+  const load = new BurstLoad(new Tally());
+  const callers = callersOf(calls.spec);
+  for (let i = 0; i < flows; i++)
+    load.begin(stack.burst.connect({ host, port, options: NO_DELAY }), callers.next(), outstanding);
+  const calling: Calling = {
+    numbers: () => [load.tally.numbers.slice()],
+    errors: load.errors,
+    goOn: () => load.goOn(),
+    close: async () => load.close(),
+  };
+  return { calling, news: load.news };
 }

@@ -19,27 +19,32 @@ const { KvStore } = await built<typeof KvStores>('apps/kv/store');
 const { Workload } = await built<typeof Workloads>('apps/kv/workload');
 const { TallySpan } = await built<typeof Tallies>('apps/load/tally');
 
+/** Who only connects is served by an echo, which ends when its peer does. */
 export const serviceSpec = (app: AppName): ServiceSpec =>
   app === 'kv'
     ? { app, memory: KvStore.create({ items: 4 * WORKLOAD.keys, bytes: 16 << 20 }, true) }
-    : { app };
+    : { app: app === 'connects' ? 'echo' : app };
 
 /** What a client asks, and when it may begin. */
 export class Calls {
+  /** Of what is asked on connections. */
   readonly spec: CallSpec;
+  /** Whether its connections stay. */
+  readonly #stays: boolean;
   readonly #kv: InstanceType<typeof KvCalls> | undefined;
 
   constructor(app: AppName) {
+    this.#stays = app !== 'connects';
     if (app === 'kv') {
       const memory = KvCalls.memory();
       this.#kv = new KvCalls(new Workload(WORKLOAD), memory);
       this.spec = { app, workload: WORKLOAD, memory };
-    } else this.spec = app === 'echo' ? { app, bytes: BYTES } : { app };
+    } else this.spec = app === 'http' ? { app } : { app: 'echo', bytes: BYTES };
   }
 
   /** Until all are connected, and the store has every key. @throws Error with what they say after 20 s */
   async begin(calling: Calling, flows: number): Promise<void> {
-    for (const late = performance.now() + BEGIN_MS; ; ) {
+    for (const late = performance.now() + BEGIN_MS; this.#stays; ) {
       const { connected } = new TallySpan(calling.numbers());
       if (calling.errors.length) throw new Error(calling.errors.slice(0, 3).join('; '));
       if (connected === flows && (this.#kv?.ready ?? true)) break;
@@ -58,7 +63,7 @@ export class Calls {
 
 const wait = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 
-/** What happens in the time of an order; without a load what the process takes. */
+/** What happens in the time of an order, and until an answer came; without a load what the process takes. */
 export async function measure(
   { warmMs, ms }: Order,
   load?: { calling: Calling; calls: Calls },
@@ -67,10 +72,12 @@ export async function measure(
   const before = load?.calling.numbers() ?? [];
   const cpu = process.cpuUsage();
   const from = performance.now();
-  await wait(ms);
-  const after = load?.calling.numbers() ?? [];
+  let span: InstanceType<typeof TallySpan>;
+  do {
+    await wait(ms);
+    span = new TallySpan(load?.calling.numbers() ?? [], before);
+  } while (load && span.answers === 0 && performance.now() - from < BEGIN_MS);
   const { user, system } = process.cpuUsage(cpu);
-  const span = new TallySpan(after, before);
   const errors = [...(load?.calling.errors ?? []), ...(load?.calls.failures ?? [])];
   if (load && span.answers === 0) errors.push('no answer came');
   return {

@@ -10,7 +10,8 @@ import type { Level } from '../../../host/apps/levels.js';
  */
 export type Shape = 'lanes' | 'split' | 'inline';
 
-export type AppName = 'echo' | 'http' | 'kv';
+/** `connects`: connections that are made, and ended as soon as they are there, so many at a time; no bytes. */
+export type AppName = 'echo' | 'http' | 'kv' | 'connects';
 
 export interface Load {
   app: AppName;
@@ -38,7 +39,24 @@ export interface KernelPlan extends Load {
   spins: boolean;
 }
 
-export type Plan = PairPlan | KernelPlan;
+/** A server of ours for the kernel's clients: a lane on AF_XDP with the application inside, or in the main thread. */
+export interface XdpPlan extends Load {
+  be: 'xdp';
+  level: Level;
+  interface: string;
+  address: string;
+  port: number;
+  spinUs: number;
+}
+
+/** An engine with two hosts, a server and a connection, and nothing to do; or that is woken now and then. */
+export interface IdlePlan {
+  be: 'idle';
+  /** Messages after pauses: p50 and p99 are of how long they take to be seen. */
+  wakes: boolean;
+}
+
+export type Plan = PairPlan | KernelPlan | XdpPlan | IdlePlan;
 
 /** Asked over and over: what happens in `ms`, after `warmMs` that do not count. */
 export interface Order {

@@ -22,7 +22,10 @@ export class Seen {
   }
 
   median(contender: Contender, figure: Figure): number {
-    const sorted = this.#samples.get(contender)!.map(f => f[figure]).sort((a, b) => a - b);
+    const sorted = this.#samples
+      .get(contender)!
+      .map(f => f[figure])
+      .sort((a, b) => a - b);
     return sorted[(sorted.length - 1) >> 1];
   }
 }
@@ -37,7 +40,11 @@ export async function takeRounds(
   for (let life = 0; life < lives; life++) {
     const running: Running[] = [];
     try {
-      for (const contender of contenders) running.push(await contender.start(load));
+      // All are given their time to begin, also those that fail, so that nothing of them stays.
+      const begun = await Promise.allSettled(contenders.map(contender => contender.start(load)));
+      for (const one of begun) if (one.status === 'fulfilled') running.push(one.value);
+      const failed = begun.find(one => one.status === 'rejected');
+      if (failed) throw failed.reason;
       for (let round = 0; round < rounds; round++)
         for (const i of contenders.keys()) {
           const k = (i + round) % contenders.length;
