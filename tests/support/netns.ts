@@ -78,8 +78,17 @@ export class Namespace {
 
   /** Starts a program inside that is to run on; it is killed when this process ends. */
   spawn(command: string, ...args: string[]): ChildProcess {
+    return this.#start('ignore', command, args);
+  }
+
+  /** The same, with a stdin to write to. */
+  spawnFed(command: string, ...args: string[]): ChildProcess {
+    return this.#start('pipe', command, args);
+  }
+
+  #start(stdin: 'ignore' | 'pipe', command: string, args: readonly string[]): ChildProcess {
     const child = spawn('ip', ['netns', 'exec', this.name, command, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [stdin, 'pipe', 'pipe'],
     });
     running.add(child);
     child.once('close', () => running.delete(child));

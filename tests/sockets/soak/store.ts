@@ -1,0 +1,53 @@
+/** The key-value store of the soak: flexkvs's load, 90 % gets by Zipf's law, on sockets or in bursts. */
+import { KvCalls } from '../../../host/apps/kv/caller.js';
+import { Workload } from '../../../host/apps/kv/workload.js';
+import type { Calling, CallPlace } from '../../../host/apps/levels.js';
+import { TallySpan } from '../../../host/apps/load/tally.js';
+import type { CallSpec } from '../../../host/apps/specs.js';
+import { comes } from '../../support/waiting.js';
+import type { Counted } from './load.js';
+
+const WORKLOAD = { keys: 1000 };
+export const STORE = { items: 4 * WORKLOAD.keys, bytes: 4 << 20 };
+
+/** A load that begins when every key is set. */
+export class StoreLoad {
+  #calling: Calling | undefined;
+  readonly #calls: KvCalls;
+  readonly #memory = KvCalls.memory();
+
+  constructor(
+    readonly name: string,
+    readonly flows: number,
+  ) {
+    this.#calls = new KvCalls(new Workload(WORKLOAD), this.#memory);
+  }
+
+  /** @throws Error when the keys are not set in time */
+  async start(
+    host: string,
+    port: number,
+    call: (spec: CallSpec, place: CallPlace) => Calling | Promise<Calling>,
+  ): Promise<void> {
+    const spec: CallSpec = { app: 'kv', workload: WORKLOAD, memory: this.#memory };
+    const calling = await call(spec, { host, port, flows: this.flows, outstanding: 2 });
+    this.#calling = calling;
+    for (let i = 0; i < 4 && !(await comes(() => this.#calls.ready)); i++);
+    if (!this.#calls.ready) throw new Error(`${this.name}: keys are not set; ${calling.errors.join(', ')}`);
+    this.#calls.start();
+    calling.goOn();
+  }
+
+  get total(): Counted {
+    const span = new TallySpan(this.#calling?.numbers() ?? []);
+    const { misses, failures } = this.#calls;
+    const errors = (this.#calling?.errors ?? []).map(e => `${this.name}: ${e}`);
+    if (misses || failures) errors.push(`${this.name}: ${misses} keys not found, ${failures} refused`);
+    const bytes = span.bytesIn + span.bytesOut;
+    return { answers: span.answers, bytes, connections: span.connected, cut: 0, errors };
+  }
+
+  async stop(): Promise<void> {
+    await this.#calling?.close();
+  }
+}
