@@ -197,6 +197,26 @@ script('a loss is answered by CWR, too', { rfc: '3168 §6.1.2', ecn: 'passive' }
   await t.gets('ACK CWR', { seq: 10_001, len: 1000, ecn: ECT0 });
 });
 
+script(
+  'a timeout after an echo that turns out to be spurious does not take back the answer to the echo',
+  { rfc: '3168 §6.1.2; 3522 §3.2; 4015 §3.2', ecn: 'passive', seconds: 2 },
+  async t => {
+    const app = await t.accepted({ ecn: true, sackOk: true, ts: true });
+    await app.writes(10 * 988);
+    for (let i = 0; i < 10; i++) await t.gets('ACK', { seq: 1 + i * 988, len: 988 });
+    t.send('ACK ECE', { ack: 1 + 988 });
+    const original = t.flow.tsRecent;
+    await t.gets('ACK', { seq: 1 + 988, len: 988, after: [950, 1900] });
+    // The ACKs of the originals were only late.
+    t.send('ACK', { ack: 1 + 10 * 988, ts: [2000, original] });
+    await t.silence(30);
+    await app.writes(20_000);
+    const got = await t.only('ACK or ACK CWR', 100, { seq: any, len: any });
+    if (got.length < 1 || got.length > 6)
+      t.fail('the window is more than half of ten', [`${got.length} segments`], undefined);
+  },
+);
+
 script('marks without agreement are not echoed', { rfc: '3168 §6.1.1' }, async t => {
   const app = await t.accepted();
   t.send('ACK', { len: 100, ecn: CE });

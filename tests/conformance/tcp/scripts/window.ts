@@ -322,3 +322,43 @@ script(
     await app.stateIs('ESTABLISHED');
   },
 );
+
+script(
+  'tries into a window that was taken back are not counted: what is in flight goes again once it opens',
+  { rfc: '9293 §3.8.6.1, §3.8.3', retries: 2, rtoMinMs: 200, seconds: 5 },
+  async t => {
+    const app = await t.accepted({ win: 5000, rttMs: 10 });
+    await app.writes(1000);
+    await t.gets('ACK', { seq: 1, len: 1000 });
+    t.send('ACK', { ack: 1, win: 0 });
+    // As many as a peer that says nothing would be given, and one more.
+    for (let i = 0; i < 3; i++) {
+      await t.gets('ACK', { seq: 1, len: between(0, 1000), limitMs: 4000 });
+      t.send('ACK', { ack: 1, win: 0 });
+    }
+    t.send('ACK', { ack: 1, win: 5000 });
+    await t.gets('ACK', { seq: 1, len: 1000, limitMs: 4000 });
+    t.send('ACK', { ack: 1001, win: 5000 });
+    await t.alive(app);
+  },
+);
+
+script(
+  'a FIN for which the window is shut has its own time, however long the peer was silent before',
+  { rfc: '9293 §3.8.6.1; 5482 §4.1', rtoMinMs: 200, seconds: 7 },
+  async t => {
+    const app = await t.accepted({ win: 3000, rttMs: 10, set: [['userTimeoutMs', 3000]] });
+    await app.writes(100);
+    await t.gets('ACK', { seq: 1, len: 100 });
+    t.send('ACK', { ack: 101, win: 0 });
+    await t.silence(4000);
+    await app.shutdown();
+    // The FIN, or a probe (whether a FIN goes into a shut window is open), and again.
+    await t.drain(1000);
+    await app.stateIs('FIN_WAIT_1');
+    t.send('ACK', { ack: 101, win: 3000 });
+    await t.gets('FIN ACK', { seq: 101, limitMs: 2500 });
+    t.send('ACK', { ack: 102 });
+    await app.stateIs('FIN_WAIT_2');
+  },
+);
