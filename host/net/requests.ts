@@ -46,16 +46,21 @@ export class StackRequests<O extends object> implements Requests<O> {
     const {
       port = 0,
       address,
+      family,
       backlog = BACKLOG,
       options: more = {} as O,
     } = checked(options, 'listen', LISTEN);
     checkPort('port', port, 0);
+    if (family !== undefined && family !== 4 && family !== 6)
+      throw new EtherloomError('ERR_STACK_OPTIONS', `listen: family: ${String(family)}`, {
+        expected: '4, 6, or none for both',
+      });
     const own = address === undefined ? undefined : formatIp(parseIp(address));
     if (own !== undefined && !this.network.has(own))
       throw new SocketError('EADDRNOTAVAIL', `${own} is no address of this stack`, {
         expected: this.network.addresses.join(', '),
       });
-    return this.transport.listen({ app, laneApps, address: own, port, backlog, options: more });
+    return this.transport.listen({ app, laneApps, address: own, family, port, backlog, options: more });
   }
 
   /** @throws as Burst.connect */
@@ -88,7 +93,7 @@ export class StackRequests<O extends object> implements Requests<O> {
 }
 
 /** Members of ListenOptions and ConnectOptions. */
-const LISTEN: readonly string[] = ['port', 'address', 'backlog', 'options'];
+const LISTEN: readonly string[] = ['port', 'address', 'family', 'backlog', 'options'];
 const CONNECT: readonly string[] = ['host', 'port', 'localAddress', 'localPort', 'lane', 'data', 'options'];
 
 function checked<T extends object>(options: T, what: string, known: readonly string[]): T {

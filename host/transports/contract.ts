@@ -26,6 +26,9 @@ export interface TransportEnv {
   table: number;
 }
 
+/** Families of IP. */
+export type Family = 4 | 6;
+
 export interface ListenWish<O> {
   /** Application that is to have the connections. */
   app: number;
@@ -33,6 +36,8 @@ export interface ListenWish<O> {
   laneApps?: readonly number[];
   /** One of the stack's own; undefined: any. */
   address: string | undefined;
+  /** Where there is no address: of this family only. */
+  family?: Family | undefined;
   /** 0: one that is free. */
   port: number;
   /** Connections that may wait to be taken. */
@@ -45,6 +50,8 @@ export interface ListenPlace {
   /** Its number, which connections name (TransportView.listener). */
   slot: number;
   address: string | undefined;
+  /** Of any address: undefined for both. */
+  family?: Family | undefined;
   port: number;
   backlog: number;
 }

@@ -3,10 +3,7 @@
  * A socket is a stream whose rings hold datagrams, each behind a record (bpf-progs/transports/udp/socket.h).
  */
 import type { Arena } from '../mem/arena.js';
-import type { AnyTransport, Endpoint, LoadedAny } from './contract.js';
-
-/** Families of IP. */
-export type Family = 4 | 6;
+import type { AnyTransport, Endpoint, Family, LoadedAny } from './contract.js';
 
 export interface BindWish {
   /** Application that is to have it. */

@@ -2,7 +2,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { AddressInfo, DropArgument, Server, Socket } from 'node:net';
 import { assert } from '../support/suite.js';
-import { both } from './hosts.js';
+import { both, type Place } from './hosts.js';
 import { codeOf, errorOf, finish, gather, listening, portOf, recorded, until, withPair } from './pairs.js';
 
 const { test, end } = both('sockets: servers');
@@ -58,6 +58,32 @@ test('without an address it listens at all of them', async ({ server: net, clien
   assert.is((server.address() as AddressInfo).address, '::');
   assert.is((await gather(client.connect(portOf(server), host))).toString(), 'here');
   await closed(server);
+});
+
+/** What a server at the port says, or the error. */
+const said = (place: Place, host: string, port: number): Promise<string> =>
+  gather(place.client.connect(port, host)).then(String, error => (error as NodeJS.ErrnoException).code ?? '');
+
+test('any address of IPv4, and of IPv6 only, are two servers at a port; any address of both is a third way', async place => {
+  const serving = (what: string): Server => place.server.createServer(s => s.end(what));
+  const four = serving('four').listen(0, '0.0.0.0');
+  await once(four, 'listening');
+  const port = portOf(four);
+  assert.is((four.address() as AddressInfo).address, '0.0.0.0');
+  assert.is(await said(place, place.host6, port), 'ECONNREFUSED');
+  assert.is((await failed(serving('both').listen(port, '::'))).code, 'EADDRINUSE');
+  const six = serving('six').listen({ port, host: '::', ipv6Only: true });
+  await once(six, 'listening');
+  assert.equal([await said(place, place.host, port), await said(place, place.host6, port)], ['four', 'six']);
+  await closed(four);
+  assert.is(await said(place, place.host, port), 'ECONNREFUSED');
+  await closed(six);
+  // Without an address it is not heard.
+  const both = serving('both').listen({ port, ipv6Only: true });
+  await once(both, 'listening');
+  assert.equal([await said(place, place.host, port), await said(place, place.host6, port)], ['both', 'both']);
+  assert.is((await failed(serving('four').listen(port, '0.0.0.0'))).code, 'EADDRINUSE');
+  await closed(both);
 });
 
 test('EADDRINUSE names call, address and port; the server may listen elsewhere then', async ({

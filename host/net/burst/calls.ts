@@ -9,8 +9,10 @@ import { ERRNO, type SocketErrno, SocketError } from '../../transports/errno.js'
 export interface ListenOptions<O = object> {
   /** 0, the default: an ephemeral one, which `Listener.port` tells. */
   port?: number;
-  /** An address of the stack. Default: any, of both families. */
+  /** An address of the stack. Default: any. */
   address?: string;
+  /** Without an address: 4 or 6. Default: both. */
+  family?: 4 | 6;
   /** Connections that may wait to be taken, and handshakes under way. Default 128. */
   backlog?: number;
   /** Of the connections. */

@@ -14,7 +14,7 @@ interface Shared {
   lanes: Set<number>;
 }
 
-const keyOf = ({ address = '', port = 0 }: ListenOptions): string => `${address} ${port}`;
+const keyOf = ({ address, family, port = 0 }: ListenOptions): string => `${address ?? family ?? ''} ${port}`;
 
 export class SharedListeners<O extends object> {
   readonly #shared = new Map<number, Shared>();

@@ -48,6 +48,8 @@ export interface ServerListenOptions {
   port?: number | string | null | undefined;
   /** An address of the stack. Default: any, of both families. */
   host?: string | undefined;
+  /** Of `::`: IPv4 is not taken. */
+  ipv6Only?: boolean | undefined;
   /** Default 511, as `net` has it. */
   backlog?: number | undefined;
   /** Closes the server. */
@@ -155,6 +157,7 @@ export function connectTarget(given: Record<string, unknown>): ConnectTarget {
 /** A listen's options, checked. */
 export interface ListenTarget {
   host: string | undefined;
+  ipv6Only: boolean;
   port: number;
   backlog: number;
   signal: AbortSignal | undefined;
@@ -165,7 +168,9 @@ const BACKLOG = 511;
 
 /** @throws TypeError ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE; RangeError ERR_SOCKET_BAD_PORT */
 export function listenTarget(args: readonly unknown[], given: Record<string, unknown>): ListenTarget {
-  const { host, backlog, signal, options, path } = given as ServerListenOptions & { path?: unknown };
+  const { host, ipv6Only, backlog, signal, options, path } = given as ServerListenOptions & {
+    path?: unknown;
+  };
   let { port } = given as ServerListenOptions;
   if (
     args.length === 0 ||
@@ -184,6 +189,8 @@ export function listenTarget(args: readonly unknown[], given: Record<string, unk
     throw typeError('options.signal', 'an instance of AbortSignal', signal);
   return {
     ...{ host: host || undefined, port: portOf('options.port', port), signal, options: options ?? {} },
+    // Without a host `net` does not hear of it.
+    ipv6Only: Boolean(host && ipv6Only),
     backlog: backlog || countOf(args[1]) || countOf(args[2]) || BACKLOG,
   };
 }

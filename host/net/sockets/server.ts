@@ -39,8 +39,15 @@ export interface ServerOptions {
 
 export type OnConnection = (socket: Socket) => void;
 
-/** Any address, as programs write it. A stack listens for both families at all of its own. */
-const ANY = ['::', '0.0.0.0'];
+/** Any address of both families, unless it is to be of one. */
+const ANY = '::';
+
+/** Where a stack is to listen: any address is none. */
+function placeOf(host: string, ipv6Only: boolean): { address?: string; family?: 4 | 6 } {
+  if (!/^(0\.0\.0\.0|[0:]+)$/.test(host)) return { address: host };
+  if (isIP(host) === 4) return { family: 4 };
+  return ipv6Only ? { family: 6 } : {};
+}
 
 export class Server extends EventEmitter implements Taker, SocketOwner {
   /** Connections beyond are closed at once: event `drop`. */
@@ -60,7 +67,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   /** The stack, in another thread, was asked for one. */
   #asked = false;
   /** As it was asked for. */
-  #host = ANY[0];
+  #host = ANY;
   #connections = 0;
   /** Which `listen` a lookup was for. */
   #life = 0;
@@ -120,7 +127,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     }
   }
 
-  #listen({ host = ANY[0], port, backlog, options }: ListenTarget): void {
+  #listen({ host = ANY, ipv6Only, port, backlog, options }: ListenTarget): void {
     const keepAlive = keepAliveOf(this.keepAlive, this.keepAliveInitialDelay);
     const life = this.#life;
     const failed = (error: unknown): void => {
@@ -134,7 +141,7 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     };
     try {
       const made = this.#loop.listen({
-        ...{ port, backlog, address: ANY.includes(host) ? undefined : host },
+        ...{ port, backlog, ...placeOf(host, ipv6Only) },
         options: {
           ...(this.noDelay ? { noDelay: true } : {}),
           ...(keepAlive ? { keepAlive } : {}),

@@ -17,6 +17,7 @@ import { parseIp } from '../../wire/address.js';
 import type {
   ConnectWish,
   Endpoint,
+  Family,
   ListenPlace,
   ListenWish,
   LoadedTransport,
@@ -154,19 +155,19 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   // ── listeners ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   listen(wish: ListenWish<ConnectionOptions>): ListenPlace {
-    const { address, app, backlog, laneApps = [] } = wish;
+    const { address, family, app, backlog, laneApps = [] } = wish;
     const words = this.#wordsOf(wish.options);
     if (!Number.isInteger(backlog) || backlog < 0 || backlog > MAX_BACKLOG)
       throw new EtherloomError('ERR_STACK_OPTIONS', `backlog: ${backlog}`, {
         expected: `a whole number from 0 to ${MAX_BACKLOG}`,
       });
-    const port = wish.port || this.#freePort(address);
-    if (this.#listens(address, port))
+    const port = wish.port || this.#freePort(address, family);
+    if (this.#listens(address, port, family))
       throw new SocketError('EADDRINUSE', `${address ?? 'any address'} port ${port} is listened at`, {
         expected: 'a port of its own',
       });
     const slot = this.#takeSlot();
-    const place = { slot, address, port, backlog };
+    const place = { slot, address, family, port, backlog };
     const listener = { place, words, app, laneApps };
     try {
       this.#writeListener(listener);
@@ -198,14 +199,18 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     return words;
   }
 
-  #listens(address: string | undefined, port: number): boolean {
-    for (const { place } of this.#listeners.values())
-      if (place.port === port && (!place.address || !address || place.address === address)) return true;
+  #listens(address: string | undefined, port: number, family?: Family): boolean {
+    const families = familiesOf({ address, family });
+    for (const { place } of this.#listeners.values()) {
+      if (place.port !== port || !familiesOf(place).some(f => families.includes(f))) continue;
+      if (!place.address || !address || place.address === address) return true;
+    }
     return false;
   }
 
-  #freePort(address: string | undefined): number {
-    const port = this.#ports.choose(`listen ${address ?? ''}`, p => !this.#listens(address, p));
+  #freePort(address: string | undefined, family: Family | undefined): number {
+    const key = `listen ${address ?? family ?? ''}`;
+    const port = this.#ports.choose(key, p => !this.#listens(address, p, family));
     if (port === undefined) throw new SocketError('EADDRINUSE', 'every ephemeral port is listened at');
     return port;
   }
@@ -349,10 +354,14 @@ function wordsOf(bytes: Uint8Array): number[] {
 
 const swap16 = (n: number): number => ((n & 255) << 8) | (n >> 8);
 
+/** Families of the connections that come to such a place. */
+function familiesOf({ address, family }: Pick<ListenPlace, 'address' | 'family'>): readonly number[] {
+  if (address !== undefined) return [familyOf(address)];
+  return family === undefined ? FAMILIES : [family === 4 ? AF_INET : AF_INET6];
+}
+
 /** Keys of tcp_listeners: an address has one, "any" one for each family. */
-function listenerKeys({ address, port }: ListenPlace): object[] {
-  const key = (words: number[], family: number): object => ({ address: words, port: swap16(port), family });
-  return address === undefined
-    ? FAMILIES.map(family => key([0, 0, 0, 0], family))
-    : [key(wordsOf(parseIp(address)), familyOf(address))];
+function listenerKeys(place: ListenPlace): object[] {
+  const words = place.address === undefined ? [0, 0, 0, 0] : wordsOf(parseIp(place.address));
+  return familiesOf(place).map(family => ({ address: words, port: swap16(place.port), family }));
 }
