@@ -266,7 +266,7 @@ export const enum ReadyState {
   VISITED = 2,
 }
 
-/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
+/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made, or a larger one, and until that is answered the application writes nothing; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
 export const enum StreamRequest {
   CONNECT = 1,
   SHUTDOWN = 2,
@@ -3387,6 +3387,12 @@ export const STREAM_REQUESTS: u32 = 80;
 export const STREAM_EVENTS: u32 = 84;
 export const STREAM_NEXT_FREE: u32 = 88;
 export const STREAM_NEXT_BATCH: u32 = 92;
+export const STREAM_RCV_OLD_AT: u32 = 96;
+export const STREAM_RCV_OLD_BYTES: u32 = 100;
+export const STREAM_RCV_FROM: u32 = 104;
+export const STREAM_RCV_MOST: u32 = 108;
+export const STREAM_SND_MOST: u32 = 112;
+export const STREAM_SND_GOAL: u32 = 116;
 /** One stream; its number is its index in the table, 0 is none. Two cache lines: what the lane writes, and what the application or both do. Positions count bytes from the first one, modulo 2^32. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Stream {
@@ -3408,11 +3414,11 @@ export class Stream {
   generation: u32;
   /** Send ring, 0 = none yet (atomic, with the next word) */
   sndAt: u32;
-  /** Size that it has, or is promised, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = none, or none yet */
   sndBytes: u32;
   /** Receive ring, 0 = none yet (atomic, with the next word) */
   rcvAt: u32;
-  /** Size that it has, or is promised, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = none, or none yet */
   rcvBytes: u32;
   /** Position before which the send ring may be overwritten (atomic) */
   sndAcked: u32;
@@ -3438,6 +3444,18 @@ export class Stream {
   nextFree: u32;
   /** First number of a batch: first number of the next batch in the depot (atomic) */
   nextBatch: u32;
+  /** Receive ring before this one, until what it has was read; 0 = none (atomic, with the next word) */
+  rcvOldAt: u32;
+  /** Its size */
+  rcvOldBytes: u32;
+  /** Position from which on received bytes are in this ring, those before in the old one (atomic) */
+  rcvFrom: u32;
+  /** Size up to which the receive ring may grow, a power of two; 0 = there never is one */
+  rcvMost: u32;
+  /** Size up to which the send ring may grow, a power of two; 0 = there never is one */
+  sndMost: u32;
+  /** Size up to which the transport would have it grow (atomic) */
+  sndGoal: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -3446,30 +3464,6 @@ export class Stream {
   private __pad5: u8;
   private __pad6: u8;
   private __pad7: u8;
-  private __pad8: u8;
-  private __pad9: u8;
-  private __pad10: u8;
-  private __pad11: u8;
-  private __pad12: u8;
-  private __pad13: u8;
-  private __pad14: u8;
-  private __pad15: u8;
-  private __pad16: u8;
-  private __pad17: u8;
-  private __pad18: u8;
-  private __pad19: u8;
-  private __pad20: u8;
-  private __pad21: u8;
-  private __pad22: u8;
-  private __pad23: u8;
-  private __pad24: u8;
-  private __pad25: u8;
-  private __pad26: u8;
-  private __pad27: u8;
-  private __pad28: u8;
-  private __pad29: u8;
-  private __pad30: u8;
-  private __pad31: u8;
 }
 
 export const STREAM_POOL_SIZE: u32 = 448;
@@ -3977,12 +3971,13 @@ export const STREAM_LANE_FREED: u32 = 36;
 export const STREAM_LANE_NO_MEMORY: u32 = 40;
 export const STREAM_LANE_REFUSED: u32 = 44;
 export const STREAM_LANE_SMALL: u32 = 48;
-export const STREAM_LANE_FOREIGN: u32 = 52;
-export const STREAM_LANE_STALE: u32 = 56;
-export const STREAM_LANE_CACHED: u32 = 60;
-export const STREAM_LANE_BLOCKS: u32 = 116;
-export const STREAM_LANE_FETCHED: u32 = 1012;
-export const STREAM_LANE_AHEAD: u32 = 1016;
+export const STREAM_LANE_GROWN: u32 = 52;
+export const STREAM_LANE_FOREIGN: u32 = 56;
+export const STREAM_LANE_STALE: u32 = 60;
+export const STREAM_LANE_CACHED: u32 = 64;
+export const STREAM_LANE_BLOCKS: u32 = 120;
+export const STREAM_LANE_FETCHED: u32 = 1016;
+export const STREAM_LANE_AHEAD: u32 = 1020;
 export const STREAM_LANE_RUNG: u32 = 1280;
 export const STREAM_LANE_SCAN_WANTED: u32 = 1288;
 /** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. Overlay only, by changetype; never `new`. */
@@ -4011,8 +4006,10 @@ export class StreamLane {
   noMemory: u32;
   /** Streams that were not opened: their least rings could not be promised */
   refused: u32;
-  /** Rings that were promised, or made, smaller than wanted */
+  /** Times that a ring was promised, or made, smaller than wanted, or did not grow */
   small: u32;
+  /** Times that a ring became larger */
+  grown: u32;
   /** Doorbells for streams of another application or lane: ignored */
   foreign: u32;
   /** Doorbells for streams that are no more: ignored */
@@ -4328,15 +4325,15 @@ export class StreamLane {
   private __pad1: u8;
   private __pad2: u8;
   private __pad3: u8;
-  private __pad4: u8;
-  private __pad5: u8;
-  private __pad6: u8;
-  private __pad7: u8;
   /** Bit per application whose doorbell ring has entries (atomic) */
   rung0: u32;
   rung1: u32;
   /** 1 = the lane is asked for such a look (atomic) */
   scanWanted: u32;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
   private __pad8: u8;
   private __pad9: u8;
   private __pad10: u8;
@@ -4385,10 +4382,6 @@ export class StreamLane {
   private __pad53: u8;
   private __pad54: u8;
   private __pad55: u8;
-  private __pad56: u8;
-  private __pad57: u8;
-  private __pad58: u8;
-  private __pad59: u8;
 }
 
 export const APP_SIZE: u32 = 128;

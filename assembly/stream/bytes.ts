@@ -9,8 +9,8 @@ import { EFAULT, EINVAL, ENOENT, ENOMEM } from "../core/errno";
 import { Stream, XdpContext } from "../layout.gen";
 import { csum_partial, csum_reduce } from "../mem/checksum";
 import { copySum, joinSums } from "../mem/copy_sum";
-import { makeRing } from "./memory";
 import { isNull, ownStream, rcvLimitOf, sndEndOf } from "./record";
+import { makeRing } from "./rings";
 
 /** Whether the packet has bytes off … off + len - 1. Both are bounded before they are added. */
 // @ts-ignore: decorator

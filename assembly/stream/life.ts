@@ -8,18 +8,15 @@
 import { EINVAL, ENOBUFS, ENOENT, ENOMEM } from "../core/errno";
 import { header, lane } from "../core/lane";
 import {
-  MAX_PORTS, ReadyState, STREAM_BLOCK, STREAM_CLASSES, Stream, StreamEvent, StreamFlag, StreamPool, StreamRequest,
+  MAX_PORTS, ReadyState, STREAM_BLOCK, STREAM_CLASSES, Stream, StreamEvent, StreamFlag, StreamRequest,
 } from "../layout.gen";
 import { appLives, postEvent } from "./event";
 import { giveId, takeId } from "./ids";
-import { classOf, givePiece, makeRing } from "./memory";
-import { LEAST, promiseRing, promiseLeast, promiseNone, promiseOf } from "./promise";
+import { givePiece } from "./memory";
+import { LEAST, promiseLeast, promiseNone, promiseOf, promiseRing } from "./promise";
 import { el_ready } from "./ready";
-import { isNull, mine, ownStream, pool, recordAt } from "./record";
-
-/** Size of the ring for a wish of `bytes`; 0 for none. Larger than the largest class there is none. */
-// @ts-ignore: decorator
-@inline function ringBytes(bytes: u32): u32 { return bytes == 0 ? 0 : STREAM_BLOCK << classOf(bytes); }
+import { isNull, mine, ownStream, recordAt } from "./record";
+import { answerRing, firstOf, ringBytes } from "./rings";
 
 /** Size of a ring of which `wanted` bytes are wanted: the least one is promised, more if there is more. */
 function promised(wanted: u32): u32 {
@@ -29,36 +26,44 @@ function promised(wanted: u32): u32 {
   return bytes;
 }
 
-/** Opens a stream that lane `owner` owns. Its number; -ENOMEM: there is none, -ENOBUFS: no memory for its rings. */
+/** Promises the rings of a stream, of so many bytes at most. One that an application opens is `asked` for. */
+function promise(s: Stream, sndFirst: u32, rcvFirst: u32, asked: bool): i32 {
+  const snd = firstOf(s.sndMost, sndFirst);
+  const rcv = firstOf(s.rcvMost, rcvFirst);
+  if (!promiseLeast(<u32>(promiseOf(min<u32>(snd, LEAST), min<u32>(rcv, LEAST)) >> 32), asked)) {
+    mine().refused++;
+    return -ENOBUFS;
+  }
+  // The receive ring first: what its transport offers the peer cannot be taken back.
+  s.rcvBytes = promised(rcv);
+  s.sndBytes = promised(snd);
+  return 0;
+}
+
+/** Opens a stream that lane `owner` owns; nothing is promised to it. Its number; -ENOMEM: there is none. */
 function open(owner: u32, app: u32, sndBytes: u32, rcvBytes: u32, told: u32): i32 {
   if (header().streamPoolAt == 0) return -ENOMEM;
   const most: u32 = STREAM_BLOCK << (STREAM_CLASSES - 1);
   if (sndBytes > most || rcvBytes > most || (app != 0 && !appLives(app))) return -EINVAL;
-  const sndWanted = ringBytes(sndBytes);
-  const rcvWanted = ringBytes(rcvBytes);
-  const least = promiseOf(min<u32>(sndWanted, LEAST), min<u32>(rcvWanted, LEAST));
-  if (!promiseLeast(<u32>(least >> 32), told != 0)) {
-    mine().refused++;
-    return -ENOBUFS;
-  }
   const id = takeId();
-  if (id == 0) {
-    promiseNone(least);
-    return -ENOMEM;
-  }
+  if (id == 0) return -ENOMEM;
   const s = recordAt(id);
   const at = changetype<usize>(s);
+  s.sndAt = 0;
+  s.sndBytes = 0;
+  s.rcvAt = 0;
+  s.rcvBytes = 0;
+  s.rcvOldAt = 0;
+  s.rcvOldBytes = 0;
+  s.sndMost = ringBytes(sndBytes);
+  s.rcvMost = ringBytes(rcvBytes);
+  s.sndGoal = 0;
   s.lane = owner;
   s.ifindex = 0;
   s.transport = 0;
   s.ready = ReadyState.IDLE;
   s.readyNext = 0;
   s.app = app;
-  s.sndAt = 0;
-  s.rcvAt = 0;
-  // The receive ring first: what its transport offers the peer cannot be taken back.
-  s.rcvBytes = promised(rcvWanted);
-  s.sndBytes = promised(sndWanted);
   s.told = told;
   s.sndAcked = 0;
   s.rcvEnd = 0;
@@ -74,14 +79,43 @@ function open(owner: u32, app: u32, sndBytes: u32, rcvBytes: u32, told: u32): i3
   return id;
 }
 
+/** With rings of at most so many bytes. Its number; -ENOBUFS: there is no memory for them. */
+function openWith(id: i32, sndFirst: u32, rcvFirst: u32, asked: bool): i32 {
+  if (id < 0) return id;
+  const s = recordAt(id);
+  if (promise(s, sndFirst, rcvFirst, asked) == 0) return id;
+  mine().opened--;
+  mine().freed--;
+  reclaim(s, id);
+  return -ENOBUFS;
+}
+
 /** Opens a stream of this lane for application `app`, 0 for none. Rings are made when they are first used. */
 export function el_stream_open(app: u32, sndBytes: u32, rcvBytes: u32): i32 {
+  return openWith(open(lane, app, sndBytes, rcvBytes, 0), sndBytes, rcvBytes, false);
+}
+
+/** The same without a promise of memory, until el_stream_promise; from then on its rings grow up to these sizes. */
+export function el_stream_draft(app: u32, sndBytes: u32, rcvBytes: u32): i32 {
   return open(lane, app, sndBytes, rcvBytes, 0);
 }
 
-/** The host: opens a stream of lane `owner` for an application, which is given its number. */
-export function stream_open_on(owner: u32, app: u32, sndBytes: u32, rcvBytes: u32): i32 {
-  return owner < header().laneCount ? open(owner, app, sndBytes, rcvBytes, 1) : -EINVAL;
+/** Promises a stream that was opened without the rings that it begins with, of at most so many bytes. 0 when it has them. */
+export function el_stream_promise(id: u32, sndBytes: u32, rcvBytes: u32): i32 {
+  const s = ownStream(id);
+  if (isNull(s)) return -ENOENT;
+  return (s.sndBytes | s.rcvBytes) != 0 ? 0 : promise(s, sndBytes, rcvBytes, false);
+}
+
+/**
+ * The host: opens a stream of lane `owner` for an application, which is given its number. Rings begin with at most
+ * `sndFirst` and `rcvFirst` bytes.
+ */
+export function stream_open_on(
+  owner: u32, app: u32, sndBytes: u32, rcvBytes: u32, sndFirst: u32, rcvFirst: u32,
+): i32 {
+  if (owner >= header().laneCount) return -EINVAL;
+  return openWith(open(owner, app, sndBytes, rcvBytes, 1), sndFirst, rcvFirst, true);
 }
 
 /** Gives memory and number of a stream back. `flags` go first: what a lane leaves half done is free to recovery. */
@@ -92,11 +126,14 @@ export function reclaim(s: Stream, id: u32): void {
   atomic.store<u32>(at, s.generation + 1, offsetof<Stream>("generation"));
   const snd = s.sndAt;
   const rcv = s.rcvAt;
+  const old = s.rcvOldAt;
   s.sndAt = 0;
   s.rcvAt = 0;
+  s.rcvOldAt = 0;
   if (snd != 0) givePiece(snd, s.sndBytes);
   if (rcv != 0) givePiece(rcv, s.rcvBytes);
-  promiseNone(promiseOf(s.sndBytes, s.rcvBytes));
+  if (old != 0) givePiece(old, s.rcvOldBytes);
+  promiseNone(promiseOf(s.sndBytes, s.rcvBytes) + (s.rcvOldBytes as u64));
   mine().freed++;
   if (idle) giveId(id);
 }
@@ -135,31 +172,12 @@ export function el_stream_route(id: u32, ifindex: u32, transport: u32): i32 {
   return 0;
 }
 
-/** Makes the send ring, for which the application asked. Without memory the lane looks again when some came back. */
-function makeSendRing(s: Stream): void {
-  const at = changetype<usize>(s);
-  const p = changetype<usize>(pool());
-  if (s.sndAt == 0 && s.sndBytes != 0) {
-    const seen = atomic.load<u32>(p, offsetof<StreamPool>("returns"));
-    if (makeRing(at + offsetof<Stream>("sndAt")) == 0) {
-      const sl = mine();
-      sl.starved = 1;
-      sl.returnsSeen = seen;
-      atomic.store<u32>(p, 1, offsetof<StreamPool>("hungry"));
-      return;
-    }
-    if (atomic.load<u32>(p, offsetof<StreamPool>("hungry")) != 0) atomic.store<u32>(p, 0, offsetof<StreamPool>("hungry"));
-  }
-  atomic.and<u32>(at, ~<u32>StreamRequest.WANTS_RING, offsetof<Stream>("requests"));
-  postEvent(s, StreamEvent.OUT);
-}
-
 /** Does what the application asked of its stream by the bits `asked`: the rest is for the transport to fetch. */
 export function attend(s: Stream, id: u32, asked: u32): void {
   if ((s.flags & StreamFlag.CLOSED) != 0) {
     if (letGo(s)) reclaim(s, id);
     return;
   }
-  if ((asked & StreamRequest.WANTS_RING) != 0) makeSendRing(s);
+  if ((asked & StreamRequest.WANTS_RING) != 0) answerRing(s);
   el_ready(id);
 }

@@ -8,7 +8,6 @@
 import { spinLock, spinUnlock } from "../core/lock";
 import { STREAM_BLOCK, STREAM_CACHE, STREAM_CLASSES, StreamLane, StreamPool } from "../layout.gen";
 import { buddyGive, buddyTake } from "./buddy";
-import { LEAST, promiseLess } from "./promise";
 import { mine, pool } from "./record";
 
 const CACHED: usize = offsetof<StreamLane>("cached0");
@@ -90,7 +89,7 @@ function take(p: StreamPool, sl: StreamLane, c: u32): u32 {
 }
 
 /** Takes a piece of `bytes` bytes, the size of a class. Its address, 0 when there is none. */
-function takePiece(bytes: u32): u32 {
+export function takePiece(bytes: u32): u32 {
   const p = pool();
   const sl = mine();
   const c = classOf(bytes);
@@ -120,29 +119,4 @@ export function givePiece(at: u32, bytes: u32): void {
   }
   // Otherwise the lists wait for recovery, which finds the piece in no record.
   atomic.add<u32>(changetype<usize>(p), 1, offsetof<StreamPool>("returns"));
-}
-
-/**
- * Makes the ring whose words, address and size, lie at `words`. Its address, 0 when there is no memory. Where that is in
- * small pieces the ring is smaller than was promised.
- */
-export function makeRing(words: usize): u32 {
-  const promised = load<u32>(words, 4);
-  let bytes = promised;
-  let at = takePiece(bytes);
-  while (at == 0 && bytes > LEAST) {
-    bytes >>= 1;
-    at = takePiece(bytes);
-  }
-  if (at == 0) {
-    mine().noMemory++;
-    return 0;
-  }
-  // One store: with a lane that dies before it the piece is free, after it the ring is whole.
-  atomic.store<u64>(words, ((bytes as u64) << 32) | (at as u64));
-  if (bytes != promised) {
-    mine().small++;
-    promiseLess(promised - bytes);
-  }
-  return at;
 }

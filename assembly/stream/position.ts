@@ -4,7 +4,8 @@ import { EINVAL, ENOENT } from "../core/errno";
 import { self } from "../core/lane";
 import { Stream, StreamEvent, StreamRequest } from "../layout.gen";
 import { postEvent } from "./event";
-import { isNull, ownStream, rcvLimitOf, sndEndOf } from "./record";
+import { isNull, ownStream, rcvLimitOf, rcvReadOf, sndEndOf } from "./record";
+import { retire, tellRoom } from "./rings";
 
 /** Position behind the last byte that the application wrote; 0 for a number that is no stream of this lane. */
 export function el_stream_snd_end(id: u32): u32 {
@@ -16,6 +17,7 @@ export function el_stream_snd_end(id: u32): u32 {
 export function el_stream_rcv_limit(id: u32): u32 {
   const s = ownStream(id);
   if (isNull(s)) return 0;
+  if (s.rcvOldAt != 0) retire(s);
   const limit = rcvLimitOf(s);
   // Nobody else writes it, and an atomic store costs more than all the rest: every ACK asks.
   if (s.rcvLimit != limit) atomic.store<u32>(changetype<usize>(s), limit, offsetof<Stream>("rcvLimit"));
@@ -36,10 +38,8 @@ export function el_stream_acked(id: u32, pos: u32): i32 {
   if (pos - acked > end - acked) return -EINVAL;
   atomic.store<u32>(at, pos, offsetof<Stream>("sndAcked"));
   const wanted = atomic.load<u32>(at, offsetof<Stream>("sndWanted"));
-  if (wanted != 0 && s.sndBytes - (end - pos) >= min<u32>(wanted, s.sndBytes)) {
-    atomic.store<u32>(at, 0, offsetof<Stream>("sndWanted"));
-    postEvent(s, StreamEvent.OUT);
-  }
+  // One that asked for a larger ring is told with the answer: until then it writes nothing.
+  if (wanted != 0 && (atomic.load<u32>(at, offsetof<Stream>("requests")) & StreamRequest.WANTS_RING) == 0) tellRoom(s, pos);
   return 0;
 }
 
@@ -84,5 +84,7 @@ export function el_stream_event(id: u32, events: u32): i32 {
 export function el_stream_unread(id: u32): u32 {
   const s = ownStream(id);
   if (isNull(s)) return 0;
-  return s.rcvBytes - (rcvLimitOf(s) - s.rcvEnd);
+  const unread = s.rcvEnd - rcvReadOf(s);
+  const most = s.rcvOldAt == 0 ? s.rcvBytes : s.rcvEnd - s.rcvFrom + s.rcvOldBytes;
+  return min<u32>(unread, most);
 }

@@ -4,7 +4,7 @@
 //   budget  ├─ least rings of all that are open ─┤─ what rings are larger ─┤─ nobody's ─┤
 //           ├─ at least `reserve`: for streams to come ─┤
 //
-// Called when a stream is opened, when its rings are made, and when it goes: never per packet. Promises: what is promised is
+// Called when a stream is opened, when its rings are made or grow, and when it goes: never per packet. Promises: what is promised is
 // never more than the budget, and pieces of the pool are never less than what is promised and not yet made. The
 // smallest piece is the least ring, so that no order of the pieces is in its way.
 import { STREAM_BLOCK, StreamPool } from "../layout.gen";
@@ -12,7 +12,7 @@ import { pool } from "./record";
 
 /** The least ring. */
 export const LEAST: u32 = STREAM_BLOCK;
-/** A ring is promised at most this part of what is nobody's: 1 / 2^SHARE_SHIFT. */
+/** A ring, and one that takes the place of a smaller one, is promised at most this part of what is nobody's: 1 / 2^SHARE_SHIFT. */
 const SHARE_SHIFT: u32 = 1;
 /** Streams that applications open leave one part of so many of the reserve to others. */
 const COMING: u32 = 9;
@@ -39,21 +39,51 @@ export function promiseLeast(bytes: u32, asked: bool): bool {
   return true;
 }
 
-/** Promises a ring: `bytes` or what there is for it, and no less than the least one, which is promised already. Its size. */
-export function promiseRing(bytes: u32): u32 {
-  const p = pool();
+/** Bytes beyond the least rings that nobody has, when that is promised. */
+// @ts-ignore: decorator
+@inline function nobodys(p: StreamPool, promised: u64): u32 {
+  const most = p.budget - max<u32>(leastOf(promised), p.reserve);
+  return most - min<u32>(<u32>promised, most);
+}
+
+/** Size of a ring of which `bytes` are wanted, at a time when that is promised. */
+function sizeOf(p: StreamPool, promised: u64, bytes: u32): u32 {
+  const most = nobodys(p, promised) >> SHARE_SHIFT;
   let size = bytes;
-  while (size > LEAST) {
-    const old = atomic.load<u64>(word(p));
-    const most = p.budget - max<u32>(leastOf(old), p.reserve);
-    const left = most - min<u32>(<u32>old, most);
-    if (size - LEAST > left >> SHARE_SHIFT) size >>= 1;
-    else if (atomic.cmpxchg<u64>(word(p), old, old + ((size - LEAST) as u64)) == old) break;
-  }
+  while (size > LEAST && size - LEAST > most) size >>= 1;
   return size;
 }
 
-/** Takes back what was promised beyond the least ring: memory was in pieces too small for it. */
+/** What promiseRing would give for `bytes` now. */
+export function promisable(bytes: u32): u32 {
+  const p = pool();
+  return sizeOf(p, atomic.load<u64>(word(p)), bytes);
+}
+
+/** Promises a ring: `bytes` or what there is for it, and no less than the least one, which is promised already. Its size. */
+export function promiseRing(bytes: u32): u32 {
+  const p = pool();
+  let old: u64;
+  let size: u32;
+  do {
+    old = atomic.load<u64>(word(p));
+    size = sizeOf(p, old, bytes);
+  } while (size > LEAST && atomic.cmpxchg<u64>(word(p), old, old + ((size - LEAST) as u64)) != old);
+  return size;
+}
+
+/** Promises `bytes` for a ring that is to take the place of a smaller one. */
+export function promiseMore(bytes: u32): bool {
+  const p = pool();
+  let old: u64;
+  do {
+    old = atomic.load<u64>(word(p));
+    if (bytes > nobodys(p, old) >> SHARE_SHIFT) return false;
+  } while (atomic.cmpxchg<u64>(word(p), old, old + (bytes as u64)) != old);
+  return true;
+}
+
+/** Takes back what was promised beyond the least ring: of one that is smaller, or that a larger one replaced. */
 export function promiseLess(bytes: u32): void { atomic.sub<u64>(word(pool()), bytes); }
 
 /** What the rings of a stream of those sizes are promised, as it stands in the word. */

@@ -45,10 +45,24 @@ import { STREAM_LANE_SIZE, STREAM_SIZE, Stream, StreamFlag, StreamLane, StreamPo
   return s.sndAt != 0 && end - acked <= s.sndBytes ? end : acked;
 }
 
+// @ts-ignore: decorator
+@inline export function rcvReadOf(s: Stream): u32 {
+  return atomic.load<u32>(changetype<usize>(s), offsetof<Stream>("rcvRead"));
+}
+
 /** Position up to which the receive ring has room. With a cursor that cannot be, it has none. */
 // @ts-ignore: decorator
 @inline export function rcvLimitOf(s: Stream): u32 {
   const end = s.rcvEnd;
-  const unread = end - atomic.load<u32>(changetype<usize>(s), offsetof<Stream>("rcvRead"));
+  const unread = end - rcvReadOf(s);
+  // In the line of the cursor: to ask costs nothing.
+  if (s.rcvOldAt != 0) return limitOfTwo(s, end, unread);
   return unread <= s.rcvBytes ? end + (s.rcvBytes - unread) : end;
+}
+
+/** The same while there is an old ring: what is not read of that takes no room of this one. */
+function limitOfTwo(s: Stream, end: u32, unread: u32): u32 {
+  const here = end - s.rcvFrom;
+  if (unread > here + s.rcvOldBytes) return end;
+  return end + (s.rcvBytes - min<u32>(unread, here));
 }

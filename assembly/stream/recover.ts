@@ -51,6 +51,7 @@ function freeRecords(dead: u32): void {
     s.generation++;
     s.sndAt = 0;
     s.rcvAt = 0;
+    s.rcvOldAt = 0;
     s.ready = ReadyState.IDLE;
     s.nextFree = batch;
     batch = id;
@@ -75,7 +76,11 @@ function rebuildMemory(p: StreamPool): void {
     if ((s.flags & (StreamFlag.OPEN | StreamFlag.CLOSED)) == 0) continue;
     mark(p, s.sndAt, s.sndBytes);
     mark(p, s.rcvAt, s.rcvBytes);
-    promised += promiseOf(s.sndBytes, s.rcvBytes);
+    // With a lane that died before a ring took over, the old one is the one that there is.
+    if (s.rcvOldAt == s.rcvAt) s.rcvOldAt = 0;
+    if (s.rcvOldAt == 0) s.rcvOldBytes = 0;
+    mark(p, s.rcvOldAt, s.rcvOldBytes);
+    promised += promiseOf(s.sndBytes, s.rcvBytes) + (s.rcvOldBytes as u64);
   }
   promiseAnew(promised);
   buddyRebuild(p);

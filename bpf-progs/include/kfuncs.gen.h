@@ -54,6 +54,12 @@ extern int el_frame_store(struct xdp_frame *frame, __u32 offset, const void *fro
 /* xdp, xdp_egress, xdp_gen: Opens a stream of this lane for application `app`, 0 for none. Rings are made at first use, sizes rounded up to a power of two from 2 KiB to 16 MiB, 0 for none; smaller, 2 KiB at least, where memory is scarce. Its number; -ENOMEM: all are open, -ENOBUFS: no memory is left for its rings; -EINVAL. */
 extern int el_stream_open(__u32 app, __u32 snd_bytes, __u32 rcv_bytes) __ksym;
 
+/* xdp, xdp_egress, xdp_gen: Opens a stream as el_stream_open does, but promises it no memory: it has no rings before el_stream_promise. From then on they grow up to these sizes. */
+extern int el_stream_draft(__u32 app, __u32 snd_bytes, __u32 rcv_bytes) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Promises the rings of a stream that was opened without: of these sizes at first, or smaller where memory is scarce. 0 when it has them; -ENOBUFS: no memory is left. */
+extern int el_stream_promise(__u32 id, __u32 snd_bytes, __u32 rcv_bytes) __ksym;
+
 /* xdp, xdp_egress, xdp_gen: The transport is done with the stream. Its memory is used again when the application, told EL_EV_FREED, let go of it, too. -ENOENT: no open stream of this lane. */
 extern int el_stream_free(__u32 id) __ksym;
 
@@ -80,6 +86,15 @@ extern int el_stream_received(__u32 id, __u32 pos) __ksym;
 
 /* xdp, xdp_egress, xdp_gen: Bytes that were received and that the application has not read; 0 for no stream. */
 extern __u32 el_stream_unread(__u32 id) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Size of the receive ring; of a stream that was promised none yet, what would be promised of `first` bytes now. */
+extern __u32 el_stream_rcv_size(__u32 id, __u32 first) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: Makes the receive ring larger, up to `bytes` and what the stream was opened for, where there is memory. Nothing may have been placed beyond what was received. Its size then. */
+extern int el_stream_widen(__u32 id, __u32 bytes) __ksym;
+
+/* xdp, xdp_egress, xdp_gen: The transport could fill a send ring of `bytes`: an application that finds its ring full may get one up to that. */
+extern int el_stream_snd_goal(__u32 id, __u32 bytes) __ksym;
 
 /* xdp, xdp_egress, xdp_gen: What the application wants, EL_REQ bits: fetched and cleared. */
 extern __u32 el_stream_requests(__u32 id) __ksym;

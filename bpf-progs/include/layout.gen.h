@@ -38,7 +38,7 @@
 #define ETHERLOOM_CC_USERS 16 /* Most congestion controls of users in one engine: numbers from CcAlgorithm.USER on */
 #define EL_INTERVALS 32 /* Most ranges of one set of intervals */
 
-/* Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
+/* Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made, or a larger one, and until that is answered the application writes nothing; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
 #define EL_REQ_CONNECT 1
 #define EL_REQ_SHUTDOWN 2
 #define EL_REQ_CLOSE 4
@@ -629,9 +629,9 @@ struct etherloom_stream {
 	__u32 app; /* Application that owns it, 0 = none */
 	__u32 generation; /* Raised when the number becomes free: tells doorbells and events of its former life */
 	__u32 snd_at; /* Send ring, 0 = none yet (atomic, with the next word) */
-	__u32 snd_bytes; /* Size that it has, or is promised, a power of two; 0 = never one */
+	__u32 snd_bytes; /* Size that it has, or is promised, a power of two; 0 = none, or none yet */
 	__u32 rcv_at; /* Receive ring, 0 = none yet (atomic, with the next word) */
-	__u32 rcv_bytes; /* Size that it has, or is promised, a power of two; 0 = never one */
+	__u32 rcv_bytes; /* Size that it has, or is promised, a power of two; 0 = none, or none yet */
 	__u32 snd_acked; /* Position before which the send ring may be overwritten (atomic) */
 	__u32 rcv_end; /* Position before which received bytes are the application’s (atomic) */
 	__u32 rcv_limit; /* Position up to which the transport last saw room in the receive ring */
@@ -644,6 +644,12 @@ struct etherloom_stream {
 	__u32 events; /* StreamEvent bits (atomic) */
 	__u32 next_free; /* Of a free number: the next one of the same batch, 0 = the last */
 	__u32 next_batch; /* First number of a batch: first number of the next batch in the depot (atomic) */
+	__u32 rcv_old_at; /* Receive ring before this one, until what it has was read; 0 = none (atomic, with the next word) */
+	__u32 rcv_old_bytes; /* Its size */
+	__u32 rcv_from; /* Position from which on received bytes are in this ring, those before in the old one (atomic) */
+	__u32 rcv_most; /* Size up to which the receive ring may grow, a power of two; 0 = there never is one */
+	__u32 snd_most; /* Size up to which the send ring may grow, a power of two; 0 = there never is one */
+	__u32 snd_goal; /* Size up to which the transport would have it grow (atomic) */
 } __attribute__((aligned(128)));
 _Static_assert(sizeof(struct etherloom_stream) == 128, "Stream");
 
@@ -715,7 +721,8 @@ struct etherloom_stream_lane {
 	__u32 freed; /* Streams whose numbers became free */
 	__u32 no_memory; /* Rings that found no memory */
 	__u32 refused; /* Streams that were not opened: their least rings could not be promised */
-	__u32 small; /* Rings that were promised, or made, smaller than wanted */
+	__u32 small; /* Times that a ring was promised, or made, smaller than wanted, or did not grow */
+	__u32 grown; /* Times that a ring became larger */
 	__u32 foreign; /* Doorbells for streams of another application or lane: ignored */
 	__u32 stale; /* Doorbells for streams that are no more: ignored */
 	__u32 cached[14]; /* Blocks in `blocks`, by size class */

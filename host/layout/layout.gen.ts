@@ -282,7 +282,7 @@ export const ReadyState = {
 } as const;
 export type ReadyState = (typeof ReadyState)[keyof typeof ReadyState];
 
-/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
+/** Bits of Stream.requests: what the application wants. Bits 0-23 go to the transport, WANTS_RING and RUNG are the core’s: the send ring is to be made, or a larger one, and until that is answered the application writes nothing; a doorbell is on its way. REVIVED is asked by recovery: the lane of the stream died, so what the transport said last may not have been heard, and timers may not have fired. */
 export const StreamRequest = {
   CONNECT: 1,
   SHUTDOWN: 2,
@@ -3670,6 +3670,12 @@ export const StreamLayout = {
   events: 84,
   nextFree: 88,
   nextBatch: 92,
+  rcvOldAt: 96,
+  rcvOldBytes: 100,
+  rcvFrom: 104,
+  rcvMost: 108,
+  sndMost: 112,
+  sndGoal: 116,
 } as const;
 /** One stream; its number is its index in the table, 0 is none. Two cache lines: what the lane writes, and what the application or both do. Positions count bytes from the first one, modulo 2^32. */
 export class StreamView {
@@ -3740,7 +3746,7 @@ export class StreamView {
   set sndAt(v: number) {
     this.mem.setUint32(this.at + 32, v, true);
   }
-  /** Size that it has, or is promised, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = none, or none yet */
   get sndBytes(): number {
     return this.mem.getUint32(this.at + 36, true);
   }
@@ -3754,7 +3760,7 @@ export class StreamView {
   set rcvAt(v: number) {
     this.mem.setUint32(this.at + 40, v, true);
   }
-  /** Size that it has, or is promised, a power of two; 0 = never one */
+  /** Size that it has, or is promised, a power of two; 0 = none, or none yet */
   get rcvBytes(): number {
     return this.mem.getUint32(this.at + 44, true);
   }
@@ -3844,6 +3850,48 @@ export class StreamView {
   }
   set nextBatch(v: number) {
     this.mem.setUint32(this.at + 92, v, true);
+  }
+  /** Receive ring before this one, until what it has was read; 0 = none (atomic, with the next word) */
+  get rcvOldAt(): number {
+    return this.mem.getUint32(this.at + 96, true);
+  }
+  set rcvOldAt(v: number) {
+    this.mem.setUint32(this.at + 96, v, true);
+  }
+  /** Its size */
+  get rcvOldBytes(): number {
+    return this.mem.getUint32(this.at + 100, true);
+  }
+  set rcvOldBytes(v: number) {
+    this.mem.setUint32(this.at + 100, v, true);
+  }
+  /** Position from which on received bytes are in this ring, those before in the old one (atomic) */
+  get rcvFrom(): number {
+    return this.mem.getUint32(this.at + 104, true);
+  }
+  set rcvFrom(v: number) {
+    this.mem.setUint32(this.at + 104, v, true);
+  }
+  /** Size up to which the receive ring may grow, a power of two; 0 = there never is one */
+  get rcvMost(): number {
+    return this.mem.getUint32(this.at + 108, true);
+  }
+  set rcvMost(v: number) {
+    this.mem.setUint32(this.at + 108, v, true);
+  }
+  /** Size up to which the send ring may grow, a power of two; 0 = there never is one */
+  get sndMost(): number {
+    return this.mem.getUint32(this.at + 112, true);
+  }
+  set sndMost(v: number) {
+    this.mem.setUint32(this.at + 112, v, true);
+  }
+  /** Size up to which the transport would have it grow (atomic) */
+  get sndGoal(): number {
+    return this.mem.getUint32(this.at + 116, true);
+  }
+  set sndGoal(v: number) {
+    this.mem.setUint32(this.at + 116, v, true);
   }
 }
 
@@ -4175,12 +4223,13 @@ export const StreamLaneLayout = {
   noMemory: 40,
   refused: 44,
   small: 48,
-  foreign: 52,
-  stale: 56,
-  cached: 60,
-  blocks: 116,
-  fetched: 1012,
-  ahead: 1016,
+  grown: 52,
+  foreign: 56,
+  stale: 60,
+  cached: 64,
+  blocks: 120,
+  fetched: 1016,
+  ahead: 1020,
   rung: 1280,
   scanWanted: 1288,
 } as const;
@@ -4264,45 +4313,52 @@ export class StreamLaneView {
   set refused(v: number) {
     this.mem.setUint32(this.at + 44, v, true);
   }
-  /** Rings that were promised, or made, smaller than wanted */
+  /** Times that a ring was promised, or made, smaller than wanted, or did not grow */
   get small(): number {
     return this.mem.getUint32(this.at + 48, true);
   }
   set small(v: number) {
     this.mem.setUint32(this.at + 48, v, true);
   }
-  /** Doorbells for streams of another application or lane: ignored */
-  get foreign(): number {
+  /** Times that a ring became larger */
+  get grown(): number {
     return this.mem.getUint32(this.at + 52, true);
   }
-  set foreign(v: number) {
+  set grown(v: number) {
     this.mem.setUint32(this.at + 52, v, true);
+  }
+  /** Doorbells for streams of another application or lane: ignored */
+  get foreign(): number {
+    return this.mem.getUint32(this.at + 56, true);
+  }
+  set foreign(v: number) {
+    this.mem.setUint32(this.at + 56, v, true);
   }
   /** Doorbells for streams that are no more: ignored */
   get stale(): number {
-    return this.mem.getUint32(this.at + 56, true);
+    return this.mem.getUint32(this.at + 60, true);
   }
   set stale(v: number) {
-    this.mem.setUint32(this.at + 56, v, true);
+    this.mem.setUint32(this.at + 60, v, true);
   }
   /** Blocks in `blocks`, by size class */
   cached(i: number): number {
-    return this.mem.getUint32(this.at + 60 + i * 4, true);
+    return this.mem.getUint32(this.at + 64 + i * 4, true);
   }
   /** Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
   blocks(i: number): number {
-    return this.mem.getUint32(this.at + 116 + i * 4, true);
+    return this.mem.getUint32(this.at + 120 + i * 4, true);
   }
   /** Of all that was fetched ahead: bits that nobody asks for */
   get fetched(): number {
-    return this.mem.getUint32(this.at + 1012, true);
+    return this.mem.getUint32(this.at + 1016, true);
   }
   set fetched(v: number) {
-    this.mem.setUint32(this.at + 1012, v, true);
+    this.mem.setUint32(this.at + 1016, v, true);
   }
   /** The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none */
   ahead(i: number): number {
-    return this.mem.getUint32(this.at + 1016 + i * 4, true);
+    return this.mem.getUint32(this.at + 1020 + i * 4, true);
   }
   /** Bit per application whose doorbell ring has entries (atomic) */
   rung(i: number): number {

@@ -39,7 +39,7 @@ export interface StreamOptions {
    * Memory for send and receive rings, bytes, from 2 KiB to 16 MiB each. An open stream has its rings for sure, made when
    * they are first used; those of n streams are as large as wanted with n × (send + receive) bytes. With less, the later
    * ones are smaller, down to 2 KiB, and when not even these are left none is opened. With `count` × 10 KiB that
-   * does not happen.
+   * does not happen. Rings that grow take at most half of what is nobody's for each step.
    */
   bytes: number;
   /** Applications that there can be at a time, 1 to 64. Default 4. */
@@ -269,6 +269,7 @@ export function takeStreamLedger(arena: Arena): StreamLedger {
     for (const [at, bytes] of [
       [StreamLayout.sndAt, StreamLayout.sndBytes],
       [StreamLayout.rcvAt, StreamLayout.rcvBytes],
+      [StreamLayout.rcvOldAt, StreamLayout.rcvOldBytes],
     ])
       if (flags !== 0 && word(id, at) !== 0)
         mark('used', blockOf(word(id, at)), word(id, bytes) / STREAM_BLOCK);

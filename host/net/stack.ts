@@ -66,6 +66,7 @@ export interface StackOptions<O = ConnectionOptions> extends NetworkOptions {
 /** Bytes of stream memory, and how often there was too little. */
 export interface StackMemory extends StreamMemory {
   small: number;
+  grown: number;
   refused: number;
 }
 
@@ -177,15 +178,16 @@ export class Stack<O extends object = ConnectionOptions> {
   }
 
   /**
-   * Where the memory of stream rings is, of all stacks of the engine, and what was too little: `small` rings that are
-   * smaller than wanted, streams that were `refused`.
+   * Where the memory of stream rings is, of all stacks of the engine; how often rings have `grown`; and what was too little:
+   * times that a ring was made `small`, or did not grow, and streams that were `refused`.
    */
   memory(): StackMemory {
     const { arena } = this.engine;
-    const out = { ...streamMemory(arena), small: 0, refused: 0 };
+    const out = { ...streamMemory(arena), small: 0, grown: 0, refused: 0 };
     for (let lane = 0; lane <= this.engine.laneCount; lane++) {
-      const { small, refused } = streamCounters(arena, lane);
+      const { small, grown, refused } = streamCounters(arena, lane);
       out.small += small;
+      out.grown += grown;
       out.refused += refused;
     }
     return out;

@@ -35,6 +35,8 @@ export interface OpenStream {
   /** Sizes of the rings, bytes, up to 16 MiB: the next power of two from 2 KiB on; 0 for none. Default 64 KiB. */
   send?: number;
   receive?: number;
+  /** Sizes that they begin with, to grow as their transport says. Default: those. */
+  first?: { send: number; receive: number };
   /** Lane that is to own it. Default 0. */
   lane?: number;
   /** Port whose XDP_GEN makes its packets, and the number of its transport: el_stream_route. Default 0, none. */
@@ -146,9 +148,11 @@ export class StreamApps {
 
   /** The same for an application of another thread: the number of the stream, which is to be told it. */
   openId(app: number, options: OpenStream = {}): number {
-    const { send = DEFAULT_RING, receive = DEFAULT_RING, lane = 0, ifindex = 0, transport = 0 } = options;
+    const { send = DEFAULT_RING, receive = DEFAULT_RING } = options;
+    const { first = { send, receive } } = options;
+    const { lane = 0, ifindex = 0, transport = 0 } = options;
     const { arena, core } = this.host;
-    const id = core.exports.stream_open_on(lane, app, send, receive);
+    const id = core.exports.stream_open_on(lane, app, send, receive, first.send, first.receive);
     if (id > 0) {
       // Before anybody rang for it no lane looks at them.
       const at = arena.header.streamsAt + id * StreamLayout.size;
@@ -285,8 +289,10 @@ export interface StreamCounters {
   noMemory: number;
   /** Streams that were not opened: there was no memory left for their rings. */
   refused: number;
-  /** Rings that were promised, or made, smaller than wanted. */
+  /** Times that a ring was promised, or made, smaller than wanted, or did not grow. */
   small: number;
+  /** Times that a ring became larger. */
+  grown: number;
   /** Doorbells for streams of another application or lane. */
   foreign: number;
   /** Doorbells for streams that are no more. */
@@ -304,6 +310,7 @@ export function streamCounters(arena: Arena, lane: number): StreamCounters {
     noMemory: word(StreamLaneLayout.noMemory),
     refused: word(StreamLaneLayout.refused),
     small: word(StreamLaneLayout.small),
+    grown: word(StreamLaneLayout.grown),
     foreign: word(StreamLaneLayout.foreign),
     stale: word(StreamLaneLayout.stale),
   };

@@ -6,6 +6,7 @@
  *            sndAcked … sndEnd                               rcvRead … rcvEnd
  *
  * What it writes and asks is seen by the lane after `StreamApp.flush`. Nothing here allocates but views that are asked for.
+ * Rings may grow (assembly/stream/rings.ts): the send ring while this end waits for room, the receive ring at any time.
  */
 import { EtherloomError } from '../errors.js';
 import { StreamLayout as L, StreamFlag, StreamRequest } from '../layout/layout.gen.js';
@@ -15,6 +16,10 @@ import type { StreamApp } from './stream_app.js';
 const FREE_SHIFT = 1;
 /** Up to so many bytes a copy word by word is quicker than the view that `set` wants, or its call. */
 const SHORT = 128;
+/** Times that a send ring is found full, after a larger one was asked for in vain, before that is done again. */
+const PATIENCE = 64;
+/** Most that is to be written at once that a send ring is made for, bytes: AT_ONCE of assembly/stream/rings.ts. */
+const SEND_AT_ONCE = 262_144;
 /** The transport is told of room in the receive ring in steps of this part of it: 1 / 2^READ_SHIFT. */
 const READ_SHIFT = 2;
 
@@ -36,6 +41,11 @@ export class StreamEnd {
   /** Addresses of the rings; 0 = not made yet. */
   private snd = 0;
   private rcv = 0;
+  /** What can be read goes on in a larger receive ring, from position `edge` on. */
+  private edged = false;
+  private edge = 0;
+  private next = 0;
+  private nextBytes = 0;
   /** Own cursors, and the lane's as they were last seen. All modulo 2^32. */
   private written: number;
   private acked: number;
@@ -44,6 +54,12 @@ export class StreamEnd {
   private gone = false;
   /** SHUTDOWN, CLOSE or ABORT was asked for: what would be written now could not be sent. */
   private shut = false;
+  /** A send ring was asked for, or a larger one: until that is answered the one that there is is the lane's. */
+  private asked: boolean;
+  /** Views of the send ring were given out, and may be written to. */
+  private lent = false;
+  /** Times that the send ring must be full before a larger one is asked for: there was no memory for one. */
+  private patience = 0;
 
   /** Made by StreamApp, for a stream that is its application's. */
   constructor(
@@ -61,6 +77,7 @@ export class StreamEnd {
     this.at = (arena.header.streamsAt + id * L.size) >> 2;
     this.sndBytes = this.word(L.sndBytes);
     this.rcvBytes = this.word(L.rcvBytes);
+    this.asked = (this.word(L.requests) & StreamRequest.WANTS_RING) !== 0;
     this.written = this.word(L.sndEnd);
     this.acked = this.word(L.sndAcked);
     this.taken = this.word(L.rcvRead);
@@ -86,9 +103,14 @@ export class StreamEnd {
     return this.released || (this.word(L.flags) & StreamFlag.OPEN) === 0;
   }
 
-  /** Sizes of the rings, bytes; 0 = the stream has none. */
+  /** Sizes of the rings as they are now, bytes; 0 = the stream has none. */
   get capacity(): { send: number; receive: number } {
     return { send: this.sndBytes, receive: this.rcvBytes };
+  }
+
+  /** Size up to which the send ring may grow, bytes. */
+  get sendMost(): number {
+    return this.word(L.sndMost);
   }
 
   /**
@@ -111,14 +133,34 @@ export class StreamEnd {
   /** Bytes that can be read now. */
   get readable(): number {
     if (this.released) return 0;
-    if (this.rcv === 0) {
-      this.rcv = this.word(L.rcvAt) >>> 0;
-      if (this.rcv === 0) return 0;
-      // It may have been made smaller than it was promised.
-      this.rcvBytes = this.word(L.rcvBytes);
-    }
     this.received = this.word(L.rcvEnd);
+    // Rings only ever become larger: another one has another size. After the cursor, in its line, so a plain look will do.
+    if (this.rcv === 0 || this.i32[this.at + (L.rcvBytes >> 2)] !== this.rcvBytes) this.follow();
     return (this.received - this.taken) >>> 0;
+  }
+
+  /** Finds the ring that has what is to be read next, and the one behind it. */
+  private follow(): void {
+    let size: number;
+    let at: number;
+    let oldSize: number;
+    let oldAt: number;
+    let from: number;
+    // Until all is of one time: each size stands for one address, and `from` changes only between two rings.
+    do {
+      size = this.word(L.rcvBytes);
+      at = this.word(L.rcvAt) >>> 0;
+      oldSize = this.word(L.rcvOldBytes);
+      oldAt = this.word(L.rcvOldAt) >>> 0;
+      from = this.word(L.rcvFrom);
+    } while (size !== this.word(L.rcvBytes) || oldSize !== this.word(L.rcvOldBytes));
+    this.edged = oldSize !== 0 && ((from - this.taken) | 0) > 0;
+    this.edge = from;
+    this.next = at;
+    this.nextBytes = size;
+    this.rcv = this.edged ? oldAt : at;
+    this.rcvBytes = this.edged ? oldSize : size;
+    if (at === 0) this.received = this.taken;
   }
 
   /** Copies received bytes to `into`. Returns how many, 0 when there are none. */
@@ -127,6 +169,10 @@ export class StreamEnd {
     const have = (this.received - this.taken) >>> 0 || this.readable;
     const n = have < into.length ? have : into.length;
     if (n === 0 || this.released) return 0;
+    if (this.edged && n > (this.edge - this.taken) >>> 0) {
+      const here = (this.edge - this.taken) >>> 0;
+      return this.read(into.subarray(0, here)) + this.read(into.subarray(here, n));
+    }
     const at = this.taken & (this.rcvBytes - 1);
     const first = this.rcvBytes - at;
     const from = this.rcv + at;
@@ -142,10 +188,16 @@ export class StreamEnd {
     return n;
   }
 
-  /** Views of what can be read, in order: none, one, or two where the ring begins anew. Good until `consume`. */
+  /**
+   * Views of what can be read, in order: none, one, or two where the ring begins anew; up to four while it becomes larger.
+   * Good until `consume`.
+   */
   readViews(): Uint8Array[] {
     const n = this.readable;
-    return this.views(this.rcv, this.rcvBytes, this.taken, n);
+    const here = this.edged ? Math.min(n, (this.edge - this.taken) >>> 0) : n;
+    const views = this.views(this.rcv, this.rcvBytes, this.taken, here);
+    if (here < n) views.push(...this.views(this.next, this.nextBytes, this.edge, n - here));
+    return views;
   }
 
   /** Gives the first `n` bytes of what can be read back to the ring; nothing after `release`. @throws EtherloomError ERR_STREAM_RANGE */
@@ -158,8 +210,9 @@ export class StreamEnd {
   private took(n: number): void {
     this.taken = (this.taken + n) | 0;
     this.set(L.rcvRead, this.taken);
+    if (this.edged && ((this.taken - this.edge) | 0) >= 0) this.follow();
     // How much further the window could open than the transport last saw. An old look rings once more than it need.
-    const more = (this.taken + this.rcvBytes - this.i32[this.at + (L.rcvLimit >> 2)]) >>> 0;
+    const more = (this.taken + this.rcvBytes - this.i32[this.at + (L.rcvLimit >> 2)]) | 0;
     if (more >= this.rcvBytes >> READ_SHIFT) this.knock(0);
   }
 
@@ -168,27 +221,53 @@ export class StreamEnd {
   /** Bytes that can be written now. Asks for a send ring when there is none: events say OUT when it is made. */
   get room(): number {
     if (this.shut || this.released) return 0;
-    if (this.snd === 0 && !this.findSendRing()) return 0;
+    if ((this.snd === 0 || this.asked) && !this.findSendRing(true)) return 0;
     this.acked = this.word(L.sndAcked);
     return this.sndBytes - ((this.written - this.acked) >>> 0);
   }
 
-  private findSendRing(): boolean {
+  private findSendRing(ask: boolean): boolean {
     if (this.sndBytes === 0) return false;
+    if (this.asked) {
+      if (this.word(L.requests) & StreamRequest.WANTS_RING) return false;
+      this.asked = false;
+      if (this.snd !== 0 && this.word(L.sndBytes) === this.sndBytes) this.patience = PATIENCE;
+    }
     this.snd = this.word(L.sndAt) >>> 0;
-    if (this.snd === 0) this.ring(StreamRequest.WANTS_RING);
-    else this.sndBytes = this.word(L.sndBytes);
+    // It may have been made smaller than it was promised.
+    this.sndBytes = this.word(L.sndBytes);
+    if (this.snd === 0 && ask) {
+      this.asked = true;
+      this.ring(StreamRequest.WANTS_RING);
+    }
     return this.snd !== 0;
+  }
+
+  /**
+   * There is no room for `bytes`: asks for a larger ring, if the transport could fill that, or this one never has so much.
+   * Until it is answered there is no room.
+   */
+  private askLarger(bytes: number): void {
+    if (this.snd === 0 || this.asked || this.lent) return;
+    const most = this.word(L.sndMost);
+    if (Math.max(this.word(L.sndGoal), Math.min(bytes, SEND_AT_ONCE, most)) <= this.sndBytes) return;
+    if (this.patience-- > 0) return;
+    this.patience = 0;
+    this.asked = true;
+    this.acked = (this.written - this.sndBytes) | 0;
+    this.ring(StreamRequest.WANTS_RING);
+  }
+
+  /** Asks for a send ring where there is none, to take `bytes` at once. */
+  askRing(bytes: number): void {
+    if (this.snd !== 0 || this.released) return;
+    this.set(L.sndWanted, bytes);
+    this.findSendRing(true);
   }
 
   /** Whether the send ring is there. Does not ask for one. */
   get hasSendRing(): boolean {
-    if (this.snd !== 0) return true;
-    if (this.released) return false;
-    this.snd = this.word(L.sndAt) >>> 0;
-    // It may have been made smaller than it was promised.
-    if (this.snd !== 0) this.sndBytes = this.word(L.sndBytes);
-    return this.snd !== 0;
+    return this.snd !== 0 || (!this.released && this.findSendRing(false));
   }
 
   /** Position behind the last byte written, modulo 2^32. */
@@ -198,9 +277,7 @@ export class StreamEnd {
 
   /** Bytes written and not yet acknowledged. */
   get unacknowledged(): number {
-    if (this.released) return 0;
-    this.acked = this.word(L.sndAcked);
-    return (this.written - this.acked) >>> 0;
+    return this.released ? 0 : (this.written - this.word(L.sndAcked)) >>> 0;
   }
 
   /**
@@ -222,6 +299,7 @@ export class StreamEnd {
   /** Copies what there is room for, and publishes it. */
   private put(from: Uint8Array): number {
     const want = from.length;
+    this.lent = false;
     // The lane's line is looked at only where what it said last does not do.
     let room = this.snd === 0 ? 0 : this.sndBytes - ((this.written - this.acked) >>> 0);
     if (room < want) room = this.room;
@@ -244,13 +322,17 @@ export class StreamEnd {
   /** Views of the room, in order: none, one, or two where the ring begins anew. Write into them, then `commit`. */
   writeViews(): Uint8Array[] {
     const n = this.room;
+    this.lent = n > 0;
     return this.views(this.snd, this.sndBytes, this.written, n);
   }
 
   /** Hands the first `n` bytes of the room to the transport; nothing when it can send no more. @throws EtherloomError ERR_STREAM_RANGE */
   commit(n: number): void {
     if (this.shut || this.released) return;
-    this.check(n, this.room, 'written');
+    const { room } = this;
+    this.check(n, room, 'written');
+    // What follows in the views may be committed next.
+    if (n === room) this.lent = false;
     if (n > 0) this.publish(n);
   }
 
@@ -265,7 +347,10 @@ export class StreamEnd {
     if (this.shut || this.released) return false;
     this.set(L.sndWanted, bytes);
     // Room may have come between the look and the wish.
-    if (this.room < bytes) return false;
+    if (this.room < bytes) {
+      this.askLarger(bytes);
+      return false;
+    }
     this.set(L.sndWanted, 0);
     return true;
   }

@@ -19,7 +19,8 @@ async function connected({ a, b }: Wired): Promise<{ c: C; got: Buffer[]; peer: 
         }
     };
   };
-  b.stack.burst.listen({ port: 7 });
+  // A ring that takes all of DATA, also while b's application stands still.
+  b.stack.burst.listen({ port: 7, options: { receiveBuffer: 262_144 } });
   const c = a.connect({ host: AT.b[4], port: 7 });
   await until([a, b], () => c.connected && peer !== undefined);
   return { c, got, peer: () => peer! };

@@ -76,7 +76,8 @@ test(
     const ms = moves(pair, {
       forth: 6_000_000,
       back: 100_000,
-      client: { flags },
+      // All is written when the last of it is in the ring: one that does not grow.
+      client: { flags, sndBytes: 262_144 },
       each: client => {
         const flow = pair.a.flow(client.end.id) as unknown as {
           cc: { algorithm: number; cwnd: number };

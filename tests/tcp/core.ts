@@ -205,8 +205,11 @@ export class EngineCore {
 
   /** The byte that is read after `offset` others. */
   peek(id: number, offset: number): number {
-    const [a, b] = this.tcp.ends.get(id)!.readViews();
-    return offset < a.length ? a[offset] : b[offset - a.length];
+    for (const view of this.tcp.ends.get(id)!.readViews()) {
+      if (offset < view.length) return view[offset];
+      offset -= view.length;
+    }
+    throw new RangeError('that is not received');
   }
 
   state(port: number, peerPort: number): number {

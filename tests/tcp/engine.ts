@@ -62,6 +62,9 @@ export interface Connect {
   lane?: number;
 }
 
+/** What a ring begins with, as in the programs. */
+const first = (asked = 0): number => asked || 16_384;
+
 /** One inline lane in virtual time, with room for so many streams. */
 export const engineOptions = (streamCount: number): Omit<EngineOptions, 'nics'> => ({
   ...{ inline: true, clock: 'virtual', warmMs: 0, frames: 2048, mapBytes: 16 << 20 },
@@ -205,7 +208,8 @@ export class TcpEngine {
   prepare(app: number, c: Connect): number {
     const { options = {}, ifindex = 1, lane = 0 } = c;
     const id = this.apps.openId(app, {
-      ...{ send: options.sndBytes || 262144, receive: options.rcvBytes || 262144 },
+      ...{ send: options.sndBytes || 4 << 20, receive: options.rcvBytes || 4 << 20 },
+      first: { send: first(options.sndBytes), receive: first(options.rcvBytes) },
       ...{ ifindex, transport: 6, lane },
     });
     this.#control(

@@ -57,8 +57,9 @@ export function optionsOf(s: Setup): SetOptions {
     synackRetries: s.synAckRetries ?? 0,
     retries: s.retries ?? 0,
     finTimeoutMs: s.finTimeoutMs ?? 0,
-    rcvBytes: s.receiveBuffer ?? 0,
-    sndBytes: s.sendBuffer ?? 0,
+    // Scripts send and write much at once: rings that are there whole from the start.
+    rcvBytes: s.receiveBuffer ?? 262_144,
+    sndBytes: s.sendBuffer ?? 262_144,
     initialCwnd: s.initialCwnd ?? 0,
   };
 }

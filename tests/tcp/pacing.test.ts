@@ -76,8 +76,8 @@ for (const [name, bits, ms, delayNs] of [
       // What is in flight after a stall stands in it, too.
       const ring = 1 << 22;
       const p = await PacedPair.create({ rate, sndBytes: ring }, { delayNs }, { rcvBytes: ring });
-      // Slow start is over.
-      await p.pass(delayNs > 1e6 ? 1000 : 10, 5000);
+      // Slow start is over, and the rings have grown.
+      await p.pass(delayNs > 1e6 ? 1000 : bits > 1e9 ? 50_000 : 10, 5000);
       const [fromNs, fromBytes] = [p.leftNs, p.leftBytes];
       const moments = p.watch(ms * 0.96, { stalls: STALLS });
       // The second ends while the lane runs, as it began.
@@ -208,7 +208,11 @@ test(
     const link = { rate: 100_000_000, delayNs: 5_000_000, queueBytes: 12_000 };
     const lost: number[] = [];
     for (const flags of [0, OptionFlag.PACE]) {
-      const p = await PacedPair.create({ flags, initialCwnd: 40, algorithm: CcAlgorithm.RENO }, link);
+      const p = await PacedPair.create(
+        { flags, initialCwnd: 40, algorithm: CcAlgorithm.RENO, sndBytes: 262_144 },
+        link,
+        { rcvBytes: 262_144 },
+      );
       p.pair.run(
         () => p.from.room > 0,
         10,

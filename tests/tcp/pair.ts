@@ -156,6 +156,8 @@ export class Pair {
       this.b.app.flush();
       rounds.step();
       if (done()) return true;
+      // Who was told something acts on it now.
+      if (this.a.app.pending || this.b.app.pending) continue;
       const next = rounds.nextDueNs();
       if (next === undefined || next > until) return done();
       if (next > engine.now()) engine.advance(next - engine.now());

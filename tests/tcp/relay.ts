@@ -65,6 +65,9 @@ export class Relay {
     for (;;) {
       work();
       this.#settle();
+      // Who was told of room uses it now.
+      work();
+      this.#settle();
       if (done()) return true;
       const first = this.#wire[0]?.at;
       const due = engine.nextDueNs();

@@ -1,7 +1,7 @@
 /* The acknowledgment of a segment (RFC 9293 §3.10.7.4, fifth check): what it delivers, the window, congestion control. */
 #pragma once
 #include "pace.h"
-#include "recovery.h"
+#include "size.h"
 
 enum tcp_ack_result {
 	ACK_OK,
@@ -54,6 +54,7 @@ static inline void tell_ack(struct tcp_flow *f, struct tcp_segment *s, struct tc
 			flags |= EL_CC_F_APP_LIMITED;
 	}
 	cc_tell(f, n, EL_CC_ACK, flags, s->now);
+	send_room(f);
 	if (e->marked)
 		count(TCPDeliveredCE);
 }

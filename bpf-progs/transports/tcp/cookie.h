@@ -79,7 +79,7 @@ noinline int cookie_offer(struct xdp_md *ctx, const struct tcp_segment *s NONNUL
 noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL)
 {
 	__u32 minute = s->now / COOKIE_NS, index = cookie_index(s->mss ? s->mss : 536), slot = l->slot;
-	__u32 ring = ring_bytes(TCP_DEFAULT(l->opt.rcv_bytes, 262144)), opt = l->opt.flags, words = 0;
+	__u32 ring = ring_bytes(TCP_DEFAULT(l->opt.rcv_bytes, RING_BYTES)), opt = l->opt.flags, words = 0;
 	struct tcp_backlog *b = bpf_map_lookup_elem(&tcp_backlogs, &slot);
 	struct tcp_reply r = {};
 
@@ -88,7 +88,7 @@ noinline int tcp_cookie_send(struct xdp_md *ctx, struct tcp_segment *s NONNULL, 
 	r.seq = cookie_hash(s, s->seq, minute) + ((minute & 31) << 3 | index);
 	r.ack = s->seq + 1;
 	r.flags = TCP_SYN | TCP_ACK;
-	r.window = least(ring, INITIAL_WINDOW);
+	r.window = least(least(ring, ring_bytes(first_ring(l->opt.rcv_bytes))), INITIAL_WINDOW);
 	r.option[0] = htonl(OPT_MSS << 24 | 4 << 16 | (cookie_offer(ctx, s, l) & 0xffff));
 	words = 1;
 	if (s->timestamps && !(opt & TCP_OPT_NO_TIMESTAMPS)) {
@@ -145,7 +145,7 @@ noinline int tcp_cookie_check(struct xdp_md *ctx, struct tcp_segment *s NONNULL,
 		count(ListenDrops);
 		return COOKIE_NO_ROOM;
 	}
-	id = tcp_open(ctx, s, l, s->seq - 1);
+	id = tcp_open(ctx, s, l, s->seq - 1, 1);
 	if (id < 0) {
 		count(ListenDrops);
 		return COOKIE_NO_ROOM;

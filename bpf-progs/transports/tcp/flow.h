@@ -165,7 +165,7 @@ struct tcp_flow {
 	__u32 dupacks;   /* without SACK */
 	__u8 reo_mult;
 	__u8 reo_persist;
-	__u8 pad;
+	__u8 snd_room;   /* log2 of the send ring that was asked for: tcp_room */
 	__u8 xmit;       /* enum tcp_xmit */
 	__u32 fack;
 	__u32 rack_us;   /* of the latest delivered transmission: when it was sent, */
@@ -175,7 +175,7 @@ struct tcp_flow {
 	__u32 delivered_us;
 	__u32 first_us;
 	__u32 app_limited; /* `delivered` up to which samples are limited by the application; 0: not */
-	__u32 ifindex;
+	__u32 rcv_look;  /* received up to here, half of the receive ring has come: tcp_widen */
 
 	struct el_rtt rtt;
 	__u32 high_seq;  /* recovery is over when this is acked */
@@ -193,6 +193,7 @@ struct tcp_flow {
 
 	/* seldom */
 	__u32 app;
+	__u32 ifindex;
 	__u32 listener; /* 1 + its slot in `tcp_backlogs`; 0: connected actively */
 	__s32 error;    /* errno that ended it */
 	__u32 snd_up;
@@ -217,6 +218,9 @@ struct tcp_flow {
 	__u16 search_high; /* the largest that may do; 0: no search */
 	__u16 urgents;   /* tcp_control.urgents as last seen */
 	__u16 pace_part;   /* of pace_ns: in 2^-16 ns */
+
+	__u32 mark_us;   /* since when it is measured how much comes: tcp_widen */
+	__u32 pad3;
 
 	/* pacing */
 	__u64 pace_ns;            /* when the next packet is due by the rate, perhaps long ago: pace.h, */

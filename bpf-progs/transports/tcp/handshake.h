@@ -47,7 +47,7 @@ noinline int tcp_clear(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL)
 	return 0;
 }
 
-/* What a ring becomes that is asked for: the flow will reckon with that, or with less. */
+/* What a ring becomes at most that is asked for. */
 static inline __u32 ring_bytes(__u32 wish)
 {
 	__u32 bytes = ETHERLOOM_STREAM_BLOCK, i;
@@ -95,11 +95,11 @@ noinline int tcp_prepare(struct tcp_flow *f NONNULL, __u32 id, const struct tcp_
 	f->rcv_ns = now;
 	f->ip_id = f->iss;
 	clock_init(id);
-	size = el_stream_rcv_limit(id);
+	size = el_stream_rcv_size(id, first_ring(opt->rcv_bytes));
 	f->rcv_size = size;
 	f->rcv_best = least(size, INITIAL_WINDOW);
-	/* Of the ring that is wanted, as a cookie says it: where memory is scarce there is a smaller one. */
-	f->rcv_wscale = scale_of(most(size, ring_bytes(TCP_DEFAULT(opt->rcv_bytes, 262144))));
+	/* Of what the ring may become, as a cookie says it. */
+	f->rcv_wscale = scale_of(most(size, ring_bytes(TCP_DEFAULT(opt->rcv_bytes, RING_BYTES))));
 	return 0;
 }
 
@@ -161,6 +161,7 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 	f->snd_wnd = s->flags & TCP_SYN ? s->window : (__u32)s->window << (f->snd_wscale & 15);
 	f->max_wnd = f->snd_wnd;
 	f->rcv_mss = least(f->mss, 536);
+	mark_received(f, s->now);
 	f->delivered_us = US(s->now);
 	f->first_us = f->delivered_us;
 	f->todo &= ~TODO_SYN;
@@ -178,6 +179,7 @@ noinline int tcp_established(struct tcp_flow *f NONNULL, struct tcp_board *b NON
 		f->cc.cwnd = f->opt.initial_cwnd * f->mss;
 	if (!(f->flags & FLOW_RETRANSMITTED))
 		el_rtt_sample(&f->rtt, most(US(s->now - f->sent_ns), 1));
+	send_room(f);
 	if (f->retries)
 		f->cc.cwnd = f->mss; /* RFC 5681 §3.1: after a lost SYN the window is one segment */
 	f->retries = 0;
@@ -244,9 +246,11 @@ static inline void reverse_macs(struct xdp_md *ctx, struct tcp_flow *f)
 
 /*
  * Makes the flow of a SYN, or of an ACK with a cookie: stream, addresses. When the caller knows the rest tcp_admit enters
- * it in the table. Returns its number, or less than 0 when there is no room.
+ * it in the table. Returns its number, or less than 0 when there is no room. Memory is promised when the handshake is
+ * `through`: SYNs pin none.
  */
-noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL, __u32 irs)
+noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct tcp_listener *l NONNULL, __u32 irs,
+		     __u32 through)
 {
 	struct tcp_hand *h = hand();
 	struct tcp_board *b;
@@ -257,13 +261,20 @@ noinline int tcp_open(struct xdp_md *ctx, struct tcp_segment *s NONNULL, struct 
 	if (!h)
 		return -1;
 	app = l->lane_app[bpf_get_smp_processor_id() % ETHERLOOM_MAX_LANES];
-	id = el_stream_open(TCP_DEFAULT(app, l->app), TCP_DEFAULT(l->opt.snd_bytes, 262144), TCP_DEFAULT(l->opt.rcv_bytes, 262144));
+	id = el_stream_draft(TCP_DEFAULT(app, l->app), TCP_DEFAULT(l->opt.snd_bytes, RING_BYTES),
+			     TCP_DEFAULT(l->opt.rcv_bytes, RING_BYTES));
 	if (id < 0) {
-		count(id == -105 /* ENOBUFS */ ? NoStreamMemory : NoStream);
+		count(NoStream);
 		return id;
 	}
 	h->opening = 1;
 	h->id = id;
+	if (through && el_stream_promise(id, first_ring(l->opt.snd_bytes), first_ring(l->opt.rcv_bytes)) < 0) {
+		count(NoStreamMemory);
+		el_stream_free(id);
+		h->opening = 0;
+		return -1;
+	}
 	f = flow_of(id);
 	b = board_of(id);
 	if (!f || !b) {

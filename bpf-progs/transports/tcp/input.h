@@ -172,7 +172,7 @@ noinline int tcp_data(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp
 		if (el_stream_place(ctx, off, f->id, seq - f->irs - 1, len) < 0) {
 			count(TCPRcvQDrop);
 			/* The ring may have been made smaller than was said: memory was in small pieces. */
-			f->rcv_size = el_stream_rcv_limit(f->id) + el_stream_unread(f->id) - (f->rcv_nxt - f->irs - 1);
+			f->rcv_size = el_stream_rcv_size(f->id, 0);
 			ack_now(f);
 			return 0;
 		}
@@ -191,6 +191,7 @@ noinline int tcp_data(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct tcp
 			ack_now(f);
 		}
 		el_stream_received(f->id, f->rcv_nxt - f->irs - 1);
+		right_size(f, s->tsecr, s->now);
 		ack_policy(f, len, s->now);
 	} else if ((s->len || s->flags & TCP_FIN) && seq != f->rcv_nxt) {
 		ack_now(f);

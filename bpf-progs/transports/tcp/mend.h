@@ -118,6 +118,9 @@ static inline void mend_flow(struct tcp_flow *f, struct tcp_board *b, __u64 now)
 		return;
 	}
 	tell_positions(f);
+	/* The ring may have grown, and the flow not heard of it. */
+	f->rcv_size = el_stream_rcv_size(f->id, 0);
+	mark_received(f, now);
 	mend_sending(f, b, now);
 	if (mend_closing(f, now))
 		return;

@@ -30,7 +30,7 @@ enum tcp_option_flag {
 struct tcp_options {
 	__u32 flags;              /* TCP_OPT_* */
 	__u32 algorithm;          /* EL_CC_* */
-	__u32 snd_bytes;          /* rings; 0 = 256 KiB */
+	__u32 snd_bytes;          /* rings; 0 = 16 KiB that grow to 4 MiB */
 	__u32 rcv_bytes;
 	__u32 mss;                /* at most; 0 = what the MTU gives */
 	__u32 rate;               /* pacing at most, bytes/s; 0 = no limit */

@@ -77,6 +77,7 @@ static inline int tcp_expected(struct xdp_md *ctx, struct tcp_flow *f, struct tc
 		f->rcv_nxt = seq + len;
 		f->bytes_received += len;
 		el_stream_received(f->id, f->rcv_nxt - f->irs - 1);
+		right_size(f, ntohl(w[7]), s->now);
 		ack_policy(f, len, s->now);
 	}
 	h->id = 0;

@@ -136,6 +136,12 @@ static inline int syn_acked(struct xdp_md *ctx, struct tcp_flow *f, struct tcp_b
 			return XDP_DROP;
 		}
 	}
+	/* Nor is there memory for it. */
+	if (el_stream_promise(f->id, first_ring(f->opt.snd_bytes), first_ring(f->opt.rcv_bytes)) < 0) {
+		count(NoStreamMemory);
+		return XDP_DROP;
+	}
+	f->rcv_size = el_stream_rcv_size(f->id, 0);
 	tcp_established(f, b, s);
 	return -1;
 }
@@ -287,7 +293,7 @@ static inline int tcp_syn(struct xdp_md *ctx, struct tcp_segment *s, struct tcp_
 		count(ListenDrops);
 		return XDP_DROP;
 	}
-	id = tcp_open(ctx, s, l, s->seq);
+	id = tcp_open(ctx, s, l, s->seq, 0);
 	if (id < 0) {
 		count(ListenDrops);
 		return XDP_DROP;

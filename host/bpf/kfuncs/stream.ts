@@ -10,6 +10,14 @@ export const streamKfuncs = defineKfuncs({}, [
     'Opens a stream of this lane for application `app`, 0 for none. Rings are made at first use, sizes rounded up to a power of two from 2 KiB to 16 MiB, 0 for none; smaller, 2 KiB at least, where memory is scarce. Its number; -ENOMEM: all are open, -ENOBUFS: no memory is left for its rings; -EINVAL.',
   ),
   row(
+    'int el_stream_draft(u32 app, u32 snd_bytes, u32 rcv_bytes)',
+    'Opens a stream as el_stream_open does, but promises it no memory: it has no rings before el_stream_promise. From then on they grow up to these sizes.',
+  ),
+  row(
+    'int el_stream_promise(u32 id, u32 snd_bytes, u32 rcv_bytes)',
+    'Promises the rings of a stream that was opened without: of these sizes at first, or smaller where memory is scarce. 0 when it has them; -ENOBUFS: no memory is left.',
+  ),
+  row(
     'int el_stream_free(u32 id)',
     'The transport is done with the stream. Its memory is used again when the application, told EL_EV_FREED, let go of it, too. -ENOENT: no open stream of this lane.',
   ),
@@ -44,6 +52,18 @@ export const streamKfuncs = defineKfuncs({}, [
   row(
     'u32 el_stream_unread(u32 id)',
     'Bytes that were received and that the application has not read; 0 for no stream.',
+  ),
+  row(
+    'u32 el_stream_rcv_size(u32 id, u32 first)',
+    'Size of the receive ring; of a stream that was promised none yet, what would be promised of `first` bytes now.',
+  ),
+  row(
+    'int el_stream_widen(u32 id, u32 bytes)',
+    'Makes the receive ring larger, up to `bytes` and what the stream was opened for, where there is memory. Nothing may have been placed beyond what was received. Its size then.',
+  ),
+  row(
+    'int el_stream_snd_goal(u32 id, u32 bytes)',
+    'The transport could fill a send ring of `bytes`: an application that finds its ring full may get one up to that.',
   ),
   row('u32 el_stream_requests(u32 id)', 'What the application wants, EL_REQ bits: fetched and cleared.'),
   row(

@@ -99,7 +99,7 @@ export class Connection<O = object> {
   get room(): number {
     if (!this.writable) return 0;
     if (this.#hasRing()) return this.end.room;
-    return this.end.released ? 0 : (this.#early?.room ?? this.end.capacity.send);
+    return this.end.released ? 0 : (this.#early?.room ?? EarlyBytes.most(this.end));
   }
 
   /** Bytes written that the peer has not acknowledged. */
@@ -124,7 +124,7 @@ export class Connection<O = object> {
     return this.#closed ? 0 : this.end.read(into);
   }
 
-  /** Views of what can be read, none to two. Good until `consume`. */
+  /** Views of what can be read, none to four, in order. Good until `consume`. */
   readViews(): Uint8Array[] {
     return this.#closed ? [] : this.end.readViews();
   }

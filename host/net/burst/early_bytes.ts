@@ -1,12 +1,15 @@
 /**
  * Bytes that were written before there is a ring for them. A send ring is made by the lane, when somebody first writes: an
  * idle connection has none. What is taken until then lies here, and so does what is asked for after it: a FIN, or to let go.
+ * A ring begins small: what it does not take at once follows when it has room, or has grown.
  *
  *   write ─▶ EarlyBytes ── the ring is asked for ─▶ lane ── OUT ─▶ settle: bytes into the ring, then what was asked for
  */
 import { StreamRequest } from '../../layout/layout.gen.js';
 import type { StreamEnd } from '../../streams/stream_end.js';
 
+/** Most that waits for a ring, bytes: rings begin smaller, and grow. */
+const MOST = 262_144;
 const ENDING = StreamRequest.SHUTDOWN | StreamRequest.CLOSE;
 
 export class EarlyBytes {
@@ -25,13 +28,18 @@ export class EarlyBytes {
     return this.#bytes;
   }
 
-  /** As much as the ring will take. */
+  /** As much as a ring may come to take. */
   get room(): number {
     if (this.#after & ENDING || this.end.released) return 0;
-    return Math.max(0, this.end.capacity.send - this.#bytes);
+    return Math.max(0, EarlyBytes.most(this.end) - this.#bytes);
   }
 
-  /** Takes a copy of as much of `from` as the ring will have room for. */
+  /** Bytes that may wait for the ring of `end`. */
+  static most(end: StreamEnd): number {
+    return Math.min(end.sendMost, MOST);
+  }
+
+  /** Takes a copy of as much of `from` as there is room for. */
   write(from: Uint8Array): number {
     const n = Math.min(from.length, this.room);
     if (n < from.length) this.#short = true;
@@ -39,7 +47,7 @@ export class EarlyBytes {
     // A Buffer's slice would be no copy.
     this.#pieces.push(Uint8Array.prototype.slice.call(from, 0, n));
     this.#bytes += n;
-    this.end.ring(StreamRequest.WANTS_RING);
+    this.end.askRing(this.#bytes);
     return n;
   }
 
@@ -47,7 +55,7 @@ export class EarlyBytes {
   wantRoom(bytes: number): boolean {
     if (this.room >= bytes) return true;
     this.#short = true;
-    this.end.ring(StreamRequest.WANTS_RING);
+    this.end.askRing(this.#bytes);
     return false;
   }
 
@@ -74,7 +82,7 @@ export class EarlyBytes {
   keep(draft: Uint8Array): void {
     this.#pieces.push(draft);
     this.#bytes += draft.length;
-    this.end.ring(StreamRequest.WANTS_RING);
+    this.end.askRing(this.#bytes);
   }
 
   /**

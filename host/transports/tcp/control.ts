@@ -43,7 +43,9 @@ const PER_STREAM = ['tcp_flows', 'tcp_boards', 'tcp_control', 'tcp_clocks', 'tcp
 /** Value of tcp_addresses: unknown ports are answered by a RST. */
 const ADDRESS_RESET = 1;
 /** Of a connection whose options do not say: TCP_DEFAULT in the programs. */
-const RING_BYTES = 262144;
+const RING_BYTES = 4 << 20;
+/** What a ring begins with, as in the programs (size.h): of `asked` bytes, 0 = as by default. */
+const firstRing = (asked: number): number => asked || 16_384;
 const FAMILIES = [AF_INET, AF_INET6] as const;
 const MAX_BACKLOG = 65535;
 
@@ -257,6 +259,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     try {
       id = apps.openId(app, {
         ...{ send: words.snd_bytes || RING_BYTES, receive: words.rcv_bytes || RING_BYTES },
+        first: { send: firstRing(words.snd_bytes), receive: firstRing(words.rcv_bytes) },
         ...{ lane, ifindex, transport: TCP_PROTOCOL },
       });
     } catch (cause) {

@@ -27,9 +27,12 @@ export interface ConnectionOptions {
   pacing?: boolean;
   /** Most bytes per second; 0, the default: no limit. */
   maxRate?: number;
-  /** Ring for what is sent and not acknowledged, bytes: the next power of two, at most 16 MiB. Default 256 KiB. Not of a live connection. */
+  /**
+   * Ring for what is sent and not acknowledged, bytes: the next power of two, at most 16 MiB, from the start if there is
+   * memory. Default: 16 KiB that grow to 4 MiB. Not of a live connection.
+   */
   sendBuffer?: number;
-  /** Ring for what was received and not read; the window is what is free of it. Default 256 KiB. Not of a live connection. */
+  /** The same for what was received and not read; the window is what is free of it. Default 4 MiB. Not of a live connection. */
   receiveBuffer?: number;
   /** Largest segment, bytes of payload and options; 0, the default: what path and peer take. */
   mss?: number;

@@ -203,7 +203,7 @@ test(
     const scene = await Scene.create({ rate: 50_000_000 });
     const { b } = scene.pair;
     scene.live({ forth: 200_000, back: 200_000 });
-    b.listen(4, 80, 8);
+    b.listen(4, 80, 8, { rcvBytes: 65_536 });
     const peer = new Peer(scene, 80, { options: { mss: 1460, sackOk: true } });
     const id = peer.connect();
     const data = Uint8Array.from({ length: 60_000 }, (_, i) => (i * 31) >> 3);

@@ -13,7 +13,7 @@ import {
   type Segment,
 } from '../../conformance/tcp/segment.js';
 import { assert } from '../../support/suite.js';
-import { ADDRESSES, ADDRESSES6, Pair, pattern, Side, sha, type Transfer } from '../pair.js';
+import { ADDRESSES, ADDRESSES6, Pair, type PairOptions, pattern, Side, sha, type Transfer } from '../pair.js';
 
 const ETH = 14;
 const VICTIM_MAC = [2, 0, 0, 0, 0, 2];
@@ -42,6 +42,7 @@ export interface SceneOptions {
   delayNs?: number;
   /** Bits per second between the two hosts. */
   rate?: number;
+  engine?: PairOptions['engine'];
 }
 
 /** A connection between the two hosts that carries bytes both ways. */
