@@ -1,4 +1,4 @@
-/** The CLI's attach as a process of its own. */
+/** Commands of the CLI that run on, as processes of their own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,15 +9,22 @@ import { assert } from './suite.js';
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const MAIN = join(ROOT, 'dist/cli/main.js');
 
-/** `etherloom attach` that runs, of dist/: its events as they come. */
-export class Attached {
+/** Where a command runs. */
+export interface Where {
+  ns?: Namespace;
+  fds?: number[];
+  node?: string;
+}
+
+/** A command that runs, of dist/, with --json: its events as they come. */
+export class Running {
   readonly events: Record<string, unknown>[] = [];
   readonly #child: ChildProcess;
   readonly #closed: Promise<number | null>;
   #err = '';
 
-  constructor(args: string[], where: { ns?: Namespace; fds?: number[]; node?: string } = {}) {
-    const line = [where.node ?? process.execPath, MAIN, 'attach', ...args, '--json'];
+  constructor(args: string[], where: Where = {}) {
+    const line = [where.node ?? process.execPath, MAIN, ...args, '--json'];
     const [command, ...rest] = where.ns ? ['ip', 'netns', 'exec', where.ns.name, ...line] : line;
     this.#child = spawn(command, rest, {
       cwd: ROOT,
@@ -52,5 +59,12 @@ export class Attached {
   async stop(): Promise<Record<string, unknown>> {
     assert.is(await this.end('SIGINT'), 0, this.#err);
     return this.event('stopped');
+  }
+}
+
+/** `etherloom attach`. */
+export class Attached extends Running {
+  constructor(args: string[], where: Where = {}) {
+    super(['attach', ...args], where);
   }
 }
