@@ -10,6 +10,7 @@ import {
   AppState,
   AppView,
   RingView,
+  StreamEvent,
   StreamFlag,
   StreamLaneLayout,
   StreamLayout,
@@ -198,9 +199,13 @@ export class StreamApps {
 
   /** Whether there is a stream of application `number` for which `is` holds. Looks through the table. */
   someStream(number: number, is: (id: number) => boolean): boolean {
-    const first = this.host.arena.header.streamsAt >> 2;
-    for (const at of this.#recordsOf(number)) if (is(((at - first) << 2) / StreamLayout.size)) return true;
+    for (const at of this.#recordsOf(number)) if (is(this.#idAt(at))) return true;
     return false;
+  }
+
+  /** Number of the stream whose record begins at word `at`. */
+  #idAt(at: number): number {
+    return ((at << 2) - this.host.arena.header.streamsAt) / StreamLayout.size;
   }
 
   /** Indices of the records of its streams, in words. */
@@ -242,18 +247,34 @@ export class StreamApps {
   /**
    * The thread of an application is no more, and another is to be it: what the one had is aborted, what it never heard of is
    * for the other. Nobody else may have what it had: its lanes stand still, or it had none left.
+   * @param untaken told of streams that it was to accept, and had not taken
    */
-  restart(number: number): void {
+  restart(number: number, untaken: (id: number) => void = () => {}): void {
     const { u32 } = this.host.arena;
     const app = this.#app(number);
     for (const at of this.#recordsOf(number)) {
       if (u32[at + (StreamLayout.told >> 2)] === 0) continue;
+      // Before it is let go: then its number may be another's.
+      if (this.#isUntaken(at)) untaken(this.#idAt(at));
       Atomics.or(u32, at + (StreamLayout.requests >> 2), StreamRequest.ABORT);
       Atomics.store(u32, at + (StreamLayout.released >> 2), 1);
     }
     this.#forgetEvents(app);
     app.sleeping = 0;
     this.#look();
+  }
+
+  /** Names the streams that application `number` was to accept and never will: each once, however often this is called. */
+  untaken(number: number, each: (id: number) => void): void {
+    for (const at of this.#recordsOf(number)) if (this.#isUntaken(at)) each(this.#idAt(at));
+  }
+
+  /** Whether nobody took the event that tells of it; nobody does from now on. */
+  #isUntaken(at: number): boolean {
+    const { u32 } = this.host.arena;
+    return (
+      (Atomics.and(u32, at + (StreamLayout.events >> 2), ~StreamEvent.ACCEPT) & StreamEvent.ACCEPT) !== 0
+    );
   }
 
   /** Whether an application of that number was opened and not closed. */

@@ -8,7 +8,7 @@ export default function begin(app, data) {
     news(events, n) {
       for (let i = 0; i < n; i++) {
         const { connection, accepted, connected, closed } = events[i];
-        if (accepted) app.tell({ accepted: connection.remote.port });
+        if (accepted) app.tell({ accepted: connection.remote.port, slot: connection.listener.place.slot });
         if (connected) {
           app.tell({ connected: connection.data });
           connection.write(Buffer.from('hello'));
@@ -26,7 +26,11 @@ export default function begin(app, data) {
     tick() {
       app.tell({ ticks: ++ticks });
     },
-    heard: ({ connect }) => app.connect(connect),
+    heard({ connect, listen, fail }) {
+      if (fail) throw new Error('it was told to');
+      if (connect) app.connect(connect);
+      if (listen) app.listen({ port: listen });
+    },
     refused: error => app.tell({ refused: error.errno ?? error.code }),
     close: () => app.tell({ closing: true }),
   };

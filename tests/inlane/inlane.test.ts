@@ -10,6 +10,8 @@ import { assert, suite } from '../support/suite.js';
 const test = suite('in-lane applications');
 const MODULE = new URL('app.mjs', import.meta.url);
 const HOST = '10.0.0.2';
+/** Of tests that wait for engines and lanes to be made, on a machine that has other work. */
+const LONG = { timeoutMs: 60_000 };
 
 interface World {
   engine: Engine;
@@ -74,24 +76,28 @@ async function refusal(work: Promise<unknown>): Promise<EtherloomError> {
   throw new Error(`not refused: ${error}`);
 }
 
-test('a listener is the lanes’: each takes the connections that arrive there, and answers them', async () => {
-  const { client, server } = await hosts();
-  const inLane = await server.openInLane({ module: MODULE, lanes: [1, 2], data: { port: 7 } });
-  const told = heard(inLane as never);
-  const answers = await Promise.all(Array.from({ length: 24 }, (_, i) => say(client, 7, `no. ${i}`)));
-  assert.equal(
-    answers,
-    Array.from({ length: 24 }, (_, i) => `no. ${i}`),
-  );
-  const lanes = new Set(told.filter(t => 'accepted' in t.what).map(t => t.lane));
-  assert.equal([...lanes].sort(), [1, 2], 'both took some');
-  await until('ticks', () =>
-    [1, 2].every(lane => told.some(t => t.lane === lane && Number(t.what.ticks) > 3)),
-  );
-  await inLane.close();
-  assert.is(told.filter(t => t.what.closing).length, 2);
-  assert.is(await say(client, 7, 'x'), 'ECONNREFUSED');
-});
+test(
+  'a listener is the lanes’: each takes the connections that arrive there, and answers them',
+  async () => {
+    const { client, server } = await hosts();
+    const inLane = await server.openInLane({ module: MODULE, lanes: [1, 2], data: { port: 7 } });
+    const told = heard(inLane as never);
+    const answers = await Promise.all(Array.from({ length: 24 }, (_, i) => say(client, 7, `no. ${i}`)));
+    assert.equal(
+      answers,
+      Array.from({ length: 24 }, (_, i) => `no. ${i}`),
+    );
+    const lanes = new Set(told.filter(t => 'accepted' in t.what).map(t => t.lane));
+    assert.equal([...lanes].sort(), [1, 2], 'both took some');
+    await until('ticks', () =>
+      [1, 2].every(lane => told.some(t => t.lane === lane && Number(t.what.ticks) > 3)),
+    );
+    await inLane.close();
+    assert.is(told.filter(t => t.what.closing).length, 2);
+    assert.is(await say(client, 7, 'x'), 'ECONNREFUSED');
+  },
+  LONG,
+);
 
 test('what arrives at a lane without the application goes to one that has it', async () => {
   const { client, server } = await hosts();
@@ -137,24 +143,66 @@ test('what a module throws ends the application in that lane: the lane goes on, 
   await inLane.close();
 });
 
-test('a lane that dies, or hangs in a handler, is replaced: the application begins anew and listens again', async () => {
-  const { engine, client, server } = await hosts();
-  const inLane = await server.openInLane({ module: MODULE, lanes: [1], data: { port: 12 } });
-  let restarts = 0;
-  inLane.on('restarted', () => restarts++);
-  for (const end of ['kill', 'hang']) {
-    const before = restarts;
-    const open = say(client, 12, end === 'hang' ? 'hang' : 'still here');
-    if (end === 'kill') {
-      assert.is(await open, 'still here');
-      engine.killLane(1);
-    } else assert.is(await open, 'ECONNRESET', 'what it had is aborted');
-    await until(`it came again after ${end}`, () => restarts > before);
-    assert.is(await say(client, 12, 'again'), 'again');
-  }
-  assert.ok(engine.crashes.some(c => c.how === 'hung'));
-  await inLane.close();
-});
+test(
+  'a lane that dies, or hangs in a handler, is replaced: the application begins anew and listens again',
+  async () => {
+    const { engine, client, server } = await hosts();
+    const inLane = await server.openInLane({ module: MODULE, lanes: [1], data: { port: 12 } });
+    let restarts = 0;
+    inLane.on('restarted', () => restarts++);
+    for (const end of ['kill', 'hang']) {
+      const before = restarts;
+      const open = say(client, 12, end === 'hang' ? 'hang' : 'still here');
+      if (end === 'kill') {
+        assert.is(await open, 'still here');
+        engine.killLane(1);
+      } else assert.is(await open, 'ECONNRESET', 'what it had is aborted');
+      await until(`it came again after ${end}`, () => restarts > before);
+      assert.is(await say(client, 12, 'again'), 'again');
+    }
+    assert.ok(engine.crashes.some(c => c.how === 'hung'));
+    await inLane.close();
+  },
+  LONG,
+);
+
+/** Stands still with all of this thread. */
+const stand = (ms: number): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+for (const [what, lanes, end] of [
+  ['its lane dies', [1], 'kill'],
+  ['it ends in that lane', [1, 2], 'fail'],
+] as const)
+  test(`connections that it was told of and had not taken when ${what} fill the backlog no more`, async () => {
+    const { engine, client, server } = await hosts();
+    const port = end === 'kill' ? 14 : 16;
+    const inLane = await server.openInLane({ module: MODULE, lanes: [...lanes], data: { port } });
+    const told = heard(inLane as never);
+    assert.is(await say(client, port, 'first'), 'first');
+    await until('its slot', () => told.some(t => 'slot' in t.what));
+    const slot = Number(told.find(t => 'slot' in t.what)!.what.slot);
+    const view = server.transport.transport.view(engine.arena, server.transport.shared);
+    await until('that it is taken', () => view.waiting(slot) === 0);
+    // Asked to listen once more, it takes nothing before this thread has answered, which stands still.
+    inLane.tell({ listen: port + 1 });
+    stand(100);
+    const connections = Array.from({ length: 12 }, () => client.burst.connect({ host: HOST, port }));
+    for (const late = Date.now() + 5000; view.waiting(slot) < 12 && Date.now() < late; stand(5))
+      client.burst.flush();
+    assert.is(view.waiting(slot), 12);
+    let over = 0;
+    inLane.on('restarted', () => over++);
+    inLane.on('ended', () => over++);
+    if (end === 'kill') engine.killLane(1);
+    else inLane.tell({ fail: true }, 1);
+    await until('it is over there', () => over > 0);
+    await until('nobody waits', () => view.waiting(slot) === 0);
+    for (const c of connections) c.abort();
+    client.burst.flush();
+    assert.is(await say(client, port, 'again'), 'again');
+    assert.is(view.waiting(slot), 0);
+    await inLane.close();
+  });
 
 test('a module that is not there, or throws, is named; so is a lane that is not', async () => {
   const { server } = await hosts();

@@ -75,6 +75,8 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
   readonly #instances = new Map<number, Instance>();
   readonly #listeners: SharedListeners<O>;
   readonly #unfollow: () => void;
+  /** A connection that nobody will take any more does not wait: its listener, which others may have, counts it as taken. */
+  readonly #untaken: (id: number) => void;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -86,6 +88,11 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     const appOf = (lane: number): number => this.#instances.get(lane)?.number ?? 0;
     this.#listeners = new SharedListeners(requests, transport, appOf, engine.laneCount);
     this.#unfollow = engine.onLaneLost(lane => this.#lost(lane));
+    const view = transport.transport.view(engine.arena, transport.shared);
+    this.#untaken = id => {
+      const slot = view.listener(id);
+      if (slot >= 0) view.took(slot);
+    };
   }
 
   /**
@@ -169,7 +176,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
       if (instance.port === port1) this.#hear(instance, message);
     });
     port1.unref();
-    if (instance.lives++ > 0) apps.restart(instance.number);
+    if (instance.lives++ > 0) apps.restart(instance.number, this.#untaken);
     instance.bell = new Int32Array(new SharedArrayBuffer(4));
     const data: InLaneGiven = {
       ...{ module: String(this.options.module), data: this.options.data, number: instance.number },
@@ -233,7 +240,11 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     instance.ended = true;
     const { lane, number } = instance;
     this.#listeners.leave(lane);
-    this.home.apps.close(number);
+    const { apps } = this.home;
+    apps.untaken(number, this.#untaken);
+    apps.close(number);
+    // Before it was closed there may have come more.
+    apps.untaken(number, this.#untaken);
     if (gone) this.home.apps.hold(number, false);
     void Promise.resolve(instance.unseat?.()).catch(() => {});
     instance.port?.close();
