@@ -187,6 +187,10 @@ test(
     for (let i = 0; i < 3; i++) {
       await new Promise(r => setTimeout(r, 40 + i * 17));
       p.engine.killLane(0);
+      // The thread ends when the system gets to it: until then there is nothing to be settled.
+      for (let k = 0; k < 5000 && p.engine.crashes.length === i; k++)
+        await new Promise(r => setTimeout(r, 1));
+      assert.is(p.engine.crashes.length, i + 1);
       await p.engine.settled();
       const before = sent();
       for (let k = 0; k < 3000 && sent() < before + 100n; k++) await new Promise(r => setTimeout(r, 1));
