@@ -14,15 +14,14 @@ import type { Caller } from './load/caller.js';
 import type { Service } from './service.js';
 
 export type ServiceSpec =
-  | { app: 'echo' }
-  | { app: 'http' }
-  | { app: 'kv'; memory: ArrayBuffer | SharedArrayBuffer };
+  /** `short`: each message of so many bytes is answered by a short one. */
+  { app: 'echo'; short?: number } | { app: 'http' } | { app: 'kv'; memory: ArrayBuffer | SharedArrayBuffer };
 
 /** @param owner of locks in shared memory, from 1 on: another for each thread */
 export function serviceOf(spec: ServiceSpec, owner = 1): Service {
   switch (spec.app) {
     case 'echo':
-      return echo();
+      return echo(spec.short);
     case 'http':
       return hello();
     case 'kv':
@@ -31,7 +30,7 @@ export function serviceOf(spec: ServiceSpec, owner = 1): Service {
 }
 
 export type CallSpec =
-  | { app: 'echo'; bytes: number }
+  | { app: 'echo'; bytes: number; short?: boolean }
   | { app: 'http' }
   | { app: 'kv'; workload: WorkloadOptions; memory: SharedArrayBuffer };
 
@@ -42,15 +41,15 @@ export interface Callers {
   readonly started: boolean;
 }
 
-/** @param seed of choices: another for each thread */
-export function callersOf(spec: CallSpec, seed = 1): Callers {
+/** @param thread each has choices of its own */
+export function callersOf(spec: CallSpec, thread = 0): Callers {
   switch (spec.app) {
     case 'echo':
-      return { next: () => new EchoCaller(spec.bytes), started: true };
+      return { next: () => new EchoCaller(spec.bytes, spec.short), started: true };
     case 'http':
       return { next: () => new HelloCaller(), started: true };
     case 'kv': {
-      const calls = new KvCalls(new Workload({ ...spec.workload, seed }), spec.memory);
+      const calls = new KvCalls(new Workload(spec.workload, thread), spec.memory);
       return {
         next: () => new KvCaller(calls),
         get started() {

@@ -7,6 +7,7 @@ import { EtherloomError } from '../errors.js';
 import { addressesOf } from '../forward/interfaces.js';
 import { type PortNetwork, Stack } from '../net/stack.js';
 import { modelLink, type Nic, type RedirectRule } from '../nic/index.js';
+import { tcp } from '../transports/tcp/index.js';
 import { nicReport, nicWarnings, nicWords } from './nic_report.js';
 import { type ModelSpec, type NicSpec, parseNicSpec } from './nic_spec.js';
 import { makeNic } from './nics.js';
@@ -22,8 +23,8 @@ export interface HostOptions {
   spin: number;
   /** Connections that there can be. */
   connections: number;
-  /** Of each ring of a connection, bytes: stream memory is for so much. */
-  ring: number;
+  /** Of each ring of a connection, bytes; they grow by need without. */
+  buffer?: number;
 }
 
 /** Hosts at work. */
@@ -44,6 +45,9 @@ export interface CliHosts {
   close(): Promise<void>;
 }
 
+/** Stream memory is for rings of so many bytes, if the line does not say. */
+const RING = 256 << 10;
+
 const OWN = '10.0.0.1/24';
 const FAR = '10.0.0.2/24';
 /** Who shares an interface with the kernel leaves to it what is not of its ports. */
@@ -56,14 +60,17 @@ export async function openHosts(options: HostOptions, ports: readonly number[] =
 }
 
 function engineOptions(options: HostOptions, hosts: number) {
-  const { connections, ring, spin, threads } = options;
+  const { connections, buffer = RING, spin, threads } = options;
   const count = hosts * connections + 64;
   return {
     ...({ spinUs: spin, pass: 'count', frames: 8192 * hosts * threads } as const),
     ...{ mapBytes: (hosts + 1) * (4 << 20) + hosts * count * 4096 },
-    streams: { count, bytes: hosts * connections * 2 * ring + count * 10240 + (8 << 20), apps: 16 },
+    streams: { count, bytes: hosts * connections * 2 * buffer + count * 10240 + (8 << 20), apps: 16 },
   };
 }
+
+const transportOf = ({ buffer }: HostOptions) =>
+  tcp(buffer === undefined ? {} : { defaults: { sendBuffer: buffer, receiveBuffer: buffer } });
 
 /** What only traffic of the link's own could heed. */
 const OF_TRAFFIC = ['pps', 'size', 'flows', 'queues'] as const;
@@ -87,8 +94,16 @@ async function openModel(spec: ModelSpec, options: HostOptions): Promise<CliHost
   const engine = await Engine.create({ nics: [a, b], lanes, ...engineOptions(options, 2) });
   return closing(engine, async () => {
     const stacks = [
-      await Stack.create({ engine, ports: { 'link.a': { addresses: [own] } } }),
-      await Stack.create({ engine, ports: { 'link.b': { addresses: [FAR] } } }),
+      await Stack.create({
+        engine,
+        ports: { 'link.a': { addresses: [own] } },
+        transport: transportOf(options),
+      }),
+      await Stack.create({
+        engine,
+        ports: { 'link.b': { addresses: [FAR] } },
+        transport: transportOf(options),
+      }),
     ];
     await engine.start();
     const range = (from: number): number[] => Array.from({ length: threads }, (_, i) => from + i);
@@ -127,7 +142,7 @@ async function openOutside(
   const engine = await Engine.create({ nics: [nic], lanes: threads, ...engineOptions(options, 1) });
   return closing(engine, async () => {
     const port: PortNetwork = { addresses, ...(gateway ? { gateway } : {}), ...(shared ? SHARED : {}) };
-    const own = await Stack.create({ engine, ports: { [nic.name]: port } });
+    const own = await Stack.create({ engine, ports: { [nic.name]: port }, transport: transportOf(options) });
     await engine.start();
     const report = nicReport(nic);
     const lanes = Array.from({ length: threads }, (_, i) => i);

@@ -6,7 +6,7 @@ import { EtherloomError } from '../errors.js';
 import { type CliHosts, type HostOptions, openHosts } from './hosts.js';
 import { clearLine, ending, until } from './live.js';
 import { Warnings } from './nic_report.js';
-import { EXIT, print, toJson } from './output.js';
+import { EXIT, print, toJson, writeOutput } from './output.js';
 
 /** Options of every such command. */
 export interface LastingOptions {
@@ -16,6 +16,8 @@ export interface LastingOptions {
   threads: number;
   spin: number;
   level: Level;
+  /** Bytes of each ring of a connection; they grow by need without. */
+  buffer?: number;
   interval: number;
   json?: boolean;
 }
@@ -26,8 +28,6 @@ export interface ServeOptions extends LastingOptions {
   duration?: number;
 }
 
-/** Bytes of the rings of a connection: TCP's default. */
-const RING = 256 << 10;
 /** Connections that a server has room for. */
 const SERVED = 1024;
 const CONNECT_MS = 10_000;
@@ -36,7 +36,6 @@ const LOOK_MS = 5;
 const hostOptions = (options: LastingOptions, connections: number): HostOptions => ({
   ...options,
   connections,
-  ring: RING,
 });
 
 /** Says events: a line of JSON each, or text. */
@@ -108,6 +107,10 @@ export interface LoadJob {
   warmup: number;
   /** Seconds; until Ctrl-C without. */
   seconds: number | undefined;
+  /** Seconds after those, that are not counted either. */
+  cooldown?: number;
+  /** File for how many answers took how long. */
+  dump?: string;
   /** Whether the load may begin; what it began with is done. */
   begin?(): boolean;
   /** A line of what happened in `seconds`. */
@@ -187,7 +190,10 @@ async function load(
     );
     const seconds = (performance.now() - from) / 1000;
     const whole = new TallySpan(calling.numbers(), first);
+    const { cooldown = 0 } = job;
+    if (cooldown > 0) await until({ duration: cooldown, interval: cooldown + 1 }, () => {}, asked);
     const errors = [...calling.errors, ...(job.trouble?.() ?? [])];
+    if (job.dump !== undefined) writeOutput(job.dump, Buffer.from(listed(whole)));
     clearLine();
     const text = [`in all, ${seconds.toFixed(1)} s:`, job.line(whole, seconds), times(whole)];
     say('stopped', { seconds, ...job.facts(whole, seconds), errors }, text.join('\n'));
@@ -234,6 +240,9 @@ function times(span: TallySpan): string {
   const at = (share: number): string => us(span.at(share));
   return `RTT us: mean ${us(span.meanNs)}, p50 ${at(0.5)}, p90 ${at(0.9)}, p99 ${at(0.99)}, p99.9 ${at(0.999)}, max ${at(1)}`;
 }
+
+/** A line for each time: µs, and how many answers took it. */
+const listed = (span: TallySpan): string => span.times.map(t => `${us(t.ns)} ${t.count}\n`).join('');
 
 /** Percentiles for JSON, µs. */
 export const timesOf = (span: TallySpan): Record<string, number> =>

@@ -5,7 +5,7 @@ import { EtherloomError } from '../errors.js';
 import type { AttachOptions } from './commands/attach.js';
 import type { DemoOptions } from './commands/demo.js';
 import type { DisasmOptions } from './commands/disasm.js';
-import type { EchoClientOptions } from './commands/echo.js';
+import type { EchoClientOptions, EchoServerOptions } from './commands/echo.js';
 import type { ForwardOptions } from './commands/forward.js';
 import type { JitOptions } from './commands/jit.js';
 import type { KvBenchOptions, KvServerOptions } from './commands/kv.js';
@@ -14,7 +14,6 @@ import type { ServeFolderOptions } from './commands/serve.js';
 import type { TestRunCliOptions } from './commands/test_run.js';
 import type { VerifyOptions } from './commands/verify.js';
 import { givenOptions } from './given.js';
-import type { ServeOptions } from './load.js';
 import { EXIT } from './output.js';
 import { usageError } from './usage.js';
 
@@ -251,6 +250,11 @@ export async function parse(argv: readonly string[]): Promise<number> {
       .option('--gateway <list>', 'router, one for each family', append)
       .option('-t, --threads <n>', 'lanes of the host', wholeNumber(1, 32), 1)
       .option('--spin <us>', 'how long an idle lane spins before it sleeps', wholeNumber(0, 1e9), 50)
+      .option(
+        '-l, --buffer <n>',
+        'bytes of each ring of a connection (default: they grow)',
+        wholeNumber(2048, 1 << 24),
+      )
       .option('--interval <s>', 'seconds between two lines', seconds, 1);
   const serving = (command: Command, at: number): Command =>
     hosted(command)
@@ -271,17 +275,33 @@ export async function parse(argv: readonly string[]): Promise<number> {
     return (line: string, text: string): Command => strict(parent.command(line).description(text));
   };
 
+  /** What is called otherwise than in eTran, or has no meaning here. */
+  const EPOLL = (name: string): string => `
+eTran's ${name}'s -q (queues) is queues=N of --nic; its -s (answers as long as messages) is the case without --short;
+its -m (a port for each thread) has no meaning: lanes share a port, whichever a connection comes to.`;
+  const FLEXKVS = `
+eTran's flexkvs_bench's -d (delay between requests) is not there: each connection asks when it is answered, -C and -p say
+how much is under way; nor is its -r (a trace of the requests): the same seeds ask for the same; nor its -K (steering by
+key): lanes share the store, connections are spread over them by RSS.`;
+
   const echo = family('echo', 'an echo and its load: epoll_server, epoll_client and lat_client of eTran');
-  levelled(serving(echo('server', 'send back what comes'), 50000)).action(async (_own, self: Command) => {
-    const options = self.optsWithGlobals<ServeOptions>();
-    code = await (await import('./commands/echo.js')).echoServer(options);
-  });
+  levelled(serving(echo('server', 'send back what comes'), 50000))
+    .option('--short', 'answer each message by 100 bytes; who calls says so, too')
+    .option('-b, --bytes <n>', 'bytes of a message, for --short', wholeNumber(1, 1 << 24), 100)
+    .addHelpText('after', EPOLL('epoll_server'))
+    .action(async (_own, self: Command) => {
+      const options = self.optsWithGlobals<EchoServerOptions>();
+      code = await (await import('./commands/echo.js')).echoServer(options);
+    });
   levelled(calling(echo('client', 'send messages, and wait for them to come back')))
     .option('-i, --ip <address>', 'address of the server')
     .option('-p, --port <n>', 'port of the server', port, 50000)
     .option('-b, --bytes <n>', 'bytes of a message', wholeNumber(1, 1 << 24), 100)
     .option('-f, --flows <n>', 'connections', wholeNumber(1, 65535), 1)
     .option('-o, --outstanding <n>', 'messages under way on each', wholeNumber(1, 65536), 1)
+    .option('--short', 'answers of 100 bytes')
+    .addHelpText('after', EPOLL('epoll_client'))
+    .option('-d, --dump <file>', 'write how many answers took how long: a line for each time, us and answers')
     .option('--duration <s>', 'seconds, instead of until Ctrl-C', seconds)
     .action(async (_own, self: Command) => {
       const options = self.optsWithGlobals<EchoClientOptions>();
@@ -307,7 +327,10 @@ export async function parse(argv: readonly string[]): Promise<number> {
     .option('-v, --val-size <n>', 'bytes of a value', wholeNumber(0, 1 << 20), 64)
     .option('-g, --get-prob <p>', 'share of gets', share, 0.9)
     .option('-T, --time <s>', 'seconds, instead of until Ctrl-C', seconds)
-    .option('-s, --seed <n>', 'of keys and choices', wholeNumber(1, 2 ** 32 - 1), 1)
+    .option('-c, --cooldown <s>', 'seconds after those, not counted', wholeNumber(0, 3600), 0)
+    .option('-s, --key-seed <n>', 'of the choices of keys', wholeNumber(1, 2 ** 32 - 1), 1)
+    .option('-o, --op-seed <n>', 'of those between get and set', wholeNumber(1, 2 ** 32 - 1), 2)
+    .addHelpText('after', FLEXKVS)
     .action(async (server: string | undefined, _own, self: Command) => {
       const options = self.optsWithGlobals<KvBenchOptions>();
       code = await (await import('./commands/kv.js')).kvBench(server, options);

@@ -1,5 +1,8 @@
 /** etherloom echo, kv and serve: on the shared-memory link, and what they refuse. */
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { MAIN, ROOT } from '../support/attached.js';
 import { assert, suite } from '../support/suite.js';
 
@@ -34,6 +37,72 @@ test('kv bench prints what flexkvs_bench does; as JSON no get missed', () => {
   const { operations, misses, failures, p50Us, errors } = events.at(-1);
   assert.ok(operations > 100 && p50Us > 0);
   assert.equal([misses, failures, errors], [0, 0, []]);
+});
+
+test('short answers: 100 bytes for each message, which is what comes in', () => {
+  const line = 'echo client --short -b 4000 -f 2 -o 3 -w 0 --duration 0.4 --json';
+  for (const level of ['duplex', 'burst', 'lane']) {
+    const { code, out, err } = etherloom(...line.split(' '), '--level', level);
+    assert.is(code, 0, err + out);
+    const { messages, gbitIn, gbitOut, errors } = JSON.parse(out.trim().split('\n').at(-1)!);
+    assert.equal(errors, []);
+    assert.ok(messages > 20, `${level}: ${messages}`);
+    const share = gbitIn / gbitOut;
+    assert.ok(share > 0.015 && share < 0.03, `${level}: ${gbitIn} in, ${gbitOut} out`);
+  }
+});
+
+test('--dump writes how many answers took how long, the fastest first', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'etherloom-apps-'));
+  try {
+    const file = join(folder, 'times');
+    const line = ['echo', 'client', '-w', '0', '--duration', '0.4', '--json', '-d', file];
+    const { code, out, err } = etherloom(...line);
+    assert.is(code, 0, err);
+    const { messages } = JSON.parse(out.trim().split('\n').at(-1)!);
+    const rows = readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map(row => row.split(' ').map(Number));
+    assert.is(
+      rows.reduce((n, [, count]) => n + count, 0),
+      messages,
+    );
+    for (const [i, [us]] of rows.entries()) assert.ok(us > 0 && (i === 0 || us >= rows[i - 1][0]));
+    assert.match(
+      etherloom(...line.slice(0, -1), folder).err + etherloom(...line.slice(0, -1), folder).out,
+      /ERR_FILE_WRITE/,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('kv bench goes on for the time of -c, which is not counted', () => {
+  const from = performance.now();
+  const { code, out, err } = etherloom(...'kv bench -C 2 -n 100 -w 0 -T 0.3 -c 2 --json'.split(' '));
+  assert.is(code, 0, err);
+  assert.ok(performance.now() - from > 2300);
+  const { seconds } = JSON.parse(out.trim().split('\n').at(-1)!);
+  assert.ok(seconds < 2, `${seconds} s counted`);
+});
+
+test('rings of -l bytes: small ones carry long messages as well, too small ones are refused', () => {
+  const small = etherloom(...'echo client -l 2048 -b 10000 -o 2 -w 0 --duration 0.4 --json'.split(' '));
+  assert.is(small.code, 0, small.err);
+  const { messages, errors } = JSON.parse(small.out.trim().split('\n').at(-1)!);
+  assert.equal(errors, []);
+  assert.ok(messages > 10, `${messages}`);
+  const wrong = etherloom(...'echo client -l 1000'.split(' '));
+  assert.is(wrong.code, 2);
+  assert.match(wrong.err, /ERR_USAGE_VALUE.*2048/s);
+});
+
+test('--help says which options of eTran are not there, and why', () => {
+  const help = (...command: string[]): string => etherloom(...command, '--help').out.replace(/\s+/g, ' ');
+  for (const command of ['server', 'client'])
+    assert.match(help('echo', command), /epoll_(server|client)'s -q .* -s .* -m /);
+  assert.match(help('kv', 'bench'), /flexkvs_bench's -d .* -r .* -K /);
 });
 
 for (const [line, words] of [

@@ -1,18 +1,23 @@
-/** Who asks an echo: messages of one size, and as many bytes back. */
+/** Who asks an echo: messages of one size, and as many bytes back, or few. */
 import type { Caller } from '../load/caller.js';
 import type { Answers } from '../service.js';
+import { PATTERN_BYTES, SHORT_BYTES } from './echo.js';
 
-/** What messages consist of: bytes that tell their place, so that one that is lost or doubled shows. */
-const PATTERN_BYTES = 251;
 /** So many bytes of a connection are looked at one by one. */
 const PROVEN_BYTES = 64 << 10;
 
 export class EchoCaller implements Caller {
+  /** Bytes that tell their place, so that one that is lost or doubled shows. */
   readonly #message: Uint8Array;
+  readonly #answerBytes: number;
   #asked = 0;
   #answered = 0;
 
-  constructor(readonly bytes: number) {
+  constructor(
+    readonly bytes: number,
+    short = false,
+  ) {
+    this.#answerBytes = short ? SHORT_BYTES : bytes;
     // So long that any rotation of the pattern is a piece of it.
     this.#message = Uint8Array.from({ length: bytes + PATTERN_BYTES }, (_, i) => i % PATTERN_BYTES);
   }
@@ -28,14 +33,14 @@ export class EchoCaller implements Caller {
 
   /** Looks at each of the first bytes, then at the ends of what came: at each is too dear for who measures. */
   take(bytes: Uint8Array, n: number): number {
-    const before = Math.floor(this.#answered / this.bytes);
+    const before = Math.floor(this.#answered / this.#answerBytes);
     const first = this.#answered % PATTERN_BYTES;
     const last = (this.#answered + n - 1) % PATTERN_BYTES;
     if (bytes[0] !== first || bytes[n - 1] !== last)
       throw new Error(`byte ${this.#answered} or ${this.#answered + n - 1} is not what was sent`);
     if (this.#answered < PROVEN_BYTES) this.#prove(bytes, n);
     this.#answered += n;
-    return Math.floor(this.#answered / this.bytes) - before;
+    return Math.floor(this.#answered / this.#answerBytes) - before;
   }
 
   #prove(bytes: Uint8Array, n: number): void {

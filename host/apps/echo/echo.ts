@@ -1,5 +1,10 @@
-/** Echo: what comes goes back. RFC 862, and eTran's epoll_server. */
+/** Echo: what comes goes back. RFC 862, and eTran's epoll_server, whose answers may be short. */
 import { ANSWERS_FULL, type Answers, type Service, type Session } from '../service.js';
+
+/** Bytes that tell their place: position modulo this. */
+export const PATTERN_BYTES = 251;
+/** Bytes of a short answer: eTran's. */
+export const SHORT_BYTES = 100;
 
 const session: Session = {
   ended: false,
@@ -11,5 +16,35 @@ const session: Session = {
   },
 };
 
-/** One session does for all connections: it knows nothing of them. */
-export const echo = (): Service => ({ open: () => session });
+/** Answers each message of a length with few bytes: the direction back costs less, as of most requests. */
+class ShortSession implements Session {
+  readonly ended = false;
+  /** Bytes of the message that is under way. */
+  #got = 0;
+  #sent = 0;
+
+  constructor(readonly messageBytes: number) {}
+
+  take(_bytes: Uint8Array, n: number, out: Answers): number {
+    let taken = 0;
+    while (taken < n && !out.full) {
+      const more = Math.min(n - taken, this.messageBytes - this.#got);
+      taken += more;
+      this.#got += more;
+      if (this.#got < this.messageBytes) break;
+      this.#got = 0;
+      const at = out.reserve(SHORT_BYTES);
+      for (let i = 0; i < SHORT_BYTES; i++) out.bytes[at + i] = (this.#sent + i) % PATTERN_BYTES;
+      this.#sent += SHORT_BYTES;
+    }
+    return taken;
+  }
+}
+
+/**
+ * One session does for all connections, for it knows nothing of them, unless answers are short.
+ * @param short bytes of the messages that are answered so
+ */
+export const echo = (short?: number): Service => ({
+  open: () => (short === undefined ? session : new ShortSession(short)),
+});

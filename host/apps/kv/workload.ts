@@ -12,11 +12,31 @@ export interface WorkloadOptions {
   gets?: number;
   /** Exponent of Zipf's law, from 0 on; 0: every key as often. Default 0.9. */
   zipf?: number;
-  /** Of the choices. Default 1. */
-  seed?: number;
+  /** Of the choices of keys, and of those between get and set. Default 1 and 2. */
+  keySeed?: number;
+  opSeed?: number;
 }
 
 const LEAST_KEY = 8;
+
+/** xorshift32. */
+class Choice {
+  #state: number;
+
+  constructor(seed: number, thread: number) {
+    this.#state = (seed + Math.imul(thread, 0x9e3779b1)) >>> 0 || 1;
+  }
+
+  /** 0 … 1, without 1. */
+  next(): number {
+    let x = this.#state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#state = x >>> 0;
+    return this.#state / 2 ** 32;
+  }
+}
 
 export class Workload {
   readonly keyBytes: number;
@@ -27,11 +47,12 @@ export class Workload {
   readonly #names: Uint8Array;
   /** Part of all requests that go to keys 0 … i; undefined: all as often. */
   readonly #reach: Float64Array | undefined;
-  #state: number;
+  readonly #keyChoice: Choice;
+  readonly #opChoice: Choice;
 
-  /** @throws EtherloomError ERR_KV_OPTIONS */
-  constructor(options: WorkloadOptions = {}) {
-    const { keyBytes = 32, keys = 1000, valueBytes = 64, gets = 0.9, zipf = 0.9, seed = 1 } = options;
+  /** @param thread each has choices of its own @throws EtherloomError ERR_KV_OPTIONS */
+  constructor(options: WorkloadOptions = {}, thread = 0) {
+    const { keyBytes = 32, keys = 1000, valueBytes = 64, gets = 0.9, zipf = 0.9 } = options;
     check('keyBytes', keyBytes, LEAST_KEY, 250);
     check('keys', keys, 1, 2 ** 24);
     check('valueBytes', valueBytes, 0, 1 << 20);
@@ -41,7 +62,8 @@ export class Workload {
     this.keys = keys;
     this.valueBytes = valueBytes;
     this.gets = gets;
-    this.#state = seed >>> 0 || 1;
+    this.#keyChoice = new Choice(options.keySeed ?? 1, thread);
+    this.#opChoice = new Choice(options.opSeed ?? 2, thread);
     this.#names = new Uint8Array(keys * keyBytes);
     // A number in digits, in front of whatever fills the rest.
     for (let k = 0; k < keys; k++)
@@ -52,19 +74,9 @@ export class Workload {
     if (zipf > 0) this.#reach = reachOf(keys, zipf);
   }
 
-  /** xorshift32: 0 … 1, without 1. */
-  #random(): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x >>> 0;
-    return this.#state / 2 ** 32;
-  }
-
   /** Number of the key of the next request. */
   nextKey(): number {
-    const r = this.#random();
+    const r = this.#keyChoice.next();
     const reach = this.#reach;
     if (!reach) return Math.floor(r * this.keys);
     let low = 0;
@@ -79,7 +91,7 @@ export class Workload {
 
   /** Whether the next request is a get. */
   nextIsGet(): boolean {
-    return this.#random() < this.gets;
+    return this.#opChoice.next() < this.gets;
   }
 
   /** Copies key `k`. */

@@ -1,4 +1,5 @@
 /** etherloom echo server, etherloom echo client: eTran's epoll_server, epoll_client and lat_client, on any NIC. */
+import type { ServiceSpec } from '../../apps/specs.js';
 import {
   type LastingOptions,
   runLoad,
@@ -16,17 +17,30 @@ export interface EchoClientOptions extends LastingOptions {
   outstanding: number;
   warmup: number;
   duration?: number;
+  short?: boolean;
+  dump?: string;
 }
 
-export const echoServer = (options: ServeOptions): Promise<number> =>
-  runServer(options, 'echo', serveService(options, { app: 'echo' }));
+export interface EchoServerOptions extends ServeOptions {
+  bytes: number;
+  short?: boolean;
+}
+
+const service = ({ short, bytes }: { short?: boolean; bytes: number }): ServiceSpec => ({
+  app: 'echo',
+  ...(short ? { short: bytes } : {}),
+});
+
+export const echoServer = (options: EchoServerOptions): Promise<number> =>
+  runServer(options, 'echo', serveService(options, service(options)));
 
 export function echoClient(options: EchoClientOptions): Promise<number> {
-  const { bytes, flows, outstanding, ip, port, warmup, duration } = options;
+  const { bytes, flows, outstanding, ip, port, warmup, duration, short = false, dump } = options;
   const gbit = (n: number, seconds: number): number => (n * 8) / seconds / 1e9;
   return runLoad(options, {
-    ...{ service: { app: 'echo' }, calls: { app: 'echo', bytes } },
+    ...{ service: service(options), calls: { app: 'echo', bytes, short } },
     ...{ flows, outstanding, host: ip, port, warmup, seconds: duration },
+    ...(dump === undefined ? {} : { dump }),
     line: (span, seconds) =>
       `Throughput In/Out: ${gbit(span.bytesIn, seconds).toFixed(3)}/${gbit(span.bytesOut, seconds).toFixed(3)} Gbps, ` +
       `${(span.answers / seconds / 1000).toFixed(1)} Kops, ${flows} connections, ` +

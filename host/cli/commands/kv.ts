@@ -29,7 +29,9 @@ export interface KvBenchOptions extends LastingOptions {
   getProb: number;
   time?: number;
   warmup: number;
-  seed: number;
+  cooldown: number;
+  keySeed: number;
+  opSeed: number;
 }
 
 /** memcached's. */
@@ -52,9 +54,10 @@ function readServer(text: string): { host: string; port: number } {
 }
 
 export function kvBench(server: string | undefined, options: KvBenchOptions): Promise<number> {
-  const { keySize, keyNum, valSize, getProb, uniform, zipf, seed, conns, pending, warmup, time } = options;
+  const { keySize, keyNum, valSize, getProb, uniform, zipf, keySeed, opSeed } = options;
+  const { conns, pending, warmup, time, cooldown } = options;
   const workload = {
-    ...{ keyBytes: keySize, keys: keyNum, valueBytes: valSize, gets: getProb, seed },
+    ...{ keyBytes: keySize, keys: keyNum, valueBytes: valSize, gets: getProb, keySeed, opSeed },
     zipf: uniform ? 0 : zipf,
   };
   const memory = KvCalls.memory();
@@ -65,7 +68,7 @@ export function kvBench(server: string | undefined, options: KvBenchOptions): Pr
   return runLoad(options, {
     service: { app: 'kv', memory: KvStore.create(room, true) },
     calls: { app: 'kv', workload, memory },
-    ...{ flows: conns, outstanding: pending, ...place, warmup, seconds: time },
+    ...{ flows: conns, outstanding: pending, ...place, warmup, seconds: time, cooldown },
     begin() {
       if (calls.ready) calls.start();
       return calls.ready;
