@@ -22,7 +22,7 @@ const HOST: Record<string, string> = {
   transports: 'errors layout mem wire bpf nic engine streams',
   net: 'errors layout mem wire native bpf nic responder engine streams transports',
   apps: 'errors mem wire bpf nic engine net',
-  cli: 'errors mem bpf nic native engine forward net apps',
+  cli: 'errors mem bpf nic native engine forward transports net apps',
 };
 const ASSEMBLY: Record<string, string> = {
   mem: 'layout.gen',
