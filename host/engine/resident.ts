@@ -22,7 +22,7 @@ export interface ResidentOptions {
   data?: unknown;
 }
 
-/** What a resident has to work with. `StreamApp.over(arena, number)` makes this thread the application of that number. */
+/** What a resident has to work with. `StreamApp.seated(arena, number, lane)` makes this thread the application of that number. */
 export interface LaneSeat {
   readonly arena: Arena;
   readonly lane: number;

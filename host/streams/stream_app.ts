@@ -34,6 +34,8 @@ export type TakeEvent = (stream: StreamEnd, events: number) => void;
 /** What one lane and the application have between them. Indices are of words. */
 interface LaneEnd {
   lane: number;
+  /** It runs on this thread, so that nothing need be ordered: an atomic store waits for all stores before it. */
+  near: boolean;
   /** Words of LaneState and StreamLane that are the other side's to look at. */
   state: number;
   rung: number;
@@ -102,6 +104,8 @@ export class StreamApp {
     readonly number: number,
     /** Which application of its number it is. */
     readonly life: number,
+    /** The lane on whose thread it runs; -1: it has one of its own. */
+    readonly seat: number,
   ) {
     const { header, dv } = arena;
     this.i32 = arena.i32;
@@ -117,6 +121,7 @@ export class StreamApp {
       const place = (number & 63) >> 5;
       return {
         lane,
+        near: lane === seat,
         state: (header.lanesAt + lane * LaneStateLayout.size) >> 2,
         rung: ((pool.lanesAt + lane * StreamLaneLayout.size + StreamLaneLayout.rung) >> 2) + place,
         bit: 1 << (number & 31),
@@ -138,10 +143,18 @@ export class StreamApp {
   }
 
   /**
+   * The same in a lane's own thread, between its steps (EngineOptions.resident): with the streams of that lane it deals
+   * without atomic operations. @throws EtherloomError ERR_APP_UNKNOWN
+   */
+  static seated(arena: Arena, number: number, lane: number): StreamApp {
+    return StreamApp.over(arena, number, undefined, lane);
+  }
+
+  /**
    * The same over an arena at hand. @param life which application of that number is meant; default: the present one
    * @throws EtherloomError ERR_APP_UNKNOWN
    */
-  static over(arena: Arena, number: number, life?: number): StreamApp {
+  static over(arena: Arena, number: number, life?: number, seat = -1): StreamApp {
     const { header, dv } = arena;
     const pool = header.streamPoolAt ? new StreamPoolView(dv, header.streamPoolAt) : undefined;
     const known = Number.isInteger(number) && number >= 1 && number <= (pool?.appCount ?? 0);
@@ -150,7 +163,7 @@ export class StreamApp {
       throw new EtherloomError('ERR_APP_UNKNOWN', `no application ${number}`, {
         expected: 'one that StreamApps.open() opened',
       });
-    return new StreamApp(arena, number, app.life);
+    return new StreamApp(arena, number, app.life, seat);
   }
 
   /** Whether it was closed (StreamApps.close): its number is nobody's or another's, and nothing here does anything more. */
@@ -236,7 +249,13 @@ export class StreamApp {
     }
   }
 
-  private publish({ lane, state, rung, bit, door }: LaneEnd): void {
+  private publish({ lane, near, state, rung, bit, door }: LaneEnd): void {
+    if (near) {
+      // It is awake, for this is its thread; the word of bits is other applications', too.
+      this.i32[door.producer] = door.own;
+      Atomics.or(this.i32, rung, bit);
+      return;
+    }
     Atomics.store(this.i32, door.producer, door.own);
     Atomics.or(this.i32, rung, bit);
     const sleeping = Atomics.load(this.i32, state + (LaneStateLayout.sleeping >> 2));
@@ -286,14 +305,14 @@ export class StreamApp {
     const i32 = this.i32;
     let n = 0;
     // Plain looks: an atomic one is a call in V8, and most find nothing. What they miss the next ones see.
-    if (i32[lane.event.producer] !== lane.event.own) n = this.takeEvents(lane.event, each, max);
+    if (i32[lane.event.producer] !== lane.event.own) n = this.takeEvents(lane, each, max);
     if (n < max && (lane.scan !== 0 || i32[lane.overflow] !== 0)) n += this.look(lane, each, max - n);
     return n;
   }
 
-  private takeEvents(event: RingSide, each: TakeEvent, max: number): number {
+  private takeEvents({ event, near }: LaneEnd, each: TakeEvent, max: number): number {
     const i32 = this.i32;
-    const to = Atomics.load(i32, event.producer);
+    const to = near ? i32[event.producer] : Atomics.load(i32, event.producer);
     const many = this.ends.length >= MANY_STREAMS;
     let n = 0;
     let own = event.own;
@@ -305,12 +324,13 @@ export class StreamApp {
         const id = i32[at];
         const generation = i32[at + ENTRY_OPTIONS] >>> 0;
         own = (own + 1) | 0;
-        n += this.hand(id, generation, each);
+        n += this.hand(id, generation, each, near);
       }
     } finally {
       // Entries that were handed out are done, even when `each` threw.
       event.own = own;
-      Atomics.store(i32, event.consumer, own);
+      if (near) i32[event.consumer] = own;
+      else Atomics.store(i32, event.consumer, own);
     }
     return n;
   }
@@ -332,16 +352,17 @@ export class StreamApp {
     return (from + n) | 0;
   }
 
-  private hand(id: number, generation: number, each: TakeEvent): number {
+  private hand(id: number, generation: number, each: TakeEvent, near: boolean): number {
     const record = (this.streams + id * StreamLayout.size) >> 2;
     // A plain look: what the event tells of was there before it.
     if (this.i32[record + (StreamLayout.generation >> 2)] >>> 0 !== generation) return 0;
     const at = record + (StreamLayout.events >> 2);
     const end = this.find(id, generation);
     if (!end) return 0;
-    const events = Atomics.exchange(this.i32, at, 0) & ~StreamEvent.RUNG;
-    if (events === 0) return 0;
-    each(end, events);
+    const events = near ? this.i32[at] : Atomics.exchange(this.i32, at, 0);
+    if (near) this.i32[at] = 0;
+    if ((events & ~StreamEvent.RUNG) === 0) return 0;
+    each(end, events & ~StreamEvent.RUNG);
     return 1;
   }
 
@@ -361,7 +382,7 @@ export class StreamApp {
         this.stream(id, StreamLayout.events) === 0
       )
         continue;
-      n += this.hand(id, this.stream(id, StreamLayout.generation), each);
+      n += this.hand(id, this.stream(id, StreamLayout.generation), each, lane.near);
     }
     if (lane.scan >= streamCount) lane.scan = 0;
     return n;

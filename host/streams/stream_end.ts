@@ -34,6 +34,8 @@ export class StreamEnd {
   private readonly u8: Uint8Array;
   private readonly i32: Int32Array;
   private readonly dv: DataView;
+  /** Its lane runs on this thread. */
+  private readonly near: boolean;
   /** Index of the record in words. */
   private readonly at: number;
   private sndBytes: number;
@@ -71,6 +73,7 @@ export class StreamEnd {
     readonly lane: number,
   ) {
     const { arena } = app;
+    this.near = lane === app.seat;
     this.u8 = arena.u8;
     this.i32 = arena.i32;
     this.dv = arena.dv;
@@ -86,11 +89,12 @@ export class StreamEnd {
   }
 
   private word(offset: number): number {
-    return Atomics.load(this.i32, this.at + (offset >> 2));
+    return this.near ? this.i32[this.at + (offset >> 2)] : Atomics.load(this.i32, this.at + (offset >> 2));
   }
 
   private set(offset: number, value: number): void {
-    Atomics.store(this.i32, this.at + (offset >> 2), value);
+    if (this.near) this.i32[this.at + (offset >> 2)] = value;
+    else Atomics.store(this.i32, this.at + (offset >> 2), value);
   }
 
   /** Whether `release` was called, or its application closed: it is no end of anything any more, and does nothing. */
@@ -370,6 +374,7 @@ export class StreamEnd {
 
   /** The same for an end that is known to be one. */
   private knock(bits: number): void {
+    // Atomic always: whoever closes applications asks for their streams' end here.
     const before = Atomics.or(this.i32, this.at + (L.requests >> 2), bits | StreamRequest.RUNG);
     if (before >= 0) this.app.door(this.lane, this.id, this.generation);
   }

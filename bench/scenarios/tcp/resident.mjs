@@ -30,7 +30,7 @@ export default function seat({ arena, lane, data }) {
   const answer = new Uint8Array(buffer, lane * data.bytes + TEXT_AT + half, half);
   const apps = new Map();
   const appOf = number => {
-    if (!apps.has(number)) apps.set(number, StreamApp.over(arena, number));
+    if (!apps.has(number)) apps.set(number, StreamApp.seated(arena, number, lane));
     return apps.get(number);
   };
   const idle = () => 0;
