@@ -23,7 +23,7 @@ interface World {
 async function build(): Promise<World> {
   const { a, b } = modelLink({ name: 'wire', queues: 2, firstLanes: [0, 1] });
   const engine = await Engine.create({
-    ...{ nics: [a, b], lanes: 3, warmMs: 0, frames: 8192, hangMs: 400 },
+    ...{ nics: [a, b], lanes: 3, warmMs: 0, frames: 8192, hangMs: 1500 },
     streams: { count: 256, bytes: 32 << 20, apps: 32 },
   });
   const client = await Stack.create({ engine, ports: { 'wire.a': { addresses: ['10.0.0.1/24'] } } });

@@ -64,7 +64,7 @@ export class LaneApp<O extends object = object> {
     const view = transportNamed(transport).view(arena, shared) as unknown as TransportView<O>;
     this.#port = port;
     this.#bell = new Int32Array(bell);
-    this.#sockets = new Sockets<O>(StreamApp.over(arena, number), view, restOfThreads, slot =>
+    this.#sockets = new Sockets<O>(StreamApp.seated(arena, number, lane), view, restOfThreads, slot =>
       this.#say({ n: 0, asked: { call: 'unlisten', slot } }),
     );
   }
