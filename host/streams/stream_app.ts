@@ -359,8 +359,10 @@ export class StreamApp {
     const at = record + (StreamLayout.events >> 2);
     const end = this.find(id, generation);
     if (!end) return 0;
-    const events = near ? this.i32[at] : Atomics.exchange(this.i32, at, 0);
-    if (near) this.i32[at] = 0;
+    let events = this.i32[at];
+    // Whether somebody took an end that is to be accepted the host wants to know of every application.
+    if (near && (events & StreamEvent.ACCEPT) === 0) this.i32[at] = 0;
+    else events = Atomics.exchange(this.i32, at, 0);
     if ((events & ~StreamEvent.RUNG) === 0) return 0;
     each(end, events & ~StreamEvent.RUNG);
     return 1;

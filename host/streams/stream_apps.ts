@@ -256,7 +256,8 @@ export class StreamApps {
       if (u32[at + (StreamLayout.told >> 2)] === 0) continue;
       // Before it is let go: then its number may be another's.
       if (this.#isUntaken(at)) untaken(this.#idAt(at));
-      Atomics.or(u32, at + (StreamLayout.requests >> 2), StreamRequest.ABORT);
+      // RUNG, for the lane's look passes what nobody rang for; its doorbells are taken by another life.
+      Atomics.or(u32, at + (StreamLayout.requests >> 2), StreamRequest.ABORT | StreamRequest.RUNG);
       Atomics.store(u32, at + (StreamLayout.released >> 2), 1);
     }
     this.#forgetEvents(app);

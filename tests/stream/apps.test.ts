@@ -205,6 +205,19 @@ test('the streams of a dead application are aborted, and its number is used agai
   );
 });
 
+test('what an application had whose thread is replaced is aborted, though no lane has news of it', () => {
+  const rig = new StreamRig({ count: 20, bytes: 64 * KIB, apps: 2 });
+  const app = rig.apps.open();
+  const known = rig.open(app.number);
+  rig.deliver(known, pattern(0, 10));
+  rig.settle();
+  assert.is(rig.arena.lane(0).readyCount, 0);
+  rig.apps.restart(app.number);
+  rig.settle();
+  assert.is(rig.arena.lane(0).readyCount, 1, 'its transport is to look at it');
+  assert.is(rig.lane().el_stream_requests(known), StreamRequest.ABORT);
+});
+
 test('what a dead application had let go of ends as it had asked; everything at once only if it is to', () => {
   for (const abort of [false, true]) {
     const rig = new StreamRig({ count: 20, bytes: 64 * KIB, apps: 2 });
