@@ -40,16 +40,14 @@ test('kv bench prints what flexkvs_bench does; as JSON no get missed', () => {
 });
 
 test('short answers: 100 bytes for each message, which is what comes in', () => {
-  const line = 'echo client --short -b 4000 -f 2 -o 3 -w 0 --duration 0.4 --json';
-  for (const level of ['duplex', 'burst', 'lane']) {
-    const { code, out, err } = etherloom(...line.split(' '), '--level', level);
-    assert.is(code, 0, err + out);
-    const { messages, gbitIn, gbitOut, errors } = JSON.parse(out.trim().split('\n').at(-1)!);
-    assert.equal(errors, []);
-    assert.ok(messages > 20, `${level}: ${messages}`);
-    const share = gbitIn / gbitOut;
-    assert.ok(share > 0.015 && share < 0.03, `${level}: ${gbitIn} in, ${gbitOut} out`);
-  }
+  const line = 'echo client --short -b 4000 -f 2 -o 3 -w 0 --duration 0.4 --level lane --json';
+  const { code, out, err } = etherloom(...line.split(' '));
+  assert.is(code, 0, err + out);
+  const { messages, gbitIn, gbitOut, errors } = JSON.parse(out.trim().split('\n').at(-1)!);
+  assert.equal(errors, []);
+  assert.ok(messages > 20, `${messages}`);
+  const share = gbitIn / gbitOut;
+  assert.ok(share > 0.015 && share < 0.03, `${gbitIn} in, ${gbitOut} out`);
 });
 
 test('--dump writes how many answers took how long, the fastest first', () => {
