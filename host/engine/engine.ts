@@ -6,23 +6,22 @@
  * Lanes are piscina workers, or run inline on the caller's thread: one burst of every lane per `step()`, in real or
  * virtual time. Both take the same path through lane.ts and the core.
  */
-import { randomFillSync, randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { restoreTimers } from '../bpf/maps/map.js';
 import type { HookName } from '../bpf/program_types.js';
 import { EtherloomError } from '../errors.js';
-import { ARENA_HEADER_AT, ArenaHeaderLayout, type LaneStateView } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
 import { checkLedger, createFramePool, type Ledger, takeLedger } from '../mem/frames.js';
 import type { Packet } from '../mem/ring.js';
 import { createStreams } from '../mem/streams.js';
 import { payingCore } from '../mem/wakes.js';
-import type { Nic, NicEnv } from '../nic/nic.js';
+import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 import type { LearnedNeighbour, Responder, ResponderOptions } from '../responder/index.js';
 import { Responders } from '../responder/responders.js';
+import { type BadDescriptor, BadDescriptors } from './bad_descriptors.js';
 import { EngineClock } from './clock.js';
 import type { LaneExit } from './control.js';
 import { type PortCounters, portCounters } from './counters.js';
@@ -31,18 +30,21 @@ import { HostEnd, type HostSocket, type TakePacket } from './host_end.js';
 import { HostTimers } from './host_timers.js';
 import { askHugePages } from './huge_pages.js';
 import { InlineLanes, type RunOptions, soonest } from './inline_lanes.js';
+import { closeNics, openNics } from './nics.js';
 import { checkOptions, type EngineOptions, ringBytes } from './options.js';
 import { type Heir, Orphans } from './orphans.js';
 import type { LoadedProgram } from './program.js';
 import type { EngineReport, LaneCrash } from './report.js';
 import type { SeatPlan } from './resident.js';
 import { Routes } from './routes.js';
+import { plantSeeds } from './seeds.js';
 import { Supervisor } from './supervisor.js';
 import { type Attachable, type Attachment, type ProgramOrder, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
 import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';
+export type { BadDescriptor } from './bad_descriptors.js';
 export type { EngineOptions } from './options.js';
 export type { Attachable, Attachment, Swapped } from './swap.js';
 
@@ -52,16 +54,6 @@ const HANG_MS = 5000;
 const MOST_POLL_MS = 10;
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
-
-/** Descriptors of a receive ring that left their frame or the packet area: whoever fills that ring is at fault. */
-export interface BadDescriptor {
-  lane: number;
-  /** How many since the last report. */
-  count: number;
-  /** Of the last one: address relative to the packet area, and bytes. */
-  address: number;
-  length: number;
-}
 
 /** A listener that throws causes an uncaught exception; with inline lanes `step()` throws it. The engine goes on. */
 export interface EngineEvents {
@@ -91,8 +83,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** One of the two, once it is started. */
   #lanes: InlineLanes | undefined;
   #supervisor: Supervisor | undefined;
-  readonly #laneStates: readonly LaneStateView[];
-  readonly #badSeen: number[];
+  readonly #bad: BadDescriptors;
   #state: State = 'new';
   #starting: Promise<void> | undefined;
   #startedMs = 0;
@@ -124,9 +115,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#timers = new HostTimers(this.arena, this.core);
     this.#orphans = new Orphans(this.arena, this.core);
     if (options.streams) createStreams(this.arena, this.core, options.streams);
-    this.#keyHash(options.seed);
+    plantSeeds(this.arena, this.core, options.seed);
     this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
-    this.#seedLanes(options.seed ?? randomInt(2 ** 32));
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
       tell: order => this.#tell(order),
       grace: () => this.#grace(),
@@ -158,28 +148,8 @@ export class Engine extends EventEmitter<EngineEvents> {
       for (const nic of this.nics) void nic.close();
       throw error;
     }
-    this.#laneStates = Array.from({ length: lanes }, (_, i) => this.arena.lane(i));
-    this.#badSeen = this.#laneStates.map(() => 0);
+    this.#bad = new BadDescriptors(this.arena, bad => this.emit('descriptor', bad));
     this.#host = new HostEnd(this.arena, this.core, this.fabric);
-  }
-
-  /** Every lane's generator starts elsewhere. Its state is in the arena: a lane that replaces another goes on with it. */
-  #seedLanes(seed: number): void {
-    const host = this.arena.lane(this.laneCount);
-    for (let i = 0; i <= this.laneCount; i++) {
-      this.core.exports.prandom_seed((seed + Math.imul(i, 0x9e3779b1)) >>> 0);
-      const { random0, random1, random2, random3 } = host;
-      Object.assign(this.arena.lane(i), { random0, random1, random2, random3 });
-    }
-  }
-
-  /** The key of el_siphash: nobody can guess it, unless a seed asks for the same run again. */
-  #keyHash(seed: number | undefined): void {
-    const key = new BigUint64Array(2);
-    if (seed === undefined) randomFillSync(key);
-    else key.set([BigInt(seed), ~BigInt(seed)]);
-    const at = (ARENA_HEADER_AT + ArenaHeaderLayout.hashKey) >> 3;
-    new BigUint64Array(this.arena.memory.buffer, at << 3, 2).set(key);
   }
 
   /** Makes an engine; nothing runs yet. @throws EtherloomError ERR_ENGINE_OPTIONS, ERR_ARENA_*, ERR_NIC_*, ERR_CORE_MISSING */
@@ -189,7 +159,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       for (const nic of engine.nics) await nic.ready?.();
       return engine;
     } catch (error) {
-      await engine.#closeNics().catch(() => {});
+      await closeNics(engine.nics).catch(() => {});
       throw error;
     }
   }
@@ -369,17 +339,6 @@ export class Engine extends EventEmitter<EngineEvents> {
     await this.#supervisor.start();
   }
 
-  /** Says which lanes refused descriptors since the last look. */
-  #lookForBadDescriptors(): void {
-    for (let lane = 0; lane < this.laneCount; lane++) {
-      const { badDescriptors, badAddr, badLen } = this.#laneStates[lane];
-      const count = (badDescriptors - this.#badSeen[lane]) >>> 0;
-      if (count === 0) continue;
-      this.#badSeen[lane] = badDescriptors;
-      this.emit('descriptor', { lane, count, address: badAddr, length: badLen });
-    }
-  }
-
   async #paused(work: () => void): Promise<void> {
     await this.#starting;
     if (this.#supervisor && this.#state !== 'stopped') await this.#supervisor.paused(work);
@@ -401,7 +360,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (this.#state !== 'running') return;
     let moved = 0;
     for (const nic of this.nics) moved += nic.poll();
-    this.#lookForBadDescriptors();
+    this.#bad.look();
     this.#orphans.poll();
     this.#poll(this.now());
     this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : this.#pollMs);
@@ -417,7 +376,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (this.#state !== 'running' || !this.inline)
       throw new EtherloomError('ERR_ENGINE_STATE', 'step() is for inline engines that were started');
     const work = this.#lanes!.step(rounds);
-    this.#lookForBadDescriptors();
+    this.#bad.look();
     return work;
   }
 
@@ -568,11 +527,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     let exits: LaneExit[] = [];
     try {
       exits = (await this.#supervisor?.stop()) ?? this.#lanes?.exits() ?? [];
-      this.#lookForBadDescriptors();
+      this.#bad.look();
       // Nobody is left to fire them.
       restoreTimers(this.arena, false);
     } finally {
-      await this.#closeNics();
+      await closeNics(this.nics);
     }
     const ledger = this.ledger();
     const report: EngineReport = {
@@ -587,27 +546,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     return report;
   }
 
-  /** Closes every NIC, then throws what the first threw. */
-  async #closeNics(): Promise<void> {
-    const closed = await Promise.allSettled(this.nics.map(async nic => nic.close()));
-    const failed = closed.find(c => c.status === 'rejected');
-    if (failed) throw failed.reason;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-  }
-}
-
-/** Opens every NIC; when one cannot be opened those before it are closed again. */
-function openNics(nics: readonly Nic[], env: Omit<NicEnv, 'ifindex'>): Port[] {
-  const ports: Port[] = [];
-  try {
-    for (const [i, nic] of nics.entries()) ports.push(nic.open({ ...env, ifindex: i + 1 }));
-    for (const nic of nics) nic.connect?.();
-    return ports;
-  } catch (error) {
-    for (const nic of nics.slice(0, ports.length)) void nic.close();
-    throw error;
   }
 }
