@@ -9,14 +9,16 @@ export interface LaneLoad {
   host: string;
   port: number;
   outstanding: number;
+  /** As CallPlace has it. */
+  most: number | undefined;
   /** By lane: connections, and memory of the tally. */
   flows: Readonly<Record<number, number>>;
   memory: Readonly<Record<number, SharedArrayBuffer>>;
 }
 
 const call: LaneModule = (app, data) => {
-  const { spec, host, port, outstanding, flows, memory } = data as LaneLoad;
-  const load = new BurstLoad(new Tally(memory[app.lane]));
+  const { spec, host, port, outstanding, most, flows, memory } = data as LaneLoad;
+  const load = new BurstLoad(new Tally(memory[app.lane]), most);
   const callers = callersOf(spec, app.lane + 1);
   for (let i = 0; i < flows[app.lane]; i++)
     app.connect({ host, port, data: undefined, options: { noDelay: true } });

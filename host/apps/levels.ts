@@ -6,6 +6,7 @@ import { createServer as createHttpServer } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { laneModule } from '../engine/lane_file.js';
 import type { Stack } from '../net/stack.js';
+import type { ConnectionOptions } from '../transports/tcp/index.js';
 import { BurstServer } from './burst.js';
 import { duplexServer, type NetLike } from './duplex.js';
 import { helloListener } from './http/hello.js';
@@ -54,6 +55,8 @@ export interface CallPlace {
   /** Connections, and requests under way on each. */
   flows: number;
   outstanding: number;
+  /** Most requests of one write. Default: all that are to be made at a time. */
+  most?: number;
 }
 
 /** A load at work. */
@@ -94,13 +97,14 @@ export async function serveDuplex(net: Net, spec: ServiceSpec, place: ServePlace
 
 function serverOf(net: Net, spec: ServiceSpec): unknown {
   if (spec.app !== 'http') return duplexServer(net, serviceOf(spec));
-  const web = createHttpServer(helloListener);
+  // As on the other levels there is no limit for idle peers.
+  const web = createHttpServer({ keepAliveTimeout: 0 }, helloListener);
   return net.createServer({ noDelay: true, allowHalfOpen: true }, socket => web.emit('connection', socket));
 }
 
 export function callDuplex(net: Net, spec: CallSpec, place: CallPlace): Calling {
   const { host, port, flows, outstanding } = place;
-  const load = new DuplexLoad(new Tally());
+  const load = new DuplexLoad(new Tally(), place.most);
   const callers = callersOf(spec);
   for (let i = 0; i < flows; i++)
     load.begin(net.connect({ host, port, noDelay: true }), callers.next(), outstanding);
@@ -117,6 +121,18 @@ export function callDuplex(net: Net, spec: CallSpec, place: CallPlace): Calling 
 // ── burst ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const NO_DELAY = { noDelay: true } as const;
+/** Longest sleep of an inline engine's application, ms. */
+const INLINE_REST_MS = 100;
+
+const loopOf = (
+  stack: Stack,
+  news: BurstServer<ConnectionOptions>['news'],
+  options: BurstLoopOptions,
+): BurstLoop<ConnectionOptions> =>
+  new BurstLoop(stack.burst, news, {
+    ...(stack.engine.inline ? { restMs: INLINE_REST_MS } : {}),
+    ...options,
+  });
 
 /** On the burst API of the main thread, which is its: one service or load a stack. */
 export function serveBurst(
@@ -125,9 +141,9 @@ export function serveBurst(
   place: ServePlace,
   options: BurstLoopOptions = {},
 ): Served {
-  const server = new BurstServer(serviceOf(spec));
+  const server = new BurstServer<ConnectionOptions>(serviceOf(spec));
   const listener = stack.burst.listen({ ...place, options: NO_DELAY });
-  const loop = new BurstLoop(stack.burst, server.news, options);
+  const loop = loopOf(stack, server.news, options);
   return {
     port: listener.port,
     async close() {
@@ -146,9 +162,9 @@ export function callBurst(
   options: BurstLoopOptions = {},
 ): Calling {
   const { host, port, flows, outstanding } = place;
-  const load = new BurstLoad(new Tally());
+  const load = new BurstLoad<ConnectionOptions>(new Tally(), place.most);
   const callers = callersOf(spec);
-  const loop = new BurstLoop(stack.burst, load.news, options);
+  const loop = loopOf(stack, load.news, options);
   for (let i = 0; i < flows; i++)
     load.begin(stack.burst.connect({ host, port, options: NO_DELAY }), callers.next(), outstanding);
   return {
@@ -198,14 +214,14 @@ export async function callLane(
   place: CallPlace,
   lanes: readonly number[] = Array.from({ length: stack.engine.laneCount }, (_, i) => i),
 ): Promise<Calling> {
-  const { host, port, outstanding } = place;
+  const { host, port, outstanding, most } = place;
   const tallies = lanes.map(lane => [lane, new SharedArrayBuffer(Tally.bytes)] as const);
   const flows = lanes.map((lane, i) => [
     lane,
     Math.floor((place.flows * (i + 1)) / lanes.length) - Math.floor((place.flows * i) / lanes.length),
   ]);
   const data: LaneLoad = {
-    ...{ spec, host, port, outstanding },
+    ...{ spec, host, port, outstanding, most },
     ...{ flows: Object.fromEntries(flows), memory: Object.fromEntries(tallies) },
   };
   const errors: string[] = [];

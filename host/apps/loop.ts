@@ -5,22 +5,25 @@ import type { StackEvent } from '../net/burst/sockets.js';
 export interface Polled<O> {
   poll(events: StackEvent<O>[], max?: number): number;
   flush(): void;
+  /** Without a limit: each leaves a timer behind. */
   wait(ms?: number): Promise<boolean>;
+  rouse(): void;
 }
 
 export interface BurstLoopOptions {
-  /** Polls without news before it sleeps: a sleep costs some 25 µs to end. Default 0. */
-  spins?: number;
+  /** How long it polls without news before it sleeps, ms: a sleep costs some 25 µs to end. Default 0.05, as lanes. */
+  lookMs?: number;
+  /** Longest sleep, ms: of inline engines, whose steps are made in it. Default: until there is news. */
+  restMs?: number;
 }
 
-/** Batches with news before the event loop has its turn. */
+/** Polls before the event loop has its turn. */
 const TURN = 64;
-/** Longest sleep, ms: an inline engine's steps are made in it, and `stop` is heard. */
-const REST_MS = 100;
+const LOOK_MS = 0.05;
 
 export class BurstLoop<O> {
   readonly #events: StackEvent<O>[] = [];
-  readonly #spins: number;
+  readonly #lookMs: number;
   #stopped = false;
   /** Resolves when it is over; rejects with what `news` threw. */
   readonly ended: Promise<void>;
@@ -28,9 +31,9 @@ export class BurstLoop<O> {
   constructor(
     readonly calls: Polled<O>,
     readonly news: (events: readonly StackEvent<O>[], n: number) => void,
-    options: BurstLoopOptions = {},
+    readonly options: BurstLoopOptions = {},
   ) {
-    this.#spins = options.spins ?? 0;
+    this.#lookMs = options.lookMs ?? LOOK_MS;
     this.ended = this.#run();
     // Whoever does not wait for the end hears of an error when it does.
     this.ended.catch(() => {});
@@ -39,13 +42,13 @@ export class BurstLoop<O> {
   async #run(): Promise<void> {
     // Nothing happens in the caller's turn.
     await undefined;
-    for (let turns = 1, idle = 0; !this.#stopped; turns++) {
+    for (let turns = 1, newsMs = performance.now(); !this.#stopped; turns++) {
       const n = this.#poll();
       if (n > 0) {
-        idle = 0;
         this.news(this.#events, n);
         this.calls.flush();
-      } else if (++idle > this.#spins) await this.calls.wait(REST_MS);
+        newsMs = performance.now();
+      } else if (performance.now() - newsMs > this.#lookMs) await this.calls.wait(this.options.restMs);
       if (turns % TURN === 0) await new Promise(next => setImmediate(next));
     }
   }
@@ -64,6 +67,7 @@ export class BurstLoop<O> {
   /** Ends it: the batch in hand is the last. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.calls.rouse();
     await this.ended;
   }
 }

@@ -8,7 +8,7 @@ import { numberClock } from './clock.js';
 import type { ControlAck, ControlMessage, LaneExit, LaneTask } from './control.js';
 import { keepTo } from './cpus.js';
 import { Lane } from './lane.js';
-import { type Resident, Residents, type SeatOrder, seatResident } from './resident.js';
+import { Residents, type SeatOrder, seatResident } from './resident.js';
 
 /** Looks for work of an idle lane between two looks at the clock: 1 to 2 µs. */
 const LOOKS = 200;
@@ -79,14 +79,16 @@ class LaneLife {
   #live(): boolean {
     const { lane, task } = this;
     const { words } = lane;
-    const residents: Resident = this.residents;
+    const { residents } = this;
     const clock = this.#clock;
     const spinNs = task.spinUs * 1000;
     const until = this.#loading > 0 ? clock() + SLICE_NS : Number.POSITIVE_INFINITY;
     let idleSince = 0;
     for (;;) {
       const now = clock();
-      const taken = lane.stepAt(task.rounds, now, LOOKS) + residents.poll(now);
+      // What a round brought a resident is not to wait for other rounds.
+      const rounds = residents.size === 0 ? task.rounds : 1;
+      const taken = lane.stepAt(rounds, now, LOOKS) + residents.poll(now);
       if (lane.called) {
         this.#takeMessages();
         const command = words.get('command');

@@ -65,6 +65,10 @@ export class Residents implements Resident {
     return work;
   }
 
+  get size(): number {
+    return this.#count;
+  }
+
   has(id: number): boolean {
     return this.#seated.some(s => s.id === id);
   }

@@ -116,9 +116,10 @@ function figuresOf(answers: readonly Answer[]): Figures {
 /** A server behind veth with wrk as its client, which takes the second CPU. `seconds` of wrk are whole. */
 export function beforeWrk(server: 'duplex' | 'lane' | 'node', rest: Rest): Contender {
   const node = server === 'node';
+  const how = server === 'lane' ? 'a lane' : 'an inline engine';
   const name = node
     ? `Node http over veth${RESTS[rest]}`
-    : `${LEVELS[server]} over AF_XDP${rest === 'sleeps' ? ', a lane which sleeps' : ''}`;
+    : `${LEVELS[server as Level]} over AF_XDP: ${how}${rest === 'sleeps' ? ' which sleeps' : ''}`;
   return {
     ...{ name, rest, ours: !node },
     async start(load) {

@@ -30,7 +30,7 @@ const kernelNet: Net = {
 
 /** Nothing to measure of a server but its CPU. */
 export async function openKernel(plan: KernelPlan): Promise<{ calling: Calling; calls: Calls } | undefined> {
-  const { side, at, app, flows, outstanding, spins } = plan;
+  const { side, at, app, flows, outstanding, most, spins } = plan;
   const isPath = 'path' in at;
   const used = isPath ? unixNet(at.path) : kernelNet;
   const { host, port } = isPath ? { host: '', port: 0 } : at;
@@ -43,7 +43,7 @@ export async function openKernel(plan: KernelPlan): Promise<{ calling: Calling; 
     return undefined;
   }
   const calls = new Calls(app);
-  const place = { host, port, flows, outstanding };
+  const place = { host, port, flows, outstanding, most };
   const calling = app === 'connects' ? socketConnects(used, place) : callDuplex(used, calls.spec, place);
   await calls.begin(calling, flows);
   return { calling, calls };

@@ -11,6 +11,7 @@ import type * as Tallies from '../../../host/apps/load/tally.js';
 import type * as Specs from '../../../host/apps/specs.js';
 import type * as Cpus from '../../../host/engine/cpus.js';
 import type { Stack } from '../../../host/net/stack.js';
+import type { ConnectionOptions } from '../../../host/transports/tcp/index.js';
 import { built } from '../../harness/built.js';
 import { BurstConnects, socketConnects } from './connects.js';
 import { ADDRESSES, CPUS, openHosts, PORT } from './hosts.js';
@@ -45,10 +46,10 @@ export async function openPair(plan: PairPlan): Promise<PairAtWork> {
 }
 
 async function begin(plan: PairPlan, own: Stack, far: Stack, calls: Calls): Promise<Calling> {
-  const { level, shape, app, flows, outstanding, spinUs } = plan;
+  const { level, shape, app, flows, outstanding, most, spinUs } = plan;
   const service = serviceSpec(app);
   const listen = { port: PORT, backlog: 2 * flows };
-  const place: CallPlace = { host: ADDRESSES[1], port: PORT, flows, outstanding };
+  const place: CallPlace = { host: ADDRESSES[1], port: PORT, flows, outstanding, most };
   const lanes = shape === 'lanes' ? [0, 1] : [0, 0];
   if (level === 'burst' && spinUs > 0) {
     // Two loops in one thread would have each other wait: one that polls both in turn does not.
@@ -67,8 +68,8 @@ async function begin(plan: PairPlan, own: Stack, far: Stack, calls: Calls): Prom
 }
 
 /** A load whose news somebody else polls. */
-function burstCalls(stack: Stack, calls: Calls, { host, port, flows, outstanding }: CallPlace) {
-  const load = new BurstLoad(new Tally());
+function burstCalls(stack: Stack, calls: Calls, { host, port, flows, outstanding, most }: CallPlace) {
+  const load = new BurstLoad<ConnectionOptions>(new Tally(), most);
   const callers = callersOf(calls.spec);
   for (let i = 0; i < flows; i++)
     load.begin(stack.burst.connect({ host, port, options: NO_DELAY }), callers.next(), outstanding);

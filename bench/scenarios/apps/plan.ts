@@ -18,6 +18,8 @@ export interface Load {
   /** Connections, and requests under way on each. */
   flows: number;
   outstanding: number;
+  /** Most requests of one write. Default: all that are to be made at a time. */
+  most?: number;
 }
 
 /** Both ends on our TCP, in one process. */

@@ -1,4 +1,6 @@
 /** Rounds of all contenders in turn, and what comes of them: medians. */
+import { fileURLToPath } from 'node:url';
+import { runAsync } from '../../../tests/support/netns.js';
 import type { Contender, Figure, Figures, Running } from './contenders.js';
 import type { Load, Order } from './plan.js';
 
@@ -10,6 +12,8 @@ export interface Rounds extends Order {
 
 /** Samples by contender. */
 export class Seen {
+  /** What a line of memory cost between the CPUs before each life, ns. */
+  readonly lineNs: number[] = [];
   readonly #samples = new Map<Contender, Figures[]>();
 
   note(contender: Contender, figures: Figures): void {
@@ -30,6 +34,14 @@ export class Seen {
   }
 }
 
+const LINE = fileURLToPath(new URL('line.mjs', import.meta.url));
+
+async function lineNs(): Promise<number> {
+  const { out, err } = await runAsync(process.execPath, [LINE]);
+  if (!(Number(out) > 0)) throw new Error(`line.mjs: ${out}${err}`);
+  return Number(out);
+}
+
 /** Every round begins with another contender: a machine that grows slower does so to all. */
 export async function takeRounds(
   contenders: readonly Contender[],
@@ -38,6 +50,7 @@ export async function takeRounds(
 ): Promise<Seen> {
   const seen = new Seen();
   for (let life = 0; life < lives; life++) {
+    seen.lineNs.push(await lineNs());
     const running: Running[] = [];
     try {
       // All are given their time to begin, also those that fail, so that nothing of them stays.

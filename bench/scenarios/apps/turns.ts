@@ -9,6 +9,8 @@ export interface Party<O> {
 
 /** Polls of each before Node's event loop has its turn. */
 const ROUNDS = 256;
+/** Connections told of before what they wrote leaves: the lane works meanwhile. */
+const BATCH = 16;
 
 /** Never ends but by what a party throws. */
 export async function takeTurns<O>(parties: readonly Party<O>[]): Promise<never> {
@@ -16,7 +18,7 @@ export async function takeTurns<O>(parties: readonly Party<O>[]): Promise<never>
   for (;;) {
     for (let round = 0; round < ROUNDS; round++)
       for (const { calls, news } of parties) {
-        const n = calls.poll(events);
+        const n = calls.poll(events, BATCH);
         if (n === 0) continue;
         news(events, n);
         calls.flush();

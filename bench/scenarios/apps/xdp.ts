@@ -1,4 +1,7 @@
-/** A server of ours on a veth end, for clients of the kernel: AF_XDP, one lane. */
+/**
+ * A server of ours on a veth end, for clients of the kernel: AF_XDP, one thread. In-lane it is a lane; Duplex sockets are on an
+ * inline engine, whose steps the event loop makes.
+ */
 import type * as Levels from '../../../host/apps/levels.js';
 import type * as Cpus from '../../../host/engine/cpus.js';
 import type * as Engines from '../../../host/engine/engine.js';
@@ -23,7 +26,8 @@ export async function openXdp(plan: XdpPlan): Promise<undefined> {
   const count = 2 * flows + 64;
   const engine = await Engine.create({
     nics: [afXdp({ interface: plan.interface, own: true })],
-    ...{ cpus: [CPU], spinUs, pass: 'count', frames: 8192, hangMs: HOUR_MS },
+    ...(level === 'lane' ? { cpus: [CPU], spinUs } : { inline: true }),
+    ...{ pass: 'count', frames: 8192, hangMs: HOUR_MS },
     mapBytes: (12 << 20) + count * 8192,
     streams: { count, bytes: 4 * flows * RING + count * 10240 + (8 << 20), apps: 16, slots: 2048 },
   });

@@ -22,7 +22,11 @@ export class BurstLoad<O extends object = object> {
   /** What ended a connection before its time, and whatever an answer was wrong about. */
   readonly errors: string[] = [];
 
-  constructor(readonly tally: Tally) {}
+  /** @param most requests of one write. Default: all that are to be made */
+  constructor(
+    readonly tally: Tally,
+    readonly most?: number,
+  ) {}
 
   /** Calls on a connection that is being made, or is made. */
   begin(connection: Connection<O>, caller: Caller, outstanding: number): void {
@@ -80,14 +84,18 @@ export class BurstLoad<O extends object = object> {
       if (called.unsent !== undefined) return;
     }
     const out = this.#out;
-    out.clear();
-    called.flow.ask(now, out);
-    if (out.length === 0) return;
-    const view = out.view();
-    const sent = connection.write(view);
-    this.tally.sent(sent);
-    // A Buffer's slice would be no copy.
-    if (sent < view.length) called.unsent = Uint8Array.prototype.slice.call(view, sent);
+    for (;;) {
+      out.clear();
+      called.flow.ask(now, out, this.most);
+      if (out.length === 0) return;
+      const view = out.view();
+      const sent = connection.write(view);
+      this.tally.sent(sent);
+      if (sent === view.length) continue;
+      // A Buffer's slice would be no copy.
+      called.unsent = Uint8Array.prototype.slice.call(view, sent);
+      return;
+    }
   }
 
   #end(connection: Connection<O>, why: string): void {

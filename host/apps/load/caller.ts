@@ -34,9 +34,9 @@ export class Flow {
     return this.#underWay;
   }
 
-  /** Appends requests until enough are under way. */
-  ask(now: number, out: Answers): void {
-    while (this.#underWay < this.outstanding && !this.stopped) {
+  /** Appends requests, at most `most`, until enough are under way. */
+  ask(now: number, out: Answers, most = this.outstanding): void {
+    for (let n = 0; n < most && this.#underWay < this.outstanding && !this.stopped; n++) {
       if (!this.caller.ask(out)) return;
       this.#since[(this.#first + this.#underWay++) % this.outstanding] = now;
     }

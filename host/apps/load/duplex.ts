@@ -10,7 +10,11 @@ export class DuplexLoad {
   readonly #flows = new Map<Duplex, Flow>();
   readonly errors: string[] = [];
 
-  constructor(readonly tally: Tally) {}
+  /** @param most requests of one write. Default: all that are to be made */
+  constructor(
+    readonly tally: Tally,
+    readonly most?: number,
+  ) {}
 
   /** Calls on a socket that is connecting. */
   begin(socket: Duplex, caller: Caller, outstanding: number): void {
@@ -37,12 +41,15 @@ export class DuplexLoad {
 
   #ask(socket: Duplex, flow: Flow): void {
     const out = this.#out;
-    out.clear();
-    flow.ask(performance.now(), out);
-    if (out.length === 0) return;
-    this.tally.sent(out.length);
-    // A socket may keep what it is given. Requests under way bound how much that is.
-    socket.write(Buffer.from(out.view()));
+    const now = performance.now();
+    for (;;) {
+      out.clear();
+      flow.ask(now, out, this.most);
+      if (out.length === 0) return;
+      this.tally.sent(out.length);
+      // A socket may keep what it is given. Requests under way bound how much that is.
+      socket.write(Buffer.from(out.view()));
+    }
   }
 
   #end(socket: Duplex, why: string): void {

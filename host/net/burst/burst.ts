@@ -93,6 +93,11 @@ export class Burst<O> {
     return this.#sockets.wait(ms);
   }
 
+  /** Ends a `wait` of another part of the program, though there is no news. Of inline engines only a limit does. */
+  rouse(): void {
+    this.#sockets.app.rouse();
+  }
+
   /** The same for a program that does nothing else meanwhile. @throws EtherloomError ERR_STACK_CLOSED */
   waitSync(ms?: number): boolean {
     this.#requests.open();

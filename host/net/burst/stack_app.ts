@@ -162,6 +162,11 @@ export class StackApp<O = object> {
     return this.#held(this.sockets.wait(ms));
   }
 
+  /** As Burst.rouse. */
+  rouse(): void {
+    this.sockets.app.rouse();
+  }
+
   waitSync(ms?: number): boolean {
     this.#open();
     return this.sockets.waitSync(ms);

@@ -3,7 +3,7 @@
  *
  *   lanes ─▶ events ─wake─▶ poll: a batch ─▶ Socket.heard, Server.take ─▶ flush: one doorbell a lane ─▶ the event loop's turn
  *                              ▲                                                                              │
- *                              └──────── nothing left: Atomics.waitAsync, no timer, no polling ◀──────────────┘
+ *                              └── nothing for some time: Atomics.waitAsync, no timer, no polling ◀───────────┘
  *
  * What sockets write outside of a batch leaves at the end of the microtasks: many writes of a turn are one doorbell.
  */
@@ -43,6 +43,11 @@ export interface SocketCalls {
 
 /** Connections told of before the event loop has its turn. */
 const BATCH = 256;
+/**
+ * So long after news a look is taken in each turn of the event loop, ms: whoever was answered may answer in less than a sleep
+ * takes to end, and a lane's notify costs more than being seen. As long as lanes spin by default.
+ */
+const LOOK_MS = 0.05;
 /** Longest time of a timer, ms: the one that keeps the process alive fires every 24 days. */
 const FAR_MS = 2 ** 31 - 1;
 
@@ -143,17 +148,19 @@ export class SocketLoop {
 
   async #run(): Promise<void> {
     const { sockets } = this;
-    while (!this.#closed) {
+    for (let newsMs = Number.NEGATIVE_INFINITY; !this.#closed; ) {
       for (const asked of this.#asked) await asked;
       const n = sockets.poll(this.#events, BATCH);
       if (n === 0) {
-        await sockets.wait(this.restMs);
+        if (performance.now() - newsMs < LOOK_MS) await turn();
+        else await sockets.wait(this.restMs);
         if (sockets.app.ended) this.close();
         continue;
       }
       for (let i = 0; i < n; i++) this.#tell(this.#events[i]);
       sockets.flush();
       await turn();
+      newsMs = performance.now();
     }
   }
 
