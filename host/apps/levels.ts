@@ -6,7 +6,6 @@ import { createServer as createHttpServer } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { laneModule } from '../engine/lane_file.js';
 import type { Stack } from '../net/stack.js';
-import type { ConnectionOptions } from '../transports/tcp/index.js';
 import { BurstServer } from './burst.js';
 import { duplexServer, type NetLike } from './duplex.js';
 import { helloListener } from './http/hello.js';
@@ -124,15 +123,7 @@ const NO_DELAY = { noDelay: true } as const;
 /** Longest sleep of an inline engine's application, ms. */
 const INLINE_REST_MS = 100;
 
-const loopOf = (
-  stack: Stack,
-  news: BurstServer<ConnectionOptions>['news'],
-  options: BurstLoopOptions,
-): BurstLoop<ConnectionOptions> =>
-  new BurstLoop(stack.burst, news, {
-    ...(stack.engine.inline ? { restMs: INLINE_REST_MS } : {}),
-    ...options,
-  });
+const restOf = (stack: Stack): BurstLoopOptions => (stack.engine.inline ? { restMs: INLINE_REST_MS } : {});
 
 /** On the burst API of the main thread, which is its: one service or load a stack. */
 export function serveBurst(
@@ -141,9 +132,9 @@ export function serveBurst(
   place: ServePlace,
   options: BurstLoopOptions = {},
 ): Served {
-  const server = new BurstServer<ConnectionOptions>(serviceOf(spec));
+  const server = new BurstServer(serviceOf(spec));
   const listener = stack.burst.listen({ ...place, options: NO_DELAY });
-  const loop = loopOf(stack, server.news, options);
+  const loop = new BurstLoop(stack.burst, server.news, { ...restOf(stack), ...options });
   return {
     port: listener.port,
     async close() {
@@ -162,9 +153,9 @@ export function callBurst(
   options: BurstLoopOptions = {},
 ): Calling {
   const { host, port, flows, outstanding } = place;
-  const load = new BurstLoad<ConnectionOptions>(new Tally(), place.most);
+  const load = new BurstLoad(new Tally(), place.most);
   const callers = callersOf(spec);
-  const loop = loopOf(stack, load.news, options);
+  const loop = new BurstLoop(stack.burst, load.news, { ...restOf(stack), ...options });
   for (let i = 0; i < flows; i++)
     load.begin(stack.burst.connect({ host, port, options: NO_DELAY }), callers.next(), outstanding);
   return {
