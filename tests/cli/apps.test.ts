@@ -86,7 +86,7 @@ test('kv bench goes on for the time of -c, which is not counted', () => {
 });
 
 test('rings of -l bytes: small ones carry long messages as well, too small ones are refused', () => {
-  const small = etherloom(...'echo client -l 2048 -b 10000 -o 2 -w 0 --duration 0.4 --json'.split(' '));
+  const small = etherloom(...'echo client -l 2048 -b 10000 -o 2 -w 0 --duration 3 --json'.split(' '));
   assert.is(small.code, 0, small.err);
   const { messages, errors } = JSON.parse(small.out.trim().split('\n').at(-1)!);
   assert.equal(errors, []);
