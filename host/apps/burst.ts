@@ -6,61 +6,113 @@
  */
 import type { Connection } from '../net/burst/connection.js';
 import type { StackEvent } from '../net/burst/sockets.js';
+import { type Late, type Limits, NO_LIMITS, Patience, type Watched } from './patience.js';
 import { Answers, type Service, type Session } from './service.js';
 
 /** Most bytes taken from a connection at a time. */
 const TAKE_BYTES = 64 << 10;
 
 /** What is known of one connection: its `data`. */
-interface Served {
-  session: Session;
+class Served<O> implements Watched {
+  moved = 0;
   /** Answers that did not go into the send ring. */
   unsent: Uint8Array | undefined;
   /** What the session did not take, for want of room for answers. */
   left: Uint8Array | undefined;
+  /** Nothing more is to be taken. */
+  late = false;
   /** FIN was asked for: what comes is read and forgotten. */
-  over: boolean;
+  over = false;
+
+  constructor(
+    readonly connection: Connection<O>,
+    readonly session: Session,
+  ) {}
+
+  get waits(): boolean {
+    return this.unsent !== undefined;
+  }
+
+  /** Whether it is to be ended. */
+  get ends(): boolean {
+    return this.late || this.session.ended;
+  }
 }
 
 export class BurstServer<O extends object = object> {
   readonly #out = new Answers();
   readonly #into = Buffer.allocUnsafeSlow(TAKE_BYTES);
-  /** Connections that there are. */
-  connections = 0;
+  readonly #patience: Patience<Served<O>>;
 
-  constructor(readonly service: Service) {}
+  constructor(
+    readonly service: Service,
+    limits: Limits = NO_LIMITS,
+  ) {
+    this.#patience = new Patience(limits, (served, why) => this.#late(served, why));
+  }
+
+  /** Connections that there are. */
+  get connections(): number {
+    return this.#patience.size;
+  }
 
   /** What happened to its connections: the first `n` of `events`. Others' connections it leaves alone. */
   readonly news = (events: readonly StackEvent<O>[], n: number): void => {
     for (let i = 0; i < n; i++) {
       const { connection, accepted, closed } = events[i];
-      if (accepted) {
-        connection.data = { session: this.service.open(), unsent: undefined, left: undefined, over: false };
-        this.connections++;
-      }
-      const served = connection.data as Served | undefined;
+      if (accepted && !this.#accept(connection)) continue;
+      const served = connection.data as Served<O> | undefined;
       if (served === undefined) continue;
+      served.moved++;
       this.#serve(connection, served);
       if (closed || (connection.ended && this.#isDone(connection, served))) this.#close(connection);
     }
   };
 
-  #isDone(connection: Connection<O>, served: Served): boolean {
+  /** To be called some times a second: peers that are too late are done with. */
+  readonly tick = (nowMs: number): void => this.#patience.look(nowMs);
+
+  #accept(connection: Connection<O>): boolean {
+    if (this.#patience.full) {
+      connection.abort();
+      return false;
+    }
+    const served = new Served(connection, this.service.open());
+    connection.data = served;
+    this.#patience.watch(served);
+    return true;
+  }
+
+  #late(served: Served<O>, why: Late): void {
+    const { connection, session } = served;
+    if (why === 'stall' || why === 'linger') return this.#close(connection, true);
+    const out = this.#out;
+    out.clear();
+    session.late?.(out);
+    served.late = true;
+    served.left = undefined;
+    if (out.length > 0) this.#send(connection, served, out.view());
+    this.#serve(connection, served);
+    if (connection.ended && this.#isDone(connection, served)) this.#close(connection);
+  }
+
+  #isDone(connection: Connection<O>, served: Served<O>): boolean {
     return served.unsent === undefined && served.left === undefined && connection.readable === 0;
   }
 
-  #close(connection: Connection<O>): void {
+  #close(connection: Connection<O>, reset = false): void {
+    this.#patience.forget(connection.data as Served<O>);
     connection.data = undefined;
-    connection.close();
-    this.connections--;
+    if (reset) connection.abort();
+    else connection.close();
   }
 
-  #serve(connection: Connection<O>, served: Served): void {
+  #serve(connection: Connection<O>, served: Served<O>): void {
     const { session } = served;
     const out = this.#out;
     for (;;) {
       if (served.unsent !== undefined && !this.#send(connection, served, served.unsent)) return;
-      if (session.ended && !served.over) {
+      if (served.ends && !served.over) {
         served.over = true;
         connection.shutdown();
       }
@@ -77,7 +129,7 @@ export class BurstServer<O extends object = object> {
   }
 
   /** Whether all of it went into the send ring. Of room for the rest an event tells. */
-  #send(connection: Connection<O>, served: Served, bytes: Uint8Array): boolean {
+  #send(connection: Connection<O>, served: Served<O>, bytes: Uint8Array): boolean {
     const sent = connection.write(bytes);
     if (sent === bytes.length) {
       served.unsent = undefined;

@@ -15,7 +15,8 @@ import { BurstLoad } from './load/burst.js';
 import { DuplexLoad } from './load/duplex.js';
 import { Tally } from './load/tally.js';
 import { BurstLoop, type BurstLoopOptions } from './loop.js';
-import { type CallSpec, callersOf, type ServiceSpec, serviceOf } from './specs.js';
+import { Patience } from './patience.js';
+import { type CallSpec, callersOf, limitsOf, type ServiceSpec, serviceOf } from './specs.js';
 
 export const LEVELS = ['duplex', 'burst', 'lane'] as const;
 export type Level = (typeof LEVELS)[number];
@@ -31,6 +32,8 @@ interface NetServer {
   close(done: () => void): unknown;
   once(event: 'error', heard: (error: Error) => void): unknown;
   on(event: 'connection', heard: (socket: Duplex) => void): unknown;
+  on(event: 'listening' | 'close', heard: () => void): unknown;
+  maxConnections?: number;
 }
 
 /** Where a service listens. */
@@ -95,10 +98,24 @@ export async function serveDuplex(net: Net, spec: ServiceSpec, place: ServePlace
 }
 
 function serverOf(net: Net, spec: ServiceSpec): unknown {
-  if (spec.app !== 'http') return duplexServer(net, serviceOf(spec));
-  // As on the other levels there is no limit for idle peers.
-  const web = createHttpServer({ keepAliveTimeout: 0 }, helloListener);
-  return net.createServer({ noDelay: true, allowHalfOpen: true }, socket => web.emit('connection', socket));
+  const limits = limitsOf(spec);
+  if (spec.app !== 'http') return duplexServer(net, serviceOf(spec), limits);
+  const { connections, idleMs, headMs, bodyMs, stallMs } = limits;
+  const web = createHttpServer(
+    {
+      ...{ keepAliveTimeout: idleMs, headersTimeout: headMs, requestTimeout: bodyMs && headMs + bodyMs },
+      connectionsCheckingInterval: new Patience(limits, () => {}).stepMs,
+    },
+    helloListener,
+  );
+  web.setTimeout(stallMs);
+  const onConnection = (socket: Duplex): unknown => web.emit('connection', socket);
+  const server = net.createServer({ noDelay: true, allowHalfOpen: true }, onConnection) as NetServer;
+  if (Number.isFinite(connections)) server.maxConnections = connections;
+  // From then on it looks after its times.
+  server.on('listening', () => web.emit('listening'));
+  server.on('close', () => web.close());
+  return server;
 }
 
 export function callDuplex(net: Net, spec: CallSpec, place: CallPlace): Calling {
@@ -132,9 +149,9 @@ export function serveBurst(
   place: ServePlace,
   options: BurstLoopOptions = {},
 ): Served {
-  const server = new BurstServer(serviceOf(spec));
+  const server = new BurstServer(serviceOf(spec), limitsOf(spec));
   const listener = stack.burst.listen({ ...place, options: NO_DELAY });
-  const loop = new BurstLoop(stack.burst, server.news, { ...restOf(stack), ...options });
+  const loop = new BurstLoop(stack.burst, server.news, { ...restOf(stack), ...options, tick: server.tick });
   return {
     port: listener.port,
     async close() {

@@ -15,15 +15,20 @@ export interface BurstLoopOptions {
   lookMs?: number;
   /** Longest sleep, ms: of inline engines, whose steps are made in it. Default: until there is news. */
   restMs?: number;
+  /** Called some ten times a second. */
+  tick?: (nowMs: number) => void;
 }
 
 /** Polls before the event loop has its turn. */
 const TURN = 64;
 const LOOK_MS = 0.05;
+/** Most between two ticks while nothing happens. */
+const TICK_MS = 100;
 
 export class BurstLoop<O> {
   readonly #events: StackEvent<O>[] = [];
   readonly #lookMs: number;
+  readonly #restMs: number | undefined;
   #stopped = false;
   /** Resolves when it is over; rejects with what `news` threw. */
   readonly ended: Promise<void>;
@@ -34,6 +39,7 @@ export class BurstLoop<O> {
     readonly options: BurstLoopOptions = {},
   ) {
     this.#lookMs = options.lookMs ?? LOOK_MS;
+    this.#restMs = options.tick ? Math.min(options.restMs ?? TICK_MS, TICK_MS) : options.restMs;
     this.ended = this.#run();
     // Whoever does not wait for the end hears of an error when it does.
     this.ended.catch(() => {});
@@ -48,8 +54,14 @@ export class BurstLoop<O> {
         this.news(this.#events, n);
         this.calls.flush();
         newsMs = performance.now();
-      } else if (performance.now() - newsMs > this.#lookMs) await this.calls.wait(this.options.restMs);
-      if (turns % TURN === 0) await new Promise(next => setImmediate(next));
+      } else if (performance.now() - newsMs > this.#lookMs) {
+        await this.calls.wait(this.#restMs);
+        this.options.tick?.(performance.now());
+      }
+      if (turns % TURN === 0) {
+        this.options.tick?.(performance.now());
+        await new Promise(next => setImmediate(next));
+      }
     }
   }
 

@@ -5,6 +5,8 @@
  *   connection ── bytes ─▶ Session.take ── answers ─▶ Answers ─▶ connection
  */
 
+import type { Stage } from './patience.js';
+
 /** Answers beyond are not made before those that are there were sent, bytes. A session may pass it by one answer. */
 export const ANSWERS_FULL = 256 << 10;
 const FIRST_BYTES = 64 << 10;
@@ -19,6 +21,11 @@ export interface Session {
   take(bytes: Uint8Array, n: number, out: Answers): number;
   /** It takes nothing any more: what it answered is to be sent, then the connection ends. */
   readonly ended: boolean;
+  /** Where it is, and how many requests had come so far: who waits too long for a peer looks at them. */
+  readonly stage: Stage;
+  readonly requests: number;
+  /** Last words to a peer that was too late with a request. */
+  late?(out: Answers): void;
 }
 
 export interface Service {

@@ -3,6 +3,7 @@
  * Heads that arrive in parts are put together; whole ones are read where they are.
  */
 import { EtherloomError } from '../../errors.js';
+import { Stage } from '../patience.js';
 import type { Answers, Service, Session } from '../service.js';
 import { HEAD_BYTES, Head, headEnd, type Refused, readHead } from './request.js';
 
@@ -14,6 +15,7 @@ const REASONS: Record<number, string> = {
   400: 'Bad Request',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  408: 'Request Timeout',
   413: 'Content Too Large',
   431: 'Request Header Fields Too Large',
   501: 'Not Implemented',
@@ -36,6 +38,7 @@ const LF = 10;
 
 export class HttpSession implements Session {
   ended = false;
+  requests = 0;
   /** Bytes of a body still to come. */
   #skip = 0;
   /** A head that came in part. */
@@ -47,6 +50,17 @@ export class HttpSession implements Session {
     /** One for all sessions of a service: nothing in it outlives a call. */
     readonly head: Head,
   ) {}
+
+  get stage(): Stage {
+    if (this.#skip > 0) return Stage.BODY;
+    // Who connects is to ask for something.
+    return this.#part || this.requests === 0 ? Stage.HEAD : Stage.BETWEEN;
+  }
+
+  /** As Node's: 408 where an answer is owed. */
+  late(out: Answers): void {
+    if (this.stage === Stage.HEAD) out.append(answerOf(408, '', true));
+  }
 
   take(bytes: Uint8Array, n: number, out: Answers): number {
     let at = 0;
@@ -105,6 +119,7 @@ export class HttpSession implements Session {
 
   #read(bytes: Buffer, from: number, end: number, out: Answers): void {
     const { head } = this;
+    this.requests++;
     const refused = readHead(bytes, from, end, head);
     if (refused !== 0) return this.#refuse(refused, out);
     if (head.expectsContinue && head.bodyBytes > 0) out.append(CONTINUE);

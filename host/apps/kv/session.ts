@@ -2,6 +2,7 @@
  * The store's server as a session: requests of memcached's binary protocol in a row. Whole ones are answered where they lie;
  * of one that arrives in parts the beginning is kept.
  */
+import { Stage } from '../patience.js';
 import type { Answers, Service, Session } from '../service.js';
 import {
   ANSWER,
@@ -42,12 +43,17 @@ const WHEN: Readonly<Record<number, number>> = { [Opcode.SET]: 0, [Opcode.ADD]: 
 
 export class KvSession implements Session {
   ended = false;
+  requests = 0;
   #part: Uint8Array = EMPTY;
   #partBytes = 0;
   /** Bytes of a request that was answered already, still to come. */
   #skip = 0;
 
   constructor(readonly store: KvStore) {}
+
+  get stage(): Stage {
+    return this.#partBytes > 0 || this.#skip > 0 ? Stage.HEAD : Stage.BETWEEN;
+  }
 
   take(bytes: Uint8Array, n: number, out: Answers): number {
     let at = 0;
@@ -109,6 +115,7 @@ export class KvSession implements Session {
 
   /** Answers the request at `at`, of which `have` bytes are there. Returns how many of them it was. */
   #answer(bytes: Uint8Array, at: number, have: number, size: number, out: Answers): number {
+    this.requests++;
     // What does not begin as a request is no memcached protocol: where the next one begins nobody knows.
     if (bytes[at] !== ASK) {
       this.ended = true;
