@@ -2,7 +2,7 @@
  * A host of the kernel with daemons on it, and a stack of ours that reaches them: AF_XDP on one end of a veth pair, the other
  * end in a namespace of its own. Daemons run there as nobody, in a folder of their own, and die with this process.
  *
- *   stack ─ engine ─ AF_XDP ══ veth ══ [ namespace: postgres · redis-server, as nobody ]
+ *   stack ─ engine ─ AF_XDP ══ veth ══ [ namespace: postgres · redis-server, as nobody; sshd ]
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { chownSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -93,9 +93,11 @@ export class Daemon {
   }
 }
 
-/** As nobody, in that folder, and not longer than its parent. */
-const asNobody = (folder: string): string[] => [
-  ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--pdeathsig', 'KILL'],
+const AS_NOBODY = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+
+/** Not longer than its parent, in that folder. */
+const within = (folder: string, who: readonly string[]): string[] => [
+  ...['setpriv', ...who, '--pdeathsig', 'KILL'],
   ...['env', '-C', folder, `HOME=${folder}`, 'LC_ALL=C.UTF-8'],
 ];
 
@@ -152,14 +154,23 @@ export class KernelHost {
 
   /** Starts a daemon, and waits until it says that it is ready. */
   async start(ready: RegExp, name: string, ...args: string[]): Promise<Daemon> {
-    const daemon = new Daemon(name, this.wire.far.spawn(...this.#line(name, args)));
+    return this.#started(ready, name, this.#line(name, args));
+  }
+
+  /** The same for one that lets others in, which only root can. */
+  async startAsRoot(ready: RegExp, name: string, ...args: string[]): Promise<Daemon> {
+    return this.#started(ready, name, this.#line(name, args, []));
+  }
+
+  async #started(ready: RegExp, name: string, line: [string, ...string[]]): Promise<Daemon> {
+    const daemon = new Daemon(name, this.wire.far.spawn(...line));
     this.#daemons.push(daemon);
     await daemon.says(ready);
     return daemon;
   }
 
-  #line(name: string, args: readonly string[]): [string, ...string[]] {
-    const [first, ...rest] = asNobody(this.folder.path);
+  #line(name: string, args: readonly string[], who = AS_NOBODY): [string, ...string[]] {
+    const [first, ...rest] = within(this.folder.path, who);
     return [first, ...rest, programPath(name)!, ...args];
   }
 

@@ -5,45 +5,15 @@ import { both, type Place } from '../sockets/hosts.js';
 import { finish, gather, heard, listening, portOf } from '../sockets/pairs.js';
 import { pattern, sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
-import { type AuthContext, type Channel, missingSsh2, type SshClient, ssh2 } from './ssh2.js';
+import { makeServer, NOWHERE, run } from './ssh_ends.js';
+import { type Channel, missingSsh2, type SshClient, ssh2 } from './ssh2.js';
 
 const { test, end } = both('software: ssh2');
 const needs = { missing: missingSsh2 };
-const KEY = missingSsh2 ? '' : ssh2.utils.generateKeyPairSync('ed25519').private;
 
-/** What is forwarded to a place that is not there. */
-const NOWHERE = 'nowhere.test';
-
-/** A server that knows one password, runs three commands, and forwards to an echo. */
+/** A server that knows one password. */
 async function sshServer(place: Place): Promise<Server> {
-  const server = new ssh2.Server({ hostKeys: [KEY] }, connection => {
-    connection.on('error', () => {});
-    connection.on('authentication', (ctx: AuthContext) =>
-      ctx.method === 'password' && ctx.password === 'secret' ? ctx.accept() : ctx.reject(['password']),
-    );
-    connection.on('session', (accept: () => NodeJS.EventEmitter) => {
-      accept().on('exec', (take: () => Channel, _: unknown, { command }: { command: string }) => {
-        const channel = take();
-        if (command === 'cat') {
-          channel.pipe(channel, { end: false });
-          channel.on('end', () => {
-            channel.exit(0);
-            channel.end();
-          });
-        } else if (command === 'leave') connection.end();
-        else {
-          channel.stderr.write(`${command}: no such thing`);
-          channel.exit(127);
-          channel.end();
-        }
-      });
-    });
-    connection.on('tcpip', (accept: () => Channel, reject: () => void, { destIP }: { destIP: string }) => {
-      if (destIP === NOWHERE) return reject();
-      const channel = accept();
-      channel.pipe(channel);
-    });
-  });
+  const server = makeServer(ctx => ctx.method === 'password' && ctx.password === 'secret');
   return listening(place, {}, s => server.injectSocket(s));
 }
 
@@ -57,17 +27,6 @@ async function enter(sock: Socket, password = 'secret'): Promise<SshClient> {
   await ready;
   return c;
 }
-
-/** Runs a command on an input. Its events may come with the answer that begins it: all are listened to at once. */
-const run = (c: SshClient, command: string, input: Uint8Array = new Uint8Array()) =>
-  new Promise<{ out: Buffer; err: string; code: number }>((done, fail) =>
-    c.exec(command, (e, channel) => {
-      if (e) return fail(e);
-      const all = [gather(channel), gather(channel.stderr), heard<[number]>(channel, 'exit')] as const;
-      Promise.all(all).then(([out, err, [code]]) => done({ out, err: err.toString(), code }), fail);
-      channel.end(input);
-    }),
-  );
 
 /** Does something with a client that is let in; afterwards both ends are closed. */
 const withSsh = (work: (c: SshClient, sock: Socket) => Promise<void>) => async (place: Place) => {
