@@ -43,7 +43,7 @@ export default async function apps(bench: Bench): Promise<void> {
   if (availableParallelism() < 2) console.error('  apps: two threads on one CPU');
   const plan: Rounds = bench.quick
     ? { lives: 1, rounds: 1, warmMs: 100, ms: 200 }
-    : { lives: 1, rounds: 3, warmMs: 300, ms: 1000 };
+    : { lives: 1, rounds: 3, warmMs: 300, ms: 700 };
   for (const part of PARTS) {
     if (!bench.wants(part.name)) continue;
     const without = part.missing?.();

@@ -19,8 +19,10 @@ export interface Figures {
   p99Us: number;
   /** CPU time a message and a side, µs. */
   cpuUs: number;
+  /** How long threads were ready and had no CPU, parts of the time: work of others on this machine, which is to be none. */
+  awaited: number;
 }
-export type Figure = keyof Figures;
+export type Figure = Exclude<keyof Figures, 'awaited'>;
 
 /**
  * Who never sleeps is compared with peers that are kept from it, who sleeps with those that do:
@@ -110,7 +112,8 @@ let paths = 0;
 function figuresOf(answers: readonly Answer[]): Figures {
   const { answers: n, seconds, p50Us, p99Us } = answers.at(-1)!;
   const cpuUs = answers.reduce((sum, a) => sum + a.cpuUs, 0);
-  return { rate: n / seconds, p50Us, p99Us, cpuUs: cpuUs / n / 2 };
+  const awaitedUs = answers.reduce((sum, a) => sum + a.awaitedUs, 0);
+  return { rate: n / seconds, p50Us, p99Us, cpuUs: cpuUs / n / 2, awaited: awaitedUs / seconds / 1e6 };
 }
 
 /** A server behind veth with wrk as its client, which takes the second CPU. `seconds` of wrk are whole. */
@@ -159,7 +162,7 @@ async function wrk({ client }: Veth, server: Actor, { flows }: Load, { ms }: Ord
   const seconds = Math.max(1, Math.round(ms / 1000));
   const url = `http://${Veth.SERVER}:7000/`;
   const args = ['-c', '1', 'wrk', '-t1', `-c${flows}`, `-d${seconds}`, '--latency', url];
-  const [{ out, err }, { cpuUs }] = await Promise.all([
+  const [{ out, err }, { cpuUs, awaitedUs }] = await Promise.all([
     client.run('taskset', ...args),
     server.order({ warmMs: 0, ms: seconds * 1000 }),
   ]);
@@ -169,7 +172,8 @@ async function wrk({ client }: Veth, server: Actor, { flows }: Load, { ms }: Ord
     const [, n, unit] = new RegExp(`${share}%\\s+([\\d.]+)(us|ms|s)`).exec(out) ?? [];
     return Number(n) * { us: 1, ms: 1e3, s: 1e6 }[unit as 'us']!;
   };
-  return { rate, p50Us: at(50), p99Us: at(99), cpuUs: cpuUs / (rate * seconds) };
+  const awaited = awaitedUs / seconds / 1e6;
+  return { rate, p50Us: at(50), p99Us: at(99), cpuUs: cpuUs / (rate * seconds), awaited };
 }
 
 /** Those of `actors` live while `work` is done, and CPUs that would halt do not if that is wanted. */

@@ -1,4 +1,5 @@
 /** Pieces that a process of the apps bench is made of: the application's data, and what is measured of it. */
+import { readdirSync, readFileSync } from 'node:fs';
 import type * as KvCallers from '../../../host/apps/kv/caller.js';
 import type * as KvStores from '../../../host/apps/kv/store.js';
 import type * as Workloads from '../../../host/apps/kv/workload.js';
@@ -63,6 +64,13 @@ export class Calls {
 
 const wait = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 
+/** Of all threads of this process, µs. */
+const awaitedUs = (): number =>
+  readdirSync('/proc/self/task').reduce((sum, thread) => {
+    const [, ns] = readFileSync(`/proc/self/task/${thread}/schedstat`, 'utf8').split(' ');
+    return sum + Number(ns) / 1000;
+  }, 0);
+
 /** What happens in the time of an order, and until an answer came; without a load what the process takes. */
 export async function measure(
   { warmMs, ms }: Order,
@@ -70,6 +78,7 @@ export async function measure(
 ): Promise<Answer> {
   await wait(warmMs);
   const before = load?.calling.numbers() ?? [];
+  const awaited = awaitedUs();
   const cpu = process.cpuUsage();
   const from = performance.now();
   let span: InstanceType<typeof TallySpan>;
@@ -83,6 +92,6 @@ export async function measure(
   return {
     seconds: (performance.now() - from) / 1000,
     ...{ answers: span.answers, p50Us: span.at(0.5) / 1000, p99Us: span.at(0.99) / 1000 },
-    ...{ cpuUs: user + system, errors: errors.slice(0, 5) },
+    ...{ cpuUs: user + system, awaitedUs: awaitedUs() - awaited, errors: errors.slice(0, 5) },
   };
 }

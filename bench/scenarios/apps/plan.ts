@@ -74,6 +74,8 @@ export interface Answer {
   p99Us: number;
   /** CPU time of the process, µs. */
   cpuUs: number;
+  /** How long its threads were ready and had no CPU, µs: others had it. */
+  awaitedUs: number;
   /** What went wrong since it began. */
   errors: string[];
 }

@@ -25,6 +25,8 @@ const SHOWN: Record<Figure, Shown> = {
 const isFair = (our: Contender, peer: Contender): boolean =>
   (our.rest === 'sleeps') === (peer.rest === 'sleeps');
 
+const percent = (part: number): string => `${(part * 100).toFixed(1)} %`;
+
 export function report(bench: Bench, { group, load, wishes }: Part, plan: Rounds, seen: Seen): void {
   const { flows, outstanding } = load;
   const how = [
@@ -44,7 +46,8 @@ export function report(bench: Bench, { group, load, wishes }: Part, plan: Rounds
         const had = itself ? value : value / peer.value;
         const target = `${least ? '≤' : '≥'} ${Number(limit.toFixed(2))}${itself ? ` ${unit}` : ''}`;
         bench.row({
-          ...{ group: `apps: ${group}: ${name}`, name: our.name, conditions: how, unit, value, peer },
+          ...{ group: `apps: ${group}: ${name}`, name: our.name, unit, value, peer },
+          conditions: `${how}; its threads waited for a CPU ${percent(seen.median(our, 'awaited'))} of the time`,
           // The best of them is the one to be judged by.
           ...(i === 0 ? { target, met: least ? had <= limit : had >= limit } : {}),
         });

@@ -1,7 +1,7 @@
 /** Rounds of all contenders in turn, and what comes of them: medians. */
 import { fileURLToPath } from 'node:url';
 import { runAsync } from '../../../tests/support/netns.js';
-import type { Contender, Figure, Figures, Running } from './contenders.js';
+import type { Contender, Figures, Running } from './contenders.js';
 import type { Load, Order } from './plan.js';
 
 export interface Rounds extends Order {
@@ -25,7 +25,7 @@ export class Seen {
     return [...this.#samples.keys()];
   }
 
-  median(contender: Contender, figure: Figure): number {
+  median(contender: Contender, figure: keyof Figures): number {
     const sorted = this.#samples
       .get(contender)!
       .map(f => f[figure])
