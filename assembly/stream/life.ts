@@ -28,15 +28,17 @@ function promised(wanted: u32): u32 {
 
 /** Promises the rings of a stream, of so many bytes at most. One that an application opens is `asked` for. */
 function promise(s: Stream, sndFirst: u32, rcvFirst: u32, asked: bool): i32 {
-  const snd = firstOf(s.sndMost, sndFirst);
-  const rcv = firstOf(s.rcvMost, rcvFirst);
+  // A lane that died in here may have left one of them.
+  const snd = s.sndBytes == 0 ? firstOf(s.sndMost, sndFirst) : 0;
+  const rcv = s.rcvBytes == 0 ? firstOf(s.rcvMost, rcvFirst) : 0;
+  if ((snd | rcv) == 0) return 0;
   if (!promiseLeast(<u32>(promiseOf(min<u32>(snd, LEAST), min<u32>(rcv, LEAST)) >> 32), asked)) {
     mine().refused++;
     return -ENOBUFS;
   }
   // The receive ring first: what its transport offers the peer cannot be taken back.
-  s.rcvBytes = promised(rcv);
-  s.sndBytes = promised(snd);
+  if (rcv != 0) s.rcvBytes = promised(rcv);
+  if (snd != 0) s.sndBytes = promised(snd);
   return 0;
 }
 
@@ -104,7 +106,7 @@ export function el_stream_draft(app: u32, sndBytes: u32, rcvBytes: u32): i32 {
 export function el_stream_promise(id: u32, sndBytes: u32, rcvBytes: u32): i32 {
   const s = ownStream(id);
   if (isNull(s)) return -ENOENT;
-  return (s.sndBytes | s.rcvBytes) != 0 ? 0 : promise(s, sndBytes, rcvBytes, false);
+  return promise(s, sndBytes, rcvBytes, false);
 }
 
 /**

@@ -14,6 +14,8 @@ import { pool } from "./record";
 export const LEAST: u32 = STREAM_BLOCK;
 /** A ring, and one that takes the place of a smaller one, is promised at most this part of what is nobody's: 1 / 2^SHARE_SHIFT. */
 const SHARE_SHIFT: u32 = 1;
+/** This part of what is not reserved is for first rings, 1 / 2^KEPT_SHIFT: connections that were large once and rest now must not starve those that come. */
+const KEPT_SHIFT: u32 = 1;
 /** Streams that applications open leave one part of so many of the reserve to others. */
 const COMING: u32 = 9;
 
@@ -78,7 +80,9 @@ export function promiseMore(bytes: u32): bool {
   let old: u64;
   do {
     old = atomic.load<u64>(word(p));
-    if (bytes > nobodys(p, old) >> SHARE_SHIFT) return false;
+    const left = nobodys(p, old);
+    const kept = (p.budget - p.reserve) >> KEPT_SHIFT;
+    if (left < kept || bytes > (left - kept) >> SHARE_SHIFT) return false;
   } while (atomic.cmpxchg<u64>(word(p), old, old + (bytes as u64)) != old);
   return true;
 }

@@ -77,8 +77,7 @@ function rebuildMemory(p: StreamPool): void {
     mark(p, s.sndAt, s.sndBytes);
     mark(p, s.rcvAt, s.rcvBytes);
     // With a lane that died before a ring took over, the old one is the one that there is.
-    if (s.rcvOldAt == s.rcvAt) s.rcvOldAt = 0;
-    if (s.rcvOldAt == 0) s.rcvOldBytes = 0;
+    if (s.rcvOldAt == s.rcvAt && s.rcvOldAt != 0) atomic.store<u64>(changetype<usize>(s), 0, offsetof<Stream>("rcvOldAt"));
     mark(p, s.rcvOldAt, s.rcvOldBytes);
     promised += promiseOf(s.sndBytes, s.rcvBytes) + (s.rcvOldBytes as u64);
   }

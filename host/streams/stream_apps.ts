@@ -253,7 +253,9 @@ export class StreamApps {
     const { u32 } = this.host.arena;
     const app = this.#app(number);
     for (const at of this.#recordsOf(number)) {
-      if (u32[at + (StreamLayout.told >> 2)] === 0) continue;
+      // What it had let go of ends as it had asked.
+      if (u32[at + (StreamLayout.told >> 2)] === 0 || Atomics.load(u32, at + (StreamLayout.released >> 2)))
+        continue;
       // Before it is let go: then its number may be another's.
       if (this.#isUntaken(at)) untaken(this.#idAt(at));
       // RUNG, for the lane's look passes what nobody rang for; its doorbells are taken by another life.

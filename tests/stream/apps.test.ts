@@ -205,6 +205,19 @@ test('the streams of a dead application are aborted, and its number is used agai
   );
 });
 
+test('what an application had let go of, whose thread is replaced, ends as it had asked', () => {
+  const rig = new StreamRig({ count: 20, bytes: 64 * KIB, apps: 2 });
+  const app = rig.apps.open();
+  const end = rig.apps.stream(app, { send: 4 * KIB, receive: 4 * KIB });
+  end.request(StreamRequest.CLOSE);
+  end.release();
+  app.flush();
+  rig.settle();
+  rig.apps.restart(app.number);
+  rig.settle();
+  assert.is(rig.lane().el_stream_requests(end.id), StreamRequest.CLOSE, 'what it wrote arrives');
+});
+
 test('what an application had whose thread is replaced is aborted, though no lane has news of it', () => {
   const rig = new StreamRig({ count: 20, bytes: 64 * KIB, apps: 2 });
   const app = rig.apps.open();
