@@ -7,8 +7,12 @@ import { bytesOf, type CallFrom, type Counted, inTime, MOST, PORTS, sum, Workers
 /** `GET /LENGTH/SEED` has those bytes, `POST /sum` the sum of what it is sent; `?cut` says that the client will go. */
 export function httpServer(errors: string[]): http.Server {
   const cut = new WeakSet<Duplex>();
+  const last = new WeakMap<Duplex, string>();
   const server = http.createServer((request, response) => {
     if (request.url!.endsWith('?cut')) cut.add(request.socket);
+    const from = `${request.method} ${request.url} of ${request.socket.remoteAddress}`;
+    last.set(request.socket, `${from}, ${request.headers.connection}`);
+    response.once('close', () => last.set(request.socket, `${last.get(request.socket)}, answered`));
     answer(request, response).catch(error => {
       if (!cut.has(request.socket)) errors.push(`http server, ${request.url}: ${error.message}`);
     });
@@ -16,7 +20,8 @@ export function httpServer(errors: string[]): http.Server {
   // An idle connection that the server ends just when its client asks again would be the server's doing.
   Object.assign(server, { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 });
   server.on('clientError', (error: Error, socket: Duplex) => {
-    if (!cut.has(socket)) errors.push(`http server: ${error.message}`);
+    if (!cut.has(socket))
+      errors.push(`http server: ${error.message}, after ${last.get(socket) ?? 'no request'}`);
     socket.destroy();
   });
   return server;
