@@ -220,6 +220,9 @@ static long (*const bpf_xdp_store_bytes)(void *, __u32, const void *, __u32) = (
 /* tc: Sets the time stamp and its kind. */
 static long (*const bpf_skb_set_tstamp)(void *, __u64, __u32) = (void *)192;
 
+/* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Puts an object, or NULL, into a kptr of a map value or object, and gives what was there. */
+static void *(*const bpf_kptr_xchg)(void *, void *) = (void *)194;
+
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter, struct_ops: Address of another lane's copy of a per-CPU value; the lane number is the CPU number. */
 static void *(*const bpf_map_lookup_percpu_elem)(void *, const void *, __u32) = (void *)195;
 

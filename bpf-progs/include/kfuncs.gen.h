@@ -4,6 +4,10 @@
 
 #define __ksym __attribute__((section(".ksyms")))
 
+struct bpf_list_head;
+struct bpf_list_node;
+struct bpf_rb_node;
+struct bpf_rb_root;
 struct el_cc;
 struct el_cc_event;
 struct el_intervals;
@@ -134,3 +138,60 @@ extern int el_cc_init(struct el_cc *cc, __u32 algorithm, __u32 mss) __ksym;
 
 /* xdp, xdp_egress, xdp_gen, tc, socket_filter: Tells what happened to the flow (event->kind); cwnd, ssthresh and rate are new then. */
 extern int el_cc_event(struct el_cc *cc, const struct el_cc_event *event) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; acquires; may give NULL (GPL): A new object of a structure of the program, of zeroes. NULL: the memory for objects is used up. */
+extern void *bpf_obj_new_impl(__u64 local_type_id__k, void *meta__ign) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; releases (GPL): Gives an object up, and with its last reference all that it holds. */
+extern void bpf_obj_drop_impl(void *p__alloc, void *meta__ign) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; acquires; may give NULL (GPL): One more reference to an object with a bpf_refcount; of an owned one never NULL. */
+extern void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops (GPL): Puts an object before all others. -EINVAL: it is in a list or tree; the reference is given up. */
+extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta__ign, __u64 off) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops (GPL): Puts an object behind all others. -EINVAL: it is in a list or tree; the reference is given up. */
+extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta__ign, __u64 off) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; acquires; may give NULL (GPL): Takes the first object out of a list. */
+extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; acquires; may give NULL (GPL): Takes the last object out of a list. */
+extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): The first object of a list, which keeps it. */
+extern struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): The last object of a list, which keeps it. */
+extern struct bpf_list_node *bpf_list_back(struct bpf_list_head *head) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops (GPL): Puts an object into a tree, behind its equals. -EINVAL: it is in a list or tree; the reference is given up. */
+extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node, _Bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b), void *meta__ign, __u64 off) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; acquires; may give NULL (GPL): Takes an object out of a tree. NULL: it is not in it. */
+extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): The first object of a tree, which keeps it. */
+extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): The object at the root. */
+extern struct bpf_rb_node *bpf_rbtree_root(struct bpf_rb_root *root) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): Its left child. */
+extern struct bpf_rb_node *bpf_rbtree_left(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): Its right child. */
+extern struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): The object after it in order. Not in Linux. */
+extern struct bpf_rb_node *bpf_rbtree_next(struct bpf_rb_root *root, struct bpf_rb_node *node) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): The first object that is equal to the key, which stays the caller's. Not in Linux. */
+extern struct bpf_rb_node *bpf_rbtree_search(struct bpf_rb_root *root, struct bpf_rb_node *key, _Bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): The first object that does not come before the key. Not in Linux. */
+extern struct bpf_rb_node *bpf_rbtree_lower_bound(struct bpf_rb_root *root, struct bpf_rb_node *key, _Bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)) __ksym;
+
+/* xdp, xdp_egress, xdp_gen, tc, struct_ops; may give NULL (GPL): Of all objects that come before the key the least, by an order that need not be the tree's: looks at every one. Not in Linux. */
+extern struct bpf_rb_node *bpf_rbtree_search_less(struct bpf_rb_root *root, struct bpf_rb_node *key, _Bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)) __ksym;

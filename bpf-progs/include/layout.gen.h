@@ -12,9 +12,13 @@
 #define ETHERLOOM_BPF_STACK_BYTES 32768 /* eBPF stack of one lane: 8 frames of 512 B, callbacks, 33 nested tail calls, and the room of guarded programs */
 #define ETHERLOOM_WHEEL_SLOTS 576 /* List heads of a timing wheel, 8 B each: 9 levels of 64 slots, the lowest of 512 ns a slot */
 #define ETHERLOOM_MAX_TAIL_CALLS 33 /* MAX_TAIL_CALL_CNT of the kernel */
+#define ETHERLOOM_OBJECT_TYPES 128 /* Most types of objects that programs of one engine make */
+#define ETHERLOOM_OBJECT_CACHE 32 /* Free objects of a type that one lane keeps to itself; the rest is for all */
 #define ETHERLOOM_TRACE_LINE_BYTES 1024 /* Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
 #define ETHERLOOM_ETH_OVERHEAD 18 /* Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
 #define ETHERLOOM_LINK_ENTRY_SIZE 24 /* Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0} */
+#define ETHERLOOM_LINK_WAIT_SIZE 16 /* Bytes of a packet that waits for the wire in a queue: {u64 atNs, u32 addr, u32 len} */
+#define ETHERLOOM_LINK_QUEUES 8 /* Most priority queues of a link: the classes of 802.1p */
 #define ETHERLOOM_MAX_QUEUES 64 /* Most receive queues of one port */
 #define ETHERLOOM_NO_FRAME 4294967295 /* No frame to be had: the address of none */
 #define ETHERLOOM_MAGAZINE_CAPACITY 62 /* Frames in one magazine of the frame pool (256 B with its head) */
@@ -121,10 +125,12 @@ struct etherloom_arena_header {
 	__u32 streams_at; /* Stream[streamCount] */
 	__u32 stream_count; /* Streams that there can be; numbers are less */
 	__u32 stream_pool_at; /* StreamPool, 0 = no streams */
+	__u32 objects_at; /* ObjectHeap, 0 = no program makes objects yet */
+	__u32 object_bytes; /* Bytes for objects of programs, out of the map region when the first is made known */
 	__u64 hash_key[2]; /* Key of el_siphash, drawn anew for each engine */
 	__u32 cc_ops[16]; /* CcOps of each algorithm from CcAlgorithm.USER on, 0 = none (atomic) */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_arena_header) == 192, "ArenaHeader");
+_Static_assert(sizeof(struct etherloom_arena_header) == 256, "ArenaHeader");
 
 /* What one lane (or the host instance) owns. Written by that lane only, but for the words the control plane sets. */
 struct etherloom_lane_state {
@@ -281,6 +287,7 @@ struct etherloom_map_header {
 	__u32 value_lock; /* 1 + offset of the bpf_spin_lock inside a value, 0 when it has none */
 	__u32 values_at; /* Per-CPU hashes: lane 0's values */
 	__u32 value_timer; /* 1 + offset of the bpf_timer inside a value, 0 when it has none */
+	__u32 record_at; /* FieldRecord of a value that holds trees, lists or objects, 0 = of none */
 	__u32 timers_at; /* TimerNode of each element */
 	__u32 timer_count; /* How many */
 	__u32 held; /* 1 while user space holds the map: only then can a program make a timer in it (atomic) */
@@ -340,6 +347,81 @@ struct etherloom_trace_ring {
 	__u32 consumer __attribute__((aligned(64))); /* Bytes read (atomic) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_trace_ring) == 192, "TraceRing");
+
+/* Memory of all objects: cut off its start as they are wanted, an object of one type for ever. ObjectType addresses behind it. */
+struct etherloom_object_heap {
+	__u32 lock; /* Held while an object is cut off */
+	__u32 start_at; /* First ObjectHead */
+	__u32 next_at; /* Where the next is cut off (atomic) */
+	__u32 end_at; /* End of the memory */
+	__u32 type_count; /* Types known */
+	__u32 types_at; /* u32[OBJECT_TYPES]: ObjectType of each */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_object_heap) == 64, "ObjectHeap");
+
+/* A type of objects, whichever program made it known: size, members that are the engine’s, free objects. FieldRecord behind it. */
+struct etherloom_object_type {
+	__u64 hash; /* Of name, size and members: equal types are one */
+	__u32 bytes; /* Bytes of an object */
+	__u32 stride; /* Bytes of an object with its ObjectHead */
+	__u32 record_at; /* FieldRecord of its members */
+	__u32 refcount_at; /* 1 + offset of its bpf_refcount, 0 = none */
+	__u32 caches_at; /* ObjectCache of each lane */
+	__u64 free __attribute__((aligned(64))); /* Free objects of all lanes: address of the first, changes so far above (atomic) */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_object_type) == 128, "ObjectType");
+
+/* Free objects of a type that a lane gave back and takes first. Its own only; it outlives the lane. */
+struct etherloom_object_cache {
+	__u32 head; /* Address of the first object, 0 = none */
+	__u32 count; /* How many */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_object_cache) == 64, "ObjectCache");
+
+/* Before each object. */
+struct etherloom_object_head {
+	__u32 type_at; /* ObjectType */
+	__u32 next; /* Next free object, or next one to be freed */
+	__u32 live; /* 1 from bpf_obj_new until the last reference is given up */
+	__u32 owners; /* References found while what dead lanes held is looked for */
+} __attribute__((aligned(16)));
+_Static_assert(sizeof(struct etherloom_object_head) == 16, "ObjectHead");
+
+/* Head of a list of FieldPlace, in order of their offset: what of a value or object is the engine’s. */
+struct etherloom_field_record {
+	__u32 count; /* Places behind it */
+	__u32 lock_at; /* 1 + offset of the bpf_spin_lock, 0 = none */
+};
+_Static_assert(sizeof(struct etherloom_field_record) == 8, "FieldRecord");
+
+/* One of them. */
+struct etherloom_field_place {
+	__u32 kind; /* FieldKind */
+	__u32 off; /* Offset in the value */
+	__u32 bytes; /* Its size */
+};
+_Static_assert(sizeof(struct etherloom_field_place) == 12, "FieldPlace");
+
+/* struct bpf_list_head or bpf_rb_root. The chain from `first` along `next` is the truth: all else is made anew after a crash. */
+struct etherloom_graph_head {
+	__u32 first; /* GraphNode of the first in order, 0 = none (atomic) */
+	__u32 last; /* Lists: the last */
+	__u32 root; /* Trees: the root */
+	__u32 busy; /* 1 while it is being changed */
+};
+_Static_assert(sizeof(struct etherloom_graph_head) == 16, "GraphHead");
+
+/* struct bpf_list_node (the first 16 bytes, of 24) or bpf_rb_node (of 32). */
+struct etherloom_graph_node {
+	__u32 next; /* The node after it, 0 = none (atomic) */
+	__u32 prev; /* The node before it */
+	__u32 owner; /* GraphHead that it is in, 0 = none, 1 = about to be (atomic) */
+	__u32 object; /* The object that it is in */
+	__u32 parent; /* Trees: parent, and 1 for a black node */
+	__u32 left; /* Trees: left child */
+	__u32 right; /* Trees: right child */
+};
+_Static_assert(sizeof(struct etherloom_graph_node) == 28, "GraphNode");
 
 /* One timer of a map value (the kernel’s struct bpf_hrtimer). One cache line; who may write what: assembly/bpf/timers/own.ts. */
 struct etherloom_timer_node {
@@ -499,6 +581,11 @@ struct etherloom_link {
 	__u32 heap_count; /* Packets in it */
 	__u32 order; /* Number of the next packet: breaks ties of `due` */
 	__u32 fetched; /* Of what was looked at before it is needed: bits that nobody asks for */
+	__u32 queues_at; /* PriorityQueue[8], lowest priority first; 0 = one queue, which busyUntil is enough for */
+	__u32 queue_of; /* Queue of each class 0 … 7, four bits each */
+	__u32 occupied; /* Bit i: a packet waits in queue i */
+	__u32 waiting; /* Packets in all queues */
+	__u64 waiting_bytes; /* Their bytes */
 	__u64 rate; /* Bits per second, 0 = no limit */
 	__u64 delay_ns; /* Propagation delay */
 	__u64 jitter_ns; /* Uniform extra delay, 0 … jitterNs */
@@ -514,6 +601,28 @@ struct etherloom_link {
 	__u64 marked; /* Packets marked CE */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct etherloom_link) == 192, "Link");
+
+/* Packets of one priority that wait for the wire of a link. */
+struct etherloom_priority_queue {
+	__u32 entries_at; /* Waiting packets: ring of {u64 atNs, u32 addr, u32 len} */
+	__u32 mask; /* Its entries - 1 */
+	__u32 head; /* Next to leave; counts on and on */
+	__u32 tail; /* Next free entry */
+	__u32 bytes; /* Bytes that wait */
+	__u32 queue_bytes; /* Most of them; 0 = no limit of its own */
+	__u32 ecn_bytes; /* Bytes waiting from which ECN-capable packets are marked CE; 0 = never */
+	__u32 max_bytes; /* Most bytes that waited */
+	__u32 max_packets; /* Most packets that waited */
+	__u64 enqueued; /* Packets that came in */
+	__u64 sent; /* Packets that the wire carried */
+	__u64 sent_bytes; /* Their bytes */
+	__u64 dropped; /* Packets that found no room */
+	__u64 marked; /* Packets marked CE */
+	__u64 passed; /* Packets of higher queues that left while one waited here */
+	__u64 wait_ns; /* Sum of the times that packets waited */
+	__u64 max_wait_ns; /* Longest of them */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct etherloom_priority_queue) == 128, "PriorityQueue");
 
 /* Routes and neighbours, immutable once published: a change makes a new one (host/engine/routes.ts). */
 struct etherloom_fib {

@@ -17,6 +17,7 @@ typedef __u64 __attribute__((may_alias)) word64;
 /* In network order. */
 typedef __u16 __be16;
 typedef __u32 __be32;
+typedef __u64 __be64;
 typedef __u16 __sum16;
 
 #define NULL ((void *)0)

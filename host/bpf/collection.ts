@@ -29,6 +29,8 @@ export interface ProgramHost<P extends Placed = Placed> {
   holders(program: P, except?: ReadonlySet<object>): string[];
   /** @throws EtherloomError ERR_PROGRAM_BUSY while somebody points to it */
   unload(program: P): void | Promise<void>;
+  /** A program ran on the calling thread, outside of lanes: timers that it started are the host's to fire. */
+  ran?(): void;
 }
 
 /** Programs in the host's own table only: test runs, benchmarks, tools. */

@@ -7,6 +7,7 @@ import { EtherloomError } from '../errors.js';
 import { CallKind, type Insn, OP_CALL } from './insn.js';
 import { ccKfuncs } from './kfuncs/cc.js';
 import type { Kfunc } from './kfuncs/kfunc.js';
+import { objectKfuncs } from './kfuncs/objects.js';
 import { packetKfuncs } from './kfuncs/packet.js';
 import { pktQueueKfuncs } from './kfuncs/pkt_queue.js';
 import { rcuKfuncs } from './kfuncs/rcu.js';
@@ -49,6 +50,7 @@ export const kfuncs: readonly Kfunc[] = registerKfuncs([
   ...streamKfuncs,
   ...transportKfuncs,
   ...ccKfuncs,
+  ...objectKfuncs,
 ]);
 
 export const kfuncById = (id: number): Kfunc | undefined => byId[id - FIRST_ID];

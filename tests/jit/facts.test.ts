@@ -257,6 +257,7 @@ test('a known branch leaves no code of the other way', () => {
     reached: () => true,
     fact: () => undefined,
     branch: () => ({ taken: false, fallthrough: true }),
+    made: () => undefined,
   };
   const { bytes } = compileProgram(claimVerified(program, facts), {});
   const whole = compileProgram(claimVerified(program), {});

@@ -4,7 +4,7 @@
 // an update frees the element's timer.
 import { copyValue, copyValueLocked } from "./lock";
 import { BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST, Errno, fail, head } from "./map";
-import { freeTimerIn } from "../timers/helpers";
+import { freeMembersIn } from "./members";
 
 export function array_lookup_elem(map: usize, key: usize): usize {
   const h = head(map);
@@ -23,7 +23,7 @@ export function array_update_elem(map: usize, key: usize, value: usize, flags: u
     if (!h.valueLock) return fail(Errno.EINVAL);
     copyValueLocked(map, at, value, at);
   } else copyValue(map, at, value);
-  freeTimerIn(map, at);
+  freeMembersIn(map, at);
   return 0;
 }
 

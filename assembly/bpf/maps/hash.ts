@@ -6,7 +6,7 @@ import {
   bucketOf, elemKey, elemValue, find, following, giveFree, hashOf, linkAndUnlock, replaceAndUnlock,
   reserve, takeFree, takeOut, unreserve, walk,
 } from "./hash_table";
-import { freeTimerIn } from "../timers/helpers";
+import { freeMembersIn } from "./members";
 
 export function hash_lookup_elem(map: usize, key: usize): usize {
   const e = find(map, key);
@@ -59,7 +59,7 @@ function update(map: usize, key: usize, value: usize, flags: u64): i64 {
     }
     fill(map, e, key, value);
     replaceAndUnlock(at, first, e, old, hash);
-    freeTimerIn(map, elemValue(map, old));
+    freeMembersIn(map, elemValue(map, old));
     giveFree(map, old);
     return 0;
   }
@@ -86,7 +86,7 @@ export function hash_delete_elem(map: usize, key: usize): i64 {
 function remove(map: usize, key: usize): i64 {
   const e = takeOut(map, key);
   if (!e) return fail(Errno.ENOENT);
-  freeTimerIn(map, elemValue(map, e));
+  freeMembersIn(map, elemValue(map, e));
   giveFree(map, e);
   unreserve(map);
   return 0;
@@ -102,7 +102,7 @@ function takeAway(map: usize, key: usize, out: usize): i64 {
   const e = takeOut(map, key);
   if (!e) return fail(Errno.ENOENT);
   initValue(map, out, elemValue(map, e));
-  freeTimerIn(map, elemValue(map, e));
+  freeMembersIn(map, elemValue(map, e));
   giveFree(map, e);
   unreserve(map);
   return 0;

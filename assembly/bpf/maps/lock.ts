@@ -1,8 +1,9 @@
 // Locks of maps, and of the buckets of a table: core/lock.ts on a word of each. Used by updates; never by lookups.
 // A holder may die inside: every store of a section leaves chains that readers and writers can walk; an element in no
 // chain is found by the recovery (reclaim.ts).
-import { MapHeader } from "../../layout.gen";
+import { FieldRecord, MapHeader } from "../../layout.gen";
 import { awaitChange, spinLock, spinUnlock } from "../../core/lock";
+import { place } from "../objects/record";
 import { copyBytes, head, zeroBytes } from "./map";
 
 export { awaitChange, spinLock, spinUnlock };
@@ -37,17 +38,30 @@ const BUCKET_LOCK: usize = 4;
 /** Bytes of a struct bpf_timer in a value. */
 const TIMER_BYTES: u32 = 16;
 
-/** Copies a value but for its bpf_spin_lock word and its bpf_timer, which belong to whoever holds or started them. */
+/** Copies a value but for what is the engine's in it: bpf_spin_lock, bpf_timer, trees, lists, kptrs. */
 // @ts-ignore: decorator
 @inline export function copyValue(map: usize, to: usize, from: usize): void {
   const h = head(map);
-  if ((h.valueLock | h.valueTimer) == 0) copyBytes(to, from, h.valueSize);
+  if ((h.valueLock | h.valueTimer | h.recordAt) == 0) copyBytes(to, from, h.valueSize);
   else copyAround(map, to, from);
+}
+
+/** Around every member of a value that is the engine's. */
+function copyAroundAll(record: usize, size: u32, to: usize, from: usize): void {
+  const count = changetype<FieldRecord>(record).count;
+  let at: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const f = place(record, i);
+    copyBytes(to + at, from + at, f.off - at);
+    at = f.off + f.bytes;
+  }
+  copyBytes(to + at, from + at, size - at);
 }
 
 function copyAround(map: usize, to: usize, from: usize): void {
   const h = head(map);
   const size = h.valueSize;
+  if (h.recordAt) return copyAroundAll(h.recordAt, size, to, from);
   // Two holes in order; one that is not there lies at the end.
   let first = h.valueLock ? h.valueLock - 1 : size;
   let firstBytes: u32 = h.valueLock ? 4 : 0;
@@ -68,11 +82,15 @@ function copyAround(map: usize, to: usize, from: usize): void {
   copyBytes(to + at, from + at, size - at);
 }
 
-/** Copies a value into a new element: lock and timer start anew whatever the source holds there. */
+/**
+ * Copies a value into a new element: lock and timer start anew whatever the source holds there. A lock beside a tree or list
+ * stays as it is: who came by the element's address before it was deleted may be changing that tree.
+ */
 // @ts-ignore: decorator
 @inline export function initValue(map: usize, to: usize, from: usize): void {
   copyValue(map, to, from);
   const h = head(map);
+  if (h.recordAt) return;
   if (h.valueLock) store<u32>(to + h.valueLock - 1, 0);
   if (h.valueTimer) zeroBytes(to + h.valueTimer - 1, TIMER_BYTES);
 }

@@ -11,7 +11,7 @@ import {
   bucketOf, elemHash, elemKey, elemValue, find, giveFree, hashOf, linkAndUnlock, refOf, replaceAndUnlock, reserve,
   setRef, takeFree, unlinkAndUnlock, unreserve, walk, walkTo,
 } from "./hash_table";
-import { freeTimerIn } from "../timers/helpers";
+import { freeMembersIn } from "./members";
 
 export function lru_hash_lookup_elem(map: usize, key: usize): usize {
   const e = find(map, key);
@@ -43,7 +43,7 @@ export function evict(map: usize): usize {
     const first = lockBucket(at);
     if (walkTo(at, first, e)) {
       unlinkAndUnlock(at, first, e);
-      if (h.type == MapType.LRU_HASH) freeTimerIn(map, elemValue(map, e));
+      if (h.type == MapType.LRU_HASH) freeMembersIn(map, elemValue(map, e));
       atomic.add<u32>(map + offsetof<MapHeader>("state2"), 1);
       return e;
     }
@@ -119,7 +119,7 @@ function update(map: usize, key: usize, value: usize, flags: u64): i64 {
     return 0;
   }
   replaceAndUnlock(at, first, e, old, hash);
-  freeTimerIn(map, elemValue(map, old));
+  freeMembersIn(map, elemValue(map, old));
   giveFree(map, old);
   if (counted) unreserve(map);
   return 0;

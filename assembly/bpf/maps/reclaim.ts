@@ -10,7 +10,7 @@ import { rebuildTrie } from "./lpm_trie";
 import { head } from "./map";
 import { mendQueue } from "./pkt_queue";
 import { discardBusy } from "./records";
-import { freeTimerIn } from "../timers/helpers";
+import { freeMembersIn } from "./members";
 
 /** Bit of an element's ref word: it was found in the free list or in a bucket. */
 const FOUND: u32 = 0x8000_0000;
@@ -53,7 +53,7 @@ function reclaimTable(map: usize): u32 {
       continue;
     }
     setRef(e, 0);
-    freeTimerIn(map, e + h.aux3);
+    freeMembersIn(map, e + h.aux3);
     giveFree(map, e);
     lost++;
   }

@@ -30,6 +30,8 @@ export type ArgType =
   | 'func' // callback: LDDW of a subprogram
   | 'spin_lock' // pointer to a bpf_spin_lock inside a map value
   | 'timer' // pointer to the bpf_timer inside a map value
+  | 'kptr' // pointer to a kptr inside a map value or an object
+  | 'owned_or_null' // object of the type that the kptr holds; its reference is given up
   | 'const_str' // pointer to a constant string in a read-only map
   | 'sock_common';
 
@@ -39,6 +41,7 @@ export type RetType =
   | 'map_value_or_null'
   | 'alloc_mem_or_null' // size is the const_alloc_size_or_zero argument
   | 'mem_or_null'
+  | 'owned_or_null' // what was in the kptr; its reference is the caller's
   | 'socket_or_null'
   | 'sock_common_or_null';
 

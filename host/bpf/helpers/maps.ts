@@ -139,6 +139,16 @@ export const mapHelpers: readonly Helper[] = [
     doc: 'Releases the lock inside a map value.',
   },
   {
+    id: 194,
+    name: 'kptr_xchg',
+    args: a('kptr', 'owned_or_null'),
+    ret: 'owned_or_null',
+    types: BASE,
+    acquires: true,
+    wasm: { name: 'kptr_xchg', args: 'pp', result: 'p' },
+    doc: 'Puts an object, or NULL, into a kptr of a map value or object, and gives what was there.',
+  },
+  {
     id: 51,
     name: 'redirect_map',
     args: a('const_map_ptr', 'anything', 'anything'),

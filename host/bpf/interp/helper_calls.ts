@@ -2,9 +2,18 @@
  * Helper calls of the interpreter: arguments are checked against the prototype as far as memory goes,
  * then the core's export is called. Callbacks come back through a small Wasm trampoline in the lane's table.
  */
-import { MapHeaderView, type MapType, MapType as Type } from '../../layout/layout.gen.js';
+import {
+  GraphNodeView,
+  MapHeaderView,
+  type MapType,
+  ObjectHeadLayout,
+  ObjectHeadView,
+  ObjectTypeView,
+  MapType as Type,
+} from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
+import type { Btf } from '../btf/btf.js';
 import {
   type ArgType,
   type Helper,
@@ -40,6 +49,8 @@ export interface HelperHost {
   readonly core: Core;
   readonly regions: Regions;
   readonly type: ProgramType;
+  /** Types of the program that runs. */
+  readonly btf: Btf | undefined;
   /** Address of the context. */
   readonly ctx: number;
   /** Map pointers that the program may hold. */
@@ -149,6 +160,8 @@ function memoryUse(
       return { bytes: 4, write: true };
     case 'timer':
       return { bytes: 16, write: true };
+    case 'kptr':
+      return { bytes: 8, write: true };
     default:
       return undefined;
   }
@@ -184,6 +197,17 @@ function checkArguments(
   });
 }
 
+/** The object that a node of a list or tree is in. */
+export const objectOfNode = (host: HelperHost, at: number): number =>
+  new GraphNodeView(host.arena.dv, at).object;
+
+/** An object that the program may touch from now on. */
+export function addOwned(host: HelperHost, at: number): void {
+  const { dv } = host.arena;
+  const type = new ObjectTypeView(dv, new ObjectHeadView(dv, at - ObjectHeadLayout.size).typeAt);
+  host.regions.addObject('object', at, type.bytes, true);
+}
+
 /** What the program may touch after the call that it could not before, and the reverse. */
 function noteResult(
   host: HelperHost,
@@ -192,6 +216,11 @@ function noteResult(
   map: MapHeaderView | undefined,
   r0: bigint,
 ): void {
+  if (helper.ret === 'owned_or_null') {
+    host.regions.removeObject(Number(regs[2]));
+    if (r0 !== 0n) addOwned(host, Number(r0));
+    return;
+  }
   if (helper.releases !== undefined) host.regions.removeObject(Number(regs[helper.releases + 1]));
   if (r0 === 0n) return;
   if (helper.ret === 'map_value_or_null' && map) {
@@ -244,7 +273,7 @@ function callBack(machine: Machine, entry: number, args: readonly bigint[]): big
 }
 
 /** Puts a function that runs the callback at slot `entry` of the program into the lane's table. */
-function bindCallback(host: HelperHost, machine: Machine, entry: number): number {
+export function bindCallback(host: HelperHost, machine: Machine, entry: number, nodes = false): number {
   const { table } = host.core;
   let slot = table.length - 1;
   while (slot > 0 && table.get(slot) !== null) slot--;
@@ -255,8 +284,9 @@ function bindCallback(host: HelperHost, machine: Machine, entry: number): number
   table.set(
     slot,
     callbackTrampoline((map, key, value, ctx, extra) => {
+      if (nodes) for (const node of [map, key]) addOwned(host, objectOfNode(host, Number(u64(node))));
       // for_each_map_elem hands the callback a map, the key and the value of an element.
-      if (host.mapPointers.has(Number(map))) {
+      else if (host.mapPointers.has(Number(map))) {
         const header = new MapHeaderView(host.arena.dv, Number(map));
         valid(Number(u64(key)), header.keySize);
         valid(Number(u64(value)), header.valueSize);

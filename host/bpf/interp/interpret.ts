@@ -6,6 +6,7 @@ import { MapHeaderView, SkBuffLayout, SkBuffView } from '../../layout/layout.gen
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
 import { Eth } from '../../wire/layout.gen.js';
+import type { Btf } from '../btf/btf.js';
 import type { Insn } from '../insn.js';
 import type { MapBinding } from '../jit/compiled.js';
 import { contextView, isRunnable, programTypes } from '../program_types.js';
@@ -75,6 +76,7 @@ interface AsyncCallback {
   options: InterpretOptions;
   maps: MapBinding;
   kfuncs: ProgramSpec['kfuncs'];
+  btf: Btf | undefined;
 }
 
 /** By table of the instance, program and entry: setting the same callback again takes no other slot. */
@@ -100,6 +102,7 @@ class ArenaEnvironment implements Environment, HelperHost {
   readonly #options: InterpretOptions;
   #maps: MapBinding;
   #kfuncs: ProgramSpec['kfuncs'];
+  btf: Btf | undefined;
 
   /** Without `inRun` it is a callback's, which has no context. */
   constructor(spec: ProgramSpec, options: InterpretOptions, budget: Budget, inRun = true) {
@@ -135,14 +138,16 @@ class ArenaEnvironment implements Environment, HelperHost {
   /** Runs the program at the frame pointer `fp`. */
   run(spec: ProgramSpec, maps: MapBinding, fp: number): bigint {
     checkWellformed(spec.insns, spec.name);
-    const outer = { maps: this.#maps, kfuncs: this.#kfuncs };
+    const outer = { maps: this.#maps, kfuncs: this.#kfuncs, btf: this.btf };
     this.#maps = maps;
     this.#kfuncs = spec.kfuncs;
+    this.btf = spec.btf;
     const machine = new Machine(spec.insns, this, this.#budget, this.#stack, undefined, this.#options.trace);
     machine.regs[1] = BigInt(this.ctx);
     const r0 = machine.call(0, fp);
     this.#maps = outer.maps;
     this.#kfuncs = outer.kfuncs;
+    this.btf = outer.btf;
     return r0;
   }
 
@@ -163,7 +168,7 @@ class ArenaEnvironment implements Environment, HelperHost {
     const found = entries.get(entry);
     const options = { ...this.#options, ctx: 0 };
     if (found) {
-      Object.assign(found, { options, maps: this.#maps, kfuncs: this.#kfuncs });
+      Object.assign(found, { options, maps: this.#maps, kfuncs: this.#kfuncs, btf: this.btf });
       return found.slot;
     }
     const made: AsyncCallback = {
@@ -171,6 +176,7 @@ class ArenaEnvironment implements Environment, HelperHost {
       options,
       maps: this.#maps,
       kfuncs: this.#kfuncs,
+      btf: this.btf,
     };
     const { type } = this;
     core.table.set(
@@ -186,12 +192,13 @@ class ArenaEnvironment implements Environment, HelperHost {
   /** Runs a timer's callback(map, key, value) on an empty stack. */
   static fire(
     { type, insns, entry }: { type: ProgramType; insns: readonly Insn[]; entry: number },
-    { options, maps, kfuncs }: AsyncCallback,
+    { options, maps, kfuncs, btf }: AsyncCallback,
     args: readonly bigint[],
   ): bigint {
     const budget: Budget = { left: options.budget ?? DEFAULT_BUDGET };
     const env = new ArenaEnvironment({ type } as ProgramSpec, { ...options, maps }, budget, false);
     env.#kfuncs = kfuncs;
+    env.btf = btf;
     const [map, key, value] = args.map(v => Number(BigInt.asUintN(32, v)));
     const header = new MapHeaderView(env.dv, map);
     env.mapPointers.add(map);

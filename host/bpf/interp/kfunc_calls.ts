@@ -1,6 +1,9 @@
 /** Kfunc calls of the interpreter: arguments are checked against the prototype, then the core's export is called. */
+import { GraphHeadLayout, GraphNodeLayout } from '../../layout/layout.gen.js';
 import { type Kfunc, type KfuncArg, kfuncByName } from '../kfuncs.js';
-import { type HelperHost, widen } from './helper_calls.js';
+import { objectLayout } from '../objects/layout.js';
+import { objectTypeAt } from '../objects/pool.js';
+import { addOwned, bindCallback, type HelperHost, objectOfNode, widen } from './helper_calls.js';
 import type { Machine } from './machine.js';
 import { InterpFault, Regions } from './regions.js';
 
@@ -23,14 +26,25 @@ export function callKfunc(
   const exports = host.core.exports as unknown as Record<string, ((...a: unknown[]) => unknown) | undefined>;
   const fn = exports[kfunc.wasm.name];
   if (!fn) throw new InterpFault('helper', pc, `the core has no export ${kfunc.wasm.name}`);
-  const args = [...kfunc.wasm.args].map((letter, i) =>
-    letter === 'd' ? BigInt.asIntN(64, regs[i + 1]) : Number(BigInt.asIntN(32, regs[i + 1])),
-  );
+  const slots: number[] = [];
+  const args = [...kfunc.wasm.args].map((letter, i) => {
+    const { kind } = kfunc.args[i];
+    if (kind === 'type') return objectTypeAt(host.arena, objectLayout(host.btf!, Number(regs[1])));
+    if (kind === 'callback') {
+      const slot = bindCallback(host, machine, Number(regs[i + 1] & 0xffff_ffffn), true);
+      slots.push(slot);
+      return slot;
+    }
+    return letter === 'd' ? BigInt.asIntN(64, regs[i + 1]) : Number(BigInt.asIntN(32, regs[i + 1]));
+  });
   const lane = host.arena.lane(host.core.lane);
   if (kfunc.runsPrograms) lane.entryFp = Number(regs[10]) - MAX_STACK;
   const r0 = widen(kfunc.wasm.result, fn(...args));
+  for (const slot of slots) host.core.table.set(slot, null);
   if (kfunc.runsPrograms) lane.entryFp = lane.stackTop;
   if (kfunc.releases !== undefined) host.regions.removeObject(Number(regs[kfunc.releases + 1]));
+  if (kfunc.ret.kind === 'owned' && r0 !== 0n)
+    addOwned(host, kfunc.ret.node ? objectOfNode(host, Number(r0)) : Number(r0));
   if (kfunc.ret.kind === 'object' && r0 !== 0n) {
     const { name: type, bytes } = kfunc.ret.object;
     host.regions.addObject(`struct ${type}`, Number(r0), bytes, false);
@@ -69,6 +83,13 @@ function checkArgument(
       if (host.regions.objectAt(Number(v))?.name !== `struct ${arg.object.name}`)
         fail(`is no struct ${arg.object.name}`);
       return;
+    case 'owned':
+      if (host.regions.objectAt(Number(v))?.name !== 'object') fail('is no object');
+      return;
+    case 'head':
+      return access(v, GraphHeadLayout.size, true);
+    case 'node':
+      return access(v, GraphNodeLayout.parent, true);
     case 'map':
       if (!host.mapPointers.has(Number(v))) fail('is no map');
       return;

@@ -7,6 +7,7 @@ import { LaneStateLayout } from '../../layout/layout.gen.js';
 import { helperExports, helpers } from '../helpers.js';
 import { CallKind, Mode, OP_CALL, OP_LDDW, Pseudo } from '../insn.js';
 import { kfuncByExport } from '../kfuncs.js';
+import { type ObjectLayout, objectLayout } from '../objects/layout.js';
 import { programTypes } from '../program_types.js';
 import type { ProgramSpec } from '../spec.js';
 import { requireVerified, trustAsCompiled } from '../stages.js';
@@ -129,6 +130,11 @@ function findNeeds(program: Program, all: readonly FunctionAnalysis[]): Needs {
   return needs;
 }
 
+/** Structures that the program makes objects of: their BTF ids. */
+const madeTypes = (program: Program): number[] => [
+  ...new Set(program.insns.map((_, pc) => program.facts.made(pc)).filter(id => id !== undefined)),
+];
+
 class Compiler {
   readonly #module: ModuleBuilder;
 
@@ -136,7 +142,12 @@ class Compiler {
     this.#module = new ModuleBuilder(program.spec.name);
   }
 
-  compile(): { bytes: Uint8Array<ArrayBuffer>; helpers: string[]; callbacks: number } {
+  compile(): {
+    bytes: Uint8Array<ArrayBuffer>;
+    helpers: string[];
+    objects: ObjectLayout[];
+    callbacks: number;
+  } {
     const { program } = this;
     const m = this.#module;
     const guarded = program.mode === 'guarded';
@@ -155,6 +166,8 @@ class Compiler {
           state: m.importGlobal('env', 'state', I32),
           slots: m.importGlobal('env', 'slots', I32),
         };
+    const made = madeTypes(program);
+    const objects = new Map(made.map((id, i) => [id, m.importGlobal('o', `${i}`, I32)]));
     const guard = guarded ? new Guard(m) : undefined;
     const imports = this.#importHelpers(needs.imports);
     guard?.define(m);
@@ -165,6 +178,7 @@ class Compiler {
       globals,
       imports,
       functions,
+      objects,
       skbAt:
         needs.packetLoads && !guarded
           ? defineSkbAt(m, programTypes[program.spec.type].hiddenBytes).index
@@ -175,7 +189,12 @@ class Compiler {
     const builders = this.#declare(all, needs, graph.recursive, functions);
     for (const fn of functions.values()) this.#emit(unit, fn, builders.get(fn.entry)!);
     this.#exports(unit, needs, graph.callbacks, builders.get(0)!);
-    return { bytes: m.finish(), helpers: [...needs.imports], callbacks: graph.callbacks.length };
+    return {
+      bytes: m.finish(),
+      helpers: [...needs.imports],
+      objects: made.map(id => objectLayout(program.spec.btf!, id)),
+      callbacks: graph.callbacks.length,
+    };
   }
 
   #importHelpers(names: ReadonlySet<string>): Map<string, number> {
@@ -334,7 +353,7 @@ function loadSignatures(): Map<string, { args: string; result: string }> {
 }
 
 function build(program: Program, verified: VerifiedProgram | undefined, started: number): CompiledProgram {
-  const { bytes, helpers: names, callbacks } = new Compiler(program).compile();
+  const { bytes, helpers: names, objects, callbacks } = new Compiler(program).compile();
   let module: WebAssembly.Module;
   try {
     module = new WebAssembly.Module(bytes);
@@ -351,6 +370,7 @@ function build(program: Program, verified: VerifiedProgram | undefined, started:
     bytes,
     module,
     helpers: Object.freeze(names),
+    objects: Object.freeze(objects),
     slotCount: 2 + callbacks,
     compileUs: Math.round((performance.now() - started) * 1000),
   };

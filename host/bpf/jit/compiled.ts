@@ -5,6 +5,7 @@
  *   env.memory  the arena                        env.table   the lane's function table (funcref)
  *   env.stack   i32 const: LaneState.stackTop     env.lane    i32 const: lane number
  *   env.state   i32 const: address of LaneState   env.slots   i32 const: first of the program's table slots
+ *   o.<n>       i32 const: ObjectType of the objects that it makes
  *   h.<name>    helpers: raw exports of the lane's core instance, typed by the helper table
  * and exports
  *   run   (ctx i32) → i64   entry from the loop: resets the tail-call count
@@ -12,6 +13,7 @@
  *
  * Table slots of a program: slots + 0 run, + 1 tail, + 2 … its callbacks.
  */
+import type { ObjectLayout } from '../objects/layout.js';
 import type { MapSpec, ProgramSpec } from '../spec.js';
 import type { VerifiedProgram } from '../verify/verified.js';
 
@@ -61,6 +63,8 @@ export interface CompiledProgram {
   readonly module: WebAssembly.Module;
   /** Helper exports that the module imports. */
   readonly helpers: readonly string[];
+  /** Types of the objects that it makes: imports o.0, o.1 … */
+  readonly objects: readonly ObjectLayout[];
   /** Table slots it needs: 2 + callbacks. */
   readonly slotCount: number;
   readonly compileUs: number;

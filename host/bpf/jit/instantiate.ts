@@ -5,6 +5,7 @@ import { EtherloomError } from '../../errors.js';
 import { LaneStateLayout } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
+import { objectTypeAt } from '../objects/pool.js';
 import type { CompiledProgram } from './compiled.js';
 
 /** Raw exports of a program's instance. */
@@ -15,7 +16,7 @@ export interface ProgramExports {
 }
 
 /** What a lane needs of a CompiledProgram. Unlike the whole, it can be posted. */
-export type LinkableProgram = Pick<CompiledProgram, 'module' | 'helpers' | 'slotCount'> & {
+export type LinkableProgram = Pick<CompiledProgram, 'module' | 'helpers' | 'objects' | 'slotCount'> & {
   readonly spec: { readonly name: string };
 };
 
@@ -46,6 +47,7 @@ export function instantiateProgram(
       state: arena.header.lanesAt + core.lane * LaneStateLayout.size,
       slots,
     },
+    o: Object.fromEntries(compiled.objects.map((layout, i) => [`${i}`, objectTypeAt(arena, layout)])),
     h: exports,
   });
   const need = slots + compiled.slotCount;

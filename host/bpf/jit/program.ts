@@ -10,6 +10,7 @@ export const noFacts: JitFacts = {
   reached: () => true,
   fact: () => undefined,
   branch: () => ({ taken: true, fallthrough: true }),
+  made: () => undefined,
 };
 
 const POINTERS: ReadonlySet<Fact['kind']> = new Set([

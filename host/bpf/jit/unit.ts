@@ -37,6 +37,8 @@ export interface Unit {
   /** Export name → function index. */
   imports: ReadonlyMap<string, number>;
   functions: ReadonlyMap<number, LocalFunction>;
+  /** Imported global with the ObjectType of each structure that objects are made of, by its BTF id. */
+  objects: ReadonlyMap<number, number>;
   /** Function that finds bytes of an SkBuff's packet, -1 when no LD_ABS or LD_IND is there. */
   skbAt: number;
   /** Table slot of a callback, relative to env.slots. */

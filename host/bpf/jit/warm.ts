@@ -139,6 +139,7 @@ export function warm(compiled: CompiledProgram, arena: Arena, options: WarmOptio
       state: lanesAt,
       slots: 1,
     },
+    o: Object.fromEntries(compiled.objects.map((_, i) => [`${i}`, 0])),
     h: stubs(compiled.helpers),
   });
   const run = instance.exports.run as (ctx: number) => bigint;

@@ -4,6 +4,7 @@
  * sizes are filled in by the linker) and hand-written programs with spin locks or callbacks have no bytes at all.
  */
 import type { Btf, BtfType } from '../btf/btf.js';
+import { usesObjects } from '../objects/fields.js';
 import { BTF_LOAD, bpfOrThrow, Cmd } from './attr.js';
 
 const MAGIC = 0xeb9f;
@@ -23,6 +24,8 @@ const KIND = {
   restrict: 11,
   func: 12,
   func_proto: 13,
+  var: 14,
+  datasec: 15,
   float: 16,
   decl_tag: 17,
   type_tag: 18,
@@ -54,7 +57,7 @@ class Strings {
 }
 
 /** One type as words. */
-function encodeType(type: BtfType, str: (text: string) => number): number[] {
+function encodeType(type: BtfType, str: (text: string) => number, placed: ReadonlySet<BtfType>): number[] {
   const head = (kind: number, name: string, third: number, vlen = 0, flag = false) => [
     str(name),
     ((flag ? 0x8000_0000 : 0) | (kind << 24) | vlen) >>> 0,
@@ -102,6 +105,8 @@ function encodeType(type: BtfType, str: (text: string) => number): number[] {
     case 'decl_tag':
       return [...head(KIND.decl_tag, type.name, type.type), type.component >>> 0];
     case 'func':
+      // Declared only (kfuncs): clang leaves out the names of its arguments, which the kernel wants.
+      if (type.linkage === 'extern') return [...head(KIND.int, 'variable', 1), 8];
       return head(KIND.func, type.name, type.type, LINKAGE[type.linkage]);
     case 'func_proto':
       return [
@@ -109,10 +114,17 @@ function encodeType(type: BtfType, str: (text: string) => number): number[] {
         ...type.params.flatMap(p => [str(p.name), p.type]),
       ];
     // Variables and sections describe the object file, whose sizes and offsets the kernel would check against a
-    // linked image. Nothing that we load refers to them: placeholders keep the numbering, as libbpf's sanitizer does.
+    // linked image. But for those that hold lists or trees nothing that we load refers to them: placeholders keep the
+    // numbering, as libbpf's sanitizer does.
     case 'var':
+      if (placed.has(type)) return [...head(KIND.var, type.name, type.type), LINKAGE[type.linkage]];
       return [...head(KIND.int, 'variable', 1), 8];
     case 'datasec':
+      if (placed.has(type))
+        return [
+          ...head(KIND.datasec, type.name, type.size, type.vars.length),
+          ...type.vars.flatMap(v => [v.type, v.offset, v.size]),
+        ];
       return head(KIND.struct, '', 0);
     case 'float':
       return head(KIND.float, type.name, type.size);
@@ -125,10 +137,24 @@ export interface EncodedBtf {
   offsetOf(text: string): number;
 }
 
+/** Sections that are values of maps with lists or trees, and their variables: the kernel looks for those there. */
+function placedTypes(btf: Btf): ReadonlySet<BtfType> {
+  const placed = new Set<BtfType>();
+  if (!usesObjects(btf)) return placed;
+  for (const type of btf.types) {
+    const isData = type.kind === 'datasec' && /^\.(data|bss)/.test(type.name);
+    if (!isData || !type.vars.every(v => v.size > 0) || type.size === 0) continue;
+    placed.add(type);
+    for (const v of type.vars) placed.add(btf.types[v.type]);
+  }
+  return placed;
+}
+
 /** Encodes a type graph; `texts` are further strings it must hold (file names and source lines of line_info). */
 export function encodeBtf(btf: Btf, texts: Iterable<string> = []): EncodedBtf {
   const strings = new Strings();
-  const words = btf.types.slice(1).flatMap(type => encodeType(type, text => strings.add(text)));
+  const placed = placedTypes(btf);
+  const words = btf.types.slice(1).flatMap(type => encodeType(type, text => strings.add(text), placed));
   for (const text of texts) strings.add(text);
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt16LE(MAGIC, 0);

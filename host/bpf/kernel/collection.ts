@@ -2,9 +2,19 @@
 import { EtherloomError } from '../../errors.js';
 import type { KeyedMap } from '../maps/keyed.js';
 import type { CollectionSpec, MapSpec } from '../spec.js';
-import { KernelMap } from './map.js';
+import { addon } from './attr.js';
+import { loadBtf } from './btf.js';
+import { objectTypes } from './info.js';
+import { holdsObjects, KernelMap } from './map.js';
 import { typedMap } from './map_store.js';
-import { type KernelLoad, type KernelLoadOptions, KernelProgram, u32 } from './program.js';
+import { type KernelLoad, type KernelLoadOptions, KernelProgram, type LoadedTypes, u32 } from './program.js';
+
+/** Maps that hold objects and the programs that make them must have the very same types. */
+function loadTypes({ btf, maps, programs }: CollectionSpec): LoadedTypes | undefined {
+  if (!btf || !Object.values(maps).some(holdsObjects)) return undefined;
+  const encoded = objectTypes(btf, Object.values(programs));
+  return { fd: loadBtf(encoded), encoded };
+}
 
 export class KernelCollection {
   private constructor(
@@ -26,18 +36,22 @@ export class KernelCollection {
     const maps: Record<string, KernelMap> = {};
     const loads: Record<string, KernelLoad> = {};
     const collection = new KernelCollection(spec, maps, loads);
+    let types: LoadedTypes | undefined;
     try {
-      for (const [name, map] of Object.entries(spec.maps)) maps[name] = KernelMap.create(map);
+      types = loadTypes(spec);
+      for (const [name, map] of Object.entries(spec.maps)) maps[name] = KernelMap.create(map, types?.fd);
       const bySpec = new Map<MapSpec, KernelMap>(Object.values(maps).map(map => [map.spec, map]));
       for (const [name, program] of Object.entries(spec.programs)) {
         if (options.programs && !options.programs.includes(name)) continue;
-        loads[name] = KernelProgram.load(program, { ...options, maps: bySpec });
+        loads[name] = KernelProgram.load(program, { ...options, maps: bySpec, ...(types ? { types } : {}) });
       }
       for (const map of Object.values(maps)) collection.fill(map);
       return collection;
     } catch (error) {
       collection.close();
       throw error;
+    } finally {
+      if (types) addon().close(types.fd);
     }
   }
 

@@ -29,7 +29,15 @@ export function subprogramStarts(spec: ProgramSpec): { starts: number[]; callbac
   return { starts: [...starts].sort((a, b) => a - b), callbacks };
 }
 
-export function programInfo(spec: ProgramSpec): ProgramInfo | undefined {
+/** Types of a whole object, encoded with the lines of all its programs: what maps that hold objects share with them. */
+export const objectTypes = (btf: Btf, programs: readonly ProgramSpec[]): EncodedBtf =>
+  encodeBtf(
+    btf,
+    programs.flatMap(p => linesFor(p, subprogramStarts(p).starts)).flatMap(row => [row.file, row.text]),
+  );
+
+/** `shared`: the types, if they are encoded already. */
+export function programInfo(spec: ProgramSpec, shared?: EncodedBtf): ProgramInfo | undefined {
   const { starts, callbacks } = subprogramStarts(spec);
   const known = new Map(spec.funcs?.map(f => [f.insn, f]));
   const typed = spec.btf !== undefined && starts.every(start => (known.get(start)?.typeId ?? 0) > 0);
@@ -42,10 +50,12 @@ export function programInfo(spec: ProgramSpec): ProgramInfo | undefined {
   });
   const btf: Btf = { types };
   const rows = linesFor(spec, starts);
-  const encoded = encodeBtf(
-    btf,
-    rows.flatMap(row => [row.file, row.text]),
-  );
+  const encoded =
+    (typed ? shared : undefined) ??
+    encodeBtf(
+      btf,
+      rows.flatMap(row => [row.file, row.text]),
+    );
   const lineWords = rows.flatMap(row => [
     row.insn,
     encoded.offsetOf(row.file),

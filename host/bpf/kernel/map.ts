@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import { EtherloomError } from '../../errors.js';
 import type { Btf } from '../btf/btf.js';
 import { isPerCpu } from '../maps/check.js';
+import { valueLayout } from '../objects/layout.js';
 import { type MapSpec, mapTypeNumbers } from '../spec.js';
 import { addon, bpf, bpfOrThrow, Cmd, errnoName, MAP_CREATE, MAP_ELEM, MAP_FREEZE } from './attr.js';
 import { encodeBtf, loadBtf } from './btf.js';
 
 /** Value types that need BTF at creation: the kernel finds these members by name and manages them. */
-const SPECIAL_MEMBERS = ['bpf_spin_lock', 'bpf_res_spin_lock', 'bpf_timer', 'bpf_wq'];
+const SPECIAL_MEMBERS = ['bpf_spin_lock', 'bpf_res_spin_lock', 'bpf_timer', 'bpf_wq', 'bpf_refcount'];
 
 let cpus: number | undefined;
 /** Possible CPUs: a per-CPU value is one 8-byte-aligned copy for each. */
@@ -16,6 +17,15 @@ export function possibleCpus(): number {
   cpus ??= 1 + Number(/(\d+)\s*$/.exec(readFileSync('/sys/devices/system/cpu/possible', 'utf8'))![1]);
   return cpus;
 }
+
+/** Whether the value holds objects: programs must then be loaded with the very BTF that the map was made with. */
+export const holdsObjects = (spec: MapSpec): boolean => {
+  try {
+    return valueLayout(spec) !== undefined;
+  } catch {
+    return true;
+  }
+};
 
 function hasSpecialMember(btf: Btf, id: number, depth = 0): boolean {
   const type = btf.types[id];
@@ -39,10 +49,10 @@ export class KernelMap {
   ) {}
 
   /**
-   * Creates the map, writes `contents` and freezes it if the spec says so.
+   * Creates the map, writes `contents` and freezes it if the spec says so. `btfFd`: its types, loaded already.
    * @throws EtherloomError ERR_KERNEL_<ERRNO>
    */
-  static create(spec: MapSpec): KernelMap {
+  static create(spec: MapSpec, btfFd?: number): KernelMap {
     if (spec.type === 'pkt_queue')
       throw new EtherloomError(
         'ERR_KERNEL_TYPE',
@@ -54,7 +64,8 @@ export class KernelMap {
       let innerFd: number | undefined;
       if (spec.inner) fds.push((innerFd = KernelMap.create(spec.inner).fd));
       let btf: { fd: number; keyId: number; valueId: number } | undefined;
-      if (spec.btf && hasSpecialMember(spec.btf.types, spec.btf.valueId)) {
+      if (spec.btf && btfFd !== undefined && holdsObjects(spec)) btf = { ...spec.btf, fd: btfFd };
+      else if (spec.btf && (hasSpecialMember(spec.btf.types, spec.btf.valueId) || holdsObjects(spec))) {
         btf = { ...spec.btf, fd: loadBtf(encodeBtf(spec.btf.types)) };
         fds.push(btf.fd);
       }
@@ -72,7 +83,8 @@ export class KernelMap {
         extra: spec.extra,
       }).rc;
       map = new KernelMap(spec, fd);
-      if (spec.contents) map.update(new Uint8Array(4), map.padded(spec.contents));
+      // Members that are the kernel's cannot be written; zeroes need not be.
+      if (spec.contents?.some(b => b !== 0)) map.update(new Uint8Array(4), map.padded(spec.contents));
       if (spec.frozen) map.freeze();
       return map;
     } catch (error) {

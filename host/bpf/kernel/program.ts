@@ -18,7 +18,7 @@ import {
   PROG_LOAD,
   PROG_TEST_RUN,
 } from './attr.js';
-import { loadBtf } from './btf.js';
+import { type EncodedBtf, loadBtf } from './btf.js';
 import { type ProgramInfo, programInfo } from './info.js';
 import { kernelMember, withKernelFunctions } from './kfuncs.js';
 import { causeOf, type LogSummary, type RejectCause, summarize } from './log.js';
@@ -39,9 +39,17 @@ const GROWTH_BYTES = 4096;
 /** enum bpf_attach_type: BPF_XDP_DEVMAP, BPF_XDP_CPUMAP. 0 for what a port or a test run takes. */
 const ATTACH_TYPE = { none: 0, devmap: 33, cpumap: 35 } as const;
 
+/** BTF in the kernel. */
+export interface LoadedTypes {
+  fd: number;
+  encoded: EncodedBtf;
+}
+
 export interface KernelLoadOptions {
   /** Maps that exist already, by their spec; others are created, and closed with the program. */
   maps?: ReadonlyMap<MapSpec, KernelMap>;
+  /** The types of the object, loaded: maps that hold objects were made with them. */
+  types?: LoadedTypes;
   /** `statistics` costs nothing; `path` (default) is some 15 times slower than it on large programs. */
   log?: keyof typeof LOG_LEVEL;
   /** Further BPF_F_* load flags, as BPF_F_TEST_STATE_FREQ (8). */
@@ -87,14 +95,19 @@ function withDescriptors(spec: ProgramSpec, maps: Record<number, KernelMap>): In
   });
 }
 
-function createMaps(spec: ProgramSpec, given: ReadonlyMap<MapSpec, KernelMap> | undefined, own: KernelMap[]) {
+function createMaps(
+  spec: ProgramSpec,
+  given: ReadonlyMap<MapSpec, KernelMap> | undefined,
+  own: KernelMap[],
+  btfFd: number | undefined,
+) {
   const bySpec = new Map(given);
   const byName = new Map<string, KernelMap>();
   const maps: Record<number, KernelMap> = {};
   for (const [key, mapSpec] of Object.entries(spec.maps)) {
     let map = bySpec.get(mapSpec);
     if (!map) {
-      map = KernelMap.create(mapSpec);
+      map = KernelMap.create(mapSpec, mapSpec.btf?.types === spec.btf ? btfFd : undefined);
       own.push(map);
       bySpec.set(mapSpec, map);
     }
@@ -137,11 +150,14 @@ export class KernelProgram {
     const owned: KernelMap[] = [];
     let info: ProgramInfo | undefined;
     let btfFd: number | undefined;
+    let sharedFd: number | undefined;
     let program: KernelProgram | undefined;
     try {
-      const maps = createMaps(spec, options.maps, owned);
-      info = programInfo(spec);
-      if (info) btfFd = loadBtf(info.btf);
+      info = programInfo(spec, options.types?.encoded);
+      const shared = options.types && info?.btf === options.types.encoded ? options.types.fd : undefined;
+      if (info) btfFd = shared ?? loadBtf(info.btf);
+      if (shared !== undefined) sharedFd = shared;
+      const maps = createMaps(spec, options.maps, owned, btfFd);
       const { rc, log } = loadInsns(
         spec,
         withKernelFunctions(spec, withDescriptors(spec, maps)),
@@ -160,7 +176,7 @@ export class KernelProgram {
       const denied = `bpf(2) answered ${errno}${hint ? `: ${hint}` : ' without a log'}`;
       return { accepted: false, cause, errno, reason: summary.decisive ?? denied, log, ...summary };
     } finally {
-      if (btfFd !== undefined) addon().close(btfFd);
+      if (btfFd !== undefined && btfFd !== sharedFd) addon().close(btfFd);
       if (!program) for (const map of owned) map.close();
     }
   }

@@ -44,6 +44,12 @@ function fits(
       ? undefined
       : `is no ${!result ? '' : ours.signed ? 'signed ' : 'unsigned '}number of ${ours.bits} bits`;
   if (theirs.kind !== 'ptr') return 'is no pointer';
+  if (ours.kind === 'func') {
+    const given = resolve(btf, theirs.type);
+    return given.kind === 'func_proto' && given.params.length === ours.params
+      ? undefined
+      : 'is no such function';
+  }
   return fitsPointee(btf, ours.to, theirs.type, bytes);
 }
 

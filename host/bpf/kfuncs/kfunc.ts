@@ -37,6 +37,15 @@ export interface KfuncRow {
   rcu?: 'enter' | 'leave';
   /** Map types that the `__map` argument may have. */
   mapTypes?: readonly MapTypeName[];
+  /** May be called while a spin lock is held; all on trees and lists must. */
+  locked?: boolean;
+  /**
+   * What becomes of the `struct bpf_rb_node *` or `bpf_list_node *` among the arguments: `given` to the tree or list, a
+   * `member` of it, or a `key` that it is compared with.
+   */
+  node?: 'given' | 'member' | 'key';
+  /** Makes an object of the type whose id is the first argument: `meta__ign` is given its ObjectType. */
+  makes?: boolean;
   /** Core export, when it is not called as the kfunc is. */
   exportName?: string;
   /** One line for the header and the README's list. */
@@ -81,12 +90,27 @@ export type KfuncArg = { name: string } & (
   | { kind: 'map' }
   | { kind: 'string' }
   | { kind: 'ignored' }
+  /** Address of the ObjectType that the verifier found. */
+  | { kind: 'type' }
+  /** An object to be given up, or to be referred to once more. */
+  | { kind: 'owned'; counted: boolean }
+  | { kind: 'head'; field: GraphField }
+  | { kind: 'node'; field: GraphField; use: 'given' | 'member' | 'key' }
+  | { kind: 'callback' }
 );
+
+/** Lists and trees: names of the structures of their heads and nodes. */
+export type GraphField = 'bpf_list_head' | 'bpf_rb_root' | 'bpf_list_node' | 'bpf_rb_node';
 
 export type KfuncResult =
   | { kind: 'void' }
   | { kind: 'scalar'; bits: 32 | 64; signed: boolean }
-  | { kind: 'object'; object: ObjectType };
+  | { kind: 'object'; object: ObjectType }
+  /** An object that programs make: a new one, the argument's once more, or the node of one (`node`). */
+  | { kind: 'owned'; node: boolean };
+
+const HEADS: ReadonlySet<string> = new Set(['bpf_list_head', 'bpf_rb_root']);
+const NODES: ReadonlySet<string> = new Set(['bpf_list_node', 'bpf_rb_node']);
 
 export interface Kfunc extends Omit<KfuncRow, 'prototype' | 'flags' | 'exportName'> {
   /** Number in the instructions of a program that is being verified or is verified; files have numbers of their own. */
@@ -148,7 +172,9 @@ class Maker {
   arg({ name, type }: CParam, i: number): KfuncArg {
     const tags = suffixes(name);
     const nullable = tags.includes('nullable');
-    if (tags.includes('ign')) return { kind: 'ignored', name };
+    if (tags.includes('ign'))
+      return { kind: this.row.makes && name.startsWith('meta') ? 'type' : 'ignored', name };
+    if (type.kind === 'func') return { kind: 'callback', name };
     if (type.kind === 'int') {
       const sized = tags.includes('szk') || tags.includes('sz');
       if (sized && this.proto.params[i - 1]?.type.kind !== 'ptr') this.fail(`${name} follows no pointer`);
@@ -158,6 +184,12 @@ class Maker {
     if (type.kind !== 'ptr') return this.fail(`${name} is void`);
     if (tags.includes('map')) return { kind: 'map', name };
     if (tags.includes('str')) return { kind: 'string', name };
+    const graph = type.to.kind === 'struct' ? (type.to.name as GraphField) : undefined;
+    if (graph && HEADS.has(graph)) return { kind: 'head', name, field: graph };
+    if (graph && NODES.has(graph))
+      return { kind: 'node', name, field: graph, use: this.row.node ?? 'member' };
+    if (tags.includes('alloc')) return { kind: 'owned', name, counted: false };
+    if (tags.includes('refcounted_kptr')) return { kind: 'owned', name, counted: true };
     const write = !type.const;
     const next = suffixes(this.proto.params[i + 1]?.name ?? '');
     if (next.includes('sz') || next.includes('szk'))
@@ -188,6 +220,9 @@ class Maker {
       if (ret.bits < 32) this.fail('a result of less than 32 bits');
       return { kind: 'scalar', bits: ret.bits as 32 | 64, signed: ret.signed };
     }
+    if (ret.kind === 'func') return this.fail('a function as result');
+    if (ret.to.kind === 'void' || (ret.to.kind === 'struct' && NODES.has(ret.to.name)))
+      return { kind: 'owned', node: ret.to.kind === 'struct' };
     if (ret.to.kind !== 'struct') return this.fail('a pointer that is returned points to an object');
     return { kind: 'object', object: this.object(ret.to.name) };
   }
@@ -197,11 +232,12 @@ class Maker {
     const flags = new Set(row.flags);
     const args = proto.params.map((p, i) => this.arg(p, i));
     const ret = this.result();
-    const objects = args.filter(a => a.kind === 'object');
-    const releases = flags.has('release') ? args.findIndex(a => a.kind === 'object') : undefined;
+    const isObject = (a: KfuncArg): boolean => a.kind === 'object' || a.kind === 'owned';
+    const objects = args.filter(isObject);
+    const releases = flags.has('release') ? args.findIndex(isObject) : undefined;
     if (flags.has('release') && objects.length !== 1)
       this.fail('it releases one object, and takes only that');
-    if ((flags.has('acquire') || flags.has('ret_null')) && ret.kind !== 'object')
+    if ((flags.has('acquire') || flags.has('ret_null')) && ret.kind !== 'object' && ret.kind !== 'owned')
       this.fail('what it acquires, or may be NULL, is a pointer to an object');
     if (args.some(a => a.kind === 'map') !== (row.mapTypes !== undefined))
       this.fail('mapTypes goes with an argument called …__map');
@@ -222,7 +258,7 @@ class Maker {
         result:
           ret.kind === 'void'
             ? 'v'
-            : ret.kind === 'object'
+            : ret.kind === 'object' || ret.kind === 'owned'
               ? 'p'
               : ret.bits === 64
                 ? 'd'

@@ -15,7 +15,14 @@ export interface CInt {
 
 export type Pointee = { kind: 'void' } | { kind: 'struct'; name: string } | CInt;
 
-export type CType = { kind: 'void' } | CInt | { kind: 'ptr'; to: Pointee; const: boolean };
+/** A function that is given: `text` as it was written, with # for its name. */
+export interface CFunc {
+  kind: 'func';
+  text: string;
+  params: number;
+}
+
+export type CType = { kind: 'void' } | CInt | { kind: 'ptr'; to: Pointee; const: boolean } | CFunc;
 
 export interface CParam {
   name: string;
@@ -82,6 +89,18 @@ function parseType(given: string, whole: string): CType {
 
 /** Splits `struct xdp_md *ctx` into its type and its name. */
 function parseDeclaration(given: string, whole: string): { type: CType; name: string } {
+  const callback = /^([^()]+)\(\s*(\w+)\s*\)\s*\(([^()]*)\)$/.exec(given.trim());
+  if (callback) {
+    const [, ret, name, list] = callback;
+    return {
+      type: {
+        kind: 'func',
+        text: `${ints.get(ret.trim())?.name ?? ret.trim()} (#)(${list})`,
+        params: list.split(',').length,
+      },
+      name,
+    };
+  }
   const found = /^(.*?)\s*(\w+)$/s.exec(given.trim());
   if (!found || found[1].trim() === '') return fail(whole, `"${given.trim()}" has no name`);
   return { type: parseType(found[1], whole), name: found[2] };
@@ -89,11 +108,12 @@ function parseDeclaration(given: string, whole: string): { type: CType; name: st
 
 /** @throws EtherloomError ERR_KFUNC_ROW when it is not understood */
 export function parsePrototype(text: string): CPrototype {
-  const found = /^\s*([^(]+)\(([^()]*)\)\s*;?\s*$/.exec(text);
+  const found = /^\s*([^(]+)\((.*)\)\s*;?\s*$/s.exec(text);
   if (!found) return fail(text, 'it is no prototype');
   const { type: ret, name } = parseDeclaration(found[1], text);
   const list = found[2].trim();
-  const params = list === '' || list === 'void' ? [] : list.split(',').map(p => parseDeclaration(p, text));
+  const params =
+    list === '' || list === 'void' ? [] : list.split(/,(?![^()]*\))/).map(p => parseDeclaration(p, text));
   if (params.length > 5) fail(text, `${params.length} arguments; 5 is the most`);
   if (params.some(p => p.type.kind === 'void')) fail(text, 'an argument of type void');
   return { name, ret, params };
@@ -104,6 +124,7 @@ function pointeeText(to: Pointee): string {
 }
 
 function declare(type: CType, name: string): string {
+  if (type.kind === 'func') return type.text.replace('#', name);
   if (type.kind === 'ptr') return `${type.const ? 'const ' : ''}${pointeeText(type.to)} *${name}`;
   return `${type.kind === 'void' ? 'void' : type.name} ${name}`;
 }

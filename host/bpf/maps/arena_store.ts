@@ -1,4 +1,5 @@
 /** Elements in the arena: the same AssemblyScript that programs call, from the host's instance of the core. */
+import { type FieldLayout, valueLayout } from '../objects/layout.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
 import { isHashTable, isPerCpu } from './check.js';
 import { check, Errno } from './errors.js';
@@ -27,6 +28,8 @@ const ENTRY_ARRAYS: ReadonlySet<MapTypeName> = new Set([
 class ArenaStore implements MapStore {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
+  /** What reads as zeroes. */
+  readonly #holds: readonly FieldLayout[];
 
   constructor(
     protected readonly spec: MapSpec,
@@ -36,6 +39,7 @@ class ArenaStore implements MapStore {
     const { keyBuf, valueBuf } = place.storage;
     this.key = place.arena.u8.subarray(keyBuf, keyBuf + spec.keySize);
     this.value = place.arena.u8.subarray(valueBuf, valueBuf + valueBytes);
+    this.#holds = valueLayout(spec)?.fields ?? [];
   }
 
   get copies(): number {
@@ -83,7 +87,9 @@ class ArenaStore implements MapStore {
     const result = this.place.core.exports.map_lookup_and_delete_elem(addr, keyBuf, valueBuf);
     if (result === ENOENT) return undefined;
     check(result, () => this.label('take'));
-    return this.value.slice();
+    const bytes = this.value.slice();
+    for (const f of this.#holds) bytes.fill(0, f.off, f.off + f.bytes);
+    return bytes;
   }
 
   /** A snapshot of the moment of the first step. */
@@ -102,9 +108,9 @@ class ArenaStore implements MapStore {
   }
 
   zero(): void {
-    const { dataAt, dataBytes, valueTimer } = this.place.storage.header;
-    if (valueTimer) {
-      // Each by itself, around its timer, which that frees.
+    const { dataAt, dataBytes, valueTimer, recordAt } = this.place.storage.header;
+    if (valueTimer || recordAt) {
+      // Each by itself, around its timer and what it holds of objects, which that frees.
       this.value.fill(0);
       for (const key of this.keys()) {
         this.key.set(key);
@@ -125,6 +131,7 @@ class ArenaStore implements MapStore {
   protected copyOut(at: number): Uint8Array {
     const { valueTimer } = this.place.storage.header;
     const bytes = this.#copy(at);
+    for (const f of this.#holds) bytes.fill(0, f.off, f.off + f.bytes);
     return valueTimer ? bytes.fill(0, valueTimer - 1, valueTimer - 1 + TIMER_BYTES) : bytes;
   }
 

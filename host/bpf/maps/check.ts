@@ -3,6 +3,8 @@
  * with the same errno and a sentence on what would have been accepted. Creation asks here, and so does the verifier:
  * no program is verified against a map that cannot be made.
  */
+import { EtherloomError } from '../../errors.js';
+import { valueRecord } from '../objects/fields.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
 import { opsTypes } from '../struct_ops.js';
 import { specialFields } from '../verify/maps.js';
@@ -219,6 +221,32 @@ export function checkSpec(spec: MapSpec): void {
   );
   spinLockOffset(spec);
   timerOffset(spec);
+  checkObjects(spec, refuse);
+}
+
+/** Trees, lists, kptrs and reference counts in the value (kernel: map_check_btf). */
+function checkObjects(spec: MapSpec, refuse: Refuse): void {
+  if (!spec.btf?.valueId) return;
+  let holds: string | undefined;
+  try {
+    const record = valueRecord(spec.btf.types, spec.btf.valueId);
+    holds = record?.fields.find(f => f.name !== 'bpf_spin_lock' && f.name !== 'bpf_timer')?.name;
+    const outside = record?.fields.find(f => f.off + f.bytes > spec.valueSize);
+    refuse(outside !== undefined, 'EINVAL', `a ${outside?.name} beyond the value`, 'members inside it');
+  } catch (cause) {
+    if (!(cause instanceof EtherloomError) || cause instanceof MapError) throw cause;
+    refuse(true, 'EINVAL', cause.message, cause.expected ?? 'types that can hold objects');
+  }
+  if (holds === undefined) return;
+  const types = ['hash', 'array', 'lru_hash'];
+  refuse(!types.includes(spec.type), 'EOPNOTSUPP', `a ${holds} in the value`, types.join(', '));
+  const access = F.RDONLY_PROG | F.WRONLY_PROG;
+  refuse(
+    (spec.flags & access) !== 0,
+    'EACCES',
+    `a ${holds} in the value`,
+    'a map that programs may read and write',
+  );
 }
 
 /** map_extra: hash functions of a bloom filter, slots of a bucket. */

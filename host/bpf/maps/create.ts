@@ -1,6 +1,7 @@
 /** createMap: from a MapSpec to a map in the arena. */
 import type { Arena } from '../../mem/arena.js';
 import type { Core } from '../../mem/core.js';
+import { valueLayout } from '../objects/layout.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
 import { ArrayMap } from './array.js';
 import { checkSpec } from './check.js';
@@ -76,6 +77,10 @@ export function createMap<T extends MapTypeName>(
     // A timer starts as none, whatever the object says.
     for (let i = 0; valueTimer && i < full.maxEntries; i++)
       arena.u8.fill(0, dataAt + i * stride + valueTimer - 1, dataAt + i * stride + valueTimer + 15);
+    // And so does all else that is the engine's.
+    for (const { off, bytes } of valueLayout(full)?.fields ?? [])
+      for (let i = 0; i < full.maxEntries; i++)
+        arena.u8.fill(0, dataAt + i * stride + off, dataAt + i * stride + off + bytes);
   }
   if (full.frozen) map.freeze();
   return map as MapOf<T>;

@@ -40,9 +40,19 @@ export const mapsIn = (arena: Arena): Iterable<BpfMap> => registryOf(arena).byAd
  */
 const ALWAYS_MENDED: ReadonlySet<MapTypeName> = new Set(['ringbuf', 'perf_event_array', 'pkt_queue']);
 
+/** Frees the objects that no map refers to: those of programs that died, while no lane runs. Returns how many there were. */
+export function reclaimObjects(arena: Arena): number {
+  if (!arena.header.objectsAt) return 0;
+  const maps = [...registryOf(arena).byAddr.values()];
+  const exports = maps[0]?.core.exports;
+  exports?.objects_unmark();
+  for (const map of maps) exports?.map_mark_objects(map.addr);
+  return exports?.objects_sweep() ?? 0;
+}
+
 /** After the death of a lane that was changing the map at `inHand` (0: none), while no lane runs. */
 export function reclaimMaps(arena: Arena, inHand: number): number {
-  let n = 0;
+  let n = reclaimObjects(arena);
   for (const map of registryOf(arena).byAddr.values())
     if (map.addr === inHand || ALWAYS_MENDED.has(map.type)) n += map.reclaim();
   return n;
@@ -254,6 +264,7 @@ export abstract class BpfMap implements BoundMap {
       return;
     }
     registryOf(this.arena).byAddr.delete(this.addr);
+    this.core.exports.map_free_objects(this.addr);
     this.releaseTimers();
     if (this.hasTimers) retireTimers(this.arena, this.core, this.addr);
     else this.arena.maps.free(this.addr);

@@ -4,6 +4,7 @@
  * safe reaches past its values.
  */
 
+import { valueLayout } from '../objects/layout.js';
 import type { MapSpec } from '../spec.js';
 import { specialFields } from '../verify/maps.js';
 import type { BpfMap } from './map.js';
@@ -28,6 +29,8 @@ export function shapeOf(spec: MapSpec): string {
   if (spec.extra) parts.push(`extra ${spec.extra}`);
   if (spec.frozen) parts.push('frozen');
   if (special(spec)) parts.push(`value with ${special(spec)}`);
+  const holds = valueLayout(spec);
+  if (holds) parts.push(`which hold ${holds.key}`);
   if (spec.inner) parts.push(`of maps (${shapeOf(spec.inner)})`);
   return parts.join(', ');
 }

@@ -16,6 +16,8 @@ import {
   TimerNodeLayout,
 } from '../../layout/layout.gen.js';
 import type { Arena } from '../../mem/arena.js';
+import { valueLayout } from '../objects/layout.js';
+import { recordBytes, writeRecord } from '../objects/pool.js';
 import type { MapSpec } from '../spec.js';
 import { isHashTable, isPerCpu, spinLockOffset, timerOffset } from './check.js';
 import { MapFlag } from './flags.js';
@@ -284,6 +286,8 @@ export function allocate(arena: Arena, spec: MapSpec, id: number, options: MapOp
   // A node for each element: an array has as many as entries, a hash table one more for each lane.
   const timers = timer === undefined ? 0 : spec.maxEntries + (isHashTable(spec.type) ? copies : 0);
   const timersAt = timers && plan.take(timers * TimerNodeLayout.size);
+  const holds = valueLayout(spec);
+  const recordAt = holds && plan.take(recordBytes(holds.fields));
   const keyBuf = plan.take(spec.keySize);
   const nextBuf = plan.take(spec.keySize);
   const valueBuf = plan.take(roundUp8(Math.max(8, spec.valueSize)) * (isPerCpu(spec.type) ? copies : 1));
@@ -302,8 +306,10 @@ export function allocate(arena: Arena, spec: MapSpec, id: number, options: MapOp
     valueTimer: timer === undefined ? 0 : timer + 1,
     timersAt: timers && addr + timersAt,
     timerCount: timers,
+    recordAt: recordAt === undefined ? 0 : addr + recordAt,
     held: 1,
   });
+  if (holds) writeRecord(arena, header.recordAt, holds);
   fill(addr, header, arena);
   return {
     addr,

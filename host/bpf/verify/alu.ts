@@ -77,6 +77,7 @@ const OFFSET_KINDS: ReadonlySet<number> = new Set([
   Kind.MEM,
   Kind.FUNC,
   Kind.OBJECT,
+  Kind.OWNED,
 ]);
 
 /** Offsets stay small enough that no sum of them can wrap. */

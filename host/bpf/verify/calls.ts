@@ -10,6 +10,7 @@ import { applyFills, type CallMeta, checkArg } from './helper_args.js';
 import { mapRegs } from './jumps.js';
 import { walkKfunc } from './kfunc_calls.js';
 import { isGpl } from './licence.js';
+import { acquireObject, endBorrowing, IN_OBJECT, inOrdering } from './objects.js';
 import { markPrecise } from './precision.js';
 import {
   constVar,
@@ -82,6 +83,7 @@ function walkHelper(v: Walk, insn: Insn): void {
     allocSize: 0,
     release: 0,
     callback: -1,
+    kptr: undefined,
     fills: [],
   };
   for (let i = 0; i < helper.args.length; i++) checkArg(v, helper, i, meta);
@@ -131,6 +133,8 @@ export function release(v: Walk, ref: number): void {
 /** kernel: process_spin_lock. */
 function spinLock(v: Walk, takes: boolean): void {
   const r = v.regs[1];
+  if (inOrdering(v)) v.fail('callback', 'a function that orders nodes neither takes nor releases a lock');
+  if (r.kind === Kind.OWNED) return objectLock(v, r, takes);
   const map = r.map!;
   const off = constVar(r);
   if (off === undefined) v.fail('spin-lock', 'r1 has a variable offset: which lock it is must be known');
@@ -138,16 +142,33 @@ function spinLock(v: Walk, takes: boolean): void {
     v.fail('spin-lock', `values of ${map.name} have no bpf_spin_lock (it is found through BTF)`);
   if (r.off + off! !== map.lockOff)
     v.fail('spin-lock', `r1 is at byte ${r.off + off!} of the value; its bpf_spin_lock is at ${map.lockOff}`);
+  changeLock(v, map, r.id, takes);
+}
+
+/** The lock of an object that the program owns. */
+function objectLock(v: Walk, r: Reg, takes: boolean): void {
+  const off = constVar(r);
+  const lockOff = v.recordOf(r)?.lockOff ?? -1;
+  if (off === undefined || lockOff < 0 || r.off + off !== lockOff)
+    v.fail(
+      'spin-lock',
+      `${v.name(1)}; the bpf_spin_lock of its structure is ${lockOff < 0 ? 'not there' : `at ${lockOff}`}`,
+    );
+  changeLock(v, IN_OBJECT, r.id, takes);
+}
+
+function changeLock(v: Walk, map: unknown, id: number, takes: boolean): void {
   if (takes) {
     if (v.cur.lock) v.fail('spin-lock', 'a second spin lock is taken while one is held');
-    v.cur.lock = { map, id: r.id, insn: v.pc };
+    v.cur.lock = { map, id, insn: v.pc };
     return;
   }
   const held = v.cur.lock;
   if (!held) return v.fail('spin-lock', 'a spin lock is released, but none is held');
-  if (held.map !== map || held.id !== r.id)
+  if (held.map !== map || held.id !== id)
     v.fail('spin-lock', 'another spin lock is released than the one held');
   v.cur.lock = undefined;
+  endBorrowing(v.cur);
 }
 
 const LANE = scalarReg(fromUnsigned(0n, BigInt(MAX_LANES - 1)));
@@ -171,6 +192,8 @@ function result(v: Walk, meta: CallMeta): Reg {
       v.cur.refs = [...v.cur.refs, { id, insn: v.pc }];
       return pointer(Kind.MEM, { id, ref: id, size: meta.allocSize, flags: Flag.NULLABLE | Flag.RINGBUF });
     }
+    case 'owned_or_null':
+      return acquireObject(v, meta.kptr!.holds!, true);
     default:
       return v.fail('helper', `${helper.name} returns ${helper.ret}, which is not supported`);
   }

@@ -17,6 +17,7 @@ import {
   OP_LDDW,
   Pseudo,
 } from '../insn.js';
+import { kfuncById } from '../kfuncs.js';
 import type { FuncInfo, ProgramSpec } from '../spec.js';
 import type { Rule } from './errors.js';
 import { formProblem } from './form.js';
@@ -71,6 +72,8 @@ export const isLocalCall = (insn: Insn): boolean => insn.op === OP_CALL && insn.
 export const isFuncAddress = (insn: Insn): boolean => insn.op === OP_LDDW && insn.src === Pseudo.FUNC;
 /** The callback is called by the call, any number of times. */
 export const callsCallback = (insn: Insn): boolean => {
+  if (insn.op === OP_CALL && insn.src === CallKind.KFUNC)
+    return kfuncById(insn.imm)?.args.some(a => a.kind === 'callback') === true;
   if (insn.op !== OP_CALL || insn.src !== CallKind.HELPER) return false;
   const helper = helperById.get(insn.imm);
   return helper !== undefined && !helper.asyncCallback && helper.args.some(a => a.type === 'func');

@@ -67,6 +67,9 @@ export type Rule =
   | 'spin-lock'
   | 'rcu'
   | 'timer'
+  | 'object-type'
+  | 'object'
+  | 'graph'
   // Budgets
   | 'infinite-loop'
   | 'instruction-limit'

@@ -27,6 +27,7 @@ const KINDS: readonly FactKind[] = [
   'mem',
   'mem',
   'mem',
+  'mem',
 ];
 
 const NONE: Fact = { kind: 'none' };
@@ -80,6 +81,7 @@ export class FactTable implements JitFacts {
   readonly #reads: Uint16Array;
   /** null: paths differ. */
   readonly #loads = new Map<number, bigint | null>();
+  readonly #made = new Map<number, number>();
 
   constructor(insns: readonly Insn[], cfg: Cfg) {
     this.#facts = new Array(insns.length * 11);
@@ -139,6 +141,16 @@ export class FactTable implements JitFacts {
 
   fact(at: number, reg: number): Fact | undefined {
     return this.#facts[at * 11 + reg];
+  }
+
+  /** The call at `at` makes objects of structure `id`. False: on another path it makes others. */
+  noteMade(at: number, id: number): boolean {
+    if (!this.#made.has(at)) this.#made.set(at, id);
+    return this.#made.get(at) === id;
+  }
+
+  made(at: number): number | undefined {
+    return this.#made.get(at);
   }
 
   /** Replaces a scalar's fact by a better one. */

@@ -3,10 +3,12 @@
  * (kernel: check_func_arg, check_helper_mem_access, check_mem_size_reg).
  */
 import type { Helper } from '../helpers.js';
+import type { Field } from '../objects/fields.js';
 import { programTypes } from '../program_types.js';
 import { MAX_OFF } from './alu.js';
 import type { MapInfo } from './maps.js';
 import { checkMapAccess, checkPacket, checkRegion, checkUnmodified } from './memory.js';
+import { checkKptr, checkKptrValue } from './objects.js';
 import { markPrecise, markSlotPrecise } from './precision.js';
 import {
   constVar,
@@ -37,6 +39,8 @@ export interface CallMeta {
   /** Reference released by the call. */
   release: number;
   callback: number;
+  /** The kptr that is exchanged. */
+  kptr: Field | undefined;
   /** Stack bytes that the helper fills. */
   fills: { reg: Reg; min: number; size: number }[];
 }
@@ -249,7 +253,14 @@ export function checkArg(v: Walk, h: Helper, i: number, meta: CallMeta): void {
       meta.callback = r.size;
       return;
     case 'spin_lock':
-      if (r.kind !== Kind.MAP_VALUE || isNullable(r)) mismatch(v, h, n, 'a bpf_spin_lock in a map value');
+      if ((r.kind !== Kind.MAP_VALUE && (r.kind !== Kind.OWNED || r.flags & Flag.BORROWED)) || isNullable(r))
+        mismatch(v, h, n, 'a bpf_spin_lock in a map value, or in an object that the program owns');
+      return;
+    case 'kptr':
+      meta.kptr = checkKptr(v, n);
+      return;
+    case 'owned_or_null':
+      meta.release = checkKptrValue(v, n, meta.kptr!);
       return;
     case 'timer':
       return checkTimer(v, h, n, meta);

@@ -9,6 +9,7 @@ import { helperMemory, MEMORY } from './helper_args.js';
 import { describe } from './log.js';
 import type { MapInfo } from './maps.js';
 import { checkMapAccess } from './memory.js';
+import { checkHead, checkNode, checkObjectArg, checkType, type ObjectMeta } from './objects.js';
 import { markPrecise } from './precision.js';
 import { constVar, isNull, isNullable, isPacket, isScalar, Kind, nonNull, type Reg, ZERO_S } from './regs.js';
 import { isConst } from './scalar.js';
@@ -19,6 +20,7 @@ export interface KfuncMeta {
   map: MapInfo | undefined;
   /** Reference released by the call, 0 = none. */
   release: number;
+  objects: ObjectMeta;
 }
 
 const where = (k: Kfunc, n: number): string => `argument ${n} (${k.args[n - 1].name}) of ${k.name}`;
@@ -120,13 +122,14 @@ function checkString(v: Walk, k: Kfunc, n: number): void {
 export function checkKfuncArg(v: Walk, k: Kfunc, i: number, meta: KfuncMeta): void {
   const n = i + 1;
   const arg = k.args[i];
-  if (arg.kind === 'ignored') return;
+  if (arg.kind === 'ignored' || arg.kind === 'type') return;
   const r = v.read(n);
   switch (arg.kind) {
     case 'scalar':
       if (!isScalar(r)) mismatch(v, k, n, 'a number');
       return;
     case 'constant':
+      if (k.makes) return checkType(v, k, n, meta.objects);
       if (!isScalar(r) || !isConst(r.s)) mismatch(v, k, n, 'a constant');
       return markPrecise(v, n);
     case 'ctx':
@@ -146,6 +149,17 @@ export function checkKfuncArg(v: Walk, k: Kfunc, i: number, meta: KfuncMeta): vo
       return;
     case 'string':
       return checkString(v, k, n);
+    case 'owned':
+      meta.release = checkObjectArg(v, k, n, arg, meta.objects);
+      return;
+    case 'head':
+      return checkHead(v, k, n, arg, meta.objects);
+    case 'node':
+      return checkNode(v, k, n, arg, meta.objects);
+    case 'callback':
+      if (r.kind !== Kind.FUNC || r.off !== 0 || r.s !== ZERO_S) mismatch(v, k, n, 'a function');
+      meta.objects.callback = r.size;
+      return;
   }
 }
 

@@ -7,8 +7,10 @@ import { type Kfunc, kfuncById, kfuncNames } from '../kfuncs.js';
 import { clobberCallerSaved, forgetPackets, release } from './calls.js';
 import { checkKfuncArg, type KfuncMeta } from './kfunc_args.js';
 import { isGpl } from './licence.js';
+import { giveAway, noObjects, objectResult } from './objects.js';
 import { Flag, Kind, NOT_INIT, pointer, type Reg, scalarReg, UNKNOWN_REG } from './regs.js';
 import { fromSigned, fromUnsigned } from './scalar_draft.js';
+import { enterOrdering } from './subprogs.js';
 import type { Walk } from './walk.js';
 
 /** Names in a message, at most. */
@@ -34,7 +36,7 @@ function find(v: Walk, insn: Insn): Kfunc {
 
 export function walkKfunc(v: Walk, insn: Insn): void {
   const kfunc = find(v, insn);
-  if (v.cur.lock) v.fail('spin-lock', `${kfunc.name} is called while a spin lock is held`);
+  if (v.cur.lock && !kfunc.locked) v.fail('spin-lock', `${kfunc.name} is called while a spin lock is held`);
   if (!kfunc.types.includes(v.type))
     v.fail(
       'kfunc-program-type',
@@ -46,11 +48,13 @@ export function walkKfunc(v: Walk, insn: Insn): void {
       `${kfunc.name} is for GPL-compatible programs; the licence is ${JSON.stringify(v.spec.license)}`,
     );
   if (kfunc.rcu) readSection(v, kfunc.name, kfunc.rcu);
-  const meta: KfuncMeta = { map: undefined, release: 0 };
+  const meta: KfuncMeta = { map: undefined, release: 0, objects: noObjects() };
   for (let i = 0; i < kfunc.args.length; i++) checkKfuncArg(v, kfunc, i, meta);
+  if (meta.objects.callback >= 0) enterOrdering(v, meta.objects);
+  if (meta.objects.given) giveAway(v, meta.objects.given);
   if (meta.release) release(v, meta.release);
   clobberCallerSaved(v.regs);
-  v.regs[0] = result(v, kfunc);
+  v.regs[0] = kfunc.ret.kind === 'owned' ? objectResult(v, kfunc, meta.objects) : result(v, kfunc);
   if (kfunc.changesPacket) forgetPackets(v.cur);
 }
 
@@ -68,6 +72,8 @@ function result(v: Walk, { ret, acquires, mayBeNull }: Kfunc): Reg {
       return NOT_INIT;
     case 'scalar':
       return ret.bits === 64 ? UNKNOWN_REG : ret.signed ? S32 : U32;
+    case 'owned':
+      return NOT_INIT;
     case 'object': {
       const id = acquires || mayBeNull ? v.newId() : 0;
       if (acquires) v.cur.refs = [...v.cur.refs, { id, insn: v.pc }];

@@ -53,6 +53,7 @@ export function describePlace(r: Reg): string {
   if (r.kind === Kind.STACK && r.size > 0) name = `fp[${r.size}]`;
   if (r.kind === Kind.FUNC) name = `function ${r.size}`;
   if (r.kind === Kind.OBJECT) name = `struct ${objectTypes[r.size].name}`;
+  if (r.kind === Kind.OWNED && r.flags & Flag.BORROWED) name = 'borrowed object';
   if (r.map) name += ` ${r.map.name}`;
   if (r.kind === Kind.PACKET_END || r.kind === Kind.FUNC || r.kind === Kind.MAP_PTR) return name;
   name += r.off < 0 ? `${r.off}` : `+${r.off}`;

@@ -4,6 +4,7 @@
  */
 import type { Btf } from '../btf/btf.js';
 import { resolveId, sizeOf } from '../btf/types.js';
+import { type FieldRecord, valueRecord } from '../objects/fields.js';
 import type { MapSpec, MapTypeName } from '../spec.js';
 
 /** A member that loads and stores may not touch. */
@@ -35,6 +36,9 @@ export interface MapInfo {
   readonly lockOff: number;
   /** Offset of the timer in the value, −1 without. */
   readonly timerOff: number;
+  /** What of the value is the engine's, when it may hold objects. */
+  readonly record: FieldRecord | undefined;
+  readonly btf: Btf | undefined;
   readonly inner: MapInfo | undefined;
 }
 
@@ -84,6 +88,10 @@ export function specialFields(btf: Btf, id: number): SpecialField[] {
 
 export function mapInfo(spec: MapSpec, key: number): MapInfo {
   const special = spec.btf?.valueId ? specialFields(spec.btf.types, spec.btf.valueId) : [];
+  const record = spec.btf?.valueId ? valueRecord(spec.btf.types, spec.btf.valueId) : undefined;
+  // Of sections, and of kptrs, only the record knows.
+  for (const { name, off, bytes } of record?.fields ?? [])
+    if (!special.some(f => f.off === off)) special.push({ name, off, size: bytes });
   const readOnly = (spec.flags & F_RDONLY_PROG) !== 0 || ALWAYS_READ_ONLY.has(spec.type);
   const direct = spec.type === 'array' && spec.maxEntries === 1;
   return {
@@ -100,6 +108,8 @@ export function mapInfo(spec: MapSpec, key: number): MapInfo {
     special,
     lockOff: special.find(f => f.name === 'bpf_spin_lock')?.off ?? -1,
     timerOff: special.find(f => f.name === 'bpf_timer')?.off ?? -1,
+    record,
+    btf: spec.btf?.types,
     inner: spec.inner && mapInfo(spec.inner, -1),
   };
 }

@@ -8,6 +8,7 @@ import { MAX_OFF } from './alu.js';
 import { argument, ctxAccess, sockAccess } from './ctx_access.js';
 import { describePlace } from './log.js';
 import type { MapInfo } from './maps.js';
+import { checkObjectAccess } from './objects.js';
 import {
   constReg,
   constVar,
@@ -86,7 +87,7 @@ function checkSpecial(v: Walk, n: number, r: Reg, off: number, size: number): vo
     const to = r.s.umax + BigInt(r.off + off + size);
     if (from < BigInt(f.off + f.size) && BigInt(f.off) < to)
       v.fail(
-        f.name === 'bpf_timer' ? 'timer' : 'spin-lock',
+        f.name === 'bpf_timer' ? 'timer' : f.name === 'bpf_spin_lock' ? 'spin-lock' : 'object',
         `r${n}: bytes ${f.off} to ${f.off + f.size - 1} of the value are a ${f.name}, which only helpers may touch`,
       );
   }
@@ -164,7 +165,14 @@ const notAccessible = (v: Walk, a: Access, r: Reg): never =>
 
 /** The same instruction may not meet a context on one path and other memory on another. */
 function checkMix(v: Walk, r: Reg): void {
-  const kind = r.kind === Kind.CTX ? 1 : r.kind === Kind.SOCK_COMMON ? 2 : r.kind === Kind.OBJECT ? 4 : 3;
+  const kind =
+    r.kind === Kind.CTX
+      ? 1
+      : r.kind === Kind.SOCK_COMMON
+        ? 2
+        : r.kind === Kind.OBJECT || r.kind === Kind.OWNED
+          ? 4
+          : 3;
   const before = v.accessKind[v.pc];
   if (before && before !== kind)
     v.fail('pointer-mix', 'the same instruction is used with different kinds of pointers');
@@ -216,6 +224,9 @@ export function access(v: Walk, a: Access): void {
       break;
     case Kind.OBJECT:
       checkObject(v, a, r);
+      break;
+    case Kind.OWNED:
+      checkObjectAccess(v, a.n, r, off, size);
       break;
     default:
       notAccessible(v, a, r);
@@ -339,7 +350,13 @@ export function walkStore(v: Walk, insn: Insn): void {
   checkMix(v, r);
 }
 
-const ATOMIC_KINDS: ReadonlySet<number> = new Set([Kind.STACK, Kind.MAP_VALUE, Kind.MEM, Kind.MAP_KEY]);
+const ATOMIC_KINDS: ReadonlySet<number> = new Set([
+  Kind.STACK,
+  Kind.MAP_VALUE,
+  Kind.MEM,
+  Kind.MAP_KEY,
+  Kind.OWNED,
+]);
 
 function walkAtomic(v: Walk, insn: Insn, size: number): void {
   const loads = insn.imm === Atomic.LOAD_ACQ;

@@ -23,6 +23,8 @@ export const Kind = {
   SOCK_COMMON: 12,
   /** A structure of the engine that a kfunc gave: `size` is its place in objectTypes. */
   OBJECT: 13,
+  /** An object that a program made: `size` is the id of its structure in the program's BTF. */
+  OWNED: 14,
 } as const;
 
 export const kindNames: readonly string[] = [
@@ -40,6 +42,7 @@ export const kindNames: readonly string[] = [
   'map_key',
   'sock_common',
   'object',
+  'object of the program',
 ];
 
 export const describeKind = (kind: number): string => kindNames[kind];
@@ -52,6 +55,10 @@ export const Flag = {
   RINGBUF: 4,
   /** SCALAR: equals the others of its id plus `off`. */
   ADD_CONST: 8,
+  /** OWNED: it is a tree's or list's, and to be had while the lock is held. */
+  BORROWED: 16,
+  /** OWNED: its structure has a bpf_spin_lock, so the id goes on naming it. */
+  LOCKABLE: 32,
 } as const;
 
 /** Packet ranges below zero: what a comparison with data_end said about the pointer itself. */
@@ -68,7 +75,7 @@ export class Reg {
     /** Scalars: equal values have equal ids. Nullable pointers: checked together. Packets: same variable offset. 0 = none. */
     readonly id: number,
     readonly flags: number,
-    /** PACKET, PACKET_META: bytes proven from the base on. MEM: size. STACK: frame. FUNC: subprogram. OBJECT: type. */
+    /** PACKET, PACKET_META: bytes proven from the base on. MEM: size. STACK: frame. FUNC: subprogram. OBJECT, OWNED: type. */
     readonly size: number,
     readonly map: MapInfo | undefined,
     /** Reference that it belongs to, 0 = none. */
@@ -146,6 +153,6 @@ export function nonNull(r: Reg): Reg {
     return new Reg(Kind.MAP_PTR, ZERO_S, 0, 0, 0, 0, r.map.inner, 0, r.id);
   }
   // The id goes on naming a spin lock's element and is of no use otherwise.
-  const id = r.map && r.map.lockOff >= 0 ? r.id : 0;
+  const id = (r.map && r.map.lockOff >= 0) || r.flags & Flag.LOCKABLE ? r.id : 0;
   return new Reg(r.kind, r.s, r.off, id, flags, r.size, r.map, r.ref, r.uid);
 }

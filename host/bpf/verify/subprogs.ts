@@ -7,6 +7,7 @@ import { checkNothingHeld, clobberCallerSaved, forgetPackets } from './calls.js'
 import { type GlobalArg, globalPrototype } from './global_args.js';
 import { type CallMeta, helperMemory } from './helper_args.js';
 import { checkUnmodified } from './memory.js';
+import { type ObjectMeta, orderedNode } from './objects.js';
 import { markPrecise } from './precision.js';
 import { previousEntry, widen } from './prune.js';
 import {
@@ -116,6 +117,20 @@ export function enterCallback(v: Walk, meta: CallMeta): void {
     frame.regs[3] = pointer(Kind.MAP_VALUE, { map, id: v.newId(), uid: meta.mapUid });
     frame.regs[4] = regs[3];
   }
+  state.callbackUnroll++;
+  caller.callbackDepth++;
+  v.cur.frame.callbackDepth = 0;
+  v.push(state, v.cfg.subprogs[meta.callback].start);
+}
+
+/** A kfunc calls a function that says which of two nodes comes first (kernel: set_rbtree_add_callback_state). */
+export function enterOrdering(v: Walk, meta: ObjectMeta): void {
+  v.cfg.subprogs[v.cur.frame.subprog].callsBack.add(meta.callback);
+  const state = v.cur.clone();
+  const caller = state.frame;
+  const frame = enter(v, state, meta.callback, true);
+  frame.regs[1] = orderedNode(v, meta.head!);
+  frame.regs[2] = orderedNode(v, meta.head!);
   state.callbackUnroll++;
   caller.callbackDepth++;
   v.cur.frame.callbackDepth = 0;

@@ -39,6 +39,8 @@ export interface JitFacts {
   fact(insn: number, reg: number): Fact | undefined;
   /** Conditional jumps: which ways any path went. */
   branch(insn: number): { taken: boolean; fallthrough: boolean };
+  /** BTF id of the structure that the call makes objects of (bpf_obj_new). */
+  made(insn: number): number | undefined;
 }
 
 export interface VerifierStats {

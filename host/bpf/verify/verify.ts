@@ -5,16 +5,18 @@
  *   form, functions, reachability ─ cfg.ts      live registers ─ liveness.ts
  *   walk: alu · jumps · memory · calls          prune.ts decides where a path needs no further walk
  */
+import { EtherloomError } from '../../errors.js';
 import { Class, classOf, type Insn, OP_CALL, OP_EXIT, OP_JA, OP_JA32, OP_LDDW, Pseudo } from '../insn.js';
 import { bindKfuncs } from '../kfuncs.js';
 import { checkSpec } from '../maps/check.js';
+import { type StructRecords, structRecords } from '../objects/fields.js';
 import { isRunnable } from '../program_types.js';
 import type { LineInfo, MapSpec, ProgramSpec } from '../spec.js';
 import { trustAsVerified } from '../stages.js';
 import { noMember, opsMember } from '../struct_ops.js';
 import { walkAlu } from './alu.js';
 import { checkNothingHeld, clobberCallerSaved, walkCall } from './calls.js';
-import { buildCfg, type Cfg, jumpTarget, MAX_INSNS, Point } from './cfg.js';
+import { buildCfg, type Cfg, type Fail, jumpTarget, MAX_INSNS, Point } from './cfg.js';
 import { disassembleInsn } from './disasm.js';
 import { type Rule, VerifierError } from './errors.js';
 import { FactTable } from './facts.js';
@@ -140,6 +142,7 @@ function walk(spec: ProgramSpec, options: VerifyOptions): VerifyResult {
     );
   if (spec.type === 'struct_ops' && !opsMember(spec)) fail('struct-ops', 0, noMember(spec));
   for (const map of Object.values(spec.maps)) checkSpec(map);
+  const structs = structsOf(spec, fail);
   const cfg = buildCfg(spec, fail);
   const maps = new Map(
     Object.entries(spec.maps).map(([key, map]) => [Number(key), mapInfo(map, Number(key))]),
@@ -155,6 +158,7 @@ function walk(spec: ProgramSpec, options: VerifyOptions): VerifyResult {
     options.log ? new WalkLog(options.log) : undefined,
     new Backtrack(),
     lines,
+    structs,
   );
   try {
     walkAll(v);
@@ -169,6 +173,17 @@ function walk(spec: ProgramSpec, options: VerifyOptions): VerifyResult {
   facts.finish();
   scalarFacts(spec.insns, cfg, facts);
   return finish(v, cfg, started);
+}
+
+/** Structures of which objects can be made. One that is malformed refuses the whole file, as the kernel does. */
+function structsOf(spec: ProgramSpec, fail: Fail): StructRecords {
+  if (!spec.btf) return new Map();
+  try {
+    return structRecords(spec.btf);
+  } catch (error) {
+    if (!(error instanceof EtherloomError) || error.code !== 'ERR_BTF_FIELD') throw error;
+    return fail('object-type', 0, error.message);
+  }
 }
 
 /** The program, then every global function that it reaches. */

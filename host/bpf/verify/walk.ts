@@ -4,6 +4,7 @@
  */
 
 import type { Insn } from '../insn.js';
+import type { FieldRecord, StructRecords } from '../objects/fields.js';
 import { type AttachType, attachType, type LineInfo, type ProgramSpec, type ProgramType } from '../spec.js';
 import { type OpsMember, opsMember } from '../struct_ops.js';
 import { type Cfg, Point } from './cfg.js';
@@ -88,6 +89,8 @@ export class Walk {
     readonly log: WalkLog | undefined,
     readonly backtrack: Backtrack,
     readonly lines: readonly (LineInfo | undefined)[],
+    /** What of the program's structures is the engine's, by their ids in its BTF. */
+    readonly structs: StructRecords,
   ) {
     this.insns = spec.insns;
     this.type = spec.type;
@@ -112,6 +115,11 @@ export class Walk {
 
   newId(): number {
     return ++this.#ids;
+  }
+
+  /** What of the map value or object behind a register is the engine's. */
+  recordOf(r: Reg): FieldRecord | undefined {
+    return r.kind === Kind.OWNED ? this.structs.get(r.size) : r.map?.record;
   }
 
   get regs(): Reg[] {
