@@ -1,11 +1,12 @@
 // A link: one direction of a wire between two ports. The owner of queue 0 at the receiving end pumps it.
 //
 //   transmit rings of the sender ─▶ loss ─▶ buffer (rate, limit, ECN) ─▶ corruption ─▶ delay ─▶ RSS ─▶ receive rings
+//                                    │       one queue, or up to 8 (strict.ts)      └── flight.ts ──┘
 //                                    └▶ duplicate: enters the buffer as a packet of its own
 //
 // Called by the loop and by the host's end. Promises: the same packets, times and seed give the same outcome, and a plain
 // link only moves descriptors. A full receive ring holds packets back: nothing is lost but what the settings ask for.
-import { FRAME_SIZE, LINK_ENTRY_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring, NO_FRAME } from "../layout.gen";
+import { FRAME_SIZE, Link, Port, Queue, QUEUE_SIZE, RING_SIZE, Ring, NO_FRAME } from "../layout.gen";
 import { nowNs } from "../core/clock";
 import { give, take } from "../core/hand";
 import { header, packetAt } from "../core/lane";
@@ -13,26 +14,15 @@ import { copyPacket } from "../mem/copy";
 import { allocFrame, frameOf, freeFrame } from "../mem/frames";
 import { descAddr, descLen, entry, peek, push, reserve, ringAt, submit, submitOwn, unread } from "../mem/ring";
 import { mark_ce } from "../wire/frame";
+import { chance, heapPop, launch } from "./flight";
 import { steer } from "./steer";
+import { enqueue, serve } from "./strict";
 
 const DUE_NEVER: u64 = u64.MAX_VALUE;
 /** Bytes of a cache line. */
 const LINE: u32 = 64;
 /** Packets that are looked at ahead: of a longer burst the others are on their way while the first is worked on. */
 const FEW: u32 = 4;
-
-/** splitmix64 (Steele, Lea and Flood 2014): one word of state, so a link's fate is one number in the layout. */
-function random(l: Link): u64 {
-  const s = l.random + 0x9e3779b97f4a7c15;
-  l.random = s;
-  let z = (s ^ (s >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
-/** True with probability p / 2^32. Draws nothing when the impairment is off. */
-// @ts-ignore: decorator
-@inline function chance(l: Link, p: u32): bool { return p != 0 && <u32>(random(l) >> 32) < p; }
 
 // @ts-ignore: decorator
 @inline function feedOf(port: Port, queue: u32): Ring {
@@ -49,7 +39,12 @@ export function pump(at: u32, limit: u32): u32 {
   const l = changetype<Link>(at as usize);
   const port = changetype<Port>(l.toPort as usize);
   if (l.plain) return port.queueCount == 1 ? move(l, port, limit) : spread(l, port, limit);
-  absorb(l);
+  if (l.queuesAt != 0) {
+    // What waited had the wire before whatever comes now.
+    serve(l);
+    absorb(l);
+    serve(l);
+  } else absorb(l);
   return deliver(l, port);
 }
 
@@ -173,6 +168,10 @@ function enter(l: Link, addr: u32, len: u32): void {
 
 /** Buffer, wire and delay. */
 function queue(l: Link, addr: u32, len: u32): void {
+  if (l.queuesAt != 0) {
+    enqueue(l, addr, len);
+    return;
+  }
   if (l.heapCount >= l.heapMax) {
     l.overflowed++;
     freeFrame(addr);
@@ -194,20 +193,7 @@ function queue(l: Link, addr: u32, len: u32): void {
     sentPs = startPs + ((len as u64) * 8_000_000_000_000) / rate;
     l.busyUntil = sentPs;
   }
-  if (chance(l, l.corrupt) && len != 0) {
-    const where = random(l);
-    const at = packetAt + addr + <u32>((where >> 8) % (len as u64));
-    store<u8>(at, load<u8>(at) ^ (1 << (<u8>where & 7)));
-    l.corrupted++;
-  }
-  let due = (sentPs + 999) / 1000;
-  if (chance(l, l.reorder)) {
-    l.reordered++;
-  } else {
-    due += l.delayNs;
-    if (l.jitterNs != 0) due += random(l) % (l.jitterNs + 1);
-  }
-  heapPush(l, due, addr, len);
+  launch(l, addr, len, sentPs);
 }
 
 /** Puts what is due on the receive rings, oldest first; stops at a full one. */
@@ -229,66 +215,16 @@ function deliver(l: Link, port: Port): u32 {
   return n;
 }
 
-// ── packets under way: a binary heap by (due, order) ──────────────────────────────────────────────────────────────
-
-// @ts-ignore: decorator
-@inline function slot(l: Link, i: u32): usize { return (l.heapAt + i * LINK_ENTRY_SIZE) as usize; }
-
-// @ts-ignore: decorator
-@inline function before(due: u64, order: u32, at: usize): bool {
-  const other = load<u64>(at);
-  // Orders are compared as a distance: the number wraps after 2^32 packets.
-  return due < other || (due == other && <i32>(order - load<u32>(at, 8)) < 0);
-}
-
-// @ts-ignore: decorator
-@inline function copyEntry(to: usize, from: usize): void {
-  v128.store(to, v128.load(from));
-  store<u64>(to, load<u64>(from, 16), 16);
-}
-
-/** O(1) when times come in order, as they do without jitter. */
-function heapPush(l: Link, due: u64, addr: u32, len: u32): void {
-  const order = l.order++;
-  let i = l.heapCount;
-  while (i != 0) {
-    const parent = (i - 1) >> 1;
-    if (!before(due, order, slot(l, parent))) break;
-    copyEntry(slot(l, i), slot(l, parent));
-    i = parent;
-  }
-  const at = slot(l, i);
-  store<u64>(at, due);
-  store<u32>(at, order, 8);
-  store<u32>(at, addr, 12);
-  store<u64>(at, len as u64, 16);
-  l.heapCount++;
-}
-
-function heapPop(l: Link): void {
-  const count = l.heapCount - 1;
-  l.heapCount = count;
-  if (count == 0) return;
-  const last = slot(l, count);
-  const due = load<u64>(last);
-  const order = load<u32>(last, 8);
-  let i: u32 = 0;
-  for (;;) {
-    let child: u32 = 2 * i + 1;
-    if (child >= count) break;
-    const right: u32 = child + 1;
-    if (right < count && before(load<u64>(slot(l, right)), load<u32>(slot(l, right), 8), slot(l, child))) child = right;
-    if (before(due, order, slot(l, child))) break;
-    copyEntry(slot(l, i), slot(l, child));
-    i = child;
-  }
-  copyEntry(slot(l, i), last);
-}
-
 /** When the next packet is due, ns; the largest u64 when none is under way. */
 export function link_next_due(at: usize): u64 {
   const l = changetype<Link>(at);
-  return l.heapCount == 0 ? DUE_NEVER : load<u64>(l.heapAt as usize);
+  let due = l.heapCount == 0 ? DUE_NEVER : load<u64>(l.heapAt as usize);
+  // Who waits goes on when the wire is free.
+  if (l.waiting != 0) {
+    const free = (l.busyUntil + 999) / 1000;
+    if (free < due) due = free;
+  }
+  return due;
 }
 
 /** Host entry of `pump`, for ends that no lane owns. */

@@ -9,7 +9,7 @@ import * as icmp from "./icmp";
 import * as icmpv6 from "./icmpv6";
 import * as ipv4 from "./ipv4";
 import * as ipv6 from "./ipv6";
-import { EtherType, Icmpv6Type, IpProto, IPV6_SIZE, WireStatus } from "./layout.gen";
+import { ETH_SIZE, EtherType, Icmpv6Type, IpProto, IPV6_SIZE, WireStatus } from "./layout.gen";
 import * as tcp from "./tcp";
 import * as udp from "./udp";
 
@@ -110,6 +110,17 @@ export function checksums_ok(p: usize): bool {
   if (l4Proto == IpProto.TCP) return tcp.checksum_ok(l4, l4Bytes, pseudo);
   if (l4Proto == IpProto.ICMPV6) return icmpv6.checksum_ok(l4, l4Bytes, pseudo);
   return true;
+}
+
+/** Class 0 … 7 of the frame: 802.1p of its outer tag, else the class selector of its DSCP (RFC 2474 §4.2.2); 0 for all others. */
+export function class_of(p: usize, len: u32): u32 {
+  if (eth.check(p, len) != WireStatus.OK) return 0;
+  const kind = eth.type(p);
+  if (eth.is_tag(kind)) return eth.tci(p) >> 13;
+  const ip = p + ETH_SIZE;
+  if (kind == EtherType.IPV4) return ipv4.check(ip, len - ETH_SIZE) == WireStatus.OK ? ipv4.tos(ip) >> 5 : 0;
+  if (kind == EtherType.IPV6) return ipv6.check(ip, len - ETH_SIZE) == WireStatus.OK ? ipv6.traffic_class(ip) >> 5 : 0;
+  return 0;
 }
 
 /** Marks the IP packet in the frame of `len` bytes at `p` as having met congestion. False when it cannot carry a mark. */

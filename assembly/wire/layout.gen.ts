@@ -39,6 +39,7 @@ export const enum IpProto {
   NONE = 59,
   DSTOPTS = 60,
   MOBILITY = 135,
+  HOMA = 146,
 }
 
 /** RFC 826 */

@@ -15,7 +15,9 @@ export interface Row {
   name: string;
   /** Frame size, batch, lanes … whatever the figure depends on. */
   conditions: string;
-  unit: 'ns' | 'MB/s' | 'Mpps' | 'M/s' | 'insns/s' | 'ms' | 'µs' | 'count' | 'ratio' | '%';
+  /** What was seen of this one that a reader must know: what disturbed it. */
+  remark?: string;
+  unit: 'ns' | 'MB/s' | 'Mpps' | 'M/s' | 'k/s' | 'insns/s' | 'ms' | 'µs' | 'count' | 'ratio' | '%';
   value: number;
   /** Relative margin of error of the sampling, percent. */
   rme?: number;

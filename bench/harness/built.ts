@@ -3,8 +3,13 @@ import { existsSync } from 'node:fs';
 
 const ROOT = new URL('../../', import.meta.url);
 
+/** Where `host/PATH.ts` is, built if it can be. */
+export function builtUrl(path: string): URL {
+  const dist = new URL(`dist/${path}.js`, ROOT);
+  return existsSync(dist) ? dist : new URL(`host/${path}.ts`, ROOT);
+}
+
 /** Imports `host/PATH.ts`, built if it can be. `T` is `typeof import('…/host/PATH.js')`. */
 export async function built<T>(path: string): Promise<T> {
-  const dist = new URL(`dist/${path}.js`, ROOT);
-  return (await import((existsSync(dist) ? dist : new URL(`host/${path}.ts`, ROOT)).href)) as T;
+  return (await import(builtUrl(path).href)) as T;
 }

@@ -1,8 +1,8 @@
-/** The one printer: a text table for people, JSON for machines, an SVG chart for reports. */
+/** The one printer: a text table for people, JSON for machines. chart.ts draws. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
 import { dirname } from 'node:path';
-import Table from 'cli-table3';
+import Table, { type HorizontalAlignment } from 'cli-table3';
 import type { Row } from './bench.js';
 
 /** What every figure depends on, in one line. */
@@ -14,26 +14,38 @@ export function conditions(): string {
 const digits = (n: number): string =>
   n >= 1e6 ? n.toExponential(2) : n >= 1000 ? n.toFixed(0) : n >= 100 ? n.toFixed(1) : n.toFixed(2);
 
+/** A table a group. Conditions that all of its rows share stand above it. */
 export function printTable(rows: readonly Row[]): string {
   const out: string[] = [];
   for (const group of [...new Set(rows.map(r => r.group))]) {
+    const own = rows.filter(r => r.group === group);
+    const [shared] =
+      own.length > 1 && own.every(r => r.conditions === own[0].conditions) ? [own[0].conditions] : [];
+    const remarks = own.some(r => r.remark);
+    const optional = <T>(shown: boolean, cell: T): T[] => (shown ? [cell] : []);
     const table = new Table({
-      head: ['measure', 'conditions', 'etherloom', '±', 'peer', 'ratio', 'target', ''],
-      colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'left', 'left'],
+      head: [
+        ...['measure', ...optional(shared === undefined, 'conditions')],
+        ...['etherloom', '±', 'peer', 'ratio', 'target', '', ...optional(remarks, 'remark')],
+      ],
+      colAligns: [
+        ...(['left', ...optional(shared === undefined, 'left')] as HorizontalAlignment[]),
+        ...(['right', 'right', 'right', 'right', 'left', 'left', 'left'] as const),
+      ],
       style: { head: [], border: [], compact: true },
     });
-    for (const r of rows.filter(x => x.group === group))
+    for (const r of own)
       table.push([
-        r.name,
-        r.conditions,
+        ...[r.name, ...optional(shared === undefined, r.conditions)],
         `${digits(r.value)} ${r.unit}`,
         r.rme === undefined ? '' : `${r.rme.toFixed(1)} %`,
         r.peer ? `${r.peer.name} ${digits(r.peer.value)}` : '',
         r.ratio === undefined ? '' : r.ratio.toFixed(2),
         r.target ?? '',
         r.met === undefined ? '' : r.met ? 'met' : 'MISSED',
+        ...optional(remarks, r.remark ?? ''),
       ]);
-    out.push(`${group}\n${table.toString()}`);
+    out.push([group, ...optional(shared !== undefined, `  ${shared}`), table.toString()].join('\n'));
   }
   return out.join('\n\n');
 }
@@ -42,54 +54,4 @@ export function printTable(rows: readonly Row[]): string {
 export function writeJson(path: string, rows: readonly Row[], started: string, at: string): void {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify({ started, conditions: at, rows }, null, 2)}\n`);
-}
-
-/** Bars of ours beside the peer's, one chart a file; rows without a peer show one bar. */
-export async function writeChart(path: string, rows: readonly Row[]): Promise<void> {
-  const echarts = await import('echarts');
-  const groups = [...new Set(rows.map(r => r.group))];
-  const width = 1000;
-  const heights = groups.map(g => 90 + rows.filter(r => r.group === g).length * 34);
-  const chart = echarts.init(null, null, {
-    renderer: 'svg',
-    ssr: true,
-    width,
-    height: heights.reduce((a, b) => a + b, 0),
-  });
-  const tops = heights.map((_, i) => heights.slice(0, i).reduce((a, b) => a + b, 0));
-  const of = (g: string): Row[] => rows.filter(r => r.group === g).reverse();
-  chart.setOption({
-    animation: false,
-    legend: { data: ['etherloom', 'peer'], right: 10, top: 0 },
-    title: groups.map((g, i) => ({ text: g, left: 10, top: tops[i], textStyle: { fontSize: 14 } })),
-    grid: groups.map((_, i) => ({ left: 330, right: 60, top: tops[i] + 30, height: heights[i] - 70 })),
-    yAxis: groups.map((g, i) => ({
-      gridIndex: i,
-      type: 'category' as const,
-      data: of(g).map(r => `${r.name} [${r.unit}]`),
-    })),
-    xAxis: groups.map((_, i) => ({ gridIndex: i, type: 'value' as const })),
-    series: groups.flatMap((g, i) => [
-      {
-        name: 'etherloom',
-        type: 'bar' as const,
-        xAxisIndex: i,
-        yAxisIndex: i,
-        itemStyle: { color: '#2f6f9f' },
-        data: of(g).map(r => Number(r.value.toPrecision(4))),
-        label: { show: true, position: 'right' as const },
-      },
-      {
-        name: 'peer',
-        type: 'bar' as const,
-        xAxisIndex: i,
-        yAxisIndex: i,
-        itemStyle: { color: '#c9a227' },
-        data: of(g).map(r => (r.peer ? Number(r.peer.value.toPrecision(4)) : null)),
-      },
-    ]),
-  });
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, chart.renderToSVGString());
-  chart.dispose();
 }

@@ -6,7 +6,8 @@
 import { EtherloomError } from '../errors.js';
 import { FRAME_HEADROOM, type LinkView, NO_FRAME } from '../layout/layout.gen.js';
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
-import { type LinkSettings, type LinkStats, type ModelEnd, modelLink } from './model.js';
+import type { LinkSettings, LinkStats } from './link.js';
+import { type ModelEnd, modelLink } from './model.js';
 import type { Nic, NicEnv, NicKind } from './nic.js';
 import { Port } from './port.js';
 import { checkSend } from './sendable.js';

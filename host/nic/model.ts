@@ -1,6 +1,6 @@
 /**
  * The model NIC: two ends joined by a link with rate, delay, loss, duplication, reordering, corruption and ECN marks,
- * all drawn from one seed. The work per packet is assembly/nic/link.ts; here are its settings and its ends.
+ * all drawn from one seed. The work per packet is assembly/nic/link.ts, settings and counts are link.ts; here are the ends.
  *
  *   engine ══ port A ◀────── link b→a ──────  port B ══ the same engine, or nobody: then the host is the far side
  *                    ──────  link a→b ──────▶            (`b.send(bytes)`, `b.receive()`)
@@ -8,34 +8,12 @@
  * A link is pumped by whoever receives: the lane that owns queue 0 of the receiving port, or the host.
  */
 import { EtherloomError } from '../errors.js';
-import { FRAME_HEADROOM, LINK_ENTRY_SIZE, LinkLayout, LinkView } from '../layout/layout.gen.js';
+import { FRAME_HEADROOM, type LinkView } from '../layout/layout.gen.js';
 import { drainRing, type Packet, pendingIn } from '../mem/ring.js';
+import { createLink, framesUnderWay, type LinkSettings, type LinkStats, linkStats } from './link.js';
 import type { Nic, NicEnv, NicKind } from './nic.js';
 import { Port } from './port.js';
 import { checkSend } from './sendable.js';
-
-/** One direction of the wire. Everything off by default: packets only change rings. */
-export interface LinkSettings {
-  /** Bits per second. Default: no limit. */
-  rate?: number;
-  /** Propagation delay, ns. */
-  delayNs?: number;
-  /** Uniform extra delay of 0 … jitterNs; packets may overtake each other. */
-  jitterNs?: number;
-  /** Probabilities, 0 … 1. */
-  loss?: number;
-  duplicate?: number;
-  /** A packet that skips the delay and so overtakes those under way. */
-  reorder?: number;
-  /** One bit of the packet is flipped. */
-  corrupt?: number;
-  /** Bytes that may wait for the wire; more are dropped. Default: no limit. Needs `rate`. */
-  queueBytes?: number;
-  /** Bytes waiting from which ECN-capable packets are marked CE. Default: never. Needs `rate`. */
-  ecnBytes?: number;
-  /** Packets that may be under way. Default 4096. */
-  packets?: number;
-}
 
 export interface ModelOptions extends LinkSettings {
   /** Names of the ends are `${name}.a` and `${name}.b`. Default "model". */
@@ -55,70 +33,7 @@ export interface ModelOptions extends LinkSettings {
   ringSlots?: number;
 }
 
-export interface LinkStats {
-  taken: number;
-  delivered: number;
-  lost: number;
-  overflowed: number;
-  duplicated: number;
-  reordered: number;
-  corrupted: number;
-  marked: number;
-  /** Packets under way now. */
-  underWay: number;
-}
-
 const NEVER = 0xffffffffffffffffn;
-
-/** A probability as the link has it: × 2^32, the largest u32 for 1. */
-function chance(p: number | undefined, what: string): number {
-  if (p === undefined) return 0;
-  if (!(p >= 0 && p <= 1))
-    throw new EtherloomError('ERR_LINK_OPTIONS', `${what} ${p}`, { expected: 'a probability from 0 to 1' });
-  return Math.min(0xffffffff, Math.round(p * 2 ** 32));
-}
-
-function amount(n: number | undefined, what: string, most = Number.MAX_SAFE_INTEGER): number {
-  if (n === undefined) return 0;
-  if (!Number.isInteger(n) || n < 0 || n > most)
-    throw new EtherloomError('ERR_LINK_OPTIONS', `${what} ${n}`, {
-      expected: `a whole number from 0 to ${most}`,
-    });
-  return n;
-}
-
-/** Makes the link from the transmit rings of `from` to the receive queues of `to`. */
-function createLink(env: NicEnv, from: Port, to: Port, s: LinkSettings, seed: bigint): LinkView {
-  const { arena } = env;
-  const heapMax = amount(s.packets ?? 4096, 'packets', 1 << 20);
-  const rate = amount(s.rate, 'rate');
-  if ((s.queueBytes || s.ecnBytes) && !rate)
-    throw new EtherloomError('ERR_LINK_OPTIONS', 'a buffer without a rate never fills', { expected: 'rate' });
-  const at = arena.rings.alloc(LinkLayout.size, 64);
-  arena.u8.fill(0, at, at + LinkLayout.size);
-  const link = new LinkView(arena.dv, at);
-  Object.assign(link, {
-    fromAt: from.txOut(0),
-    fromCount: from.txCount,
-    toPort: to.at,
-    loss: chance(s.loss, 'loss'),
-    duplicate: chance(s.duplicate, 'duplicate'),
-    reorder: chance(s.reorder, 'reorder'),
-    corrupt: chance(s.corrupt, 'corrupt'),
-    queueBytes: amount(s.queueBytes, 'queueBytes', 2 ** 31),
-    ecnBytes: amount(s.ecnBytes, 'ecnBytes', 2 ** 31),
-    rate: BigInt(rate),
-    delayNs: BigInt(amount(s.delayNs, 'delayNs')),
-    jitterNs: BigInt(amount(s.jitterNs, 'jitterNs')),
-    random: BigInt.asUintN(64, seed),
-    heapMax,
-  });
-  const shaped = [link.loss, link.duplicate, link.reorder, link.corrupt].some(n => n !== 0);
-  const timed = link.rate !== 0n || link.delayNs !== 0n || link.jitterNs !== 0n;
-  link.plain = shaped || timed ? 0 : 1;
-  if (!link.plain) link.heapAt = arena.rings.alloc(heapMax * LINK_ENTRY_SIZE, 64);
-  return link;
-}
 
 export class ModelEnd implements Nic {
   readonly kind: NicKind = 'model';
@@ -246,6 +161,11 @@ export class ModelEnd implements Nic {
     return n;
   }
 
+  /** Where lanes have both ends they do it all. */
+  get pollMs(): number {
+    return this.#owned && this.#peer!.#owned ? Number.POSITIVE_INFINITY : 1;
+  }
+
   /** Pumps the direction that ends at the far side. */
   poll(): number {
     const { core, lanes, now } = this.env;
@@ -262,14 +182,22 @@ export class ModelEnd implements Nic {
   get stats(): LinkStats {
     const l = this.#incoming;
     if (!l) throw new EtherloomError('ERR_NIC_CLOSED', `${this.name} belongs to no engine yet`);
-    const { taken, delivered, lost, overflowed, duplicated, reordered, corrupted, marked } = l;
-    const n = { taken, delivered, lost, overflowed, duplicated, reordered, corrupted, marked };
-    const counts = Object.fromEntries(Object.entries(n).map(([k, v]) => [k, Number(v)]));
-    return { ...(counts as Omit<LinkStats, 'underWay'>), underWay: l.heapCount };
+    return linkStats(this.env.arena, l);
+  }
+
+  /** Both ends belong to the engine: each direction is pumped by the lane that receives. */
+  get pumped(): boolean {
+    return this.#peer!.#owned && this.#owned;
   }
 
   get busy(): boolean {
-    return this.#directions().some(end => end.#incoming!.heapCount !== 0 || end.#unsent() !== 0);
+    return this.#directions().some(end => end.#waits() || end.#unsent() !== 0);
+  }
+
+  /** Whether packets are under way, or wait for the wire. */
+  #waits(): boolean {
+    const { heapCount, waiting } = this.#incoming!;
+    return heapCount + waiting !== 0;
   }
 
   /** Packets in the peer's transmit rings that the link has not taken. */
@@ -301,10 +229,7 @@ export class ModelEnd implements Nic {
     for (const end of this.#directions()) {
       out.push({
         name: `link to ${end.name}`,
-        *frames() {
-          const l = end.#incoming!;
-          for (let i = 0; i < l.heapCount; i++) yield arena.u32[(l.heapAt + i * LINK_ENTRY_SIZE + 12) >> 2];
-        },
+        frames: () => framesUnderWay(arena, end.#incoming!),
       });
     }
     return out;

@@ -59,6 +59,8 @@ export interface Nic {
   readonly pollMs?: number;
   /** Whether packets are still to come without anybody sending: a source not exhausted, packets under way. */
   readonly busy: boolean;
+  /** The lanes do it all: `poll` moves nothing, and what is due they know themselves. Known when it is connected. */
+  readonly pumped?: boolean;
   /** When something falls due next, ns of the engine's clock; undefined when nothing does. */
   nextDueNs?(): bigint | undefined;
   /** Other places than the port's rings where it keeps frames. */

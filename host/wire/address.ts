@@ -5,8 +5,27 @@ import { ipv4, ipv6 } from './text.js';
 
 export { mac as formatMac } from './text.js';
 
-/** 4 or 16 bytes in network order. @throws EtherloomError ERR_ADDRESS */
-export function parseIp(text: string): Uint8Array {
+/** Addresses that are remembered: whoever connects names the same ones over and over. */
+const KNOWN = 256;
+const known = new Map<string, { bytes: Uint8Array; text: string }>();
+
+function look(text: string): { bytes: Uint8Array; text: string } {
+  const found = known.get(text);
+  if (found) return found;
+  const bytes = readIp(text);
+  const made = { bytes, text: formatIp(bytes) };
+  if (known.size >= KNOWN) known.clear();
+  known.set(text, made);
+  return made;
+}
+
+/** 4 or 16 bytes in network order: the caller's. @throws EtherloomError ERR_ADDRESS */
+export const parseIp = (text: string): Uint8Array => look(text).bytes.slice();
+
+/** As `formatIp` would write it. @throws EtherloomError ERR_ADDRESS */
+export const canonicalIp = (text: string): string => look(text).text;
+
+function readIp(text: string): Uint8Array {
   if (isIPv4(text)) return Uint8Array.from(text.split('.'), Number);
   if (!isIPv6(text) || text.includes('%'))
     throw new EtherloomError('ERR_ADDRESS', `"${text}" is no IP address`, {

@@ -4,6 +4,7 @@
  */
 import { dissectArp } from './arp.js';
 import { dissectEth } from './eth.js';
+import { dissectHoma } from './homa.js';
 import { dissectIcmp } from './icmp.js';
 import { dissectIcmpv6 } from './icmpv6.js';
 import { dissectIpv4 } from './ipv4.js';
@@ -27,6 +28,7 @@ function dissectNext({ space, type, span, pseudo }: Next): Dissected | undefined
   if (type === IpProto.TCP) return dissectTcp(span, pseudo);
   if (type === IpProto.ICMP) return dissectIcmp(span, pseudo === undefined);
   if (type === IpProto.ICMPV6) return dissectIcmpv6(span, pseudo);
+  if (type === IpProto.HOMA && pseudo !== undefined) return dissectHoma(span);
   return undefined;
 }
 

@@ -41,6 +41,7 @@ export const IpProto = {
   NONE: 59,
   DSTOPTS: 60,
   MOBILITY: 135,
+  HOMA: 146,
 } as const;
 export type IpProto = (typeof IpProto)[keyof typeof IpProto];
 
