@@ -11,8 +11,8 @@
 // Nothing here allocates, locks or calls JavaScript. Everything staged in a round is published at its end: one atomic
 // store per ring, not per packet.
 import {
-  CounterBlock, DropReason, FRAME_SIZE, Hook, LaneFlag, LaneState, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, OPT_TRANSMIT,
-  PORT_SIZE, Port, Queue, RING_SIZE, Ring, XdpAction, XdpContext,
+  CounterBlock, DropReason, FRAME_SIZE, Hook, LaneFlag, LaneState, Link, OPT_QUEUE_SHIFT, OPT_SLOT_SHIFT, OPT_TRANSMIT,
+  PORT_SIZE, Port, Queue, RING_SIZE, Replay, Ring, XdpAction, XdpContext,
 } from "../layout.gen";
 import { clock_set_number } from "./clock";
 import { blockOf, countDrop, countIn, countVerdict, counters } from "./counters";
@@ -302,8 +302,15 @@ export function loop_run_at(ns: f64, rounds: u32, looks: u32): u32 {
 
 /** Earliest time at which a link that this lane pumps, or a timer, has something due; the largest u64 when there is nothing. */
 export function loop_next_due(): u64 {
+  const timer = timers_next_due();
+  const link = loop_links_due();
+  return timer < link ? timer : link;
+}
+
+/** The same of links only: what is under way; the largest u64 when nothing is. */
+export function loop_links_due(): u64 {
   const ls = self();
-  let next = timers_next_due();
+  let next = u64.MAX_VALUE;
   for (let i: u32 = 0; i < ls.queueCount; i++) {
     const link = changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize).linkAt;
     if (link == 0) continue;
@@ -313,8 +320,17 @@ export function loop_next_due(): u64 {
   return next;
 }
 
-/** 1 when there is work that waits for room in a ring: of a lossless lane any, else that of ready streams. */
+/**
+ * 1 when there is work that waits for room in a ring: of a lossless lane any, else that of ready streams, of a replay, and
+ * of a link whose packets are other lanes' to take.
+ */
 export function loop_blocked(): u32 {
-  if (self().readyHead != 0) return 1;
-  return budget(self(), self().burst) == 0 ? 1 : 0;
+  const ls = self();
+  if (ls.readyHead != 0 || budget(ls, ls.burst) == 0) return 1;
+  for (let i: u32 = 0; i < ls.queueCount; i++) {
+    const q = changetype<Queue>(load<u32>((ls.queuesAt + (i << 2)) as usize) as usize);
+    if (q.replayAt != 0 && changetype<Replay>(q.replayAt as usize).remaining != 0) return 1;
+    if (q.linkAt != 0 && changetype<Link>(q.linkAt as usize).plain != 0 && mayBring(q.linkAt)) return 1;
+  }
+  return 0;
 }

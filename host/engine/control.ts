@@ -38,8 +38,10 @@ export interface LaneTask {
   generation: number;
   /** Rounds between two looks at the clock. */
   rounds: number;
-  /** How long it spins without work before it sleeps, µs. */
+  /** How long it spins at least without work before it sleeps, µs. */
   spinUs: number;
+  /** Its longest sleep, ms: then it looks by itself, which is its heartbeat, too. */
+  restMs: number;
   /** The CPU that it keeps to, if any. */
   cpu?: number | undefined;
   /** Ports with a part in the lane's thread. */

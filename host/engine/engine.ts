@@ -21,9 +21,11 @@ import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 import type { LearnedNeighbour, Responder, ResponderOptions } from '../responder/index.js';
 import { Responders } from '../responder/responders.js';
+import { Alive } from './alive.js';
+import { endAtExit } from './at_exit.js';
 import { type BadDescriptor, BadDescriptors } from './bad_descriptors.js';
 import { EngineClock } from './clock.js';
-import type { LaneExit } from './control.js';
+import type { ControlAck, LaneExit } from './control.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric } from './fabric.js';
 import { HostEnd, type HostSocket, type TakePacket } from './host_end.js';
@@ -51,7 +53,11 @@ export type { Attachable, Attachment, Swapped } from './swap.js';
 /** EngineOptions.hangMs, when it is not given. */
 const HANG_MS = 5000;
 /** Longest time between two looks of the host at what workers did, ms. */
-const MOST_POLL_MS = 10;
+const MOST_POLL_MS = 100;
+/** The same once a lane was given up: the host answers for it. */
+const ORPHANS_POLL_MS = 10;
+/** No two looks are closer while there is nothing to move, ms. */
+const LEAST_POLL_MS = 1;
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 
@@ -72,6 +78,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly inline: boolean;
   /** What bpf_fib_lookup and bpf_redirect_neigh read. */
   readonly routes: Routes;
+  /** @internal Held by whoever waits for lanes. */
+  readonly alive = new Alive();
   readonly #options: EngineOptions;
   readonly #programs: Programs;
   readonly #responders: Responders;
@@ -90,8 +98,13 @@ export class Engine extends EventEmitter<EngineEvents> {
   #pump: NodeJS.Timeout | undefined;
   #pollMs = 1;
   #stopping: Promise<EngineReport> | undefined;
+  readonly #onStopped = new Set<() => void>();
   /** Of the last seat that was taken. */
   #seat = 0;
+  /** What `ref` and `unref` said, if they did; stacks that are on it; and whether it keeps the process alive for now. */
+  #wanted: boolean | undefined;
+  #stacks = 0;
+  #held = false;
 
   private constructor(options: EngineOptions) {
     super();
@@ -247,8 +260,9 @@ export class Engine extends EventEmitter<EngineEvents> {
   async #tell(order: ProgramOrder): Promise<number[]> {
     await this.#starting;
     if (this.#state !== 'running') return [];
+    const send = (_: unknown, i: number): Promise<ControlAck> => this.#supervisor!.send(i, order);
     const acks = this.#supervisor
-      ? await Promise.all(Array.from({ length: this.laneCount }, (_, i) => this.#supervisor!.send(i, order)))
+      ? await this.alive.during(Promise.all(Array.from({ length: this.laneCount }, send)))
       : this.#lanes!.tell(order);
     const bad = acks.find(a => a.error);
     if (bad) throw new EtherloomError('ERR_PROGRAM_INSTANCE', bad.error!);
@@ -284,6 +298,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   respond(port: string | number | Port, options: ResponderOptions): Responder {
     if (this.#state === 'stopped')
       throw new EtherloomError('ERR_ENGINE_STATE', 'a responder for an engine that is stopped');
+    this.#hurry();
     return this.#responders.open(typeof port === 'object' ? port : this.port(port), options);
   }
 
@@ -308,6 +323,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (this.state !== 'starting') return;
     for (const nic of this.nics) nic.start?.();
     this.#state = 'running';
+    endAtExit(this, true);
+    this.#holdOn();
     this.#pollMs = Math.min(MOST_POLL_MS, ...this.nics.map(nic => nic.pollMs ?? 1));
     if (!this.inline) this.#schedulePoll();
   }
@@ -334,7 +351,10 @@ export class Engine extends EventEmitter<EngineEvents> {
       resident: o.resident && { ...o.resident, module: String(o.resident.module) },
     });
     this.#supervisor.on('crash', c => this.emit('crash', c));
-    this.#supervisor.on('lost', lane => this.#orphans.bury(lane));
+    this.#supervisor.on('lost', lane => {
+      this.#orphans.bury(lane);
+      this.#hurry();
+    });
     this.#supervisor.on('failed', e => this.emit('failed', e));
     await this.#supervisor.start();
   }
@@ -363,7 +383,70 @@ export class Engine extends EventEmitter<EngineEvents> {
     this.#bad.look();
     this.#orphans.poll();
     this.#poll(this.now());
-    this.#pump = setTimeout(() => this.#schedulePoll(), moved ? 0 : this.#pollMs);
+    this.#pumpAfter(moved ? 0 : this.#restMs());
+  }
+
+  /** Time until the host's part has something to do. */
+  #restMs(): number {
+    const most = this.#orphans.lanes.length > 0 ? ORPHANS_POLL_MS : MOST_POLL_MS;
+    const due = soonest(this.#responders.pollNs, this.#timers.nextDueNs());
+    // Timers leave parts of a ms out, and would be early.
+    const dueMs = due === undefined ? most : Math.ceil(Number(due - this.now()) / 1e6);
+    return Math.max(LEAST_POLL_MS, Math.min(most, this.#pollMs, dueMs));
+  }
+
+  /** @internal A test run is over, which may have started timers. */
+  ran(): void {
+    this.#hurry();
+  }
+
+  #pumpAfter(ms: number): void {
+    clearTimeout(this.#pump);
+    this.#pump = setTimeout(() => this.#schedulePoll(), ms);
+    this.#pump.unref();
+  }
+
+  /** Something of the host's began outside of its turn: the next is not to wait for the end of its rest. */
+  #hurry(): void {
+    if (this.#pump !== undefined && this.#state === 'running') this.#pumpAfter(LEAST_POLL_MS);
+  }
+
+  // ── the process ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Keeps the process alive while it runs: from `start` to `stop`. Without a word of this or `unref` an engine with worker
+   * lanes does so unless there is a stack on it: then its sockets, servers and applications do, each as long as it is `ref`ed.
+   */
+  ref(): this {
+    this.#wanted = true;
+    this.#holdOn();
+    return this;
+  }
+
+  /** Does not keep the process alive, whatever is on it. A process that ends stops its lanes and closes its NICs. */
+  unref(): this {
+    this.#wanted = false;
+    this.#holdOn();
+    return this;
+  }
+
+  /** @internal A stack is on it from now on, or no more. */
+  inhabit(on: boolean): void {
+    this.#stacks += on ? 1 : -1;
+    this.#holdOn();
+  }
+
+  #holdOn(): void {
+    const held = this.#state === 'running' && (this.#wanted ?? (!this.inline && this.#stacks === 0));
+    if (held !== this.#held) this.alive.hold(held);
+    this.#held = held;
+  }
+
+  /** @internal The process ends, and nothing can be waited for. */
+  endNow(): void {
+    this.#state = 'stopped';
+    if (this.#supervisor && !this.#supervisor.halt()) return;
+    for (const nic of this.nics) void nic.close();
   }
 
   /**
@@ -390,7 +473,8 @@ export class Engine extends EventEmitter<EngineEvents> {
    * when nothing is to come. A past time: now.
    */
   nextDueNs(): bigint | undefined {
-    return soonest(this.fabric.nextDueNs(), this.#ownDueNs(), this.#lanes?.nextDueNs());
+    const lanes = this.#lanes;
+    return soonest(this.#ownDueNs(), lanes ? lanes.nextDueNs() : this.fabric.nextDueNs());
   }
 
   /**
@@ -475,6 +559,12 @@ export class Engine extends EventEmitter<EngineEvents> {
     return this.#orphans.follow(heir);
   }
 
+  /** Has `told` told when the lanes stand still after `stop`. Returns what ends that. */
+  onStopped(told: () => void): () => void {
+    this.#onStopped.add(told);
+    return () => this.#onStopped.delete(told);
+  }
+
   /** Where every frame is. Exact while no worker runs. */
   ledger(): Ledger {
     return takeLedger(this.arena, this.fabric.holders());
@@ -488,7 +578,8 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /**
    * Seats a resident in a lane that runs, and in each that replaces it. Resolves, when its module is loaded, with what ends
-   * that. @throws EtherloomError ERR_RESIDENT when it cannot be loaded; ERR_ENGINE_STATE; ERR_LANE_CRASHED
+   * that. @throws EtherloomError ERR_RESIDENT when it cannot be loaded; ERR_ENGINE_STATE; ERR_LANE_CRASHED; the reason of
+   * `signal`
    */
   async seat(lane: number, plan: SeatPlan): Promise<() => Promise<void>> {
     const supervisor = this.#supervisor;
@@ -497,13 +588,26 @@ export class Engine extends EventEmitter<EngineEvents> {
         expected: 'worker lanes that run',
       });
     const id = ++this.#seat;
+    const unseat = async (): Promise<void> => {
+      if (this.#state === 'running') await supervisor.unseat(lane, id);
+    };
+    const { signal } = plan;
+    let leave = (): void => {};
+    const left = new Promise<never>((_, reject) => {
+      leave = () => reject(signal?.reason);
+    });
+    signal?.addEventListener('abort', leave, { once: true });
+    if (signal?.aborted) leave();
     try {
-      await supervisor.seat(lane, id, plan);
+      await Promise.race([this.alive.during(supervisor.seat(lane, id, plan)), left]);
     } catch (cause) {
+      if (signal?.aborted) await unseat();
       if ((cause as EtherloomError).code !== 'ERR_PROGRAM_INSTANCE') throw cause;
       throw new EtherloomError('ERR_RESIDENT', (cause as Error).message, { cause });
+    } finally {
+      signal?.removeEventListener('abort', leave);
     }
-    return () => (this.#state === 'running' ? supervisor.unseat(lane, id) : Promise.resolve());
+    return unseat;
   }
 
   /** Resolves when no crashed lane is being replaced. */
@@ -516,11 +620,13 @@ export class Engine extends EventEmitter<EngineEvents> {
    * @throws EtherloomError ERR_FRAMES_LOST when in flight + free ≠ total.
    */
   stop(): Promise<EngineReport> {
-    return (this.#stopping ??= this.#stop());
+    return (this.#stopping ??= this.alive.during(this.#stop()).finally(() => this.alive.end()));
   }
 
   async #stop(): Promise<EngineReport> {
     this.#state = 'stopped';
+    endAtExit(this, false);
+    this.#holdOn();
     clearTimeout(this.#pump);
     // Why it failed is said by start().
     await this.#starting?.catch(() => {});
@@ -531,6 +637,7 @@ export class Engine extends EventEmitter<EngineEvents> {
       // Nobody is left to fire them.
       restoreTimers(this.arena, false);
     } finally {
+      for (const told of this.#onStopped) told();
       await closeNics(this.nics);
     }
     const ledger = this.ledger();

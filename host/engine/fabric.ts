@@ -59,6 +59,7 @@ export class Fabric {
   readonly sockets: Socket[] = [];
   readonly #inbound: number[] = [];
   readonly #outbound: number[] = [];
+  #attended: readonly Nic[] | undefined;
 
   constructor(
     readonly arena: Arena,
@@ -263,10 +264,16 @@ export class Fabric {
     return false;
   }
 
-  /** When a link of a NIC has something due next, ns; undefined when nothing is under way. */
-  nextDueNs(): bigint | undefined {
+  /** NICs with a part of the host's: with many ports in one engine they are few. */
+  get attended(): readonly Nic[] {
+    this.#attended ??= this.nics.filter(nic => !nic.pumped);
+    return this.#attended;
+  }
+
+  /** When a link of one of these NICs has something due next, ns; undefined when nothing is under way. */
+  nextDueNs(nics: readonly Nic[] = this.nics): bigint | undefined {
     let next: bigint | undefined;
-    for (const nic of this.nics) {
+    for (const nic of nics) {
       const due = nic.nextDueNs?.();
       if (due !== undefined && (next === undefined || due < next)) next = due;
     }

@@ -1,6 +1,6 @@
 /**
  * Timers that were started on the host's thread: by test runs in an engine. Their wheel is the host instance's, and the
- * engine turns it as it goes along, in workers' engines every millisecond.
+ * engine turns it as it goes along, in workers' engines when one falls due.
  */
 import { LaneWheelLayout } from '../layout/layout.gen.js';
 import { type Arena, WHEEL_BYTES } from '../mem/arena.js';

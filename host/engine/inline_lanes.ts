@@ -75,7 +75,7 @@ export class InlineLanes {
   /** Polls the NICs and runs `rounds` rounds of every lane. Returns packets taken or moved. */
   step(rounds: number): number {
     let work = 0;
-    for (const nic of this.fabric.nics) work += nic.poll();
+    for (const nic of this.fabric.attended) work += nic.poll();
     const now = this.clock.now();
     work += this.chores.poll(now);
     for (const [i, lane] of this.#lanes.entries()) {
@@ -118,13 +118,15 @@ export class InlineLanes {
 
   /** Without an end in time only packets under way are waited for, not what timers and the engine will do of themselves. */
   #nextDueNs(untilNs: bigint | undefined): bigint | undefined {
-    const due = this.fabric.nextDueNs();
+    const links = this.#lanes.map(lane => lane.linksDueNs());
+    const due = soonest(this.fabric.nextDueNs(this.fabric.attended), ...links);
     return untilNs === undefined ? due : soonest(due, this.chores.nextDueNs(), this.nextDueNs());
   }
 
-  /** When a lane has something due: a packet on a link that it pumps, a timer. */
+  /** When a lane or a NIC has something due: a packet on a link, a timer. */
   nextDueNs(): bigint | undefined {
-    return soonest(...this.#lanes.map(lane => lane.nextDueNs()));
+    const due = this.fabric.nextDueNs(this.fabric.attended);
+    return soonest(due, ...this.#lanes.map(lane => lane.nextDueNs()));
   }
 
   exits(): LaneExit[] {

@@ -13,8 +13,14 @@ import { type ControlAck, type ControlMessage, LaneWords } from './control.js';
 import { PollSleep } from './poll_sleep.js';
 import type { PlacedProgram } from './program.js';
 
-/** No lane sleeps longer than this, ms: heartbeats and grace periods depend on it. */
-const LONGEST_SLEEP_MS = 20;
+/** A lane that stands still says so often, ms: its heartbeat. */
+const PAUSED_BEAT_MS = 20;
+/** What comes from outside may need empty frames that nobody tells of: such a lane looks for them so often, ms. */
+const SUPPLY_MS = 20;
+/** A lane that has work, and whom nobody tells when it can be done, looks so often, ms. */
+const BLOCKED_MS = 1;
+/** Less is not worth a sleep, ms. */
+const LEAST_MS = 0.05;
 /** So much before something falls due the lane is awake: what a wake takes, ms. */
 const EARLY_MS = 0.06;
 const NEVER = 0xffffffffffffffffn;
@@ -92,40 +98,54 @@ export class Lane {
     return due === NEVER ? undefined : due;
   }
 
+  /** The same of its links only: what is under way. */
+  linksDueNs(): bigint | undefined {
+    const due = BigInt.asUintN(64, this.core.exports.loop_links_due());
+    return due === NEVER ? undefined : due;
+  }
+
   /** Stands still until the host says otherwise. Blocks the thread. */
   pause(): void {
     this.words.set('phase', LanePhase.PAUSED);
     while (this.words.get('command') === LaneCommand.PAUSE) {
       this.words.beat();
-      this.words.wait('command', LaneCommand.PAUSE, LONGEST_SLEEP_MS);
+      this.words.wait('command', LaneCommand.PAUSE, PAUSED_BEAT_MS);
     }
     this.words.set('phase', LanePhase.RUNNING);
   }
 
   /**
-   * Sleeps until somebody has work for it, something falls due, or 20 ms have passed. Blocks the thread.
-   * The flag goes up before the last look for work: a producer either sees the flag or its packet is seen.
+   * Sleeps until somebody has work for it, something falls due, or `restMs` have passed. Blocks the thread.
+   * The flag goes up before the last look for work: a producer either sees the flag or its packet is seen. Returns what that
+   * look took: then it did not sleep.
    */
-  sleep(): void {
+  sleep(restMs: number): number {
     const { words } = this;
     const wake = words.get('wake');
     words.set('sleeping', this.#poll ? Sleep.IN_POLL : Sleep.ON_WORD);
-    if (this.step(1, process.hrtime.bigint()) === 0 && !this.called) {
-      const due = this.nextDueNs();
-      const now = process.hrtime.bigint();
-      const ms =
-        due === undefined ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Number(due - now) / 1e6 - EARLY_MS);
-      // A lossless lane whose output is full has work, and nobody to tell it of room when that is another process; so has
-      // one that sends to a kernel without room.
-      const blocked = this.core.exports.loop_blocked() !== 0 || this.drivers.some(driver => driver.pending);
-      if (ms > 0.05) {
+    const taken = this.step(1, process.hrtime.bigint());
+    if (taken === 0 && !this.called) {
+      const ms = this.#sleepMs(restMs);
+      if (ms > LEAST_MS) {
         this.sleeps++;
-        const most = blocked ? Math.min(ms, 1) : ms;
-        if (this.#poll) this.#poll.wait(most);
-        else words.wait('wake', wake, most);
+        if (this.#poll) this.#poll.wait(ms);
+        else words.wait('wake', wake, ms);
       }
     }
     words.set('sleeping', Sleep.AWAKE);
+    return taken;
+  }
+
+  /** How long it may sleep. */
+  #sleepMs(restMs: number): number {
+    // A lossless lane whose output is full has work, and nobody to tell it of room when that is another process; so has
+    // one that sends to a kernel without room.
+    if (this.core.exports.loop_blocked() !== 0 || this.drivers.some(driver => driver.pending))
+      restMs = BLOCKED_MS;
+    else if (this.#poll) restMs = Math.min(restMs, SUPPLY_MS);
+    const due = this.nextDueNs();
+    if (due === undefined) return restMs;
+    return Math.min(restMs, Number(due - process.hrtime.bigint()) / 1e6 - EARLY_MS);
   }
 
   /** Whether the host wants something. */

@@ -8,6 +8,7 @@ import { numberClock } from './clock.js';
 import type { ControlAck, ControlMessage, LaneExit, LaneTask } from './control.js';
 import { keepTo } from './cpus.js';
 import { Lane } from './lane.js';
+import { Looks } from './looks.js';
 import { Residents, type SeatOrder, seatResident } from './resident.js';
 
 /** Looks for work of an idle lane between two looks at the clock: 1 to 2 µs. */
@@ -32,8 +33,8 @@ export default function run(task: LaneTask): LaneExit | Promise<LaneExit> {
 class LaneLife {
   readonly residents = new Residents();
   readonly #clock = numberClock();
-  /** Seats whose modules are being loaded. */
-  #loading = 0;
+  /** Seats whose modules are being loaded, and nobody has ended since. */
+  readonly #loading = new Set<number>();
 
   constructor(
     readonly lane: Lane,
@@ -81,8 +82,8 @@ class LaneLife {
     const { words } = lane;
     const { residents } = this;
     const clock = this.#clock;
-    const spinNs = task.spinUs * 1000;
-    const until = this.#loading > 0 ? clock() + SLICE_NS : Number.POSITIVE_INFINITY;
+    const looks = new Looks(task.spinUs * 1000);
+    const until = this.#loading.size > 0 ? clock() + SLICE_NS : Number.POSITIVE_INFINITY;
     let idleSince = 0;
     for (;;) {
       const now = clock();
@@ -94,13 +95,15 @@ class LaneLife {
         const command = words.get('command');
         if (command === LaneCommand.STOP) return true;
         if (command === LaneCommand.PAUSE) lane.pause();
-        if (this.#loading > 0) return false;
+        if (this.#loading.size > 0) return false;
       } else if (now > until) return false;
-      else if (taken !== 0) idleSince = 0;
-      else if (idleSince === 0) idleSince = now;
-      else if (now - idleSince > spinNs && this.#loading === 0) {
-        lane.sleep();
+      else if (taken !== 0) {
+        if (idleSince !== 0) looks.waited(now - idleSince);
         idleSince = 0;
+      } else if (idleSince === 0) idleSince = now;
+      else if (now - idleSince > looks.ns && this.#loading.size === 0) {
+        // One that finds nothing when it wakes sleeps again at once.
+        if (lane.sleep(task.restMs) !== 0) idleSince = 0;
       }
     }
   }
@@ -113,6 +116,7 @@ class LaneLife {
       if (message.kind === 'seat') this.#load(message.seat, message.generation);
       else if (message.kind === 'unseat') {
         this.residents.remove(message.id);
+        this.#loading.delete(message.id);
         this.#acknowledge({ generation: message.generation, pauseNs: 0 });
       } else port.postMessage(this.lane.obey(message));
     }
@@ -120,19 +124,21 @@ class LaneLife {
 
   /** Loads a module while packets go on. @param generation of the order; undefined: it was seated in the life before */
   #load(seat: SeatOrder, generation: number | undefined): void {
-    this.#loading++;
+    this.#loading.add(seat.id);
     // Noted at once: the answer comes when it is loaded, other orders do not wait for it.
     if (generation !== undefined) this.lane.words.set('acked', generation);
     seatResident(seat, this.lane.arena, this.task.lane)
       .then(
         resident => {
-          this.residents.add(seat.id, resident);
+          if (this.#loading.delete(seat.id)) this.residents.add(seat.id, resident);
           return undefined;
         },
-        error => (error as Error).message,
+        error => {
+          this.#loading.delete(seat.id);
+          return (error as Error).message;
+        },
       )
       .then(error => {
-        this.#loading--;
         if (generation !== undefined)
           this.task.port.postMessage({
             generation,

@@ -26,7 +26,7 @@ export interface EngineOptions extends ArenaOptions {
   pass?: 'ring' | 'count';
   /** Rounds that a worker makes between two looks at the clock. Default 8. */
   rounds?: number;
-  /** How long an idle worker spins before it sleeps, µs. Default 50. */
+  /** How long an idle worker spins at least before it sleeps, µs; up to 100 while its sleeps are short. Default 50. */
   spinUs?: number;
   /** A worker without heartbeat for so long is replaced, ms. Default 5000. */
   hangMs?: number;
@@ -70,6 +70,7 @@ const RANGES: Record<NumberOption, Range> = {
   lanes: { least: 1, most: MAX_LANES },
   frames: { least: 1, most: 2 ** 21 },
   mapBytes: BYTES,
+  objectBytes: BYTES,
   ringBytes: BYTES,
   scratchBytes: BYTES,
   counterBytes: BYTES,

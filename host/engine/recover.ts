@@ -20,6 +20,7 @@ import {
   LanePhase,
   LaneStateLayout,
   LINK_ENTRY_SIZE,
+  LINK_WAIT_SIZE,
   LinkView,
   QueueLayout,
   RingView,
@@ -27,6 +28,7 @@ import {
 import type { Arena } from '../mem/arena.js';
 import { freeFrames, rebuildFramePool } from '../mem/frames.js';
 import { mendStreams } from '../mem/streams.js';
+import { queuesOf } from '../nic/link.js';
 import type { Port } from '../nic/port.js';
 import { mendNeighbours } from '../responder/neighbours.js';
 import type { Fabric } from './fabric.js';
@@ -71,7 +73,7 @@ export function recoverLane(arena: Arena, fabric: Fabric, dead: number): number 
   const linked = new Set(fabric.nics.flatMap(n => n.holders?.() ?? []).map(h => h.name));
   for (const holder of fabric.holders())
     if (!linked.has(holder.name)) for (const addr of holder.frames()) held[Math.floor(addr / FRAME_SIZE)] = 1;
-  for (const link of fabric.links(dead)) mendHeap(arena, new LinkView(arena.dv, link.at), held);
+  for (const link of fabric.links(dead)) mendLink(arena, new LinkView(arena.dv, link.at), held);
   for (const nic of fabric.nics)
     for (const holder of nic.holders?.() ?? [])
       for (const addr of holder.frames()) held[Math.floor(addr / FRAME_SIZE)] = 1;
@@ -135,11 +137,17 @@ function notLent(arena: Arena, addr: number): void {
   if (addr < packetBytes) arena.u8[lentAt + Math.floor(addr / FRAME_SIZE)] = 0;
 }
 
-/** Entries of a heap that was being sifted may be doubled or in a ring already: the rest is sorted, which is a heap. */
-function mendHeap(arena: Arena, link: LinkView, held: Uint8Array): void {
+/** Packets under way and waiting, each once: it may have been on its way from one to the other, or to a ring. */
+function mendLink(arena: Arena, link: LinkView, held: Uint8Array): void {
   if (link.heapAt === 0) return;
-  const entries: { due: bigint; order: number; bytes: Uint8Array }[] = [];
   const seen = new Set<number>();
+  mendHeap(arena, link, held, seen);
+  mendQueues(arena, link, held, seen);
+}
+
+/** Entries of a heap that was being sifted may be doubled or in a ring already: the rest is sorted, which is a heap. */
+function mendHeap(arena: Arena, link: LinkView, held: Uint8Array, seen: Set<number>): void {
+  const entries: { due: bigint; order: number; bytes: Uint8Array }[] = [];
   for (let i = 0; i < link.heapCount; i++) {
     const at = link.heapAt + i * LINK_ENTRY_SIZE;
     const frame = Math.floor(arena.u32[(at + 12) >> 2] / FRAME_SIZE);
@@ -156,6 +164,33 @@ function mendHeap(arena: Arena, link: LinkView, held: Uint8Array): void {
     arena.u8.set(e.bytes, link.heapAt + i * LINK_ENTRY_SIZE);
   });
   link.heapCount = entries.length;
+}
+
+/** The first of a queue may be under way already; what is derived from the queues is counted anew. */
+function mendQueues(arena: Arena, link: LinkView, held: Uint8Array, seen: Set<number>): void {
+  link.occupied = link.waiting = 0;
+  let waitingBytes = 0;
+  for (const [i, q] of queuesOf(arena, link).entries()) {
+    const entry = (k: number): number => q.entriesAt + (k & q.mask) * LINK_WAIT_SIZE;
+    let to = q.head;
+    let bytes = 0;
+    for (let from = q.head; from !== q.tail; from = (from + 1) >>> 0) {
+      const at = entry(from);
+      const frame = Math.floor(arena.u32[(at + 8) >> 2] / FRAME_SIZE);
+      if (frame >= held.length || held[frame] || seen.has(frame)) continue;
+      seen.add(frame);
+      bytes += arena.u32[(at + 12) >> 2];
+      arena.u8.copyWithin(entry(to), at, at + LINK_WAIT_SIZE);
+      to = (to + 1) >>> 0;
+    }
+    q.tail = to;
+    q.bytes = bytes;
+    if (to === q.head) continue;
+    link.occupied |= 1 << i;
+    link.waiting += (to - q.head) >>> 0;
+    waitingBytes += bytes;
+  }
+  link.waitingBytes = BigInt(waitingBytes);
 }
 
 /** Counts the packets that died with their lane on the first of its queues. */

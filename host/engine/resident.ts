@@ -52,6 +52,8 @@ export interface SeatPlan {
   module: string | URL;
   /** What this life's resident is given; what of it must be transferred. The one before, if any, is no more. */
   begin(): { data: unknown; transfer: MessagePort[] };
+  /** Ends it, also while its module is being loaded: `seat` rejects with its reason when the lane has heard. */
+  signal?: AbortSignal;
 }
 
 /** All that live in a lane. Most have nobody: then a poll is a look at a number. */

@@ -13,7 +13,6 @@
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
-import { Piscina } from 'piscina';
 import { restoreTimers } from '../bpf/maps/map.js';
 import { EtherloomError } from '../errors.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
@@ -22,13 +21,13 @@ import { coreModule } from '../mem/core.js';
 import { openEvents } from '../mem/wakes.js';
 import { type ControlAck, type ControlMessage, type LaneExit, LaneWords } from './control.js';
 import type { Fabric } from './fabric.js';
-import { laneFile } from './lane_file.js';
 import { Mailbox } from './mailbox.js';
 import type { PlacedProgram } from './program.js';
 import { recoverLane } from './recover.js';
 import type { LaneCrash } from './report.js';
 import type { ResidentOptions, SeatOrder, SeatPlan } from './resident.js';
 import type { Order } from './swap.js';
+import { LaneThreads } from './threads.js';
 import { LaneWorker, sleep } from './worker.js';
 
 export interface SupervisorOptions {
@@ -49,6 +48,12 @@ export interface SupervisorOptions {
 }
 
 const STOP_MS = 5000;
+/** Lanes of a process that ends have this long, ms. */
+const HALT_MS = 200;
+/** Longest sleep of a lane, ms: each wake takes some 100 µs of a CPU that was asleep, too. */
+const REST_MS = 100;
+/** No two looks at heartbeats are closer, ms; no lane's longest sleep is shorter. */
+const LEAST_BEAT_MS = 20;
 /** A lane that lived so long was well: its next death is the first in a row, ms. */
 const QUIET_MS = 1000;
 
@@ -59,7 +64,7 @@ const QUIET_MS = 1000;
  */
 export class Supervisor extends EventEmitter {
   readonly crashes: LaneCrash[] = [];
-  #pool: Piscina | undefined;
+  #threads: LaneThreads | undefined;
   readonly #lanes: LaneWorker[] = [];
   readonly #words: LaneWords[];
   readonly #mailbox = new Mailbox();
@@ -90,28 +95,19 @@ export class Supervisor extends EventEmitter {
   async start(): Promise<void> {
     const n = this.arena.header.laneCount;
     if (this.fabric.plans.length) this.#closeEvents = openEvents(this.arena);
-    const filename = laneFile();
-    this.#pool = new Piscina({
-      filename,
-      minThreads: n,
-      maxThreads: n,
-      concurrentTasksPerWorker: 1,
-      maxQueue: 0,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      // Lanes hold ports: an idle thread's event loop must stay normal between two tasks.
-      atomics: 'disabled',
-      // A lane's only garbage is its clock readings: collect them early instead of letting the heap grow to 32 MiB.
-      resourceLimits: { maxYoungGenerationSizeMb: 2 },
-      // What loads the application's sources (tsx, ts-node) has no business in a lane: it slows its start and its code.
-      ...(filename.endsWith('.js') ? { execArgv: [] } : {}),
-    });
+    this.#threads = new LaneThreads(n);
     const launches = Array.from({ length: n }, (_, i) => this.#launch(i, 0));
     // A lane that is being started cannot be told to pause: the first recovery comes after.
     this.#recovery = Promise.allSettled(launches).then(() => {});
     await Promise.all(launches);
     if (this.#stopping) return;
-    this.#watch = setInterval(() => this.#checkBeats(), Math.max(20, this.options.hangMs / 4));
+    this.#watch = setInterval(() => this.#checkBeats(), this.#beatMs);
     this.#watch.unref();
+  }
+
+  /** So often heartbeats are looked at. */
+  get #beatMs(): number {
+    return Math.max(LEAST_BEAT_MS, this.options.hangMs / 4);
   }
 
   /** Gives lane `i` a thread and waits until its loop runs. */
@@ -134,15 +130,17 @@ export class Supervisor extends EventEmitter {
       programs,
       rounds,
       spinUs,
+      restMs: Math.min(REST_MS, this.#beatMs),
       cpu,
       plans,
       resident,
       seats,
     };
     const onAck = (ack: ControlAck): void => this.#mailbox.settle(i, ack);
-    const lane = new LaneWorker(this.#pool!, words, task, deaths, onAck, transfer);
+    const lane = new LaneWorker(this.#threads!.pool, words, task, deaths, onAck, transfer);
     this.#lanes[i] = lane;
     await lane.running();
+    this.#threads!.unref();
     // What it had not answered in its former life is done; what was asked since the start it answers itself.
     this.#mailbox.done(i, lane.generation);
     void lane.ended.then(() => {
@@ -167,6 +165,7 @@ export class Supervisor extends EventEmitter {
   async seat(i: number, id: number, plan: SeatPlan): Promise<void> {
     // What a lane that is being replaced is told would be for its former life.
     await this.settled();
+    plan.signal?.throwIfAborted();
     this.#seats[i].set(id, plan);
     const transfer: MessagePort[] = [];
     try {
@@ -180,6 +179,7 @@ export class Supervisor extends EventEmitter {
   /** Ends that it is asked. It is not told. */
   async unseat(i: number, id: number): Promise<void> {
     if (!this.#seats[i].delete(id)) return;
+    await this.settled();
     await this.send(i, { kind: 'unseat', id });
   }
 
@@ -342,6 +342,18 @@ export class Supervisor extends EventEmitter {
     }
   }
 
+  /** Stops the lanes while this thread stands still. False when one does not come to a burst boundary soon. */
+  halt(): boolean {
+    this.#stopping = true;
+    for (const w of this.#words) w.command(LaneCommand.STOP);
+    for (let ms = 0; ms < HALT_MS; ms++) {
+      if (this.#words.every((_, i) => !this.#runs(i))) return true;
+      // Address 0 of the arena is 0 for ever: a sleep.
+      Atomics.wait(this.arena.i32, 0, 0, 1);
+    }
+    return false;
+  }
+
   /** Stops the lanes after the round in hand and ends their threads. Dead lanes are mended, not replaced. */
   async stop(): Promise<LaneExit[]> {
     this.#stopping = true;
@@ -359,7 +371,7 @@ export class Supervisor extends EventEmitter {
     await this.settled();
     // Lanes that are no more have done what they were told.
     for (const lane of this.#lanes) this.#mailbox.done(lane.lane);
-    await this.#pool?.close();
+    await this.#threads?.pool.close();
     this.#closeEvents?.();
     return this.#lanes.map((lane, i) => lane.exit ?? { lane: i, sleeps: 0 });
   }

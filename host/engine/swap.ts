@@ -86,13 +86,13 @@ export class Programs {
     this.#assertOpen('load');
     requireCompiled(compiled);
     await this.#sweep();
-    const { module, helpers, slotCount, spec } = compiled;
+    const { module, helpers, objects, slotCount, spec } = compiled;
     const slots = this.#slots.alloc(slotCount);
     const place: PlacedProgram = {
       id: this.#nextId++,
       name: spec.name,
       slots,
-      program: { module, helpers, slotCount, spec: { name: spec.name } },
+      program: { module, helpers, objects, slotCount, spec: { name: spec.name } },
     };
     try {
       this.#instantiate(place);

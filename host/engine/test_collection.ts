@@ -40,9 +40,13 @@ export function testRun(
       expected: 'a whole number from 1 to 4294967295',
     });
   const program = collection.program(options.program);
-  if (options.engine !== 'interp')
-    return testRunSlot(arena, core, program.placed.run, program.spec.type, data, options);
-  return interpretRun(collection, program.spec, data, repeat, options);
+  try {
+    if (options.engine !== 'interp')
+      return testRunSlot(arena, core, program.placed.run, program.spec.type, data, options);
+    return interpretRun(collection, program.spec, data, repeat, options);
+  } finally {
+    collection.host.ran?.();
+  }
 }
 
 function interpretRun(

@@ -119,46 +119,58 @@ test('a program that traps is reported with its reason, its lane replaced, and n
   assert.is(report.crashes.length, 1);
 });
 
-test(
-  'a lane terminated in the middle of its work is replaced, again and again, with frames conserved',
-  async () => {
-    const { a, b } = modelLink({ delayNs: 50_000, jitterNs: 20_000, duplicate: 0.05, queues: 2 });
-    const nic = new ReplayNic({ packets: flows(64), count: 1e12, sink: true });
-    const engine = await create({ nics: [nic, a, b] });
-    // From replay to b through the link to a: rings, pool, link and heap are all at work when the thread ends.
-    engine.attach(
-      await engine.load(
-        handMade(
-          `(call $redirect_set (i32.const 1) (i32.const 3) (i32.const 0) (i32.const 0) (i64.const 0)) i64.const 4`,
-          { helpers: { redirect_set: '(param i32 i32 i32 i32 i64)' } },
+/** Flows of all eight classes. */
+const classes = (n: number): Uint8Array[] =>
+  flows(n).map((p, i) => {
+    p[15] = (i & 7) << 5;
+    return p;
+  });
+
+for (const [what, settings] of [
+  ['with delays', { delayNs: 50_000, jitterNs: 20_000, duplicate: 0.05 }],
+  // Slower than what comes: most packets wait, in all queues.
+  ['with priorities', { rate: 5e8, priorities: 8, packets: 1024, duplicate: 0.05, delayNs: 20_000 }],
+] as const)
+  test(
+    `a lane terminated in the middle of its work is replaced, again and again, with frames conserved: a link ${what}`,
+    async () => {
+      const { a, b } = modelLink({ ...settings, queues: 2 });
+      const nic = new ReplayNic({ packets: classes(64), count: 1e12, sink: true });
+      const engine = await create({ nics: [nic, a, b] });
+      // From replay to b through the link to a: rings, pool, link and heap are all at work when the thread ends.
+      engine.attach(
+        await engine.load(
+          handMade(
+            `(call $redirect_set (i32.const 1) (i32.const 3) (i32.const 0) (i32.const 0) (i64.const 0)) i64.const 4`,
+            { helpers: { redirect_set: '(param i32 i32 i32 i32 i64)' } },
+          ),
         ),
-      ),
-      'replay',
-    );
-    engine.attach(await engine.load(verdict(1)), a.name);
-    await engine.start();
-    for (let i = 0; i < 6; i++) {
-      await new Promise(r => setTimeout(r, 30));
-      const before = engine.crashes.length;
-      engine.killLane(i % 2);
-      for (let k = 0; k < 5000 && engine.crashes.length === before; k++)
-        await new Promise(r => setTimeout(r, 1));
-      await engine.settled();
-    }
-    const taken = [0, 1].map(i => Number(engine.arena.lane(i).packets));
-    const goesOn = (i: number): boolean => Number(engine.arena.lane(i).packets) > taken[i];
-    for (let k = 0; k < 5000 && !(goesOn(0) && goesOn(1)); k++) await new Promise(r => setTimeout(r, 1));
-    assert.ok(goesOn(0) && goesOn(1), 'both lanes go on');
-    const report = await engine.stop();
-    assert.equal(
-      report.crashes.map(c => [c.how, c.replaced]),
-      Array(6).fill(['terminated', true]),
-    );
-    const inFlight = Object.values(report.ledger.inFlight).reduce((x, y) => x + y, 0);
-    assert.is(report.ledger.free + inFlight, 2048);
-  },
-  { timeoutMs: 60_000 },
-);
+        'replay',
+      );
+      engine.attach(await engine.load(verdict(1)), a.name);
+      await engine.start();
+      for (let i = 0; i < 6; i++) {
+        await new Promise(r => setTimeout(r, 30));
+        const before = engine.crashes.length;
+        engine.killLane(i % 2);
+        for (let k = 0; k < 5000 && engine.crashes.length === before; k++)
+          await new Promise(r => setTimeout(r, 1));
+        await engine.settled();
+      }
+      const taken = [0, 1].map(i => Number(engine.arena.lane(i).packets));
+      const goesOn = (i: number): boolean => Number(engine.arena.lane(i).packets) > taken[i];
+      for (let k = 0; k < 5000 && !(goesOn(0) && goesOn(1)); k++) await new Promise(r => setTimeout(r, 1));
+      assert.ok(goesOn(0) && goesOn(1), 'both lanes go on');
+      const report = await engine.stop();
+      assert.equal(
+        report.crashes.map(c => [c.how, c.replaced]),
+        Array(6).fill(['terminated', true]),
+      );
+      const inFlight = Object.values(report.ledger.inFlight).reduce((x, y) => x + y, 0);
+      assert.is(report.ledger.free + inFlight, 2048);
+    },
+    { timeoutMs: 60_000 },
+  );
 
 test('a lane that hangs is found by its heartbeat and replaced', async () => {
   const nic = new HostNic();
