@@ -27,6 +27,13 @@ import { idOf, mine, pool } from "./record";
 // @ts-ignore: decorator
 @inline export function wordOf(sl: StreamLane, app: u32): usize { return changetype<usize>(sl) + ((app >> 5) << 2); }
 
+/** Whether nobody is application `app` any more: a thread that was told of its end too late may still use its rings. */
+export function appGone(app: u32): bool {
+  if (app > pool().appCount) return true;
+  const state = atomic.load<u32>(changetype<usize>(appAt(app)), offsetof<App>("state"));
+  return state != AppState.OPEN && state != AppState.HELD;
+}
+
 /** Tells the application of stream `s` the bits `events`. */
 export function postEvent(s: Stream, events: u32): void {
   const app = s.app;
@@ -70,5 +77,6 @@ function publish(app: u32): void {
   // Of several lanes that see it asleep one notifies.
   if (atomic.xchg<u32>(a, 0, offsetof<App>("sleeping")) == 0) return;
   atomic.add<u32>(a, 1, offsetof<App>("wake"));
-  atomic.notify(a + offsetof<App>("wake"), 1);
+  // Its thread may have several waits under way.
+  atomic.notify(a + offsetof<App>("wake"), -1);
 }

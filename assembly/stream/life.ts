@@ -1,5 +1,5 @@
 // The life of a stream. Its memory is given back when both have let go: the transport (el_stream_free), and an
-// application that knows of it (Stream.released) or is dead. Until then its number names it to nobody but those two.
+// application that knows of it (Stream.released) or is gone. Until then its number names it to nobody but those two.
 //
 //   free ──el_stream_open──▶ OPEN ──el_stream_free──▶ CLOSED ──application lets go──▶ free
 //                              └──el_stream_free, nobody else knows of it───────────────▲
@@ -10,7 +10,7 @@ import { header, lane } from "../core/lane";
 import {
   MAX_PORTS, ReadyState, STREAM_BLOCK, STREAM_CLASSES, Stream, StreamEvent, StreamFlag, StreamRequest,
 } from "../layout.gen";
-import { appLives, postEvent } from "./event";
+import { appGone, appLives, postEvent } from "./event";
 import { giveId, takeId } from "./ids";
 import { givePiece } from "./memory";
 import { LEAST, promiseLeast, promiseNone, promiseOf, promiseRing } from "./promise";
@@ -148,7 +148,7 @@ export function unlinked(s: Stream, id: u32): void {
 
 // @ts-ignore: decorator
 @inline export function letGo(s: Stream): bool {
-  return s.told == 0 || atomic.load<u32>(changetype<usize>(s), offsetof<Stream>("released")) != 0 || !appLives(s.app);
+  return s.told == 0 || atomic.load<u32>(changetype<usize>(s), offsetof<Stream>("released")) != 0 || appGone(s.app);
 }
 
 /** The transport is done with the stream: no kfunc takes its number any more. */

@@ -4,7 +4,7 @@
 import { header, lane } from "../core/lane";
 import { Stream, StreamFlag, StreamLane, StreamPool, StreamRequest } from "../layout.gen";
 import { appLives } from "./event";
-import { attend, reclaim } from "./life";
+import { attend, letGo, reclaim } from "./life";
 import { el_ready } from "./ready";
 import { mine, pool, recordAt } from "./record";
 
@@ -49,7 +49,7 @@ function look(s: Stream, id: u32): void {
   const at = changetype<usize>(s);
   if (s.app != 0 && !appLives(s.app)) {
     if ((s.flags & StreamFlag.CLOSED) != 0) {
-      reclaim(s, id);
+      if (letGo(s)) reclaim(s, id);
       return;
     }
     // The transport tells the peer, and frees the stream. One that the application had let go of ends as it asked: what it

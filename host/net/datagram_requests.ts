@@ -7,6 +7,7 @@ import type { BindPlace, DatagramView, LoadedDatagrams } from '../transports/dat
 import { SocketError } from '../transports/errno.js';
 import { formatIp, parseIp } from '../wire/address.js';
 import type { BindOptions, DatagramRequests } from './burst/datagrams.js';
+import type { StackTicket } from './burst/stack_app.js';
 import type { Network } from './network.js';
 
 const SEND_BYTES = 65536;
@@ -19,6 +20,7 @@ const BIND: readonly string[] = ['address', 'port', 'family', 'lane', 'sendBuffe
 
 export class StackDatagrams implements DatagramRequests {
   readonly view: DatagramView;
+  readonly protocol: number;
 
   constructor(
     readonly engine: Engine,
@@ -28,6 +30,7 @@ export class StackDatagrams implements DatagramRequests {
     readonly open: () => void,
   ) {
     this.view = transport.transport.view(engine.arena, transport.shared);
+    this.protocol = transport.transport.protocol;
   }
 
   bind(options: BindOptions, app: number): BindPlace {
@@ -66,12 +69,22 @@ export class StackDatagrams implements DatagramRequests {
     return way.address;
   }
 
+  reach(address: string): undefined {
+    this.network.wayTo(address);
+  }
+
   dissociate(id: number): void {
     this.transport.dissociate(id);
   }
 
-  unbind(id: number): void {
+  unbind(id: number): undefined {
     this.transport.unbind(id);
+  }
+
+  /** What another thread is told of it: StackTicket.datagrams. */
+  get told(): NonNullable<StackTicket['datagrams']> {
+    const { transport, shared } = this.transport;
+    return { transport: transport.name, shared, longest: { 4: this.most(4), 6: this.most(6) } };
   }
 
   most(family: 4 | 6): number {

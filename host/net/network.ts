@@ -9,7 +9,7 @@ import { EtherloomError } from '../errors.js';
 import type { Port } from '../nic/port.js';
 import type { AddressOptions, Responder, ResponderOptions } from '../responder/index.js';
 import { SocketError } from '../transports/errno.js';
-import { formatIp, parseIp, parsePrefix } from '../wire/address.js';
+import { canonicalIp, formatIp, parseIp, parsePrefix } from '../wire/address.js';
 
 /** A port of a stack. The other options are those of its responder. */
 export interface PortNetwork extends Omit<ResponderOptions, 'routes'> {
@@ -234,7 +234,7 @@ export class Network {
    * @throws SocketError ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL; EtherloomError ERR_ADDRESS
    */
   wayTo(address: string, from?: string): Way {
-    const to = formatIp(parseIp(address));
+    const to = canonicalIp(address);
     const route = this.engine.routes.find(to, this.table);
     if (!route || route.port === undefined)
       throw new SocketError(
@@ -248,7 +248,7 @@ export class Network {
       });
     const port = this.engine.port(route.port);
     if (from !== undefined) {
-      const own = formatIp(parseIp(from));
+      const own = canonicalIp(from);
       if (!this.has(own) || isV6(own) !== isV6(to))
         throw new SocketError('EADDRNOTAVAIL', `${own} is no address of this stack for ${to}`, {
           expected:

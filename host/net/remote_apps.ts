@@ -1,11 +1,11 @@
 /**
- * Applications of other threads, as the stack's thread has them: a port each, over which they ask to connect and to listen,
+ * Applications of other threads, as the stack's thread has them: a port each, over which they ask to connect, to listen and to bind,
  * and whose end is theirs.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { EtherloomError } from '../errors.js';
 import type { StreamApps } from '../streams/stream_apps.js';
-import type { ListenPlace, LoadedTransport, Made } from '../transports/contract.js';
+import type { LoadedTransport } from '../transports/contract.js';
 import type { Requests } from './burst/burst.js';
 import {
   type Answer,
@@ -14,8 +14,11 @@ import {
   type ConnectOptions,
   errorTold,
   type ListenOptions,
+  type Told,
 } from './burst/calls.js';
+import { noDatagrams } from './burst/datagrams.js';
 import type { StackTicket } from './burst/stack_app.js';
+import type { StackDatagrams } from './datagram_requests.js';
 
 interface Remote {
   number: number;
@@ -24,6 +27,8 @@ interface Remote {
   given: MessagePort;
   /** Slots of its listeners. */
   slots: Set<number>;
+  /** Streams of its sockets of datagrams. */
+  sockets: Set<number>;
 }
 
 export class RemoteApps<O extends object> {
@@ -35,6 +40,7 @@ export class RemoteApps<O extends object> {
     readonly apps: StreamApps,
     readonly transport: LoadedTransport<O>,
     readonly requests: Requests<O>,
+    readonly datagrams: StackDatagrams | undefined,
   ) {}
 
   /** Numbers of those that are no more, whose connections may still deliver. */
@@ -47,7 +53,13 @@ export class RemoteApps<O extends object> {
     const { number, life } = this.apps.open();
     this.#former.delete(number);
     const { port1, port2 } = new MessageChannel();
-    const remote = { number, port: port1, given: port2, slots: new Set<number>() };
+    const remote = {
+      number,
+      port: port1,
+      given: port2,
+      slots: new Set<number>(),
+      sockets: new Set<number>(),
+    };
     this.#remotes.set(number, remote);
     // Whoever has the other end may use what is of that number until that end is gone.
     this.apps.hold(number);
@@ -64,6 +76,7 @@ export class RemoteApps<O extends object> {
       life,
       transport: transport.name,
       shared,
+      ...(this.datagrams ? { datagrams: this.datagrams.told } : {}),
       port: port2,
     };
   }
@@ -82,7 +95,7 @@ export class RemoteApps<O extends object> {
     if (n !== 0) remote.port.postMessage(answer);
   }
 
-  #do(remote: Remote, asked: Asked): ListenPlace | Made | undefined {
+  #do(remote: Remote, asked: Asked): Told {
     if (asked.call === 'connect')
       return this.requests.connect(asked.options as ConnectOptions<O>, remote.number);
     if (asked.call === 'listen') {
@@ -90,12 +103,34 @@ export class RemoteApps<O extends object> {
       remote.slots.add(place.slot);
       return place;
     }
-    if (asked.call !== 'unlisten')
-      throw new EtherloomError('ERR_STACK_CALL', `call: ${String((asked as Asked).call)}`, {
-        expected: 'connect, listen, unlisten',
-      });
+    if (asked.call !== 'unlisten') return this.#doDatagrams(remote, asked);
     // Its own only.
     if (remote.slots.delete(asked.slot)) this.transport.unlisten(asked.slot);
+    return undefined;
+  }
+
+  #doDatagrams(remote: Remote, asked: Exclude<Asked, { call: 'connect' | 'listen' | 'unlisten' }>): Told {
+    const { datagrams } = this;
+    if (!datagrams) throw noDatagrams();
+    if (asked.call === 'reach') return datagrams.reach(asked.address);
+    if (asked.call === 'bind') {
+      const place = datagrams.bind(asked.options, remote.number);
+      remote.sockets.add(place.id);
+      return place;
+    }
+    const what = asked.call;
+    if (what !== 'associate' && what !== 'dissociate' && what !== 'unbind')
+      throw new EtherloomError('ERR_STACK_CALL', `call: ${String(what)}`, {
+        expected: 'connect, listen, unlisten, bind, associate, dissociate, unbind, reach',
+      });
+    if (!remote.sockets.has(asked.id))
+      throw new EtherloomError('ERR_UDP_SOCKET', `stream ${asked.id} is no socket of that application`);
+    if (asked.call === 'associate') return datagrams.associate(asked.id, asked.remote, asked.local);
+    if (asked.call === 'dissociate') datagrams.dissociate(asked.id);
+    else {
+      remote.sockets.delete(asked.id);
+      datagrams.unbind(asked.id);
+    }
     return undefined;
   }
 
@@ -114,6 +149,8 @@ export class RemoteApps<O extends object> {
     if (this.#remotes.get(number) !== remote) return false;
     this.#remotes.delete(number);
     for (const slot of remote.slots) this.transport.unlisten(slot, true);
+    // First out of the tables: their numbers may be others' as soon as lanes have heard.
+    for (const id of remote.sockets) this.datagrams?.unbind(id);
     this.apps.close(number);
     this.#former.add(number);
     // The other side closes its end when it hears of it. One that was never posted nobody hears of.

@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
 import type { ListenPlace, LoadedTransport, Made } from '../transports/contract.js';
 import { SocketError } from '../transports/errno.js';
-import { formatIp, parseIp } from '../wire/address.js';
+import { canonicalIp } from '../wire/address.js';
 import type { Requests } from './burst/burst.js';
 import type { ConnectOptions, ListenOptions } from './burst/calls.js';
 import type { Network } from './network.js';
@@ -55,7 +55,7 @@ export class StackRequests<O extends object> implements Requests<O> {
       throw new EtherloomError('ERR_STACK_OPTIONS', `listen: family: ${String(family)}`, {
         expected: '4, 6, or none for both',
       });
-    const own = address === undefined ? undefined : formatIp(parseIp(address));
+    const own = address === undefined ? undefined : canonicalIp(address);
     if (own !== undefined && !this.network.has(own))
       throw new SocketError('EADDRNOTAVAIL', `${own} is no address of this stack`, {
         expected: this.network.addresses.join(', '),
@@ -84,7 +84,7 @@ export class StackRequests<O extends object> implements Requests<O> {
         expected: `a whole number from 0 to ${laneCount - 1}`,
       });
     const way = this.network.wayTo(host, localAddress);
-    const remote = { address: formatIp(parseIp(host)), port };
+    const remote = { address: canonicalIp(host), port };
     return this.transport.connect({
       ...{ app, remote, lane, options: more, ifindex: way.port.ifindex },
       local: { address: way.address, port: localPort },

@@ -29,17 +29,14 @@ import { udp } from '../transports/udp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
 import { Burst, type Requests } from './burst/burst.js';
 import type { ConnectOptions, ListenOptions } from './burst/calls.js';
-import { Datagrams, noDatagrams } from './burst/datagrams.js';
+import { Datagrams } from './burst/datagrams.js';
 import { type Rest, restOfThreads, Sockets } from './burst/sockets.js';
 import type { StackTicket } from './burst/stack_app.js';
 import { StackDatagrams } from './datagram_requests.js';
-import { StackDgram } from './datagrams/dgram.js';
-import type {
-  SocketOptions as DgramOptions,
-  Socket as DgramSocket,
-  OnMessage,
-  SocketType,
-} from './datagrams/socket.js';
+import type { StackDgram } from './datagrams/dgram.js';
+import type { OnMessage } from './datagrams/inbox.js';
+import type { SocketOptions as DgramOptions, SocketType } from './datagrams/options.js';
+import type { Socket as DgramSocket } from './datagrams/socket.js';
 import { InLane, type InLaneOptions } from './in_lane/in_lane.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
 import { RemoteApps } from './remote_apps.js';
@@ -72,6 +69,8 @@ export interface StackMemory extends StreamMemory {
 
 /** How long `close` waits for lanes to abort what there is, ms. */
 const CLOSE_MS = 5000;
+/** How long threads that had an application have to hear that it is over, ms. */
+const HEARD_MS = 50;
 /** How long `close` waits for peers to acknowledge what closed connections had written, ms. */
 const LINGER_MS = 1000;
 const MOST_LINGER_MS = 600_000;
@@ -85,13 +84,12 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #rest: Rest;
   readonly #sockets: Sockets<O>;
   readonly #requests: StackRequests<O>;
+  readonly #bindings: StackDatagrams | undefined;
   readonly #datagrams: Datagrams | undefined;
   readonly #remotes: RemoteApps<O>;
   readonly #inLanes = new Set<InLane<O>>();
-  readonly #unfollow: () => void;
+  readonly #unfollow: (() => void)[];
   #net: StackNet | undefined;
-  #netDatagrams: Datagrams | undefined;
-  #dgram: StackDgram | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -107,13 +105,23 @@ export class Stack<O extends object = ConnectionOptions> {
     const view = transport.transport.view(engine.arena, transport.shared);
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
     this.#requests = new StackRequests<O>(engine, network, transport);
-    this.#remotes = new RemoteApps<O>(apps, transport, this.#requests);
+    const open = (): void => this.#requests.open();
+    this.#bindings = datagrams && new StackDatagrams(engine, network, datagrams, open);
+    this.#remotes = new RemoteApps<O>(apps, transport, this.#requests, this.#bindings);
     this.#datagrams = this.#datagramsOf(this.#sockets);
-    this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams);
+    this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams, engine.alive);
+    engine.inhabit(true);
     // Last: one that could not be made is told nothing.
-    this.#unfollow = engine.onLaneLost(lane => {
-      for (const t of this.#transports) t.laneLost(lane);
-    });
+    this.#unfollow = [
+      engine.onLaneLost(lane => {
+        for (const t of this.#transports) t.laneLost(lane);
+      }),
+      // Sockets like Node's, here and in other threads, are not to wait for lanes that are no more.
+      engine.onStopped(() => {
+        this.#net?.loop.close();
+        this.#remotes.closeAll();
+      }),
+    ];
   }
 
   get #transports(): LoadedAny[] {
@@ -122,10 +130,8 @@ export class Stack<O extends object = ConnectionOptions> {
 
   /** Sockets of datagrams for the application that has these connections. */
   #datagramsOf<P>(sockets: Sockets<P>): Datagrams | undefined {
-    if (!this.datagrams) return undefined;
-    const open = (): void => this.#requests.open();
-    const requests = new StackDatagrams(this.engine, this.network, this.datagrams, open);
-    const datagrams = new Datagrams(sockets.app, requests);
+    if (!this.#bindings) return undefined;
+    const datagrams = new Datagrams(sockets.app, this.#bindings);
     sockets.datagrams = datagrams;
     return datagrams;
   }
@@ -228,8 +234,8 @@ export class Stack<O extends object = ConnectionOptions> {
         return undefined;
       },
     };
-    this.#netDatagrams = this.#datagramsOf(sockets);
-    return new StackNet(new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined));
+    const loop = new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined);
+    return new StackNet(loop, this.#datagramsOf(sockets));
   }
 
   /**
@@ -237,11 +243,7 @@ export class Stack<O extends object = ConnectionOptions> {
    * @throws as `net`; EtherloomError ERR_STACK_DATAGRAMS for a stack without a transport of datagrams
    */
   get dgram(): StackDgram {
-    if (this.#dgram) return this.#dgram;
-    const { loop } = this.net;
-    if (!this.#netDatagrams) throw noDatagrams();
-    this.#dgram = new StackDgram(loop, this.#netDatagrams, this.network);
-    return this.#dgram;
+    return this.net.dgram;
   }
 
   /** `dgram.createSocket` of this stack. @throws as `dgram`; TypeError ERR_SOCKET_BAD_TYPE, ERR_INVALID_ARG_TYPE */
@@ -319,9 +321,8 @@ export class Stack<O extends object = ConnectionOptions> {
   async openInLane(options: InLaneOptions): Promise<InLane<O>> {
     this.#requests.open();
     const { engine, apps, transport } = this;
-    const inLane = await InLane.open<O>({ engine, apps, transport, requests: this.#requests }, options);
-    this.#inLanes.add(inLane);
-    return inLane;
+    const home = { engine, apps, transport, requests: this.#requests };
+    return InLane.open<O>(home, options, inLane => this.#inLanes.add(inLane));
   }
 
   // ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -371,7 +372,6 @@ export class Stack<O extends object = ConnectionOptions> {
       this.#requests.end();
       this.#datagrams?.abandon();
       this.#sockets.abandon(false);
-      this.#dgram?.close();
       this.#net?.loop.close();
       this.#remotes.closeAll();
       const own = this.#own;
@@ -381,7 +381,8 @@ export class Stack<O extends object = ConnectionOptions> {
       for (const number of [...this.#remotes.former, ...inLanes]) apps.abort(number);
     }
     await this.#drain([...this.#own, ...this.#remotes.former, ...inLanes]);
-    this.#unfollow();
+    for (const unfollow of this.#unfollow) unfollow();
+    this.engine.inhabit(false);
     await this.entrance.close();
     for (const t of this.#transports) await t.close();
     this.network.close();
@@ -414,23 +415,32 @@ export class Stack<O extends object = ConnectionOptions> {
 
   /** Lets the lanes abort what those applications had. */
   async #drain(numbers: readonly number[]): Promise<void> {
-    const until = performance.now() + CLOSE_MS;
+    const { apps } = this;
     // A number that was given again is another stack's by now.
-    const left = (): number =>
-      numbers.reduce((sum, n) => sum + (this.apps.isOpen(n) ? 0 : this.apps.streamsOf(n)), 0);
+    const sum = (of: (n: number) => number): number =>
+      numbers.reduce((all, n) => all + (apps.isOpen(n) ? 0 : of(n)), 0);
+    const left = (): number => sum(n => apps.streamsInLanes(n));
+    if (!(await this.#falls(left, CLOSE_MS)))
+      throw new EtherloomError(
+        'ERR_STACK_CLOSE',
+        `${left()} connections are still open after ${CLOSE_MS} ms`,
+        { expected: 'lanes that run' },
+      );
+    // Threads that hear of their end let go of what they knew; one that does not may keep that.
+    await this.#falls(() => sum(n => apps.streamsOf(n)), HEARD_MS);
+  }
+
+  /** Lets lanes work until `left` is 0. False: it was not in that time. */
+  async #falls(left: () => number, ms: number): Promise<boolean> {
+    const { engine } = this;
+    const until = performance.now() + ms;
     // A stopped engine has no lanes: nobody will touch what they had.
-    while (this.engine.state === 'running' && left() > 0) {
-      if (performance.now() > until)
-        throw new EtherloomError(
-          'ERR_STACK_CLOSE',
-          `${left()} connections are still open after ${CLOSE_MS} ms`,
-          {
-            expected: 'lanes that run',
-          },
-        );
-      if (this.engine.inline) this.engine.run({ untilNs: this.engine.now() });
-      await new Promise(done => setTimeout(done, this.engine.inline ? 0 : 1));
+    while (engine.state === 'running' && left() > 0) {
+      if (performance.now() > until) return false;
+      if (engine.inline) engine.run({ untilNs: engine.now() });
+      await new Promise(done => setTimeout(done, engine.inline ? 0 : 1));
     }
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -84,6 +84,8 @@ export class StreamApp {
   /** By number of the stream, a place for each that there can be: a look is one line of memory, where a Map's are three. */
   private readonly ends: (StreamEnd | undefined)[];
   private known = 0;
+  /** Waits under way. */
+  private asleep = 0;
   /** Lanes that were rung since the last flush. */
   private readonly rung: boolean[];
   private dirty = false;
@@ -94,6 +96,8 @@ export class StreamApp {
   readonly readInto = new KnownBytes();
   /** @internal */
   readonly writtenFrom = new KnownBytes();
+  /** @internal The arena as what takes text. */
+  readonly text: Buffer;
   /** @internal Of all that was fetched ahead: bits that nobody asks for. */
   fetched = 0;
 
@@ -109,6 +113,7 @@ export class StreamApp {
   ) {
     const { header, dv } = arena;
     this.i32 = arena.i32;
+    this.text = Buffer.from(arena.u8.buffer);
     this.streams = header.streamsAt;
     this.ends = new Array(header.streamCount);
     const pool = new StreamPoolView(dv, header.streamPoolAt);
@@ -399,13 +404,14 @@ export class StreamApp {
     const wake = Atomics.load(this.i32, this.word + (AppLayout.wake >> 2));
     Atomics.store(this.i32, this.word + (AppLayout.sleeping >> 2), 1);
     // A lane sees the flag after its event is published, or the event is seen here; so does who closes the application.
+    this.asleep++;
     if (!this.pending && !this.ended) return wake;
     this.getUp();
     return undefined;
   }
 
   private getUp(): void {
-    if (!this.ended) Atomics.store(this.i32, this.word + (AppLayout.sleeping >> 2), 0);
+    if (--this.asleep === 0 && !this.ended) Atomics.store(this.i32, this.word + (AppLayout.sleeping >> 2), 0);
   }
 
   /**

@@ -122,10 +122,18 @@ export class StreamApps {
     }
   }
 
-  /** Keeps a number from being given again, until `hold(number, false)`: a thread that had it may still run. */
+  /**
+   * Keeps a number from being given again, and the memory of streams that it knew of, until `hold(number, false)`: a thread
+   * that had it may still run, and be in the midst of a write when the application is closed.
+   */
   hold(number: number, on = true): void {
-    if (on) this.#held.add(number);
-    else this.#held.delete(number);
+    if (on) {
+      this.#held.add(number);
+      return;
+    }
+    if (!this.#held.delete(number) || this.#app(number).state !== AppState.HELD) return;
+    this.#setState(number, AppState.DEAD);
+    this.#look();
   }
 
   /** Events that the last owner of the number did not take are not for the next. */
@@ -197,6 +205,15 @@ export class StreamApps {
     return n;
   }
 
+  /** Those of them that lanes are not done with: of an application that is held they leave the rest as it is. */
+  streamsInLanes(number: number): number {
+    const isHeld = this.#app(number).state === AppState.HELD;
+    const flags = (at: number): number => Atomics.load(this.host.arena.u32, at + (StreamLayout.flags >> 2));
+    let n = 0;
+    for (const at of this.#recordsOf(number)) if (!isHeld || flags(at) & StreamFlag.OPEN) n++;
+    return n;
+  }
+
   /** Whether there is a stream of application `number` for which `is` holds. Looks through the table. */
   someStream(number: number, is: (id: number) => boolean): boolean {
     for (const at of this.#recordsOf(number)) if (is(this.#idAt(at))) return true;
@@ -221,7 +238,7 @@ export class StreamApps {
 
   /**
    * Closes an application. Its StreamApp and its ends do nothing from then on, in whatever thread; one that is in the midst
-   * of a call ends that call, so the number of a thread that lives is to be held (`hold`). Lanes abort every stream that it
+   * of a call ends that call, so a thread that lives is to be held (`hold`). Lanes abort every stream that it
    * had not let go of, and with `abort` those, too, that it had and that still deliver; its number is used again when none
    * is left. @throws EtherloomError ERR_APP_UNKNOWN
    */
@@ -236,7 +253,7 @@ export class StreamApps {
     const { u32 } = this.host.arena;
     const { at } = this.#app(number);
     Atomics.add(u32, (at + AppLayout.life) >> 2, 1);
-    this.#setState(number, AppState.DEAD);
+    this.#setState(number, this.#held.has(number) ? AppState.HELD : AppState.DEAD);
     // Who sleeps as that application need not sleep on.
     Atomics.add(u32, (at + AppLayout.wake) >> 2, 1);
     Atomics.notify(this.host.arena.i32, (at + AppLayout.wake) >> 2);

@@ -16,6 +16,8 @@ import type { StreamApp } from './stream_app.js';
 const FREE_SHIFT = 1;
 /** Up to so many bytes a copy word by word is quicker than the view that `set` wants, or its call. */
 const SHORT = 128;
+/** Who looks for room finds less than this part of the ring: 1 / 2^ASK_SHIFT. Then a larger one is asked for. */
+const ASK_SHIFT = 2;
 /** Times that a send ring is found full, after a larger one was asked for in vain, before that is done again. */
 const PATIENCE = 64;
 /** Most that is to be written at once that a send ring is made for, bytes: AT_ONCE of assembly/stream/rings.ts. */
@@ -193,6 +195,19 @@ export class StreamEnd {
   }
 
   /**
+   * Copies the next `n` bytes, of which there are as many, to memory that has a view, if they are few and in one piece.
+   * Whether it did: who reads into ever new memory spares an array of bytes for each.
+   */
+  readWords(into: DataView, at: number, n: number): boolean {
+    if (n > SHORT || this.edged || this.released || n > (this.received - this.taken) >>> 0) return false;
+    const start = this.taken & (this.rcvBytes - 1);
+    if (n > this.rcvBytes - start) return false;
+    copyWords(into, at, this.dv, this.rcv + start, n);
+    this.took(n);
+    return true;
+  }
+
+  /**
    * Views of what can be read, in order: none, one, or two where the ring begins anew; up to four while it becomes larger.
    * Good until `consume`.
    */
@@ -222,8 +237,19 @@ export class StreamEnd {
 
   // ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Bytes that can be written now. Asks for a send ring when there is none: events say OUT when it is made. */
+  /**
+   * Bytes that can be written now. Asks for a send ring when there is none, and for a larger one when little of it is free
+   * and the transport could fill that: until that is answered there is no room, then events say OUT.
+   */
   get room(): number {
+    const n = this.free();
+    if (n >= this.sndBytes >> ASK_SHIFT || this.asked) return n;
+    this.askLarger(0);
+    return this.asked ? 0 : n;
+  }
+
+  /** The same of the ring that there is. */
+  private free(): number {
     if (this.shut || this.released) return 0;
     if ((this.snd === 0 || this.asked) && !this.findSendRing(true)) return 0;
     this.acked = this.word(L.sndAcked);
@@ -300,13 +326,35 @@ export class StreamEnd {
     return n;
   }
 
+  /** Writes all of `from`, or, where there is no room for it, nothing. Whether it did. */
+  writeAll(from: Uint8Array): boolean {
+    if (this.shut || this.released || this.roomOf(from.length) < from.length) return false;
+    this.put(from);
+    return true;
+  }
+
+  /** The same of text that has `n` bytes, which must fit before the ring begins anew. */
+  writeText(text: string, n: number, latin1: boolean): boolean {
+    if (this.shut || this.released || this.roomOf(n) < n) return false;
+    const at = this.written & (this.sndBytes - 1);
+    if (n > this.sndBytes - at) return false;
+    this.lent = false;
+    this.app.text.write(text, this.snd + at, n, latin1 ? 'latin1' : 'utf8');
+    this.publish(n);
+    return true;
+  }
+
+  /** Room; the lane's line is looked at only where what it said last does not do for `want` bytes. */
+  private roomOf(want: number): number {
+    const room = this.snd === 0 ? 0 : this.sndBytes - ((this.written - this.acked) >>> 0);
+    return room < want ? this.free() : room;
+  }
+
   /** Copies what there is room for, and publishes it. */
   private put(from: Uint8Array): number {
     const want = from.length;
     this.lent = false;
-    // The lane's line is looked at only where what it said last does not do.
-    let room = this.snd === 0 ? 0 : this.sndBytes - ((this.written - this.acked) >>> 0);
-    if (room < want) room = this.room;
+    const room = this.roomOf(want);
     const n = room < want ? room : want;
     if (n === 0) return 0;
     const at = this.written & (this.sndBytes - 1);
@@ -325,15 +373,16 @@ export class StreamEnd {
 
   /** Views of the room, in order: none, one, or two where the ring begins anew. Write into them, then `commit`. */
   writeViews(): Uint8Array[] {
-    const n = this.room;
+    const n = this.free();
     this.lent = n > 0;
+    if (n === 0) this.askLarger(0);
     return this.views(this.snd, this.sndBytes, this.written, n);
   }
 
   /** Hands the first `n` bytes of the room to the transport; nothing when it can send no more. @throws EtherloomError ERR_STREAM_RANGE */
   commit(n: number): void {
     if (this.shut || this.released) return;
-    const { room } = this;
+    const room = this.free();
     this.check(n, room, 'written');
     // What follows in the views may be committed next.
     if (n === room) this.lent = false;
@@ -351,7 +400,7 @@ export class StreamEnd {
     if (this.shut || this.released) return false;
     this.set(L.sndWanted, bytes);
     // Room may have come between the look and the wish.
-    if (this.room < bytes) {
+    if (this.free() < bytes) {
       this.askLarger(bytes);
       return false;
     }

@@ -11,6 +11,8 @@ import { createHmac, randomBytes, randomInt } from 'node:crypto';
 export const EPHEMERAL = { first: 32768, last: 60999 } as const;
 
 const COUNTERS = 256;
+/** Places whose hash is remembered. */
+const KNOWN = 256;
 const MOST_STEP = 8;
 
 export interface PortRange {
@@ -18,9 +20,16 @@ export interface PortRange {
   last: number;
 }
 
+/** Where the search for a place begins, without what was counted. */
+interface Beginning {
+  offset: number;
+  counter: number;
+}
+
 export class LocalPorts {
   readonly #secret: Buffer;
   readonly #counters: Uint32Array;
+  readonly #known = new Map<string, Beginning>();
 
   /** @param seed makes the same choices again */
   constructor(
@@ -44,11 +53,19 @@ export class LocalPorts {
     return this.range.last - this.range.first + 1;
   }
 
+  #beginning(key: string): Beginning {
+    const known = this.#known.get(key);
+    if (known) return known;
+    const hash = createHmac('sha256', this.#secret).update(key).digest();
+    const made = { offset: hash.readUInt32LE(0), counter: hash[4] };
+    if (this.#known.size >= KNOWN) this.#known.clear();
+    this.#known.set(key, made);
+    return made;
+  }
+
   /** The first port that `free` takes, for a connection named by `key`; undefined when none is. */
   choose(key: string, free: (port: number) => boolean): number | undefined {
-    const hash = createHmac('sha256', this.#secret).update(key).digest();
-    const offset = hash.readUInt32LE(0);
-    const counter = hash[4];
+    const { offset, counter } = this.#beginning(key);
     const from = (offset + this.#counters[counter]) >>> 0;
     for (let i = 0; i < this.count; i++) {
       const port = this.range.first + ((from + i) % this.count);

@@ -1,20 +1,32 @@
 /** Transports by name: an application in another thread is told the name, and makes its view by it. */
 import { EtherloomError } from '../errors.js';
 import type { Transport } from './contract.js';
+import type { DatagramTransport } from './datagrams.js';
 
 const known = new Map<string, Transport>();
+const knownDatagrams = new Map<string, DatagramTransport>();
 
 /** Makes a transport known in this thread. The last of a name counts. */
 export function registerTransport<O extends object>(transport: Transport<O>): void {
   known.set(transport.name, transport as unknown as Transport);
 }
 
-/** @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
-export function transportNamed(name: string): Transport {
-  const found = known.get(name);
-  if (!found)
-    throw new EtherloomError('ERR_TRANSPORT_UNKNOWN', `no transport "${name}"`, {
-      expected: [...known.keys()].join(', ') || 'one that registerTransport() made known in this thread',
-    });
-  return found;
+/** The same for one of datagrams. */
+export function registerDatagrams(transport: DatagramTransport): void {
+  knownDatagrams.set(transport.name, transport);
 }
+
+function named<T>(name: string, among: ReadonlyMap<string, T>, how: string): T {
+  const found = among.get(name);
+  if (found !== undefined) return found;
+  throw new EtherloomError('ERR_TRANSPORT_UNKNOWN', `no transport "${name}"`, {
+    expected: [...among.keys()].join(', ') || `one that ${how}() made known in this thread`,
+  });
+}
+
+/** @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
+export const transportNamed = (name: string): Transport => named(name, known, 'registerTransport');
+
+/** @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
+export const datagramsNamed = (name: string): DatagramTransport =>
+  named(name, knownDatagrams, 'registerDatagrams');

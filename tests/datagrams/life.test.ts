@@ -423,6 +423,40 @@ test('what a listener throws is an uncaught exception; the next message is told'
   await shut(s, server);
 });
 
+test('a listener that throws at each of many messages hears them all, and those after', async place => {
+  const server = await bound(place);
+  const s = place.client.createSocket('udp4');
+  const heard: string[] = [];
+  const errors: string[] = [];
+  server.on('message', m => {
+    heard.push(String(m));
+    if (heard.length <= 5) throw new Error(`no. ${heard.length}`);
+  });
+  const others = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  const caught = (error: Error): unknown => errors.push(error.message);
+  process.on('uncaughtException', caught);
+  const heardOf = async (n: number): Promise<void> => {
+    for (const end = Date.now() + 5000; heard.length < n && Date.now() < end; )
+      await new Promise(next => setTimeout(next, 2));
+  };
+  try {
+    for (let i = 0; i < 5; i++) s.send(`bad ${i}`, portOf(server), place.host.udp4);
+    await heardOf(5);
+    for (let i = 0; i < 5; i++) s.send(`good ${i}`, portOf(server), place.host.udp4);
+    await heardOf(10);
+  } finally {
+    process.removeListener('uncaughtException', caught);
+    for (const l of others) process.on('uncaughtException', l);
+  }
+  assert.equal(heard, [0, 1, 2, 3, 4].map(i => `bad ${i}`).concat([0, 1, 2, 3, 4].map(i => `good ${i}`)));
+  assert.equal(
+    errors,
+    [1, 2, 3, 4, 5].map(i => `no. ${i}`),
+  );
+  await shut(s, server);
+});
+
 engineOnly('multicast and broadcast are not there, and say so', async place => {
   const s = (await bound(place)) as unknown as Record<string, (...a: unknown[]) => unknown> &
     NodeJS.EventEmitter;

@@ -1,6 +1,7 @@
 /** An in-lane application for the tests: an echo that can be told to go wrong, or to connect. */
 export default function begin(app, data) {
   if (data.fails) throw new Error('it does not want to');
+  if (data.never) return new Promise(() => {});
   app.listen({ port: data.port, options: { noDelay: true } });
   const into = new Uint8Array(4096);
   let ticks = 0;
@@ -32,6 +33,9 @@ export default function begin(app, data) {
       if (listen) app.listen({ port: listen });
     },
     refused: error => app.tell({ refused: error.errno ?? error.code }),
-    close: () => app.tell({ closing: true }),
+    close() {
+      if (data.hangs) for (;;);
+      app.tell({ closing: true });
+    },
   };
 }

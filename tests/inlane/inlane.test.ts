@@ -1,10 +1,10 @@
 /** Applications inside lanes: their connections, their errors, their end, and that they come again with their lane. */
 import { Engine } from '../../host/engine/engine.js';
 import { EtherloomError } from '../../host/errors.js';
-import { takeStreamLedger } from '../../host/mem/streams.js';
 import type { InLane, InLaneEnd } from '../../host/net/in_lane/in_lane.js';
 import { Stack } from '../../host/net/stack.js';
 import { modelLink } from '../../host/nic/index.js';
+import { closeClean, type TwoStacks } from '../support/both.js';
 import { assert, suite } from '../support/suite.js';
 
 const test = suite('in-lane applications');
@@ -13,14 +13,8 @@ const HOST = '10.0.0.2';
 /** Of tests that wait for engines and lanes to be made, on a machine that has other work. */
 const LONG = { timeoutMs: 60_000 };
 
-interface World {
-  engine: Engine;
-  client: Stack;
-  server: Stack;
-}
-
 /** The client's lane is 0, the server's 1 and 2. */
-async function build(): Promise<World> {
+async function build(): Promise<TwoStacks> {
   const { a, b } = modelLink({ name: 'wire', queues: 2, firstLanes: [0, 1] });
   const engine = await Engine.create({
     ...{ nics: [a, b], lanes: 3, warmMs: 0, frames: 8192, hangMs: 1500 },
@@ -32,8 +26,8 @@ async function build(): Promise<World> {
   return { engine, client, server };
 }
 
-let world: Promise<World> | undefined;
-const hosts = (): Promise<World> => (world ??= build());
+let world: Promise<TwoStacks> | undefined;
+const hosts = (): Promise<TwoStacks> => (world ??= build());
 
 async function until(what: string, holds: () => boolean): Promise<void> {
   for (const end = Date.now() + 10_000; !holds(); ) {
@@ -214,12 +208,41 @@ test('a module that is not there, or throws, is named; so is a lane that is not'
   assert.is((await open({})).code, 'ERR_STACK_OPTIONS');
 });
 
-test('afterwards nothing is left: no stream, no number of an application, no frame', async () => {
-  const { engine, client, server } = await hosts();
-  await client.close();
-  await server.close();
-  const { open, closed, lost, lostIds, used } = takeStreamLedger(engine.arena);
-  assert.equal({ open, closed, lost, lostIds, used }, { open: 0, closed: 0, lost: 0, lostIds: 0, used: 0 });
-  const { ledger } = await engine.stop();
-  assert.is(ledger.lost + ledger.doubled, 0);
-});
+test(
+  'one that never begins, or whose end hangs, costs no number of an application',
+  async () => {
+    const { engine, server } = await hosts();
+    const numbers: number[][] = [];
+    for (let i = 0; i < 2; i++) {
+      const hangs = await server.openInLane({ module: MODULE, lanes: [2], data: { port: 15, hangs: true } });
+      numbers.push(hangs.numbers);
+      const crashes = engine.crashes.length;
+      await hangs.close();
+      assert.is(engine.crashes.length, crashes + 1, 'its lane hung, and was replaced');
+      await engine.settled();
+      // Its seat ends with an order to the lane, which this one waits for, too.
+      const next = await server.openInLane({ module: MODULE, lanes: [2], data: { port: 15 } });
+      await next.close();
+    }
+    assert.equal(numbers[1], numbers[0]);
+  },
+  LONG,
+);
+
+test(
+  'a stack that closes does not wait for a module that never begins: who opened it is told',
+  async () => {
+    const { engine, client, server } = await build();
+    const begun = refusal(client.openInLane({ module: MODULE, lanes: [0], data: { port: 16, never: true } }));
+    await new Promise(next => setTimeout(next, 200));
+    await client.close();
+    const { code, message } = await begun;
+    assert.equal([code, /closed before the module had begun/.test(message)], ['ERR_IN_LANE', true]);
+    await server.close();
+    await engine.stop();
+  },
+  LONG,
+);
+
+test('afterwards nothing is left: no stream, no number of an application, no frame', async () =>
+  closeClean(await hosts()));

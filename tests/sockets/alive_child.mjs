@@ -1,6 +1,7 @@
 /**
  * A process of its own that asks of one thing after the other whether it keeps the process alive: `beforeExit` comes when
- * nothing does. In the end it has a server that is unref'd, and ends by itself. argv: `node`, or `engine` for an inline one.
+ * nothing does. In the end it has a server that is unref'd, and ends by itself. argv: `node`, `inline` for an inline engine,
+ * `lanes` for one whose lanes are threads.
  */
 import dgram from 'node:dgram';
 import { once } from 'node:events';
@@ -14,16 +15,22 @@ async function places(which) {
   const { Engine, modelLink, Stack } = await import('../../dist/index.js');
   const { a, b } = modelLink({ name: 'wire', packets: 256 });
   const engine = await Engine.create({
-    ...{ nics: [a, b], inline: true, clock: 'real', frames: 512 },
-    streams: { count: 16, bytes: 8 << 20, apps: 4 },
+    ...{
+      nics: [a, b],
+      inline: which === 'inline',
+      lanes: which === 'inline' ? 1 : 2,
+      clock: 'real',
+      frames: 1024,
+    },
+    streams: { count: 16, bytes: 8 << 20, apps: 8 },
   });
   const near = await Stack.create({ engine, ports: { 'wire.a': { addresses: ['10.0.0.1/24'] } } });
   const far = await Stack.create({ engine, ports: { 'wire.b': { addresses: ['10.0.0.2/24'] } } });
   await engine.start();
-  return { near, far, host: '10.0.0.2' };
+  return { near, far, host: '10.0.0.2', engine };
 }
 
-const { near, far, host } = await places(process.argv[2]);
+const { near, far, host, engine } = await places(process.argv[2]);
 
 /** Whether the process would end by now. */
 async function ends() {
@@ -120,6 +127,48 @@ const cases = {
   'a dgram, unref before it is bound': ofDatagrams(nothing, s => s.unref()),
   'a dgram that was closed': ofDatagrams(s => s.close()),
 };
+
+/** What is on a stack, or under it, that Node has none of. */
+const ofEngine = (change, after) => async () => {
+  const it = await change();
+  const result = await ends();
+  await after(it);
+  return result;
+};
+const module = new URL('alive_in_lane.mjs', import.meta.url);
+const onlyLanes = {
+  'an engine with a stack': ofEngine(nothing, nothing),
+  'an engine with a stack, ref': ofEngine(
+    () => void engine.ref(),
+    () => void engine.unref(),
+  ),
+  'a burst application that waits': ofEngine(
+    () => ({ waiting: near.burst.wait(1500) }),
+    ({ waiting }) => {
+      near.burst.rouse();
+      return waiting;
+    },
+  ),
+  'a burst application that does not wait': ofEngine(
+    () => near.burst.listen({ port: 99 }),
+    l => l.close(),
+  ),
+  'an in-lane application': ofEngine(
+    () => near.openInLane({ module }),
+    a => a.close(),
+  ),
+  'an in-lane application, unref': ofEngine(
+    async () => (await near.openInLane({ module })).unref(),
+    a => a.close(),
+  ),
+  'a lane that is being replaced': ofEngine(async () => {
+    const replaced = once(engine, 'crash');
+    engine.killLane(0);
+    await replaced;
+    await engine.settled();
+  }, nothing),
+};
+if (process.argv[2] === 'lanes') Object.assign(cases, onlyLanes);
 
 const told = {};
 for (const [name, work] of Object.entries(cases)) told[name] = await work();

@@ -1,11 +1,23 @@
 /** Sockets from `connect` to `connect`ed, and what keeps them from it. */
 import { once } from 'node:events';
-import type { LookupFunction, Socket } from 'node:net';
+import type { AddressInfo, LookupFunction, Socket } from 'node:net';
+import { keepAliveOf } from '../../host/net/sockets/arguments.js';
 import { assert } from '../support/suite.js';
 import { both } from './hosts.js';
-import { codeOf, errorOf, finish, gather, listening, portOf, recorded, until, withPair } from './pairs.js';
+import {
+  codeOf,
+  errorOf,
+  finish,
+  gather,
+  heard,
+  listening,
+  portOf,
+  recorded,
+  until,
+  withPair,
+} from './pairs.js';
 
-const { test, end } = both('sockets: connecting');
+const { test, engineOnly, end } = both('sockets: connecting');
 const HANDS_OFF = ['lookup', 'connect', 'ready', 'end', 'error', 'close'];
 
 test('a new socket is neither connecting nor connected', async ({ client }) => {
@@ -292,6 +304,97 @@ test('options may be set before, while and after it connects, and are chained', 
   await once(s, 'connect');
   assert.is(all().ref().unref().ref(), s);
   await finish(server, s);
+});
+
+test('delays of keepalive that no system takes are refused by nobody: server, connect, setKeepAlive', async place => {
+  for (const delay of [-5000, 1e10, 1e12, 1e300, 2 ** 31, 32_768_000, Number.NaN]) {
+    const keep = { keepAlive: true, keepAliveInitialDelay: delay };
+    const server = await listening(place, keep);
+    const s = place.client.connect({ ...keep, port: portOf(server), host: place.host });
+    await once(s, 'connect');
+    assert.is(s.setKeepAlive(false).setKeepAlive(true, delay), s);
+    await finish(server, s);
+  }
+});
+
+engineOnly(
+  'a delay of keepalive is cut to seconds; one that no system takes leaves the usual times',
+  async () => {
+    const secondsOf = (delay: number): unknown => {
+      const keep = keepAliveOf(true, delay);
+      return typeof keep === 'object' ? keep.idleMs! / 1000 : keep;
+    };
+    assert.equal([999, 1000, 5999, 32_767_999, 32_768_000, -5000, 1e12, 1e300].map(secondsOf), [
+      true,
+      1,
+      5,
+      32_767,
+      true,
+      true,
+      true,
+      true,
+    ]);
+    assert.is(keepAliveOf(false, 5000), false);
+  },
+);
+
+const FROM_CONNECT = ['connectionAttempt', 'connect', 'ready', 'error', 'close'];
+
+test('connect twice at a time: EALREADY, the socket closes, and nothing stays open', async place => {
+  const { client, host } = place;
+  for (const later of [false, true]) {
+    const server = await listening(place, {}, far => void far.on('error', () => {}).resume());
+    const s = client.connect(portOf(server), host);
+    const told = recorded(s, FROM_CONNECT);
+    if (later) await new Promise(next => process.nextTick(process.nextTick, next));
+    const error = errorOf(s);
+    s.connect(portOf(server), host);
+    assert.is(s.readyState, 'opening');
+    const { code, syscall, address, port } = (await error) as NodeJS.ErrnoException & Partial<AddressInfo>;
+    assert.equal([code, syscall, address, port], ['EALREADY', 'connect', host, portOf(server)]);
+    await until('close', () => told.includes('close true'));
+    assert.equal(told, ['connectionAttempt', 'connectionAttempt', 'error', 'close true']);
+    // Also at the other end.
+    await finish(server, s);
+  }
+});
+
+test('connect of one that is connected: it stays so, is told so once, and is EISCONN from then on', async place => {
+  const server = await listening(place, {}, far => far.on('error', () => {}).pipe(far));
+  const [port, wrong] = [portOf(server), 1];
+  const s = place.client.connect(port, place.host);
+  await once(s, 'connect');
+  const { localPort } = s;
+  const told = recorded(s, FROM_CONNECT);
+  let text = '';
+  s.on('data', d => (text += d));
+  s.connect(wrong, place.host);
+  assert.equal([s.connecting, s.readyState], [true, 'opening']);
+  s.write('x');
+  await until('its echo', () => text === 'x');
+  assert.equal([s.remotePort, s.localPort, s.readyState], [port, localPort, 'open']);
+  assert.equal(told.splice(0), ['connectionAttempt', 'connect', 'ready']);
+  const error = errorOf(s);
+  s.connect(wrong, place.host);
+  assert.is((await error).code, 'EISCONN');
+  await until('close', () => told.includes('close true'));
+  assert.equal(told, ['connectionAttempt', 'error', 'close true']);
+  await finish(server, s);
+});
+
+test('connect of one that a server took: EISCONN, and it closes; then it connects as any other', async place => {
+  const server = await listening(place);
+  const near = place.client.connect(portOf(server), place.host);
+  const [far] = await heard<[Socket]>(server, 'connection');
+  const other = await listening({ ...place, server: place.client, host: place.from });
+  const error = errorOf(far);
+  far.connect(portOf(other), place.from);
+  assert.is((await error).code, 'EISCONN');
+  if (!far.closed) await heard(far, 'close');
+  far.connect(portOf(other), place.from);
+  await once(far, 'connect');
+  await finish(server, near);
+  await finish(other, far);
 });
 
 end();

@@ -227,4 +227,62 @@ test('a thousand connections one after the other leave nothing behind', async pl
   await finish(server);
 });
 
+/** What is thrown at nobody while `work` is done. */
+async function thrownIn(work: () => Promise<void>): Promise<string[]> {
+  const thrown: string[] = [];
+  const hear = (error: Error): void => void thrown.push(error.message);
+  process.on('uncaughtException', hear);
+  await work().finally(() => process.off('uncaughtException', hear));
+  return thrown;
+}
+
+test(
+  'a data listener that throws: its socket hears all that follows, ends and closes',
+  withPair(async ({ near, far }) => {
+    const told = recorded(far, ['end', 'error', 'close']);
+    let text = '';
+    far.on('data', (d: Buffer) => {
+      text += d;
+      if (text.length < 3) throw new Error(`at ${text}`);
+    });
+    const thrown = await thrownIn(async () => {
+      for (const part of ['a', 'b', 'c']) {
+        near.write(part);
+        await until('it is heard', () => text.endsWith(part));
+      }
+      near.resume().end('d');
+      await until('close', () => told.includes('close false'));
+    });
+    assert.equal([text, told, thrown], ['abcd', ['end', 'close false'], ['at a', 'at ab']]);
+  }),
+);
+
+test('a data listener that throws at the last bytes, with the end behind them: end and close come', async place => {
+  const server = await listening(place, {}, far => far.end('bye'));
+  const s = place.client.connect(portOf(server), place.host);
+  const told = recorded(s, ['end', 'error', 'close']);
+  s.on('data', () => {
+    throw new Error('mine');
+  });
+  assert.equal(await thrownIn(() => until('close', () => told.length === 2)), ['mine']);
+  assert.equal(told, ['end', 'close false']);
+  await finish(server, s);
+});
+
+test('onread: a callback that throws is called again with what follows, up to the end', async place => {
+  const server = await listening(place, {}, far => far.end('hello'));
+  let text = '';
+  const callback = (n: number, buffer: Uint8Array): boolean => {
+    text += Buffer.from(buffer.subarray(0, n));
+    if (text.length < 4) throw new Error(`at ${text.length}`);
+    return true;
+  };
+  const onread = { buffer: Buffer.alloc(2), callback };
+  const s = place.client.connect({ host: place.host, port: portOf(server), onread });
+  const told = recorded(s, ['end', 'close']);
+  assert.equal(await thrownIn(() => until('close', () => told.length === 2)), ['at 2']);
+  assert.equal([text, told], ['hello', ['end', 'close false']]);
+  await finish(server, s);
+});
+
 end();

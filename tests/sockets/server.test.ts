@@ -296,6 +296,43 @@ test('ref and unref are chained, listening or not', async place => {
   assert.is(server.ref(), server);
 });
 
+test('closed by the first of many that came at a time: the others are not told of, and are reset', async place => {
+  const got: Socket[] = [];
+  const server = await listening(place, {}, far => {
+    got.push(far);
+    server.close();
+  });
+  const near = Array.from({ length: 8 }, () => place.client.connect(portOf(server), place.host));
+  const ends = near.map(
+    s =>
+      new Promise<string>(done => {
+        s.resume().once('error', e => done((e as NodeJS.ErrnoException).code!));
+        s.once('data', () => done('here'));
+      }),
+  );
+  // All of them are connected before anybody here has heard of one.
+  process.nextTick(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100));
+  await until('one', () => got.length > 0);
+  got[0].write('here');
+  assert.equal((await Promise.all(ends)).sort(), [...Array(7).fill('ECONNRESET'), 'here']);
+  assert.is(got.length, 1);
+  await finish(server, ...near, ...got);
+});
+
+test('a backlog that is negative, or larger than any, is as many as there can be', async ({
+  server: net,
+  host,
+}) => {
+  for (const backlog of [-1, 100_000, 2 ** 31, 2 ** 32, 0.5, 1e300, Number.NaN]) {
+    const server = net.createServer().listen({ port: 0, host, backlog });
+    await once(server, 'listening');
+    await closed(server);
+  }
+  const server = net.createServer().listen(0, host, 1e10);
+  await once(server, 'listening');
+  await closed(server);
+});
+
 test('connections that wait when it begins to listen are taken one after the other', async place => {
   const got: number[] = [];
   const server = await listening(place, {}, s => {

@@ -164,6 +164,7 @@ test('an application that was ended and whose thread lives on reaches nothing of
     await until([a, b], () => c.closed);
     assert.is(c.error, 'ECONNRESET');
     await messages();
+    await until([a, b], () => b.stack.apps.streamsOf(ticket.number) === 0);
     const next = b.stack.openApp();
     assert.is(next.number, ticket.number, 'its number is free when its side of the port is gone');
     await echoes(a, b, StackApp.attach<ConnectionOptions>(next), () => {
@@ -350,7 +351,7 @@ test('a close that lanes do not let come to its end can be asked for again', asy
   const { now } = performance;
   let later = 0;
   // Streams that lanes do not free, and a clock that is past the time that they have.
-  apps.streamsOf = () => {
+  apps.streamsInLanes = () => {
     later = 10_000;
     return 1;
   };
@@ -359,7 +360,7 @@ test('a close that lanes do not let come to its end can be asked for again', asy
     assert.is(await codeOf(() => stack.close()), 'ERR_STACK_CLOSE');
   } finally {
     performance.now = now;
-    Reflect.deleteProperty(apps, 'streamsOf');
+    Reflect.deleteProperty(apps, 'streamsInLanes');
   }
   assert.is(await codeOf(() => stack.burst.poll([])), 'ERR_STACK_CLOSED');
   await stack.close();

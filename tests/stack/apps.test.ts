@@ -158,6 +158,45 @@ test('an application cannot take, send on, or close what is another’s', () =>
     assert.is(b.stack.closeApp(ticket.number), false, 'the other end of its port is gone');
   }));
 
+test('an application is ended while its thread writes: what it writes is in nobody else’s ring', () =>
+  wired(async ({ a, b, engine }) => {
+    b.onAccept = echo;
+    b.stack.burst.listen({ port: 7 });
+    const ticket = a.stack.openApp();
+    const app = StackApp.attach<ConnectionOptions>(ticket);
+    const own = await Promise.all(Array.from({ length: 4 }, () => app.connect({ host: AT.b[4], port: 7 })));
+    const events: E[] = [];
+    const polled = (done: () => boolean): Promise<void> =>
+      until([a, b], () => {
+        app.poll(events);
+        return done();
+      });
+    await polled(() => own.every(c => c.connected));
+    for (const c of own) assert.is(c.write(pattern(10)), 10);
+    app.flush();
+    await polled(() => own.every(c => c.readable === 10 && c.room > 0));
+    const views = own.flatMap(c => [...c.writeViews(), ...c.readViews()]);
+    assert.is(a.stack.closeApp(ticket.number), true);
+    engine.run({ untilNs: engine.now() + 10_000_000n });
+    assert.is(a.stack.apps.streamsInLanes(ticket.number), 0, 'no lane has anything to do for it');
+    // Whoever wants memory now gets other memory, however long the thread goes on.
+    const senders = Array.from({ length: 8 }, () => {
+      const s = new Sender(a.connect({ host: AT.b[4], port: 7 }), pattern(60_000));
+      a.hear(s.connection, s.heard);
+      return s;
+    });
+    await until([a, b], () => {
+      for (const view of views) view.fill(0xee);
+      return senders.every(s => s.ended);
+    });
+    for (const s of senders) assert.is(s.sha, sha(s.data));
+    assert.is(a.stack.apps.streamsOf(ticket.number), own.length);
+    // Its thread hears of it and closes its port: the memory is free.
+    ticket.port.close();
+    await new Promise(done => setTimeout(done, 20));
+    await until([a, b], () => a.stack.apps.streamsOf(ticket.number) === 0);
+  }));
+
 test('what a closed connection had written arrives, though its application is gone', () =>
   wired(async ({ a, b, engine }) => {
     b.onAccept = () => () => {};

@@ -135,6 +135,19 @@ test('an application that sleeps is woken by the end of a round', async () => {
   assert.is(app.waitSync(5), false);
 });
 
+test('of several waits of an application each is woken, also when one ends before its time', async () => {
+  const rig = new StreamRig();
+  const app = rig.apps.open();
+  const id = rig.open(app.number);
+  const [long, other] = [app.wait(10_000), app.wait(10_000)];
+  assert.is(await app.wait(5), false, 'nothing happened');
+  rig.lane().el_stream_event(id, StreamEvent.ACCEPT);
+  rig.turn();
+  const late = new Promise(done => setTimeout(done, 2000, 'late'));
+  assert.is(await Promise.race([long, late]), true);
+  assert.is(await Promise.race([other, late]), true);
+});
+
 test('a thread with memory and number is the application', async () => {
   const rig = new StreamRig();
   const app = rig.apps.open();

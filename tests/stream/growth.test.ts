@@ -1,6 +1,9 @@
 /** Rings that grow: every byte once and in order, whatever comes between, wherever a lane dies; memory for others is left. */
+import { StreamLayout } from '../../host/layout/layout.gen.js';
 import { mendStreams, streamMemory } from '../../host/mem/streams.js';
+import { StreamApp } from '../../host/streams/stream_app.js';
 import { streamCounters } from '../../host/streams/stream_apps.js';
+import type { StreamEnd } from '../../host/streams/stream_end.js';
 import { steppedCore } from '../support/stepped_core.js';
 import { assert, suite } from '../support/suite.js';
 import { Growing } from './growing.js';
@@ -131,6 +134,40 @@ test('a send ring grows while its application waits for room, up to what the tra
   assert.is(rig.conserved().used, 64 * KIB);
 });
 
+for (const [how, look] of [
+  ['room', end => end.room],
+  ['views of it', end => end.writeViews().reduce((n, view) => n + view.length, 0)],
+] as [string, (end: StreamEnd) => number][])
+  test(`who only looks for ${how} has a ring that grows, too`, () => {
+    const rig = new StreamRig();
+    const app = rig.apps.open();
+    const end = rig.apps.stream(app, { send: MOST, first: SMALL });
+    end.askRing(0);
+    app.flush();
+    rig.settle();
+    rig.lane().el_stream_snd_goal(end.id, 100_000);
+    let sent = 0;
+    for (let round = 0; round < 20; round++) {
+      for (let n = look(end); n !== 0; n = look(end)) {
+        const views = end.writeViews();
+        const bytes = Math.min(1000, views[0].length);
+        views[0].set(pattern(sent, bytes, 1));
+        end.commit(bytes);
+        sent += bytes;
+        if (views[0].length > bytes) end.writeViews();
+      }
+      app.flush();
+      rig.settle();
+      app.take(() => {});
+    }
+    assert.is(end.capacity.send, 128 * KIB);
+    for (let from = 0; from < sent; from += 1000) {
+      const n = Math.min(1000, sent - from);
+      assert.equal(rig.drain(end.id, n), pattern(from, n, 1));
+    }
+    rig.conserved();
+  });
+
 test('the first send ring takes what there is to be written already', () => {
   const rig = new StreamRig();
   const app = rig.apps.open();
@@ -160,6 +197,41 @@ test('who wants more room at once than the ring ever has gets a larger one, what
   assert.equal(rig.drain(end.id, 1460), pattern(0, 1460, 1));
   rig.conserved();
 });
+
+test(
+  'while a ring that did not take over is mended the application reads what it had, between any two stores',
+  async () => {
+    const rig = new StreamRig();
+    const app = rig.apps.open();
+    const end = rig.apps.stream(app, { receive: MOST, first: SMALL });
+    const unread = pattern(0, 10_000);
+    assert.is(rig.deliver(end.id, unread), unread.length);
+    // The lane dies when the old ring is noted, and the new one does not stand in its place yet.
+    const { at } = rig.record(end.id);
+    const place = at + StreamLayout.rcvAt;
+    const dying = await steppedCore(rig.arena, 0, (store, address) => {
+      if (store && address === place) throw new Error('death');
+    });
+    assert.throws(() => dying.exports.el_stream_widen(end.id, 32 * KIB), /death/);
+    assert.is(rig.record(end.id).rcvOldAt, rig.record(end.id).rcvAt);
+    let looks = 0;
+    let changed = false;
+    const host = await steppedCore(rig.arena, rig.cores.length - 1, (store, address) => {
+      // After each store to the record: whoever looks for the first time finds the rings as they stand now.
+      if (changed) {
+        const now = StreamApp.over(rig.arena, app.number).end(end.id);
+        assert.is(Buffer.compare(Buffer.concat(now.readViews()), unread), 0);
+        looks++;
+      }
+      changed = store && address >= at && address < at + StreamLayout.size;
+    });
+    host.exports.stream_rebuild(0);
+    assert.ok(looks > 0, `${looks} looks`);
+    assert.equal([rig.record(end.id).rcvOldAt, rig.record(end.id).rcvOldBytes], [0, 0]);
+    assert.is(rig.conserved().used, 16 * KIB);
+  },
+  { timeoutMs: 60_000 },
+);
 
 test('views that were given out are not pulled away', () => {
   const rig = new StreamRig();

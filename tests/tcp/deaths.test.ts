@@ -1,11 +1,13 @@
 /** A lane may die anywhere: connections go on in the next one, every byte once and in order, and nothing is lost track of. */
+import { StreamLayout, StreamView } from '../../host/layout/layout.gen.js';
 import { takeLedger } from '../../host/mem/frames.js';
 import { takeStreamLedger } from '../../host/mem/streams.js';
 import { assert, suite } from '../support/suite.js';
+import { drain, feed } from './bulk.js';
 import { underKills } from './kills.js';
 import { MortalLanes } from './mortal.js';
 import { OptionFlag } from './options.js';
-import { Pair, type PairOptions, type Transfer } from './pair.js';
+import { ADDRESSES, Pair, type PairOptions, type Transfer } from './pair.js';
 
 const test = suite('tcp: deaths');
 const LIMIT = { timeoutMs: 120_000 };
@@ -89,6 +91,31 @@ test(
     lanes.dieIn(Number.POSITIVE_INFINITY);
     assert.ok(lanes.deaths > 20, `${lanes.deaths} deaths`);
     conserved(pair);
+  },
+  LIMIT,
+);
+
+test(
+  'a lane that dies before it says how large the send ring is to be says it in its next life',
+  async () => {
+    const { pair, lanes } = await mortal({ delayNs: 1_000_000, rate: 1_000_000_000, queueBytes: 1 << 20 });
+    pair.b.listen(4, 80, 8);
+    const end = pair.a.connect(ADDRESSES[0], 5000, ADDRESSES[1], 80);
+    assert.ok(pair.run(() => pair.b.accepted.length > 0, 5000));
+    const to = pair.b.ends.get(pair.b.accepted.pop()!)!;
+    const work = (): void => {
+      feed(end);
+      drain(to);
+    };
+    const goal = (): number =>
+      new StreamView(pair.engine.arena.dv, pair.engine.arena.header.streamsAt + end.id * StreamLayout.size)
+        .sndGoal;
+    const room = (): number => 1 << (pair.a.flow(end.id) as unknown as { snd_room: number }).snd_room;
+    pair.run(() => goal() > 16_384, 1000, work);
+    lanes.dieIn(1, 'el_stream_snd_goal');
+    assert.ok(pair.run(() => lanes.deaths > 0, 1000, work));
+    assert.is(goal(), room());
+    await pair.engine.stop();
   },
   LIMIT,
 );

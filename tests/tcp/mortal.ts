@@ -21,8 +21,9 @@ export class MortalLanes implements Rounds {
   calls = 0;
   /** Name of the call before which a lane died last. */
   before = '';
-  /** Calls that are left to the next death. */
+  /** Calls that are left to the next death, of all or of those of this name. */
   #left = Number.POSITIVE_INFINITY;
+  #name = '';
   readonly #lanes: Lane[];
 
   constructor(
@@ -32,9 +33,10 @@ export class MortalLanes implements Rounds {
     this.#lanes = Array.from({ length: engine.laneCount }, (_, i) => this.#make(i));
   }
 
-  /** The next death comes before the `n`-th call from now. */
-  dieIn(n: number): void {
+  /** The next death comes before the `n`-th call from now; `name`: of that function of the core. */
+  dieIn(n: number, name = ''): void {
     this.#left = n;
+    this.#name = name;
   }
 
   #make(i: number): Lane {
@@ -63,7 +65,7 @@ export class MortalLanes implements Rounds {
   #counted(name: string, fn: Call): Call {
     return (...args) => {
       this.calls++;
-      if (--this.#left === 0) {
+      if ((this.#name === '' || this.#name === name) && --this.#left === 0) {
         this.before = name;
         throw new Death();
       }

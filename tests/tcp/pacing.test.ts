@@ -173,6 +173,75 @@ test(
   { timeoutMs: 60_000 },
 );
 
+/** Nothing is caught up: in no time more than the rate, what the wheel held, and two packets. */
+function atItsRate(moments: readonly Moment[], rate: number, heldS = BURST_S): void {
+  for (const us of [0, 100, 1000, 10_000]) {
+    const over = mostOver(moments, rate, us * 1000);
+    assert.ok(over <= rate * heldS + 2 * FRAME, `${over} bytes too many in ${us} µs`);
+  }
+}
+
+test(
+  'nor does idleness before a crumb that Nagle or a cork holds back',
+  async () => {
+    const rate = 12_500_000;
+    const p = await PacedPair.create({ rate, flags: OptionFlag.CORK });
+    await p.pass(200, 5000);
+    p.watch(300, { give: () => false });
+    const left = p.leftBytes;
+    assert.is(p.from.write(new Uint8Array(100)), 100);
+    p.watch(1, { give: () => false });
+    assert.is(p.leftBytes, left, 'it is held back');
+    atItsRate(p.watch(50), rate);
+    assert.ok(Number(p.leftBytes - left) > rate * 0.049, `${p.leftBytes - left} bytes in 50 ms`);
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'nor does idleness before a window that is shut: what that holds up counts from then on',
+  async () => {
+    const rate = 12_500_000;
+    const ring = 1 << 18;
+    const p = await PacedPair.create({ rate, sndBytes: 1 << 20 }, {}, { rcvBytes: ring });
+    await p.pass(200, 5000);
+    p.watch(100, { give: () => false });
+    const [left, full] = [p.leftBytes, new Uint8Array(ring)];
+    assert.is(p.from.write(full), ring);
+    p.watch(300, { give: () => false, take: () => false });
+    assert.ok(p.leftBytes - left > ring, 'it is full');
+    // Some ms of it.
+    atItsRate(p.watch(50, { take: ms => ms >= 1 }), rate, BURST_S + 0.002);
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
+test(
+  'nor does a lane that stands still while there is nothing to send',
+  async () => {
+    // A packet takes 1.2 ms, more than is made ahead.
+    const rate = 1_250_000;
+    const p = await PacedPair.create({ rate, flags: OptionFlag.NODELAY, sndBytes: 1 << 13 });
+    await p.pass(50, 5000);
+    // By the one way, and by the other: what was idle long is thought about.
+    for (const idleMs of [400, 20]) {
+      p.watch(idleMs, { give: () => false });
+      assert.is(p.from.unacknowledged, 0);
+      const left = p.leftBytes;
+      assert.is(p.from.write(new Uint8Array(1448)), 1448);
+      assert.ok(p.pair.run(() => p.leftBytes > left, 2));
+      // The next packet's time has not come, and nobody has one.
+      p.pair.engine.advance(30_000_000n);
+      assert.is(p.from.write(new Uint8Array(4000)), 4000);
+      atItsRate(p.watch(50), rate);
+    }
+    assert.is(await p.end(), 0);
+  },
+  { timeoutMs: 60_000 },
+);
+
 test(
   'the round trip has no wait of the wheel in it',
   async () => {

@@ -50,6 +50,19 @@ static inline void plan_range(const struct tcp_flow *f, struct tcp_plan *p, __u8
 	}
 }
 
+/*
+ * Bytes from `from` on that may go again. Beyond a window that was taken back nothing goes but the first segment, which asks
+ * for it (RFC 9293 §3.8.6.1; Linux: __tcp_retransmit_skb).
+ */
+static inline __u32 window_again(const struct tcp_flow *f, __u32 from)
+{
+	__u32 edge = f->snd_una + f->snd_wnd;
+
+	if (after(edge, from))
+		return edge - from;
+	return from == f->snd_una ? mss_now(f) : 0;
+}
+
 /* A lost piece that may go again. 1: planned. */
 noinline int plan_resend(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, struct tcp_plan *p NONNULL)
 {
@@ -60,7 +73,10 @@ noinline int plan_resend(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL
 		f->todo &= ~TODO_FORCE;
 		return 0;
 	}
-	len = least(r.to - r.from, mss_now(f));
+	len = least(least(r.to - r.from, mss_now(f)), window_again(f, r.from));
+	/* The peer has taken its window back: it is asked by the first segment alone. */
+	if (!len)
+		return 0;
 	if (!(f->todo & TODO_FORCE) && pipe_of(f, b) + len > cwnd_of(f)) {
 		f->flags |= FLOW_CWND_LIMITED;
 		return 0;
@@ -171,10 +187,19 @@ static inline int plan_queued(struct tcp_flow *f, struct tcp_board *b, struct tc
 	return plan_probe(f, b, p, now) || plan_new(f, b, p, 0);
 }
 
+/* All that there is to send was sent, and none of it is known to be lost; or all but `crumb` bytes. */
+static inline int is_dry(const struct tcp_flow *f, const struct tcp_board *b, __u32 crumb)
+{
+	if (b->lost)
+		return 0;
+	return f->flags & FLOW_FIN_QUEUED ? !!(f->flags & FLOW_FIN_SENT) : write_seq(f) - f->snd_nxt <= crumb;
+}
+
 /* Data, by the states that may send it. 1: planned. */
 static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_plan *p, struct tcp_news *n, __u64 now)
 {
-	int planned;
+	__u64 rate;
+	int planned, dry;
 
 	if (f->todo & TODO_TLP) {
 		f->todo &= ~TODO_TLP;
@@ -183,9 +208,11 @@ static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_
 				f->flags |= FLOW_TLP;
 				f->tlp_seq = p->seq + p->len + !!(p->flags & TCP_FIN);
 			} else {
-				__u32 len = least(f->snd_nxt - f->snd_una, mss_now(f));
+				__u32 len = least(f->snd_nxt - f->snd_una, mss_now(f)), from = f->snd_nxt - len;
 
-				plan_range(f, p, PLAN_RESEND, f->snd_nxt - len, len);
+				if (window_again(f, from) < len)
+					return 0;
+				plan_range(f, p, PLAN_RESEND, from, len);
 				f->flags |= FLOW_TLP | FLOW_TLP_RETRANS;
 				f->tlp_seq = f->snd_nxt;
 			}
@@ -197,11 +224,15 @@ static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_
 		f->todo &= ~TODO_NUDGE;
 		return plan_new(f, b, p, 1);
 	}
-	if (pace_rate(f) && !pace_allows(f, now))
+	rate = pace_rate(f);
+	/* Who has nothing to send is not held back by its rate. */
+	dry = rate && is_dry(f, b, 0);
+	if (rate && !dry && !pace_allows(f, now))
 		return 0;
 	planned = plan_queued(f, b, p, n, now);
-	if (!planned && pace_rate(f))
-		pace_rests(f, write_seq(f) == f->snd_nxt && !b->lost, now);
+	/* Less than a segment waits for its application more than for anything else. */
+	if (!planned && rate)
+		pace_rests(f, dry || is_dry(f, b, f->mss - 1), now);
 	return planned;
 }
 

@@ -55,14 +55,15 @@ noinline int tcp_express(struct xdp_md *ctx, struct tcp_flow *f NONNULL, struct 
 
 	if (!expressible(f, b, now))
 		return -1;
+	avail = write_seq(f) - seq;
+	len = least(avail, mss);
 	rate = pace_rate(f);
-	if (rate) {
+	/* Who has nothing to send is not held back by its rate. */
+	if (rate && len) {
 		if (!pace_allows(f, now))
 			return unpaced(f) ? -1 : XDP_ABORTED;
 		at = departure(f, now);
 	}
-	avail = write_seq(f) - seq;
-	len = least(avail, mss);
 	bytes = off + len;
 	if (!len || (pipe && pipe + len > f->cc.cwnd) || window_open(f) < len || (len < mss && !small_goes(f)) ||
 	    data + HEADERS > end || bytes > (__u32)(end - data))

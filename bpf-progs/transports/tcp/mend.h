@@ -22,6 +22,9 @@ static inline void tell_positions(const struct tcp_flow *f)
 		rcv = f->fin_seq;
 	el_stream_acked(f->id, una - f->iss - 1);
 	el_stream_received(f->id, rcv - f->irs - 1);
+	/* Noted before it was said. */
+	if (f->snd_room)
+		el_stream_snd_goal(f->id, 1u << (f->snd_room & 31));
 }
 
 /* EL_REQ_REVIVED: the lane died, not in the midst of this flow. */

@@ -102,6 +102,11 @@ static inline void pace_rests(struct tcp_flow *f, int done, __u64 now)
 {
 	__u64 behind = now > f->pace_ns ? now - f->pace_ns : 0, most = pace_credit(f);
 
+	/* It had nothing to send until now: that is owed to nobody, and what a window holds up counts from here. */
+	if (!done && !(f->flags & (FLOW_BACKLOG | FLOW_HELD)) && behind) {
+		f->pace_ns = now;
+		behind = 0;
+	}
 	f->behind_ns = done ? 0 : behind < most ? behind : most;
 	f->flags &= ~(FLOW_BACKLOG | FLOW_HELD);
 	if (!done)

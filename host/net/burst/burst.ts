@@ -2,6 +2,7 @@
  * The burst API in the thread of the stack: connections and listeners of one application, and what happened to them in
  * batches. Made by Stack: `stack.burst`. Another thread has the same as a StackApp.
  */
+import type { Alive } from '../../engine/alive.js';
 import type { ListenPlace, Made } from '../../transports/contract.js';
 import type { ConnectOptions, ListenOptions } from './calls.js';
 import type { Connection } from './connection.js';
@@ -25,8 +26,13 @@ export class Burst<O> {
 
   readonly #datagrams: Datagrams | undefined;
 
-  /** @internal */
-  constructor(sockets: Sockets<O>, requests: Requests<O>, datagrams: Datagrams | undefined) {
+  /** @internal @param alive held while somebody waits */
+  constructor(
+    sockets: Sockets<O>,
+    requests: Requests<O>,
+    datagrams: Datagrams | undefined,
+    readonly alive: Alive,
+  ) {
     this.#sockets = sockets;
     this.#requests = requests;
     this.#datagrams = datagrams;
@@ -56,7 +62,8 @@ export class Burst<O> {
    */
   bind(options: BindOptions = {}): DatagramSocket {
     if (!this.#datagrams) throw noDatagrams();
-    return this.#datagrams.bind(options);
+    // In the stack's thread it is done at once.
+    return this.#datagrams.bind(options) as DatagramSocket;
   }
 
   /** Fills `into` with what the last `poll`s found of sockets of datagrams, and returns how many: objects are used again. */
@@ -85,12 +92,12 @@ export class Burst<O> {
   }
 
   /**
-   * Resolves when there is news, or after `ms`: true or false. Does not keep the process alive by itself, but with an inline
-   * engine, where it is what lets time pass: steps, and jumps in virtual time. @throws EtherloomError ERR_STACK_CLOSED
+   * Resolves when there is news, or after `ms`: true or false. The process lives as long as it waits. With an inline engine it
+   * is what lets time pass: steps, and jumps in virtual time. @throws EtherloomError ERR_STACK_CLOSED
    */
   async wait(ms?: number): Promise<boolean> {
     this.#requests.open();
-    return this.#sockets.wait(ms);
+    return this.alive.during(this.#sockets.wait(ms));
   }
 
   /** Ends a `wait` of another part of the program, though there is no news. Of inline engines only a limit does. */

@@ -1,10 +1,12 @@
 /**
  * What an application in another thread asks of the stack, and how it is answered: messages over a port of its own. Only
- * connecting and listening go this way; bytes and events do not.
+ * connecting, listening and binding go this way; bytes and events do not.
  */
 import { EtherloomError } from '../../errors.js';
-import type { ListenPlace, Made } from '../../transports/contract.js';
+import type { Endpoint, ListenPlace, Made } from '../../transports/contract.js';
+import type { BindPlace } from '../../transports/datagrams.js';
 import { ERRNO, type SocketErrno, SocketError } from '../../transports/errno.js';
+import type { BindOptions } from './datagrams.js';
 
 export interface ListenOptions<O = object> {
   /** 0, the default: an ephemeral one, which `Listener.port` tells. */
@@ -37,7 +39,14 @@ export interface ConnectOptions<O = object> {
 export type Asked =
   | { call: 'listen'; options: ListenOptions }
   | { call: 'connect'; options: Omit<ConnectOptions, 'data'> }
-  | { call: 'unlisten'; slot: number };
+  | { call: 'unlisten'; slot: number }
+  | { call: 'bind'; options: Omit<BindOptions, 'data'> }
+  | { call: 'associate'; id: number; remote: Endpoint; local: string | undefined }
+  | { call: 'dissociate' | 'unbind'; id: number }
+  | { call: 'reach'; address: string };
+
+/** What the stack answers: where it listens, what it made, the own address that a peer sees. */
+export type Told = ListenPlace | Made | BindPlace | string | undefined;
 
 export interface Ask {
   /** Number of the question; 0 wants no answer. */
@@ -47,7 +56,7 @@ export interface Ask {
 
 export interface Answer {
   n: number;
-  result?: ListenPlace | Made;
+  result?: Told;
   error?: { code: string; message: string; errno?: string };
   /** Of no question: the application is no more. */
   ended?: true;

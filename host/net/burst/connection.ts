@@ -124,6 +124,11 @@ export class Connection<O = object> {
     return this.#closed ? 0 : this.end.read(into);
   }
 
+  /** As StreamEnd.readWords. */
+  readWords(into: DataView, at: number, n: number): boolean {
+    return !this.#closed && this.end.readWords(into, at, n);
+  }
+
   /** Views of what can be read, none to four, in order. Good until `consume`. */
   readViews(): Uint8Array[] {
     return this.#closed ? [] : this.end.readViews();
@@ -145,6 +150,16 @@ export class Connection<O = object> {
     if (this.#hasRing()) return this.end.write(from);
     this.#early ??= new EarlyBytes(this.end);
     return this.#early.write(from);
+  }
+
+  /** Writes all of `from`, or, where there is no room for it or no ring yet, nothing. Whether it did. */
+  writeAll(from: Uint8Array): boolean {
+    return this.writable && this.#hasRing() && this.end.writeAll(from);
+  }
+
+  /** As StreamEnd.writeText. */
+  writeText(text: string, n: number, latin1: boolean): boolean {
+    return this.writable && this.#hasRing() && this.end.writeText(text, n, latin1);
   }
 
   /** Views of the room, none to two. Write into them, then `commit`, before anything else is written. */

@@ -15,10 +15,10 @@ import { Datagram, Peer } from './datagram.js';
 export interface DatagramHome {
   readonly view: DatagramView;
   /** @throws as Stack.network.wayTo; what it returns is the own address that the peer sees */
-  associate(socket: DatagramSocket, remote: Endpoint, local: string | undefined): string;
+  associate(socket: DatagramSocket, remote: Endpoint, local: string | undefined): string | Promise<string>;
   dissociate(socket: DatagramSocket): void;
-  /** It was closed; `later`: it lets go of its stream when what was sent is in the ring. */
-  gone(socket: DatagramSocket, later: boolean): void;
+  /** It was closed, and is told to `leave` when nothing names it any more and what was sent is in the ring. */
+  gone(socket: DatagramSocket): void;
   /** Longest payload that a port of the stack takes, bytes. */
   most(family: 4 | 6): number;
 }
@@ -121,15 +121,22 @@ export class DatagramSocket {
   }
 
   /**
-   * Takes datagrams of this peer only from now on, sends to it what has no other address, and hears that it is not there.
+   * Takes datagrams of this peer only from now on, sends to it what has no other address, and hears that it is not there. In
+   * threads other than the stack's: from when what it returns resolves.
    * @throws SocketError ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EISCONN; EtherloomError ERR_ADDRESS, ERR_STACK_CLOSED
    */
-  connect(address: string, port: number): void {
+  connect(address: string, port: number): Promise<void> | undefined {
     this.#open('connect');
     if (this.#peer) throw new SocketError('EISCONN', `the socket is connected with ${this.#peer.address}`);
     const peer = this.peer(address, port);
-    this.#address = this.home.associate(this, { address: peer.address, port }, this.#address);
-    this.#peer = peer;
+    const done = (own: string): void => {
+      this.#address = own;
+      this.#peer = peer;
+    };
+    const own = this.home.associate(this, { address: peer.address, port }, this.#address);
+    if (own instanceof Promise) return own.then(done);
+    done(own);
+    return undefined;
   }
 
   /** Takes datagrams of everybody again. @throws SocketError ENOTCONN */
@@ -170,7 +177,7 @@ export class DatagramSocket {
 
   /**
    * Sends a datagram with the next flush; false when there is no room: `writable` of the next news tells of it.
-   * @throws SocketError EMSGSIZE for one that is longer than the ports take, ENOTCONN, EAFNOSUPPORT; EtherloomError
+   * @throws SocketError EMSGSIZE for one that is longer than the ports take, ENOTCONN, EAFNOSUPPORT, ENETDOWN when its lane was given up; EtherloomError
    * ERR_STREAM_BYTES, ERR_STACK_CLOSED
    */
   send(data: Uint8Array, to: Correspondent | undefined = this.#peer): boolean {
@@ -203,7 +210,10 @@ export class DatagramSocket {
 
   #put(data: Uint8Array, to: Correspondent | undefined): boolean {
     this.#check(data, to);
-    if (this.#over) return true;
+    if (this.#over)
+      throw new SocketError('ENETDOWN', 'the lane of the socket was given up', {
+        expected: 'a socket that is made anew, in another lane',
+      });
     if (this.#early.length === 0 && this.#end.hasRing) return this.#end.put(data, to, this.ttl, this.tos);
     const need = roomOf(data.length);
     if (this.#earlyBytes + need > Math.min(EARLY_BYTES, this.capacity.send)) return false;
@@ -231,21 +241,22 @@ export class DatagramSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    const later = this.#early.length > 0 && !this.#over;
-    this.home.gone(this, later);
-    if (!later) this.leave();
+    this.home.gone(this);
   }
 
   // ── what Datagrams says ───────────────────────────────────────────────────────────────────────────────────────
 
   /** @internal Lets go of the stream. */
   leave(): void {
+    // What the stack has ended may be another's by now.
+    if (this.end.app.ended) return;
     this.end.request(StreamRequest.CLOSE);
     this.end.release();
   }
 
   /** @internal Whether nothing waits for a ring any more. */
   nowRoom(): boolean {
+    if (this.#over) return true;
     if (this.#early.length > 0 && this.#end.hasRing) this.#settle();
     return this.#early.length === 0;
   }

@@ -5,7 +5,7 @@
  *   Sockets.poll ─▶ heard(stream, bits) ─▶ news: readable, writable, error ─▶ news(into)
  */
 import { EtherloomError } from '../../errors.js';
-import { StreamEvent } from '../../layout/layout.gen.js';
+import { StreamEvent, StreamLayout } from '../../layout/layout.gen.js';
 import type { StreamApp } from '../../streams/stream_app.js';
 import type { StreamEnd } from '../../streams/stream_end.js';
 import type { Endpoint } from '../../transports/contract.js';
@@ -33,14 +33,21 @@ export const noDatagrams = (): EtherloomError =>
     expected: 'Stack.create({ datagrams: udp() }), the default',
   });
 
-/** Who binds for an application, and what else is the engine's thread's. */
+/**
+ * Who binds for an application, and what else is the engine's thread's. There it is done at once, and what cannot be throws; in
+ * other threads it is done when the stack has answered.
+ */
 export interface DatagramRequests {
   readonly view: DatagramView;
-  bind(options: BindOptions, app: number): BindPlace;
+  /** Number of the transport. */
+  readonly protocol: number;
+  bind(options: BindOptions, app: number): BindPlace | Promise<BindPlace>;
   /** Returns the own address that the peer sees. */
-  associate(id: number, remote: Endpoint, local: string | undefined): string;
+  associate(id: number, remote: Endpoint, local: string | undefined): string | Promise<string>;
   dissociate(id: number): void;
-  unbind(id: number): void;
+  unbind(id: number): Promise<void> | undefined;
+  /** @throws SocketError when there is no way to that address */
+  reach(address: string): Promise<void> | undefined;
   most(family: 4 | 6): number;
 }
 
@@ -62,6 +69,11 @@ export class Datagrams implements DatagramHome {
   /** Closed, with datagrams that wait for their ring. */
   readonly #leaving = new Map<number, DatagramSocket>();
   readonly #waiting = new Map<DatagramSocket, number>();
+  /** Closed, and the stack has not answered yet that nothing names them any more. */
+  readonly #unbinding = new Map<DatagramSocket, Promise<void>>();
+  /** Sockets that the stack was asked for; and news of those that it has made already, by stream. */
+  #binding = 0;
+  readonly #early = new Map<number, number>();
   /** Told at once of news, in place of `news`. */
   hearer: ((socket: DatagramSocket, bits: number) => void) | undefined;
 
@@ -79,16 +91,34 @@ export class Datagrams implements DatagramHome {
   }
 
   /** @throws as Burst.bind */
-  bind(options: BindOptions): DatagramSocket {
+  bind(options: BindOptions): DatagramSocket | Promise<DatagramSocket> {
     const place = this.requests.bind(options, this.app.number);
+    if (!(place instanceof Promise)) return this.#made(place, options);
+    this.#binding++;
+    return place
+      .then(made => this.#made(made, options))
+      .finally(() => {
+        if (--this.#binding === 0) this.#early.clear();
+      });
+  }
+
+  #made(place: BindPlace, options: BindOptions): DatagramSocket {
     const family = place.address === undefined ? (options.family ?? 0) : place.address.includes(':') ? 6 : 4;
     const socket = new DatagramSocket(this, this.app.end(place.id), place, family);
     socket.data = options.data;
     this.#sockets.set(place.id, socket);
+    const bits = this.#early.get(place.id);
+    this.#early.delete(place.id);
+    if (bits !== undefined) this.heard(socket.end, bits);
     return socket;
   }
 
-  associate(socket: DatagramSocket, remote: Endpoint, local: string | undefined): string {
+  /** Asks whether there is a way; undefined: there is. @throws as DatagramRequests.reach */
+  reach(address: string): Promise<void> | undefined {
+    return this.requests.reach(address);
+  }
+
+  associate(socket: DatagramSocket, remote: Endpoint, local: string | undefined): string | Promise<string> {
     return this.requests.associate(socket.id, remote, local);
   }
 
@@ -100,13 +130,20 @@ export class Datagrams implements DatagramHome {
     return this.requests.most(family);
   }
 
-  gone(socket: DatagramSocket, later: boolean): void {
+  gone(socket: DatagramSocket): void {
     if (this.#sockets.get(socket.id) !== socket) return;
-    if (later) this.#leaving.set(socket.id, socket);
     this.#sockets.delete(socket.id);
     this.#waiting.delete(socket);
+    this.#leaving.set(socket.id, socket);
     // First out of the tables: its number may be another's as soon as the lane has heard.
-    this.requests.unbind(socket.id);
+    const unbound = this.requests.unbind(socket.id);
+    if (!unbound) return this.#leave(socket, 0);
+    const done = unbound.then(() => {
+      this.#unbinding.delete(socket);
+      if (this.#leaving.get(socket.id) === socket) this.#leave(socket, 0);
+      this.app.flush();
+    });
+    this.#unbinding.set(socket, done);
   }
 
   /** Event bits of a stream; false when it is no socket's. */
@@ -117,7 +154,7 @@ export class Datagrams implements DatagramHome {
       return true;
     }
     const socket = this.#sockets.get(end.id);
-    if (socket?.end !== end) return false;
+    if (socket?.end !== end) return this.#isEarly(end, bits);
     if (bits & StreamEvent.OUT) socket.nowRoom();
     if (bits & (StreamEvent.HUP | StreamEvent.FREED)) socket.nowOver();
     if (this.hearer) this.hearer(socket, bits);
@@ -125,9 +162,19 @@ export class Datagrams implements DatagramHome {
     return true;
   }
 
+  /** News of a socket that is not known yet: it waits until the stack's answer is here. */
+  #isEarly(end: StreamEnd, bits: number): boolean {
+    const { arena } = this.app;
+    const at = arena.header.streamsAt + end.id * StreamLayout.size + StreamLayout.transport;
+    if (this.#binding === 0 || arena.u32[at >> 2] !== this.requests.protocol) return false;
+    this.#early.set(end.id, (this.#early.get(end.id) ?? 0) | bits);
+    return true;
+  }
+
   #leave(socket: DatagramSocket, bits: number): void {
-    const over = (bits & (StreamEvent.HUP | StreamEvent.FREED)) !== 0;
-    if (!over && !socket.nowRoom()) return;
+    if (bits & (StreamEvent.HUP | StreamEvent.FREED)) socket.nowOver();
+    const settled = socket.nowRoom();
+    if (!settled || this.#unbinding.has(socket)) return;
     this.#leaving.delete(socket.id);
     socket.leave();
   }
@@ -149,10 +196,17 @@ export class Datagrams implements DatagramHome {
     return n;
   }
 
-  /** Closes every socket. What waits for a ring does not go any more. */
-  abandon(): void {
+  /**
+   * Closes every socket. What waits for a ring does not go any more. Where the stack must be asked, it is done when that has
+   * answered.
+   */
+  abandon(): Promise<unknown> | undefined {
     for (const socket of [...this.#sockets.values()]) socket.close();
-    for (const socket of this.#leaving.values()) socket.leave();
-    this.#leaving.clear();
+    for (const socket of this.#leaving.values())
+      if (!this.#unbinding.has(socket)) {
+        this.#leaving.delete(socket.id);
+        socket.leave();
+      } else socket.nowOver();
+    return this.#unbinding.size > 0 ? Promise.all(this.#unbinding.values()) : undefined;
   }
 }

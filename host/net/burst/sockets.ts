@@ -63,6 +63,8 @@ export class Sockets<O> implements ConnectionHome<O> {
   /** What `poll` fills, and how far. */
   #into: StackEvent<O>[] = [];
   #filled = 0;
+  /** How many it filled the last time. */
+  #before = 0;
 
   constructor(
     readonly app: StreamApp,
@@ -137,8 +139,8 @@ export class Sockets<O> implements ConnectionHome<O> {
   }
 
   /**
-   * Takes news of at most `max` connections into `events`, whose objects are used again, and returns how many. Inline
-   * engines make a step first.
+   * Takes news of at most `max` connections into `events`, whose objects are used again, and returns how many. Those
+   * beyond have no `connection` any more. Inline engines make a step first.
    */
   poll(events: StackEvent<O>[], max = Number.MAX_SAFE_INTEGER): number {
     // Before an event is taken that would be told to nobody.
@@ -148,11 +150,22 @@ export class Sockets<O> implements ConnectionHome<O> {
       });
     this.app.flush();
     this.rest.step();
+    if (this.#into !== events) this.#before = 0;
     this.#into = events;
     this.#filled = 0;
     // Streams with news that is none to the application are not the end of it.
     while (this.app.take(this.#heard, max) > 0 && this.#filled === 0);
+    this.#forget();
     return this.#filled;
+  }
+
+  /** Objects of an earlier poll that are not used now let go of their connections: they may be closed for long. */
+  #forget(): void {
+    const into = this.#into as { connection: Connection<O> | undefined }[];
+    // The array is the caller's.
+    for (let i = Math.min(this.#before, into.length) - 1; i >= this.#filled; i--)
+      into[i].connection = undefined;
+    this.#before = this.#filled;
   }
 
   readonly #heard = (end: StreamEnd, bits: number): void => {

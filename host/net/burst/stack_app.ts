@@ -9,9 +9,11 @@ import type { MessagePort } from 'node:worker_threads';
 import { EtherloomError } from '../../errors.js';
 import { Arena } from '../../mem/arena.js';
 import type { ListenPlace, Made, TransportView } from '../../transports/contract.js';
-import { transportNamed } from '../../transports/registry.js';
+import { datagramsNamed, transportNamed } from '../../transports/registry.js';
 import '../../transports/tcp/index.js';
+import '../../transports/udp/index.js';
 import { StreamApp } from '../../streams/stream_app.js';
+import { AskedDatagrams, type Longest } from './asked_datagrams.js';
 import {
   type Answer,
   type Ask,
@@ -19,8 +21,11 @@ import {
   type ConnectOptions,
   errorHeard,
   type ListenOptions,
+  type Told,
 } from './calls.js';
 import type { Connection } from './connection.js';
+import type { DatagramSocket } from './datagram_socket.js';
+import { type BindOptions, type DatagramNews, Datagrams, noDatagrams } from './datagrams.js';
 import type { Listener } from './listener.js';
 import { restOfThreads, Sockets, type StackEvent } from './sockets.js';
 
@@ -33,8 +38,13 @@ export interface StackTicket {
   /** Name of the transport, and where its connections stand in memory. */
   transport: string;
   shared: unknown;
+  /** The same of datagrams, if the stack has a transport of them. */
+  datagrams?: { transport: string; shared: unknown; longest: Longest };
   port: MessagePort;
 }
+
+const unanswered = (): EtherloomError =>
+  new EtherloomError('ERR_STACK_CLOSED', 'the stack was closed before it answered');
 
 /** How long `close` waits for lanes to make rings for what closed connections had taken, ms. */
 const SETTLE_MS = 5000;
@@ -42,25 +52,35 @@ const SETTLE_MS = 5000;
 export class StackApp<O = object> {
   /** @internal Of the sockets that StackNet makes of them. */
   readonly sockets: Sockets<O>;
+  /** @internal */
+  readonly datagrams: Datagrams | undefined;
   readonly #port: MessagePort;
-  readonly #waiting = new Map<
-    number,
-    { resolve: (result: ListenPlace | Made) => void; reject: (error: Error) => void }
-  >();
+  readonly #waiting = new Map<number, { resolve: (result: Told) => void; reject: (error: Error) => void }>();
   #asked = 0;
   /** Questions and waits under way: as long as there are some the thread lives. */
   #holds = 0;
   #closed = false;
+  /** Nobody answers any more. */
+  #gone = false;
   #closing: Promise<void> | undefined;
 
   private constructor(ticket: StackTicket) {
-    const { memory, number, life, transport, shared, port } = ticket;
+    const { memory, number, life, transport, shared, datagrams, port } = ticket;
     const arena = Arena.attach(memory);
     const view = transportNamed(transport).view(arena, shared) as unknown as TransportView<O>;
     this.#port = port;
     this.sockets = new Sockets<O>(StreamApp.over(arena, number, life), view, restOfThreads, slot =>
       this.#post({ n: 0, asked: { call: 'unlisten', slot } }),
     );
+    if (datagrams) {
+      const how = datagramsNamed(datagrams.transport);
+      const seen = how.view(arena, datagrams.shared);
+      const ask = (asked: Asked): Promise<Told> => this.#question(asked);
+      const tell = (asked: Asked): void => this.#post({ n: 0, asked });
+      const requests = new AskedDatagrams(how.protocol, seen, datagrams.longest, ask, tell);
+      this.datagrams = new Datagrams(this.sockets.app, requests);
+      this.sockets.datagrams = this.datagrams;
+    }
     port.on('message', (answer: Answer) => this.#hear(answer));
     port.on('close', () => this.#refuse());
     port.unref();
@@ -97,10 +117,16 @@ export class StackApp<O = object> {
     this.#port.postMessage(ask);
   }
 
-  async #ask(asked: Asked): Promise<ListenPlace | Made> {
+  async #ask(asked: Asked): Promise<Told> {
     this.#open();
+    return this.#question(asked);
+  }
+
+  /** The same of an application that closes. */
+  #question(asked: Asked): Promise<Told> {
+    if (this.#gone) return Promise.reject(unanswered());
     const n = ++this.#asked;
-    const answered = new Promise<ListenPlace | Made>((resolve, reject) => {
+    const answered = new Promise<Told>((resolve, reject) => {
       this.#waiting.set(n, { resolve, reject });
     });
     this.#post({ n, asked });
@@ -123,13 +149,13 @@ export class StackApp<O = object> {
     const who = this.#waiting.get(n);
     this.#waiting.delete(n);
     if (error) who?.reject(errorHeard(error));
-    else who?.resolve(result!);
+    else who?.resolve(result);
   }
 
   #refuse(): void {
     this.#closed = true;
-    for (const { reject } of this.#waiting.values())
-      reject(new EtherloomError('ERR_STACK_CLOSED', 'the stack was closed before it answered'));
+    this.#gone = true;
+    for (const { reject } of this.#waiting.values()) reject(unanswered());
     this.#waiting.clear();
   }
 
@@ -144,6 +170,18 @@ export class StackApp<O = object> {
     const { data, ...rest } = options;
     const made = (await this.#ask({ call: 'connect', options: rest as ConnectOptions })) as Made;
     return this.sockets.connecting(made.id, made, data);
+  }
+
+  /** As Burst.bind. */
+  async bind(options: BindOptions = {}): Promise<DatagramSocket> {
+    this.#open();
+    if (!this.datagrams) throw noDatagrams();
+    return this.datagrams.bind(options);
+  }
+
+  /** As Burst.news. */
+  news(into: DatagramNews[]): number {
+    return this.datagrams?.news(into) ?? 0;
   }
 
   /** As Burst.poll. @throws EtherloomError ERR_STACK_CLOSED when stack or application were closed: a loop of polls ends so */
@@ -184,7 +222,9 @@ export class StackApp<O = object> {
   /** The thread lives until then. */
   async #leave(): Promise<void> {
     this.#closed = true;
+    const unbound = this.datagrams?.abandon();
     this.sockets.abandon(false);
+    if (unbound) await this.#held(unbound);
     if (this.sockets.isLeaving) {
       await this.#held(this.sockets.left(SETTLE_MS));
       this.sockets.abandon();

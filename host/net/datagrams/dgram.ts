@@ -4,15 +4,15 @@
  *   const { createSocket } = stack.dgram;      the function needs no `this`
  */
 import type { Datagrams } from '../burst/datagrams.js';
-import type { Network } from '../network.js';
 import type { SocketLoop } from '../sockets/loop.js';
-import { type OnMessage, Socket, type SocketOptions, type SocketType } from './socket.js';
+import type { OnMessage } from './inbox.js';
+import type { SocketOptions, SocketType } from './options.js';
+import { Socket } from './socket.js';
 
 /** What the sockets of one stack share. */
 export interface DgramHome {
   readonly loop: SocketLoop;
   readonly datagrams: Datagrams;
-  readonly network: Network;
   /** Sockets that are open, bound or not. */
   readonly open: Set<Socket>;
 }
@@ -26,14 +26,15 @@ export class StackDgram {
   ) => Socket;
 
   /** @internal Made by Stack. */
-  constructor(loop: SocketLoop, datagrams: Datagrams, network: Network) {
-    const home: DgramHome = { loop, datagrams, network, open: new Set() };
+  constructor(loop: SocketLoop, datagrams: Datagrams) {
+    const home: DgramHome = { loop, datagrams, open: new Set() };
     this.#home = home;
     this.Socket = class extends Socket {
       constructor(type: SocketType | SocketOptions, onMessage?: OnMessage) {
         super(home, type, onMessage);
       }
     };
+    loop.onClose = () => this.close();
     datagrams.hearer = (inner, bits) => (inner.data as Socket).heard(bits);
   }
 

@@ -1,5 +1,7 @@
 /** Errors as Node's `dgram` makes them: software decides by their `code`. What is common with `net` stands there. */
 import { getSystemErrorMap } from 'node:util';
+import { SocketError } from '../../transports/errno.js';
+import { systemError } from '../sockets/errors.js';
 
 const CODED = {
   ERR_SOCKET_ALREADY_BOUND: 'Socket is already bound',
@@ -34,4 +36,13 @@ export function bufferSizeError(which: 'recv' | 'send', code: 'EBADF' | 'ENOBUFS
   const error = new Error(`Could not get or set buffer size: ${syscall} returned ${code} (${words})`);
   const info = { errno, code, message: words, syscall };
   return Object.assign(error, { name: 'SystemError', code: 'ERR_SOCKET_BUFFER_SIZE', info, errno, syscall });
+}
+
+/** What the stack refused, as a system call of that name would have. What has no name of Linux's stays as it is. */
+export function asSystemError(
+  syscall: string,
+  cause: unknown,
+  site: { address?: string; port?: number },
+): Error {
+  return cause instanceof SocketError ? systemError(syscall, cause.errno, site) : (cause as Error);
 }

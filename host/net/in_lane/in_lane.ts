@@ -53,6 +53,10 @@ interface Instance {
   /** Its module was called, in this life or another: who opened it has it. */
   begun: boolean;
   ended: boolean;
+  /** Its number may be another's. */
+  released: boolean;
+  /** Ends its seat while that is being taken. */
+  leaving: AbortController;
   /** Resolves when the module was called, and when it is over; rejects with what it threw at first. */
   began: Promise<void>;
   onBegan: (error?: EtherloomError) => void;
@@ -70,6 +74,8 @@ export interface InLaneHome<O extends object> {
 
 /** How long `close` waits for a lane to end its application, ms. */
 const CLOSE_MS = 5000;
+/** How long a module may take to begin in a lane, ms. */
+const BEGIN_MS = 60_000;
 
 export class InLane<O extends object = object> extends EventEmitter<InLaneEvents> {
   readonly #instances = new Map<number, Instance>();
@@ -78,6 +84,9 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
   /** A connection that nobody will take any more does not wait: its listener, which others may have, counts it as taken. */
   readonly #untaken: (id: number) => void;
   #closing: Promise<void> | undefined;
+  /** Whether it is to keep the process alive while it is in some lane, and does so. */
+  #wanted = true;
+  #held = false;
 
   private constructor(
     readonly home: InLaneHome<O>,
@@ -97,10 +106,15 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
 
   /**
    * Opens it in the lanes; resolves when its module was called in each.
-   * @throws EtherloomError ERR_IN_LANE when the module cannot be loaded, or throws; ERR_STACK_OPTIONS, ERR_ENGINE_STATE,
-   * ERR_APPS_FULL
+   * @param known told of it before it is open: who closes it then has the call reject
+   * @throws EtherloomError ERR_IN_LANE when the module cannot be loaded, throws, takes more than a minute to begin, or was
+   * closed meanwhile; ERR_STACK_OPTIONS, ERR_ENGINE_STATE, ERR_APPS_FULL
    */
-  static async open<O extends object>(home: InLaneHome<O>, options: InLaneOptions): Promise<InLane<O>> {
+  static async open<O extends object>(
+    home: InLaneHome<O>,
+    options: InLaneOptions,
+    known: (inLane: InLane<O>) => void = () => {},
+  ): Promise<InLane<O>> {
     const { engine } = home;
     const { module, lanes = Array.from({ length: engine.laneCount }, (_, i) => i) } = options ?? {};
     if (typeof module !== 'string' && !(module instanceof URL))
@@ -117,8 +131,10 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
           expected: `whole numbers from 0 to ${engine.laneCount - 1}`,
         });
     const inLane = new InLane<O>(home, options);
+    known(inLane);
     try {
       for (const lane of lanes) inLane.#add(lane);
+      inLane.#holdOn();
       await Promise.all([...inLane.#instances.values()].map(i => inLane.#seat(i)));
       return inLane;
     } catch (error) {
@@ -130,6 +146,25 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
   /** Lanes that it lives in. */
   get lanes(): number[] {
     return [...this.#instances.values()].filter(i => !i.ended).map(i => i.lane);
+  }
+
+  /** Keeps the process alive while it is in a lane, as it does without a word. */
+  ref(): this {
+    this.#wanted = true;
+    this.#holdOn();
+    return this;
+  }
+
+  unref(): this {
+    this.#wanted = false;
+    this.#holdOn();
+    return this;
+  }
+
+  #holdOn(): void {
+    const held = this.#wanted && this.lanes.length > 0;
+    if (held !== this.#held) this.home.engine.alive.hold(held);
+    this.#held = held;
   }
 
   /** Numbers of its applications. */
@@ -153,17 +188,37 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     const bell = new Int32Array(new SharedArrayBuffer(4));
     this.#instances.set(lane, {
       ...{ lane, number, bell, port: undefined, unseat: undefined, lives: 0, begun: false, ended: false },
-      ...{ began, onBegan, over, onOver },
+      ...{ released: false, leaving: new AbortController(), began, onBegan, over, onOver },
     });
   }
 
   async #seat(instance: Instance): Promise<void> {
     const module = laneModule('net/in_lane/lane_side');
-    instance.unseat = await this.home.engine.seat(instance.lane, {
-      module,
-      begin: () => this.#begin(instance),
-    });
-    await instance.began;
+    const { signal } = instance.leaving;
+    const late = setTimeout(() => this.#end(instance, notBegun(instance.lane), false), BEGIN_MS);
+    try {
+      instance.unseat = await this.home.engine.seat(instance.lane, {
+        ...{ module, signal },
+        begin: () => this.#begin(instance),
+      });
+      await instance.began;
+    } catch (error) {
+      // Nobody was seated, or nobody is any more.
+      if (instance.unseat === undefined) {
+        this.#end(instance, error as EtherloomError);
+        this.#release(instance);
+      }
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** No thread uses the number any more: it may be another application's. */
+  #release(instance: Instance): void {
+    if (instance.released || !instance.ended) return;
+    instance.released = true;
+    this.home.apps.hold(instance.number, false);
   }
 
   /** A life of the lane begins: so does the application there. */
@@ -183,6 +238,9 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
       ...{ transport: transport.transport.name, shared: transport.shared },
       ...{ port: port2, bell: instance.bell.buffer as SharedArrayBuffer },
     };
+    // Of a lane that died of its end nothing more is asked. Its port is for the thread that is being started.
+    if (this.#closing !== undefined)
+      void this.home.engine.settled().then(() => this.#end(instance, undefined, false));
     return { data, transfer: [port2] };
   }
 
@@ -217,7 +275,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     if (asked.call === 'connect')
       return this.home.requests.connect({ ...asked.options, lane } as ConnectOptions<O>, number);
     if (asked.call === 'listen') return this.#listeners.listen(lane, asked.options as ListenOptions<O>);
-    this.#listeners.unlisten(lane, asked.slot);
+    if (asked.call === 'unlisten') this.#listeners.unlisten(lane, asked.slot);
     return undefined;
   }
 
@@ -234,10 +292,11 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
         this.#say(instance, { heard: what });
   }
 
-  /** It is over in a lane. @param gone nobody there uses its number any more */
+  /** It is over in a lane. @param gone nobody there uses its number any more; else the end of its seat tells when */
   #end(instance: Instance, error: EtherloomError | undefined, gone = true): void {
     if (instance.ended) return;
     instance.ended = true;
+    this.#holdOn();
     const { lane, number } = instance;
     this.#listeners.leave(lane);
     const { apps } = this.home;
@@ -245,11 +304,18 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     apps.close(number);
     // Before it was closed there may have come more.
     apps.untaken(number, this.#untaken);
-    if (gone) this.home.apps.hold(number, false);
-    void Promise.resolve(instance.unseat?.()).catch(() => {});
+    if (gone) this.#release(instance);
+    const closed = new EtherloomError('ERR_IN_LANE', `lane ${lane}: closed before the module had begun`);
+    // A lane that cannot be told is mended or given up: then `#lost` knows.
+    if (instance.unseat === undefined) instance.leaving.abort(error ?? closed);
+    else
+      instance
+        .unseat()
+        .then(() => this.#release(instance))
+        .catch(() => {});
     instance.port?.close();
     instance.onOver();
-    instance.onBegan(error);
+    instance.onBegan(error ?? closed);
     if (error && instance.begun && this.listenerCount('ended') === 0) process.emitWarning(error);
     this.emit('ended', { lane, error });
   }
@@ -257,12 +323,13 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
   /** A lane was given up. */
   #lost(lane: number): void {
     const instance = this.#instances.get(lane);
-    if (instance) this.#end(instance, new EtherloomError('ERR_IN_LANE', `lane ${lane} was given up`));
+    if (instance?.ended) this.#release(instance);
+    else if (instance) this.#end(instance, new EtherloomError('ERR_IN_LANE', `lane ${lane} was given up`));
   }
 
   /** Ends it in all lanes: connections are aborted, listeners close. Again is once. */
   close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+    return (this.#closing ??= this.home.engine.alive.during(this.#close()));
   }
 
   async #close(): Promise<void> {
@@ -280,3 +347,8 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     await this.close();
   }
 }
+
+const notBegun = (lane: number): EtherloomError =>
+  new EtherloomError('ERR_IN_LANE', `lane ${lane}: the module has not begun after ${BEGIN_MS} ms`, {
+    expected: 'a default export that returns, or resolves with, { news(events, n) }',
+  });

@@ -19,7 +19,7 @@ import type { FromLane, InLaneGiven, ToLane } from './messages.js';
 export interface LaneHandler<O extends object = object> {
   /** What happened to connections in this round: the first `n` of `events`, whose objects are used again. */
   news(events: readonly StackEvent<O>[], n: number): void;
-  /** Called some 50 times a second, or when the lane has nothing else to do: for who counts or must end things. */
+  /** Called some 50 times a second, 10 times while the lane sleeps for want of work: for who counts or must end things. */
   tick?(nowMs: number): void;
   /** A `connect` or `listen` that the stack refused. Without it that ends the application in this lane. */
   refused?(error: EtherloomError, what: ConnectOptions<O> | ListenOptions<O>): void;

@@ -3,6 +3,7 @@ import { type AgentOptions, Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isIP } from 'node:net';
 import { type TLSSocket, type ConnectionOptions as TlsOptions, connect as tlsConnect } from 'node:tls';
+import { nameEnds } from './secure.js';
 import type { Socket } from './socket.js';
 
 /** `net.connect` of a stack. */
@@ -24,6 +25,13 @@ export class StackAgent extends HttpAgent {
   }
 }
 
+/** TLS over a socket that is connecting. */
+function over(socket: Socket, options: TlsOptions): TLSSocket {
+  const secure = tlsConnect({ ...options, socket });
+  socket.once('connect', () => nameEnds(secure, socket));
+  return secure;
+}
+
 /** The same for `https`. */
 export class StackSecureAgent extends HttpsAgent {
   readonly #make: SocketMaker;
@@ -36,7 +44,7 @@ export class StackSecureAgent extends HttpsAgent {
 
   /** @internal Called by https. */
   override createConnection(options: TlsOptions): TLSSocket {
-    return tlsConnect({ ...options, socket: this.#make(options) });
+    return over(this.#make(options), options);
   }
 }
 
@@ -77,9 +85,7 @@ export function connectorOf(make: SocketMaker, options: ConnectorOptions = {}): 
     const plain =
       httpSocket ?? make({ host: hostname, port, noDelay: true, localAddress: localAddress ?? undefined });
     const name = servername ?? (isIP(hostname) ? '' : hostname);
-    const socket = secure
-      ? tlsConnect({ ALPNProtocols, servername: name, ...tls, host: hostname, socket: plain })
-      : plain;
+    const socket = secure ? over(plain, { ALPNProtocols, servername: name, ...tls, host: hostname }) : plain;
     let answered = false;
     const answer = (error: Error | null): void => {
       if (answered) return;

@@ -6,6 +6,7 @@ import {
   getDefaultAutoSelectFamilyAttemptTimeout,
   isIP,
 } from 'node:net';
+import { MAX_BACKLOG } from '../../transports/tcp/control.js';
 import type { ConnectionOptions, KeepAlive } from '../../transports/tcp/index.js';
 import { addressError, missingError, portError, rangeError, typeError, valueError } from './errors.js';
 
@@ -148,9 +149,17 @@ export function connectTarget(given: Record<string, unknown>): ConnectTarget {
   if (typeof all !== 'boolean') throw typeError('options.autoSelectFamily', 'of type boolean', all);
   const blockList = blockListOf(more.blockList);
   return {
-    ...{ host: host || 'localhost', port: portOf('Port', port), lookup, hints, family: family ?? 0 },
-    ...{ all: all && family !== 4 && family !== 6 && !localAddress, attemptMs: attemptTime(ms), blockList },
-    ...{ localAddress: localAddress || undefined, localPort: localPort || 0, options: options ?? {} },
+    host: host || 'localhost',
+    port: portOf('Port', port),
+    localAddress: localAddress || undefined,
+    localPort: localPort || 0,
+    lookup,
+    family: family ?? 0,
+    hints,
+    all: all && family !== 4 && family !== 6 && !localAddress,
+    attemptMs: attemptTime(ms),
+    blockList,
+    options: options ?? {},
   };
 }
 
@@ -165,6 +174,12 @@ export interface ListenTarget {
 }
 
 const BACKLOG = 511;
+
+/** As listen(2) takes it: a C int, of which a negative one, and one that is too large, is the most that there can be. */
+function backlogOf(asked: unknown): number {
+  const n = Number(asked) | 0;
+  return n < 0 ? MAX_BACKLOG : Math.min(n, MAX_BACKLOG);
+}
 
 /** @throws TypeError ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE; RangeError ERR_SOCKET_BAD_PORT */
 export function listenTarget(args: readonly unknown[], given: Record<string, unknown>): ListenTarget {
@@ -191,18 +206,23 @@ export function listenTarget(args: readonly unknown[], given: Record<string, unk
     ...{ host: host || undefined, port: portOf('options.port', port), signal, options: options ?? {} },
     // Without a host `net` does not hear of it.
     ipv6Only: Boolean(host && ipv6Only),
-    backlog: backlog || countOf(args[1]) || countOf(args[2]) || BACKLOG,
+    backlog: backlogOf(backlog || countOf(args[1]) || countOf(args[2]) || BACKLOG),
   };
 }
 
 /** Of libuv's setsockopt: a probe each second, ten of them, after `delay` seconds; 0 keeps the system's times. */
 const INTERVAL_MS = 1000;
 const PROBES = 10;
+/** Most seconds that Linux takes (MAX_TCP_KEEPIDLE). */
+const MOST_DELAY_S = 32767;
 
-/** A keepalive with `net`'s meaning of its delay, which is ms cut to seconds. */
+/**
+ * A keepalive with `net`'s meaning of its delay, which is ms cut to seconds, and what Linux does not take is nothing that
+ * anybody hears of: it is on, with the system's times.
+ */
 export function keepAliveOf(on: boolean, delayMs: number): boolean | KeepAlive {
   const seconds = Math.trunc(delayMs / 1000) | 0;
-  if (!on || seconds === 0) return on;
+  if (!on || seconds < 1 || seconds > MOST_DELAY_S) return on;
   return { idleMs: seconds * 1000, intervalMs: INTERVAL_MS, probes: PROBES };
 }
 

@@ -10,6 +10,7 @@ import { blockedError } from './errors.js';
 /** Who connects. */
 export interface Attempting {
   emit(event: string, ...args: unknown[]): boolean;
+  listenerCount(event: string): number;
   /** Begins to connect there. What it throws is why it cannot. */
   attempt(target: ConnectTarget): void;
   /** Lets go of what `attempt` began. */
@@ -25,6 +26,8 @@ export class Attempts {
   #next = 0;
   #timer: NodeJS.Timeout | undefined;
   #over = false;
+  /** Whether a connect that found it connected was answered. */
+  answered = false;
 
   constructor(
     readonly target: ConnectTarget,
@@ -40,6 +43,11 @@ export class Attempts {
     return addresses.length < 2 ? undefined : addresses.slice(0, this.#next).map(a => `${a}:${target.port}`);
   }
 
+  /** Nothing came of it yet. */
+  get isGoing(): boolean {
+    return !this.#over;
+  }
+
   get #place(): [string, number, number] {
     return [this.at.host, this.at.port, isIP(this.at.host)];
   }
@@ -52,7 +60,7 @@ export class Attempts {
     const host = addresses[this.#next++];
     if (host === undefined) return who.gaveUp(this.#error());
     this.at = { ...target, host };
-    who.emit('connectionAttempt', ...this.#place);
+    if (who.listenerCount('connectionAttempt') > 0) who.emit('connectionAttempt', ...this.#place);
     if (this.#over) return;
     if (target.blockList?.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4'))
       return this.failed(blockedError(host));

@@ -8,6 +8,7 @@
  * What sockets write outside of a batch leaves at the end of the microtasks: many writes of a turn are one doorbell.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { Alive } from '../../engine/alive.js';
 import { EtherloomError } from '../../errors.js';
 import type { ConnectionOptions } from '../../transports/tcp/index.js';
 import type { ConnectOptions, ListenOptions } from '../burst/calls.js';
@@ -43,18 +44,16 @@ export interface SocketCalls {
 
 /** Connections told of before the event loop has its turn. */
 const BATCH = 256;
+/** Batches of a turn. */
+const ROUNDS = 8;
 /**
  * So long after news a look is taken in each turn of the event loop, ms: whoever was answered may answer in less than a sleep
  * takes to end, and a lane's notify costs more than being seen. As long as lanes spin by default.
  */
 const LOOK_MS = 0.05;
-/** Longest time of a timer, ms: the one that keeps the process alive fires every 24 days. */
-const FAR_MS = 2 ** 31 - 1;
-
-const turn = (): Promise<void> => new Promise(next => setImmediate(next));
 
 /** What a listener threw is an uncaught exception, as from any other event; the others are told all the same. */
-function rethrow(error: unknown): void {
+export function rethrow(error: unknown): void {
   process.nextTick(() => {
     throw error;
   });
@@ -67,9 +66,13 @@ export class SocketLoop {
   #running = false;
   #closed = false;
   #flushing = false;
-  /** Sockets and servers that keep the process alive. */
-  #holds = 0;
-  #alive: NodeJS.Timeout | undefined;
+  /** Batches of this turn, and when the last one came. */
+  #rounds = 0;
+  #newsMs = Number.NEGATIVE_INFINITY;
+  /** Held by sockets and servers that keep the process alive. */
+  readonly #alive = new Alive();
+  /** Ends what else lives by it: sockets of datagrams. */
+  onClose: (() => void) | undefined;
 
   constructor(
     readonly sockets: Sockets<ConnectionOptions>,
@@ -130,12 +133,7 @@ export class SocketLoop {
 
   /** Something begins to keep the process alive, or does so no more. */
   hold(on: boolean): void {
-    this.#holds += on ? 1 : -1;
-    if (this.#holds === 0) this.#alive?.unref();
-    else if (on && this.#holds === 1) {
-      this.#alive ??= setInterval(() => {}, FAR_MS);
-      this.#alive.ref();
-    }
+    this.#alive.hold(on);
   }
 
   /** From now on news is looked for. */
@@ -143,25 +141,45 @@ export class SocketLoop {
     if (this.#running) return;
     this.#running = true;
     // Not in the context of whoever came first.
-    new AsyncResource('ETHERLOOM_SOCKETS').runInAsyncScope(() => void this.#run());
+    new AsyncResource('ETHERLOOM_SOCKETS').runInAsyncScope(this.#turn);
   }
 
-  async #run(): Promise<void> {
+  /** The event loop's turn: news that there is, or a sleep when there was none for some time. */
+  readonly #turn = (): void => {
+    this.#rounds = 0;
+    this.#round();
+  };
+
+  /**
+   * A batch of news. What it gave others to do before the event loop goes on — ticks, and promises — is done before the next
+   * batch, and so much for this turn.
+   */
+  readonly #round = (): void => {
+    if (this.#closed) return;
     const { sockets } = this;
-    for (let newsMs = Number.NEGATIVE_INFINITY; !this.#closed; ) {
-      for (const asked of this.#asked) await asked;
-      const n = sockets.poll(this.#events, BATCH);
-      if (n === 0) {
-        if (performance.now() - newsMs < LOOK_MS) await turn();
-        else await sockets.wait(this.restMs);
-        if (sockets.app.ended) this.close();
-        continue;
-      }
+    if (this.#asked.size > 0) return void this.#answered();
+    const n = sockets.poll(this.#events, BATCH);
+    if (n > 0) {
       for (let i = 0; i < n; i++) this.#tell(this.#events[i]);
       sockets.flush();
-      await turn();
-      newsMs = performance.now();
-    }
+      this.#newsMs = performance.now();
+      if (++this.#rounds < ROUNDS) process.nextTick(this.#round);
+      else setImmediate(this.#turn);
+    } else if (this.#rounds > 0 || performance.now() - this.#newsMs < LOOK_MS) setImmediate(this.#turn);
+    else void this.#sleep();
+  };
+
+  async #answered(): Promise<void> {
+    for (const asked of this.#asked) await asked;
+    // After who hears that it listens, and may ask for the next.
+    setImmediate(this.#turn);
+  }
+
+  async #sleep(): Promise<void> {
+    await this.sockets.wait(this.restMs);
+    if (this.sockets.app.ended) this.close();
+    // Not from a promise: those that listeners make come after their ticks, as from any other event.
+    process.nextTick(this.#turn);
   }
 
   #tell(event: SocketEvent): void {
@@ -178,16 +196,17 @@ export class SocketLoop {
     }
   }
 
-  /** Ends all of them: sockets close without an error, their peers are reset. */
+  /** Ends all of them: sockets close without an error, their peers are reset. Also when the engine is stopped. */
   close(): Promise<void> | undefined {
     if (this.#closed) return undefined;
     const { sockets } = this;
+    this.onClose?.();
     for (const listener of [...sockets.listeners]) (listener.data as Taker | undefined)?.abandon();
     for (const connection of [...sockets.connections]) (connection.data as Hearer | undefined)?.abandon();
     this.#closed = true;
     const ended = sockets.app.ended ? undefined : this.calls.end();
     sockets.app.rouse();
-    clearInterval(this.#alive);
+    this.#alive.end();
     return ended;
   }
 }

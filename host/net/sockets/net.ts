@@ -18,8 +18,10 @@ import {
   setDefaultAutoSelectFamilyAttemptTimeout,
 } from 'node:net';
 import type { ConnectionOptions } from '../../transports/tcp/index.js';
+import { type Datagrams, noDatagrams } from '../burst/datagrams.js';
 import type { StackTicket } from '../burst/stack_app.js';
 import { StackApp } from '../burst/stack_app.js';
+import { StackDgram } from '../datagrams/dgram.js';
 import {
   type Connector,
   type ConnectorOptions,
@@ -56,8 +58,15 @@ export class StackNet {
     onConnection?: OnConnection,
   ) => Server;
 
+  readonly #datagrams: Datagrams | undefined;
+  #dgram: StackDgram | undefined;
+
   /** @internal Made by Stack. */
-  constructor(readonly loop: SocketLoop) {
+  constructor(
+    readonly loop: SocketLoop,
+    datagrams: Datagrams | undefined,
+  ) {
+    this.#datagrams = datagrams;
     this.Socket = class extends Socket {
       constructor(options?: SocketOptions) {
         super(loop, options);
@@ -81,7 +90,18 @@ export class StackNet {
       listen: app.listen.bind(app),
       end: () => app.close(),
     };
-    return new StackNet(new SocketLoop(app.sockets, calls));
+    return new StackNet(new SocketLoop(app.sockets, calls), app.datagrams);
+  }
+
+  /**
+   * What Node's `dgram` is, beside these sockets: `createSocket`, `Socket`.
+   * @throws EtherloomError ERR_STACK_DATAGRAMS for a stack without a transport of datagrams
+   */
+  get dgram(): StackDgram {
+    if (this.#dgram) return this.#dgram;
+    if (!this.#datagrams) throw noDatagrams();
+    this.#dgram = new StackDgram(this.loop, this.#datagrams);
+    return this.#dgram;
   }
 
   /**

@@ -49,6 +49,9 @@ function placeOf(host: string, ipv6Only: boolean): { address?: string; family?: 
   return ipv6Only ? { family: 6 } : {};
 }
 
+const isBlocked = (list: BlockList, address: string): boolean =>
+  list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+
 export class Server extends EventEmitter implements Taker, SocketOwner {
   /** Connections beyond are closed at once: event `drop`. */
   maxConnections: number | undefined;
@@ -164,12 +167,16 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     listener.data = this;
     this.#host = host;
     this.#hold.update();
+    this.began();
     const life = this.#life;
     process.nextTick(() => {
       // Closed again before anybody heard of it.
       if (this.#listener && life === this.#life) this.emit('listening');
     });
   }
+
+  /** @internal It listens, and nobody heard of it yet. */
+  protected began(): void {}
 
   get listening(): boolean {
     return this.#listener !== undefined;
@@ -190,9 +197,10 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
   }
 
   #take(connection: SocketConnection): void {
+    // One of a batch whose first made it close: as those that nobody took yet.
+    if (connection.listener !== this.#listener) return connection.abort();
     const { maxConnections, blockList } = this;
-    const { address: from } = connection.remote;
-    if (blockList?.check(from, isIP(from) === 6 ? 'ipv6' : 'ipv4')) return connection.close();
+    if (blockList && isBlocked(blockList, connection.remote.address)) return connection.close();
     if (maxConnections !== undefined && maxConnections !== null && this.#connections >= maxConnections) {
       const { local, remote } = connection;
       connection.close();
@@ -207,8 +215,12 @@ export class Server extends EventEmitter implements Taker, SocketOwner {
     const socket = new Socket(
       this.#loop,
       {
-        ...{ allowHalfOpen, highWaterMark, pauseOnCreate: pauseOnConnect },
-        ...{ noDelay, keepAlive, keepAliveInitialDelay },
+        allowHalfOpen,
+        highWaterMark,
+        pauseOnCreate: pauseOnConnect,
+        noDelay,
+        keepAlive,
+        keepAliveInitialDelay,
       },
       { connection, owner: this },
     );

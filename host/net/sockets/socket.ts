@@ -8,7 +8,8 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { isIP } from 'node:net';
-import { addAbortSignal, Duplex } from 'node:stream';
+import { addAbortSignal, Duplex, type DuplexOptions } from 'node:stream';
+import type { ConnectionOptions } from '../../transports/tcp/index.js';
 import { NO_ADDRESS, type SocketAddress, shownEndpoint } from './address.js';
 import { type ConnectTarget, callArguments, connectTarget, keepAliveOf, numberOption } from './arguments.js';
 import { Attempts } from './attempts.js';
@@ -16,10 +17,12 @@ import { connectFailure, lookUp, refusal } from './dial.js';
 import { codedError, typeError } from './errors.js';
 import { Hold } from './hold.js';
 import { duration, IdleTimer } from './idle_timer.js';
-import { Intake, type OnRead } from './intake.js';
+import { Intake, type IntakeTarget, type OnRead } from './intake.js';
 import type { Hearer, SocketConnection, SocketEvent, SocketLoop } from './loop.js';
-import { Outlet } from './outlet.js';
+import { Outlet, type Written } from './outlet.js';
 import { isOnRead, refuseObjects, type SocketOptions } from './socket_options.js';
+
+type Done = (error?: Error | null) => void;
 
 /** What Server tells and is told of its sockets. */
 export interface SocketOwner {
@@ -27,7 +30,7 @@ export interface SocketOwner {
   left(): void;
 }
 
-export class Socket extends Duplex implements Hearer {
+export class Socket extends Duplex implements Hearer, IntakeTarget {
   connecting = false;
   /** Of setTimeout, ms. */
   timeout: number | undefined;
@@ -37,12 +40,13 @@ export class Socket extends Duplex implements Hearer {
   #owner: SocketOwner | undefined;
   readonly #onread: OnRead | undefined;
   readonly #scope = new AsyncResource('ETHERLOOM_SOCKET');
-  readonly #idle = new IdleTimer(() => this.emit('timeout'));
+  /** Of who was asked for a timeout. */
+  #idle: IdleTimer | undefined;
   #connection: SocketConnection | undefined;
   #attempts: Attempts | undefined;
   #intake: Intake;
-  #outlet = new Outlet();
-  /** Which `connect` of this socket a lookup was for. */
+  #outlet: Outlet;
+  /** Which life of this socket a lookup was for: it may connect again after its end. */
   #life = 0;
   readonly #hold: Hold;
   #resetting = false;
@@ -61,13 +65,18 @@ export class Socket extends Duplex implements Hearer {
     refuseObjects(options);
     const { highWaterMark, readable, writable } = options;
     super({
-      ...(highWaterMark === undefined ? {} : { highWaterMark }),
-      ...{ readable, writable, allowHalfOpen: Boolean(allowHalfOpen), emitClose: false },
-    });
+      highWaterMark,
+      readable,
+      writable,
+      allowHalfOpen: Boolean(allowHalfOpen),
+      emitClose: false,
+      decodeStrings: false,
+    } as DuplexOptions);
     this.#loop = loop;
     this.#hold = new Hold(loop, () => this.connecting || this.#connection !== undefined);
     this.#onread = isOnRead(onread) ? onread : undefined;
-    this.#intake = this.#newIntake();
+    this.#intake = new Intake(this, this.#onread);
+    this.#outlet = new Outlet(this);
     this.#noDelay = noDelay === true;
     this.#keepAlive = {
       on: keepAlive === true,
@@ -80,25 +89,21 @@ export class Socket extends Duplex implements Hearer {
     if (!accepted) return;
     this.server = accepted.owner;
     this.#have(accepted.connection);
+    this.#flow(accepted.connection);
     if (pauseOnCreate) (this as { readableFlowing: boolean | null }).readableFlowing = false;
     else if (options.readable !== false) this.read(0);
-  }
-
-  #newIntake(): Intake {
-    return new Intake(
-      {
-        push: chunk => this.push(chunk),
-        active: () => this.#idle.refresh(),
-        ended: error => this.#readAll(error),
-      },
-      this.#onread,
-    );
   }
 
   #have(connection: SocketConnection): void {
     this.#connection = connection;
     connection.data = this;
     this.#hold.update();
+  }
+
+  /** Bytes go to and fro from now on, until there is none. */
+  #flow(connection: SocketConnection | undefined): void {
+    this.#intake.connection = connection;
+    this.#outlet.connection = connection;
   }
 
   // ── connecting ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,11 +118,11 @@ export class Socket extends Duplex implements Hearer {
     const target = connectTarget(options);
     if (this.destroyed) this.#again();
     this.connecting = true;
-    this.#idle.refresh();
+    this.#idle?.refresh();
     this.#hold.update();
-    const life = ++this.#life;
+    const life = this.#life;
     const begin = (error: Error | undefined, addresses: readonly string[]): void => {
-      // Destroyed meanwhile, or connecting elsewhere.
+      // Destroyed meanwhile, or connected, or in another life.
       if (!this.connecting || life !== this.#life) return;
       if (error) this.destroy(error);
       else this.#try(target, addresses);
@@ -135,15 +140,18 @@ export class Socket extends Duplex implements Hearer {
   /** After its end: as new. */
   #again(): void {
     (this as unknown as { _undestroy(): void })._undestroy();
+    this.#life++;
     this.#remote = undefined;
     this.#attempts = undefined;
-    this.#intake = this.#newIntake();
-    this.#outlet = new Outlet();
+    this.#intake = new Intake(this, this.#onread);
+    this.#outlet = new Outlet(this);
   }
 
   #try(target: ConnectTarget, addresses: readonly string[]): void {
+    if (this.#connection || this.#attempts?.isGoing) return this.#tryTwice({ ...target, host: addresses[0] });
     this.#attempts = new Attempts(target, addresses, {
       emit: (event, ...args) => this.emit(event, ...args),
+      listenerCount: event => this.listenerCount(event),
       attempt: at => this.#attempt(at),
       withdraw: () => this.#withdraw(),
       gaveUp: error => this.destroy(error),
@@ -151,14 +159,33 @@ export class Socket extends Duplex implements Hearer {
     this.#attempts.next();
   }
 
+  /**
+   * As connect(2) answers for a socket that has a connection: that it is made, the first time when it was made by connect,
+   * or why not. It stays the same one; net destroys the socket for the error.
+   */
+  #tryTwice(target: ConnectTarget): void {
+    const { host, port } = target;
+    this.emit('connectionAttempt', host, port, isIP(host));
+    if (!this.connecting) return;
+    const made = this.#attempts;
+    if (made?.isGoing) return void this.destroy(connectFailure(target, 'EALREADY'));
+    if (!made || made.answered) return void this.destroy(connectFailure(target, 'EISCONN'));
+    made.answered = true;
+    this.#connected(this.#connection!);
+  }
+
+  /** There are no bytes to be had or sent yet. One that has a connection has them while it is asked to connect again. */
+  get #isOpening(): boolean {
+    return this.connecting && (this.#connection === undefined || this.#attempts?.isGoing === true);
+  }
+
   #attempt(target: ConnectTarget): void {
     const { host, port, localAddress, localPort } = target;
     const keepAlive = keepAliveOf(this.#keepAlive.on, this.#keepAlive.delayMs);
-    const options = {
-      ...(this.#noDelay ? { noDelay: true } : {}),
-      ...(keepAlive ? { keepAlive } : {}),
-      ...target.options,
-    };
+    const options: ConnectionOptions = {};
+    if (this.#noDelay) options.noDelay = true;
+    if (keepAlive) options.keepAlive = keepAlive;
+    Object.assign(options, target.options);
     const made = this.#loop.connect({ host, port, localAddress, localPort, options });
     if (!(made instanceof Promise)) return this.#have(made);
     // Not wanted any more when it is there, or here.
@@ -178,7 +205,8 @@ export class Socket extends Duplex implements Hearer {
   #connected(connection: SocketConnection): void {
     this.#attempts!.stop();
     this.connecting = false;
-    this.#idle.refresh();
+    this.#flow(connection);
+    this.#idle?.refresh();
     this.emit('connect');
     this.emit('ready');
     // What waited for it.
@@ -195,7 +223,7 @@ export class Socket extends Duplex implements Hearer {
 
   #hear(event: SocketEvent): void {
     const { connection, connected, writable, closed } = event;
-    if (this.connecting) {
+    if (this.#isOpening) {
       if (connected) this.#connected(connection);
       else if (closed) {
         const { at } = this.#attempts!;
@@ -203,7 +231,7 @@ export class Socket extends Duplex implements Hearer {
       } else return;
     }
     // What came before the end is read before a write learns of it.
-    if (this.#connection === connection) this.#pull(connection);
+    this.#pull();
     if ((writable || closed) && this.#connection === connection) this.#drain(connection);
   }
 
@@ -215,17 +243,23 @@ export class Socket extends Duplex implements Hearer {
 
   #drain(connection: SocketConnection): void {
     if (!this.#outlet.busy || this.#connection !== connection) return;
-    if (this.#outlet.drain(connection)) this.#idle.refresh();
+    if (this.#outlet.drain(connection)) this.#idle?.refresh();
     this.#loop.touch();
   }
 
-  #pull(connection: SocketConnection): void {
-    this.#intake.pull(connection, () => this.#connection === connection);
+  #pull(): void {
+    this.#intake.pull();
     // Room in the ring may be news to the peer.
     this.#loop.touch();
   }
 
-  #readAll(error: Error | undefined): void {
+  /** @internal Bytes came or went. */
+  active(): void {
+    this.#idle?.refresh();
+  }
+
+  /** @internal */
+  allRead(error: Error | undefined): void {
     if (error) {
       this.destroy(error);
       return;
@@ -240,37 +274,51 @@ export class Socket extends Duplex implements Hearer {
   /** @internal */
   override _read(): void {
     this.#intake.ask();
-    if (this.#connection && !this.connecting) this.#pull(this.#connection);
+    this.#pull();
   }
 
   /** @internal */
-  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#send([chunk], done);
+  override _write(chunk: Uint8Array | string, encoding: BufferEncoding, done: Done): void {
+    if (this.#outlet.put(chunk, encoding)) this.#sent(done);
+    else this.#send([{ chunk, encoding }], done);
   }
 
   /** @internal Chunks that were corked, or written while one was under way: one burst. */
-  override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
-    this.#send(
-      chunks.map(c => c.chunk),
-      done,
-    );
+  override _writev(chunks: Written[], done: Done): void {
+    let n = 0;
+    while (n < chunks.length && this.#outlet.put(chunks[n].chunk, chunks[n].encoding)) n++;
+    if (n === chunks.length) this.#sent(done);
+    else this.#send(chunks.slice(n), done);
   }
 
-  #send(parts: readonly Uint8Array[], done: (error?: Error | null) => void): void {
+  #sent(done: Done): void {
+    this.#idle?.refresh();
+    this.#loop.touch();
+    done();
+  }
+
+  #send(parts: readonly Written[], done: Done): void {
     if (!this.connecting && !this.#connection) return done(codedError('ERR_SOCKET_CLOSED'));
     this.#outlet.begin(parts, done);
-    if (this.connecting) return;
-    this.#idle.refresh();
+    if (this.#isOpening) return;
+    this.#idle?.refresh();
     this.#drain(this.#connection!);
   }
 
-  /** After the peer's end a socket that is not to be half open has ended, too: that is the peer's doing. */
-  override write(...args: unknown[]): boolean {
+  override write(...args: unknown[]): boolean;
+  override write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+    if (typeof encoding === 'function') return this.write(chunk, undefined, encoding);
+    if (this.#outlet.pass(chunk, encoding)) {
+      this.#idle?.refresh();
+      this.#loop.touch();
+      if (typeof callback === 'function') process.nextTick(callback as Done, null);
+      return true;
+    }
+    // After the peer's end a socket that is not to be half open has ended, too: that is the peer's doing.
     if (!this.readableEnded || this.allowHalfOpen || !this.writableEnded)
-      return super.write(...(args as [chunk: unknown]));
+      return super.write(chunk, encoding as BufferEncoding, callback as Done);
     const error = codedError('EPIPE');
-    const done = args.at(-1);
-    if (typeof done === 'function') process.nextTick(done as () => void, error);
+    if (typeof callback === 'function') process.nextTick(callback as Done, error);
     this.destroy(error);
     return false;
   }
@@ -293,15 +341,17 @@ export class Socket extends Duplex implements Hearer {
     this.connecting = false;
     this.#attempts?.stop();
     this.#connection = undefined;
-    this.#idle.clear();
+    this.#flow(undefined);
+    this.#idle?.clear();
     this.#hold.update();
     if (connection) this.#loop.drop(connection, this.#resetting);
     this.#resetting = false;
     const outlet = this.#outlet;
     const closed = (): void => {
-      outlet.fail(
-        codedError(neverConnected ? 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION' : 'ERR_STREAM_DESTROYED'),
-      );
+      if (outlet.busy)
+        outlet.fail(
+          codedError(neverConnected ? 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION' : 'ERR_STREAM_DESTROYED'),
+        );
       this.#scope.runInAsyncScope(() => this.emit('close', error !== null));
     };
     done(error);
@@ -353,6 +403,7 @@ export class Socket extends Duplex implements Hearer {
     if (callback !== undefined && typeof callback !== 'function')
       throw typeError('callback', 'of type function', callback);
     this.timeout = ms;
+    this.#idle ??= new IdleTimer(() => this.emit('timeout'));
     this.#idle.set(time);
     if (callback) {
       if (time === 0) this.off('timeout', callback);
@@ -413,7 +464,11 @@ export class Socket extends Duplex implements Hearer {
 
   /** Those that wait for their turn, too. */
   get bytesWritten(): number {
-    return this.#outlet.bytes + this.writableLength;
+    const { writableBuffer } = this as unknown as { writableBuffer: readonly Written[] };
+    return writableBuffer.reduce(
+      (sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding),
+      this.#outlet.bytes + this.#outlet.waiting,
+    );
   }
 
   /** As `writableLength`, while it has a connection. */

@@ -47,7 +47,10 @@ const RING_BYTES = 4 << 20;
 /** What a ring begins with, as in the programs (size.h): of `asked` bytes, 0 = as by default. */
 const firstRing = (asked: number): number => asked || 16_384;
 const FAMILIES = [AF_INET, AF_INET6] as const;
-const MAX_BACKLOG = 65535;
+/** Most connections that may wait at a listener. */
+export const MAX_BACKLOG = 65535;
+/** Names of `struct tcp_options` in that of a connection to be. */
+const OPTION_FIELDS: Record<string, string> = {};
 
 export interface TcpSettings {
   /** Listeners that there can be at a time. */
@@ -316,8 +319,8 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     dv.setUint16(c.at(id, 'lport'), local.port);
     dv.setUint16(c.at(id, 'rport'), remote.port);
     c.set(id, 'family', familyOf(local.address));
-    for (const [name, value] of Object.entries(more)) c.set(id, name, value);
-    for (const [name, value] of Object.entries(words)) c.set(id, `opt.${name}`, value);
+    for (const name in more) c.set(id, name, more[name]);
+    for (const name in words) c.set(id, (OPTION_FIELDS[name] ??= `opt.${name}`), words[name]);
   }
 
   laneLost(lane: number): void {

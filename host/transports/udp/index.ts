@@ -4,6 +4,7 @@ import type { Arena } from '../../mem/arena.js';
 import type { TransportEnv } from '../contract.js';
 import type { DatagramTransport, DatagramView, LoadedDatagrams } from '../datagrams.js';
 import { EPHEMERAL, type PortRange } from '../local_ports.js';
+import { registerDatagrams } from '../registry.js';
 import { UDP_PROTOCOL, UdpControl, type UdpSettings } from './control.js';
 import { type UdpShared, UdpView } from './view.js';
 
@@ -52,3 +53,5 @@ class Udp implements DatagramTransport {
 export function udp(options: UdpOptions = {}): DatagramTransport {
   return new Udp(options);
 }
+
+registerDatagrams(udp());

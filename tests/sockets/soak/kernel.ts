@@ -14,6 +14,7 @@ interface Told {
   http?: Counted;
   ws?: Counted;
   kv?: Counted;
+  udp?: Counted;
 }
 
 export class KernelClients {
@@ -38,8 +39,8 @@ export class KernelClients {
   }
 
   get total(): Record<string, Counted> {
-    const { http, ws, kv } = this.#tally.total;
-    return { ...(http && { http }), ...(ws && { ws }), ...(kv && { kv }) };
+    const { over: _, failures: __, ...loads } = this.#tally.total;
+    return loads;
   }
 
   /** What went wrong with the process itself. */

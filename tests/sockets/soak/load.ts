@@ -1,9 +1,9 @@
 /** What the loads of the soak have in common: where they call, what they count, and that every error is somebody's fault. */
 import { createHash } from 'node:crypto';
 import type net from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pattern } from '../../support/pattern.js';
 import { random } from '../../support/random.js';
+import { pulse } from './outages.js';
 
 /** Where a load calls from: a stack's `net` or Node's own, and to whom. */
 export interface CallFrom {
@@ -13,7 +13,10 @@ export interface CallFrom {
 }
 
 /** Ports of the services. */
-export const PORTS = { http: 80, ws: 8080, kv: 11211, kvBurst: 11212 } as const;
+export const PORTS = {
+  ...{ http: 80, ws: 8080, kv: 11211, kvBurst: 11212, echo: 7 },
+  ...{ laneHttp: 81, laneKv: 11213 },
+} as const;
 
 export interface Counted {
   /** Answers that were whole and right. */
@@ -23,25 +26,51 @@ export interface Counted {
   connections: number;
   /** Those that the client ended in the middle: what the server then hears is its doing. */
   cut: number;
+  /** Those at rest that the client gave up: nobody answered its questions (keepalive). */
+  givenUp: number;
+  /** Attempts that ended as nobody answered the router's question for the address (ARP). */
+  unreached: number;
+  /** Those that the death of a lane ended, whose application lived in it. */
+  aborted: number;
+  /** Those of such an application that were there when its lane died. */
+  exposed: number;
+  /** Datagrams that did not come back. */
+  lost: number;
+  /** Datagrams sent while everybody could answer, and those of them that did not come back. */
+  calm: number;
+  calmLost: number;
   errors: string[];
 }
 
-export const counted = (): Counted => ({ answers: 0, bytes: 0, connections: 0, cut: 0, errors: [] });
+export const counted = (): Counted => ({
+  ...{ answers: 0, bytes: 0, connections: 0, cut: 0, givenUp: 0, unreached: 0, aborted: 0, exposed: 0 },
+  ...{ lost: 0, calm: 0, calmLost: 0, errors: [] },
+});
 
-/** Longest time of an answer, ms: lanes die, packets are lost, but not for so long. */
+/**
+ * Longest time of an answer, ms: lanes die, packets are lost, but not for so long. While a process stands still its peers
+ * wait twice as long with every try.
+ */
 const ANSWER_MS = 60_000;
+const STOOD_FACTOR = 3;
 
 /** What it resolves to, in time. @throws Error that says what did not come */
 export async function inTime<T>(what: string, work: Promise<T>): Promise<T> {
-  const over = new AbortController();
-  const late = sleep(ANSWER_MS, undefined, { signal: over.signal }).then(() => {
-    throw new Error(`${what}: nothing for ${ANSWER_MS} ms`);
+  const from = performance.now();
+  const stood = pulse.stoodMs;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const look = (): void => {
+      const left = from + ANSWER_MS + STOOD_FACTOR * (pulse.stoodMs - stood) - performance.now();
+      if (left > 0) timer = setTimeout(look, left);
+      else reject(new Error(`${what}: nothing for ${ANSWER_MS} ms`));
+    };
+    look();
   });
-  late.catch(() => {});
   try {
     return await Promise.race([work, late]);
   } finally {
-    over.abort();
+    clearTimeout(timer);
   }
 }
 

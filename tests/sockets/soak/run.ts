@@ -1,7 +1,7 @@
 /**
- * npm run test:soak-sockets [-- --minutes N] [--seed N]: HTTP, WebSocket and key-value load on sockets of the engine, while
- * packets are lost and lanes are killed; with root against clients of the kernel as well (world.ts). No error that the peer
- * did not cause, memory flat, frames conserved. A line a minute, then what is wrong.
+ * npm run test:soak-sockets [-- --minutes N] [--seed N]: HTTP, WebSocket, key-value and datagram load on sockets of the engine
+ * and inside of its lanes, while packets are lost and lanes are killed; with root against clients of the kernel as well
+ * (world.ts). No error that the peer did not cause, memory flat, frames conserved. A line a minute, then what is wrong.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -20,13 +20,24 @@ if (!(minutes > 0)) {
 // Exit runs what removes namespaces.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
+const ENDS = [
+  ['cut', 'cut'],
+  ['givenUp', 'given up'],
+  ['unreached', 'unreached'],
+  ['aborted', 'aborted with their lane'],
+  ['lost', 'lost'],
+] as const;
+
 const line = (s: Sample): string => {
-  const loads = Object.entries(s.loads).map(([name, { answers, bytes, cut }]) => {
-    const moved = `${answers} in ${(bytes / 1e6).toFixed(0)} MB`;
-    return `${name} ${moved}${cut ? `, ${cut} cut` : ''}`;
+  const loads = Object.entries(s.loads).map(([name, load]) => {
+    const moved = `${load.answers} in ${(load.bytes / 1e6).toFixed(0)} MB`;
+    const ends = ENDS.filter(([key]) => load[key] > 0).map(([key, what]) => `, ${load[key]} ${what}`);
+    return `${name} ${moved}${ends.join('')}`;
   });
+  const stood = s.stoodMs > 0 ? `, stood still for ${(s.stoodMs / 1000).toFixed(0)} s` : '';
   return (
-    `${loads.join(' · ')} · ${s.kills} kills, ${s.mended} flows mended, ${s.again} segments sent again · ` +
+    `${loads.join(' · ')} · ${s.kills} kills, longest away ${s.longestMs.toFixed(0)} ms${stood}, ` +
+    `${s.mended} flows mended, ${s.again} segments sent again · ` +
     `heap ${(s.heapBytes / 1e6).toFixed(1)} MB, resident ${(s.residentBytes / 1e6).toFixed(0)} MB, ${s.openFiles} files`
   );
 };

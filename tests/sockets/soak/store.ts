@@ -5,19 +5,27 @@ import type { Calling, CallPlace } from '../../../host/apps/levels.js';
 import { TallySpan } from '../../../host/apps/load/tally.js';
 import type { CallSpec } from '../../../host/apps/specs.js';
 import { comes } from '../../support/waiting.js';
-import type { Counted } from './load.js';
+import { type Counted, counted } from './load.js';
 
 const WORKLOAD = { keys: 1000 };
 export const STORE = { items: 4 * WORKLOAD.keys, bytes: 4 << 20 };
 
+/** Calls that need nobody to set the keys first: those not set yet are not found. */
+export function storeCalls(): KvCalls {
+  const calls = new KvCalls(new Workload(WORKLOAD), KvCalls.memory());
+  calls.start();
+  return calls;
+}
+
 /** The store is a cache: when its log begins anew the oldest go. Of keys by Zipf's law these are few: one in so many answers. */
-const KEPT = 1000;
+export const KEPT = 1000;
 
 /** A load that begins when every key is set. */
 export class StoreLoad {
   #calling: Calling | undefined;
   readonly #calls: KvCalls;
   readonly #memory = KvCalls.memory();
+  #cut = 0;
 
   constructor(
     readonly name: string,
@@ -48,10 +56,19 @@ export class StoreLoad {
     if (failures || misses > span.answers / KEPT)
       errors.push(`${this.name}: of ${span.answers} ${misses} not found, ${failures} refused`);
     const bytes = span.bytesIn + span.bytesOut;
-    return { answers: span.answers, bytes, connections: span.connected, cut: 0, errors };
+    return {
+      ...counted(),
+      answers: span.answers,
+      bytes,
+      connections: span.connected,
+      cut: this.#cut,
+      errors,
+    };
   }
 
   async stop(): Promise<void> {
+    // Answers are under way.
+    this.#cut = this.flows;
     await this.#calling?.close();
   }
 }

@@ -3,13 +3,18 @@
  * killed as they work. With root the serving host has an AF_XDP NIC as well, and clients of the kernel behind it.
  *
  *   client stack, lane 0 ══ shm, loss ══ server stack, lane 1 ══ AF_XDP ══ router, loss ══ [ clients of the kernel ]
- *   http · ws · kv on sockets · kv in bursts                                                http · ws · kv
+ *   http · ws · kv · datagrams on sockets                                                   http · ws · kv · datagrams
+ *   kv in bursts · hello and kv of applications inside of lane 1
  */
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { HelloCaller } from '../../../host/apps/http/caller.js';
+import { KvCaller, type KvCalls } from '../../../host/apps/kv/caller.js';
 import { KvStore } from '../../../host/apps/kv/store.js';
+import type { LaneService } from '../../../host/apps/lane_service.js';
 import {
   callBurst,
   callDuplex,
@@ -18,16 +23,22 @@ import {
   serveBurst,
   serveDuplex,
 } from '../../../host/apps/levels.js';
+import type { ServiceSpec } from '../../../host/apps/specs.js';
 import { Engine } from '../../../host/engine/engine.js';
+import { laneModule } from '../../../host/engine/lane_file.js';
 import { takeStreamLedger } from '../../../host/mem/streams.js';
 import { Stack } from '../../../host/net/stack.js';
 import { modelLink } from '../../../host/nic/index.js';
 import { random } from '../../support/random.js';
 import type { Wire } from '../../tcp/interop/wire.js';
-import { httpLoad, httpServer } from './http.js';
+import { accounts } from './accounts.js';
+import { type Dgram, datagramEcho, datagramLoad } from './datagrams.js';
+import { type HttpEnd, httpLoad, httpServer } from './http.js';
+import { type InLaneCalls, inLaneLoad } from './in_lane.js';
 import { KernelClients } from './kernel.js';
 import { type CallFrom, type Counted, PORTS } from './load.js';
-import { STORE, StoreLoad } from './store.js';
+import { Outages, pulse } from './outages.js';
+import { STORE, StoreLoad, storeCalls } from './store.js';
 import { type WebSocketEcho, webSocketLoad, webSocketServer } from './websocket.js';
 
 export interface SoakOptions {
@@ -44,6 +55,9 @@ export interface Sample {
   /** By load; those of the kernel's clients begin with `kernel`. */
   loads: Record<string, Counted>;
   kills: number;
+  /** Longest time that a lane was missed, or that this process stood still, ms; and how long that was in all. */
+  longestMs: number;
+  stoodMs: number;
   /** Flows that a lane died at work on, and segments sent again. */
   mended: number;
   again: number;
@@ -57,6 +71,8 @@ export interface Sample {
 
 const SERVER = '10.0.0.2';
 const LANES = 2;
+/** Lane of the server's applications. */
+const SERVING = 1;
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
@@ -64,7 +80,13 @@ export class SoakWorld {
   readonly #errors: string[] = [];
   readonly #loads: Record<string, { total: Counted; stop(): Promise<void> }> = {};
   readonly #served: { close(): unknown }[] = [];
+  readonly #outages = new Outages();
+  readonly #stoodMs = pulse.stoodMs;
+  #web!: HttpEnd;
   #echo!: WebSocketEcho;
+  #inLane!: KvCalls;
+  /** Wait for a next life of applications in lanes. */
+  readonly #restarting: (() => Promise<unknown>)[] = [];
   #kernel: KernelClients | undefined;
   #kills = 0;
   #over = false;
@@ -119,7 +141,8 @@ export class SoakWorld {
     const { seed } = this.options;
     const errors = this.#errors;
     this.engine.on('failed', error => errors.push(`a lane was given up: ${error.message}`));
-    const web = httpServer(errors);
+    this.#web = httpServer(errors);
+    const { web } = this.#web;
     server.serve(web, PORTS.http);
     this.#echo = webSocketServer(errors);
     server.serve(this.#echo.web, PORTS.ws);
@@ -128,15 +151,43 @@ export class SoakWorld {
       await serveDuplex(server.net as unknown as Net, store(), { port: PORTS.kv }),
       serveBurst(server, store(), { port: PORTS.kvBurst }),
     ];
-    this.#served.push(web, this.#echo.web, ...stores);
+    const { dgram } = server;
+    this.#served.push(web, this.#echo.web, ...stores, datagramEcho(dgram as unknown as Dgram, errors));
+    // Nobody is at rest for long, but a machine may be.
+    const patient = { limits: { idleMs: 600_000 } };
+    const inLane: [ServiceSpec, number][] = [
+      [{ app: 'http', ...patient }, PORTS.laneHttp],
+      [{ ...store(), ...patient }, PORTS.laneKv],
+    ];
+    for (const [spec, port] of inLane) await this.#serveInLane({ spec, place: { port } });
 
     const from: CallFrom = { net: client.net as unknown as CallFrom['net'], host: SERVER, seed };
     const [kv, burst] = [new StoreLoad('kv', 4), new StoreLoad('kv in bursts', 4)];
     Object.assign(this.#loads, { http: httpLoad(from, 6), ws: webSocketLoad(from, 6), kv, burst });
     await kv.start(SERVER, PORTS.kv, (spec, place) => callDuplex(client.net as unknown as Net, spec, place));
     await burst.start(SERVER, PORTS.kvBurst, (spec, place) => callBurst(client, spec, place));
+    const calls = storeCalls();
+    this.#inLane = calls;
+    const ended = (since: number): boolean => this.#outages.ended(SERVING, since);
+    const inLaneCalls: InLaneCalls[] = [
+      { name: 'hello in its lane', port: PORTS.laneHttp, caller: () => new HelloCaller(), ended },
+      { name: 'kv in its lane', port: PORTS.laneKv, caller: () => new KvCaller(calls), ended },
+    ];
+    for (const call of inLaneCalls) this.#loads[call.name] = inLaneLoad(from, call, 3);
+    const outage = (since: number): boolean => this.#outages.some(since);
+    const udp = { dgram: client.dgram as unknown as Dgram, host: SERVER, seed, outage };
+    this.#loads.udp = datagramLoad(udp, 3);
     if (wire) this.#kernel = new KernelClients(wire, seed + 1);
     this.#killing = this.#kill();
+  }
+
+  async #serveInLane(data: LaneService): Promise<void> {
+    const inLane = await this.server.openInLane({
+      ...{ module: laneModule('apps/lane_service'), data: { ...data }, lanes: [SERVING] },
+    });
+    this.#restarting.push(() => once(inLane, 'restarted'));
+    inLane.on('ended', ({ error }) => error && this.#errors.push(`in lane ${SERVING}: ${error.message}`));
+    this.#served.push(inLane);
   }
 
   async #kill(): Promise<void> {
@@ -147,11 +198,21 @@ export class SoakWorld {
       await sleep(1 + (next() % killMs));
       if (this.#over) return;
       const before = engine.crashes.length;
-      engine.killLane(next() % LANES);
+      const lane = next() % LANES;
+      const back = this.#outages.begin(lane);
+      const begun = lane === SERVING ? this.#restarting.map(restarted => restarted()) : [];
+      engine.killLane(lane);
       this.#kills++;
       while (engine.crashes.length === before && !this.#over) await sleep(1);
       await engine.settled();
+      back();
+      // A thread of Node that is ended while it loads modules leaves their files open.
+      await Promise.all(begun);
     }
+  }
+
+  get kills(): number {
+    return this.#kills;
   }
 
   sample(): Sample {
@@ -167,6 +228,7 @@ export class SoakWorld {
     collect();
     return {
       ...{ loads, kills: this.#kills, mended, again },
+      ...{ longestMs: this.#outages.longestMs, stoodMs: pulse.stoodMs - this.#stoodMs },
       heapBytes: process.memoryUsage().heapUsed,
       residentBytes: process.memoryUsage().rss,
       openFiles: readdirSync('/proc/self/fd').length,
@@ -193,6 +255,13 @@ export class SoakWorld {
     const left = rude.reduce((n, [, { cut }]) => n + cut, 0);
     if (this.#echo.left !== left)
       faults.push(`${this.#echo.left} WebSockets ended without a word, ${left} clients went so`);
+    const { misses, failures } = this.#inLane;
+    const told = {
+      ...{ loads: last.loads, kills: last.kills, longestMs: last.longestMs, loss: this.options.loss },
+      ...{ reset: this.#web.reset, inLane: { misses, failures } },
+      ...{ client: this.client.counters(), server: this.server.counters() },
+    };
+    faults.push(...accounts(told));
     this.#echo.close();
     for (const served of this.#served) await served.close();
     await sleep(100);

@@ -1,0 +1,2 @@
+/** An application in a lane that does nothing. */
+export default () => ({ news() {} });
