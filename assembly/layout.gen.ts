@@ -20,12 +20,20 @@ export const BPF_STACK_BYTES: u32 = 32768;
 export const WHEEL_SLOTS: u32 = 576;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS: u32 = 33;
+/** Most types of objects that programs of one engine make */
+export const OBJECT_TYPES: u32 = 128;
+/** Free objects of a type that one lane keeps to itself; the rest is for all */
+export const OBJECT_CACHE: u32 = 32;
 /** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
 export const TRACE_LINE_BYTES: u32 = 1024;
 /** Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
 export const ETH_OVERHEAD: u32 = 18;
 /** Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0} */
 export const LINK_ENTRY_SIZE: u32 = 24;
+/** Bytes of a packet that waits for the wire in a queue: {u64 atNs, u32 addr, u32 len} */
+export const LINK_WAIT_SIZE: u32 = 16;
+/** Most priority queues of a link: the classes of 802.1p */
+export const LINK_QUEUES: u32 = 8;
 /** Most receive queues of one port */
 export const MAX_QUEUES: u32 = 64;
 /** No frame to be had: the address of none */
@@ -251,6 +259,18 @@ export const enum MapType {
   PKT_QUEUE = 4096,
 }
 
+/** What a member of a value or object is that only helpers and kfuncs touch */
+export const enum FieldKind {
+  SPIN_LOCK = 1,
+  TIMER = 2,
+  KPTR = 3,
+  LIST_HEAD = 4,
+  LIST_NODE = 5,
+  RB_ROOT = 6,
+  RB_NODE = 7,
+  REFCOUNT = 8,
+}
+
 /** Bits of Stream.flags, 0 = a free number. SUSPECT: its lane died in its last visit. CLOSED: the transport is done with it, the application has not let go yet. LINKED: free, but still in a ready list. */
 export const enum StreamFlag {
   OPEN = 1,
@@ -306,11 +326,12 @@ export const enum TimerKind {
   PROMPT = 2,
 }
 
-/** App.state. */
+/** App.state. HELD: closed, and a thread may still write into the rings that it knew. */
 export const enum AppState {
   FREE = 0,
   OPEN = 1,
   DEAD = 2,
+  HELD = 3,
 }
 
 /** Cc.algorithm. From USER on: struct_ops maps that were registered under such a number (CcOps). */
@@ -352,7 +373,7 @@ export const enum CcEventFlag {
   AGAIN = 16,
 }
 
-export const ARENA_HEADER_SIZE: u32 = 192;
+export const ARENA_HEADER_SIZE: u32 = 256;
 export const ARENA_HEADER_MAGIC: u32 = 0;
 export const ARENA_HEADER_VERSION: u32 = 4;
 export const ARENA_HEADER_TOTAL_BYTES: u32 = 8;
@@ -380,8 +401,10 @@ export const ARENA_HEADER_QUEUED_AT: u32 = 92;
 export const ARENA_HEADER_STREAMS_AT: u32 = 96;
 export const ARENA_HEADER_STREAM_COUNT: u32 = 100;
 export const ARENA_HEADER_STREAM_POOL_AT: u32 = 104;
-export const ARENA_HEADER_HASH_KEY: u32 = 112;
-export const ARENA_HEADER_CC_OPS: u32 = 128;
+export const ARENA_HEADER_OBJECTS_AT: u32 = 108;
+export const ARENA_HEADER_OBJECT_BYTES: u32 = 112;
+export const ARENA_HEADER_HASH_KEY: u32 = 120;
+export const ARENA_HEADER_CC_OPS: u32 = 136;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class ArenaHeader {
@@ -439,6 +462,10 @@ export class ArenaHeader {
   streamCount: u32;
   /** StreamPool, 0 = no streams */
   streamPoolAt: u32;
+  /** ObjectHeap, 0 = no program makes objects yet */
+  objectsAt: u32;
+  /** Bytes for objects of programs, out of the map region when the first is made known */
+  objectBytes: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
@@ -463,6 +490,62 @@ export class ArenaHeader {
   ccOps13: u32;
   ccOps14: u32;
   ccOps15: u32;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
 }
 
 export const LANE_STATE_SIZE: u32 = 512;
@@ -1261,9 +1344,10 @@ export const MAP_HEADER_STATE3: u32 = 88;
 export const MAP_HEADER_VALUE_LOCK: u32 = 92;
 export const MAP_HEADER_VALUES_AT: u32 = 96;
 export const MAP_HEADER_VALUE_TIMER: u32 = 100;
-export const MAP_HEADER_TIMERS_AT: u32 = 104;
-export const MAP_HEADER_TIMER_COUNT: u32 = 108;
-export const MAP_HEADER_HELD: u32 = 112;
+export const MAP_HEADER_RECORD_AT: u32 = 104;
+export const MAP_HEADER_TIMERS_AT: u32 = 108;
+export const MAP_HEADER_TIMER_COUNT: u32 = 112;
+export const MAP_HEADER_HELD: u32 = 116;
 /** Head of every map. A map pointer in a program is the address of this structure. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class MapHeader {
@@ -1319,6 +1403,8 @@ export class MapHeader {
   valuesAt: u32;
   /** 1 + offset of the bpf_timer inside a value, 0 when it has none */
   valueTimer: u32;
+  /** FieldRecord of a value that holds trees, lists or objects, 0 = of none */
+  recordAt: u32;
   /** TimerNode of each element */
   timersAt: u32;
   /** How many */
@@ -1333,10 +1419,6 @@ export class MapHeader {
   private __pad5: u8;
   private __pad6: u8;
   private __pad7: u8;
-  private __pad8: u8;
-  private __pad9: u8;
-  private __pad10: u8;
-  private __pad11: u8;
 }
 
 export const RECORD_RING_SIZE: u32 = 192;
@@ -1806,6 +1888,347 @@ export class TraceRing {
   private __pad165: u8;
   private __pad166: u8;
   private __pad167: u8;
+}
+
+export const OBJECT_HEAP_SIZE: u32 = 64;
+export const OBJECT_HEAP_LOCK: u32 = 0;
+export const OBJECT_HEAP_START_AT: u32 = 4;
+export const OBJECT_HEAP_NEXT_AT: u32 = 8;
+export const OBJECT_HEAP_END_AT: u32 = 12;
+export const OBJECT_HEAP_TYPE_COUNT: u32 = 16;
+export const OBJECT_HEAP_TYPES_AT: u32 = 20;
+/** Memory of all objects: cut off its start as they are wanted, an object of one type for ever. ObjectType addresses behind it. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class ObjectHeap {
+  /** Held while an object is cut off */
+  lock: u32;
+  /** First ObjectHead */
+  startAt: u32;
+  /** Where the next is cut off (atomic) */
+  nextAt: u32;
+  /** End of the memory */
+  endAt: u32;
+  /** Types known */
+  typeCount: u32;
+  /** u32[OBJECT_TYPES]: ObjectType of each */
+  typesAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+}
+
+export const OBJECT_TYPE_SIZE: u32 = 128;
+export const OBJECT_TYPE_HASH: u32 = 0;
+export const OBJECT_TYPE_BYTES: u32 = 8;
+export const OBJECT_TYPE_STRIDE: u32 = 12;
+export const OBJECT_TYPE_RECORD_AT: u32 = 16;
+export const OBJECT_TYPE_REFCOUNT_AT: u32 = 20;
+export const OBJECT_TYPE_CACHES_AT: u32 = 24;
+export const OBJECT_TYPE_FREE: u32 = 64;
+/** A type of objects, whichever program made it known: size, members that are the engine’s, free objects. FieldRecord behind it. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class ObjectType {
+  /** Of name, size and members: equal types are one */
+  hash: u64;
+  /** Bytes of an object */
+  bytes: u32;
+  /** Bytes of an object with its ObjectHead */
+  stride: u32;
+  /** FieldRecord of its members */
+  recordAt: u32;
+  /** 1 + offset of its bpf_refcount, 0 = none */
+  refcountAt: u32;
+  /** ObjectCache of each lane */
+  cachesAt: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  /** Free objects of all lanes: address of the first, changes so far above (atomic) */
+  free: u64;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
+  private __pad72: u8;
+  private __pad73: u8;
+  private __pad74: u8;
+  private __pad75: u8;
+  private __pad76: u8;
+  private __pad77: u8;
+  private __pad78: u8;
+  private __pad79: u8;
+  private __pad80: u8;
+  private __pad81: u8;
+  private __pad82: u8;
+  private __pad83: u8;
+  private __pad84: u8;
+  private __pad85: u8;
+  private __pad86: u8;
+  private __pad87: u8;
+  private __pad88: u8;
+  private __pad89: u8;
+  private __pad90: u8;
+  private __pad91: u8;
+}
+
+export const OBJECT_CACHE_SIZE: u32 = 64;
+export const OBJECT_CACHE_HEAD: u32 = 0;
+export const OBJECT_CACHE_COUNT: u32 = 4;
+/** Free objects of a type that a lane gave back and takes first. Its own only; it outlives the lane. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class ObjectCache {
+  /** Address of the first object, 0 = none */
+  head: u32;
+  /** How many */
+  count: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  private __pad4: u8;
+  private __pad5: u8;
+  private __pad6: u8;
+  private __pad7: u8;
+  private __pad8: u8;
+  private __pad9: u8;
+  private __pad10: u8;
+  private __pad11: u8;
+  private __pad12: u8;
+  private __pad13: u8;
+  private __pad14: u8;
+  private __pad15: u8;
+  private __pad16: u8;
+  private __pad17: u8;
+  private __pad18: u8;
+  private __pad19: u8;
+  private __pad20: u8;
+  private __pad21: u8;
+  private __pad22: u8;
+  private __pad23: u8;
+  private __pad24: u8;
+  private __pad25: u8;
+  private __pad26: u8;
+  private __pad27: u8;
+  private __pad28: u8;
+  private __pad29: u8;
+  private __pad30: u8;
+  private __pad31: u8;
+  private __pad32: u8;
+  private __pad33: u8;
+  private __pad34: u8;
+  private __pad35: u8;
+  private __pad36: u8;
+  private __pad37: u8;
+  private __pad38: u8;
+  private __pad39: u8;
+  private __pad40: u8;
+  private __pad41: u8;
+  private __pad42: u8;
+  private __pad43: u8;
+  private __pad44: u8;
+  private __pad45: u8;
+  private __pad46: u8;
+  private __pad47: u8;
+  private __pad48: u8;
+  private __pad49: u8;
+  private __pad50: u8;
+  private __pad51: u8;
+  private __pad52: u8;
+  private __pad53: u8;
+  private __pad54: u8;
+  private __pad55: u8;
+}
+
+export const OBJECT_HEAD_SIZE: u32 = 16;
+export const OBJECT_HEAD_TYPE_AT: u32 = 0;
+export const OBJECT_HEAD_NEXT: u32 = 4;
+export const OBJECT_HEAD_LIVE: u32 = 8;
+export const OBJECT_HEAD_OWNERS: u32 = 12;
+/** Before each object. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class ObjectHead {
+  /** ObjectType */
+  typeAt: u32;
+  /** Next free object, or next one to be freed */
+  next: u32;
+  /** 1 from bpf_obj_new until the last reference is given up */
+  live: u32;
+  /** References found while what dead lanes held is looked for */
+  owners: u32;
+}
+
+export const FIELD_RECORD_SIZE: u32 = 8;
+export const FIELD_RECORD_COUNT: u32 = 0;
+export const FIELD_RECORD_LOCK_AT: u32 = 4;
+/** Head of a list of FieldPlace, in order of their offset: what of a value or object is the engine’s. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class FieldRecord {
+  /** Places behind it */
+  count: u32;
+  /** 1 + offset of the bpf_spin_lock, 0 = none */
+  lockAt: u32;
+}
+
+export const FIELD_PLACE_SIZE: u32 = 12;
+export const FIELD_PLACE_KIND: u32 = 0;
+export const FIELD_PLACE_OFF: u32 = 4;
+export const FIELD_PLACE_BYTES: u32 = 8;
+/** One of them. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class FieldPlace {
+  /** FieldKind */
+  kind: u32;
+  /** Offset in the value */
+  off: u32;
+  /** Its size */
+  bytes: u32;
+}
+
+export const GRAPH_HEAD_SIZE: u32 = 16;
+export const GRAPH_HEAD_FIRST: u32 = 0;
+export const GRAPH_HEAD_LAST: u32 = 4;
+export const GRAPH_HEAD_ROOT: u32 = 8;
+export const GRAPH_HEAD_BUSY: u32 = 12;
+/** struct bpf_list_head or bpf_rb_root. The chain from `first` along `next` is the truth: all else is made anew after a crash. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class GraphHead {
+  /** GraphNode of the first in order, 0 = none (atomic) */
+  first: u32;
+  /** Lists: the last */
+  last: u32;
+  /** Trees: the root */
+  root: u32;
+  /** 1 while it is being changed */
+  busy: u32;
+}
+
+export const GRAPH_NODE_SIZE: u32 = 28;
+export const GRAPH_NODE_NEXT: u32 = 0;
+export const GRAPH_NODE_PREV: u32 = 4;
+export const GRAPH_NODE_OWNER: u32 = 8;
+export const GRAPH_NODE_OBJECT: u32 = 12;
+export const GRAPH_NODE_PARENT: u32 = 16;
+export const GRAPH_NODE_LEFT: u32 = 20;
+export const GRAPH_NODE_RIGHT: u32 = 24;
+/** struct bpf_list_node (the first 16 bytes, of 24) or bpf_rb_node (of 32). Overlay only, by changetype; never `new`. */
+@unmanaged
+export class GraphNode {
+  /** The node after it, 0 = none (atomic) */
+  next: u32;
+  /** The node before it */
+  prev: u32;
+  /** GraphHead that it is in, 0 = none, 1 = about to be (atomic) */
+  owner: u32;
+  /** The object that it is in */
+  object: u32;
+  /** Trees: parent, and 1 for a black node */
+  parent: u32;
+  /** Trees: left child */
+  left: u32;
+  /** Trees: right child */
+  right: u32;
 }
 
 export const TIMER_NODE_SIZE: u32 = 64;
@@ -2838,19 +3261,24 @@ export const LINK_HEAP_MAX: u32 = 44;
 export const LINK_HEAP_COUNT: u32 = 48;
 export const LINK_ORDER: u32 = 52;
 export const LINK_FETCHED: u32 = 56;
-export const LINK_RATE: u32 = 64;
-export const LINK_DELAY_NS: u32 = 72;
-export const LINK_JITTER_NS: u32 = 80;
-export const LINK_BUSY_UNTIL: u32 = 88;
-export const LINK_RANDOM: u32 = 96;
-export const LINK_TAKEN: u32 = 104;
-export const LINK_DELIVERED: u32 = 112;
-export const LINK_LOST: u32 = 120;
-export const LINK_OVERFLOWED: u32 = 128;
-export const LINK_DUPLICATED: u32 = 136;
-export const LINK_REORDERED: u32 = 144;
-export const LINK_CORRUPTED: u32 = 152;
-export const LINK_MARKED: u32 = 160;
+export const LINK_QUEUES_AT: u32 = 60;
+export const LINK_QUEUE_OF: u32 = 64;
+export const LINK_OCCUPIED: u32 = 68;
+export const LINK_WAITING: u32 = 72;
+export const LINK_WAITING_BYTES: u32 = 80;
+export const LINK_RATE: u32 = 88;
+export const LINK_DELAY_NS: u32 = 96;
+export const LINK_JITTER_NS: u32 = 104;
+export const LINK_BUSY_UNTIL: u32 = 112;
+export const LINK_RANDOM: u32 = 120;
+export const LINK_TAKEN: u32 = 128;
+export const LINK_DELIVERED: u32 = 136;
+export const LINK_LOST: u32 = 144;
+export const LINK_OVERFLOWED: u32 = 152;
+export const LINK_DUPLICATED: u32 = 160;
+export const LINK_REORDERED: u32 = 168;
+export const LINK_CORRUPTED: u32 = 176;
+export const LINK_MARKED: u32 = 184;
 /** One direction of a wire: from the transmit rings of one port to the receive queues of another. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class Link {
@@ -2884,10 +3312,20 @@ export class Link {
   order: u32;
   /** Of what was looked at before it is needed: bits that nobody asks for */
   fetched: u32;
+  /** PriorityQueue[8], lowest priority first; 0 = one queue, which busyUntil is enough for */
+  queuesAt: u32;
+  /** Queue of each class 0 … 7, four bits each */
+  queueOf: u32;
+  /** Bit i: a packet waits in queue i */
+  occupied: u32;
+  /** Packets in all queues */
+  waiting: u32;
   private __pad0: u8;
   private __pad1: u8;
   private __pad2: u8;
   private __pad3: u8;
+  /** Their bytes */
+  waitingBytes: u64;
   /** Bits per second, 0 = no limit */
   rate: u64;
   /** Propagation delay */
@@ -2914,6 +3352,67 @@ export class Link {
   corrupted: u64;
   /** Packets marked CE */
   marked: u64;
+}
+
+export const PRIORITY_QUEUE_SIZE: u32 = 128;
+export const PRIORITY_QUEUE_ENTRIES_AT: u32 = 0;
+export const PRIORITY_QUEUE_MASK: u32 = 4;
+export const PRIORITY_QUEUE_HEAD: u32 = 8;
+export const PRIORITY_QUEUE_TAIL: u32 = 12;
+export const PRIORITY_QUEUE_BYTES: u32 = 16;
+export const PRIORITY_QUEUE_QUEUE_BYTES: u32 = 20;
+export const PRIORITY_QUEUE_ECN_BYTES: u32 = 24;
+export const PRIORITY_QUEUE_MAX_BYTES: u32 = 28;
+export const PRIORITY_QUEUE_MAX_PACKETS: u32 = 32;
+export const PRIORITY_QUEUE_ENQUEUED: u32 = 40;
+export const PRIORITY_QUEUE_SENT: u32 = 48;
+export const PRIORITY_QUEUE_SENT_BYTES: u32 = 56;
+export const PRIORITY_QUEUE_DROPPED: u32 = 64;
+export const PRIORITY_QUEUE_MARKED: u32 = 72;
+export const PRIORITY_QUEUE_PASSED: u32 = 80;
+export const PRIORITY_QUEUE_WAIT_NS: u32 = 88;
+export const PRIORITY_QUEUE_MAX_WAIT_NS: u32 = 96;
+/** Packets of one priority that wait for the wire of a link. Overlay only, by changetype; never `new`. */
+@unmanaged
+export class PriorityQueue {
+  /** Waiting packets: ring of {u64 atNs, u32 addr, u32 len} */
+  entriesAt: u32;
+  /** Its entries - 1 */
+  mask: u32;
+  /** Next to leave; counts on and on */
+  head: u32;
+  /** Next free entry */
+  tail: u32;
+  /** Bytes that wait */
+  bytes: u32;
+  /** Most of them; 0 = no limit of its own */
+  queueBytes: u32;
+  /** Bytes waiting from which ECN-capable packets are marked CE; 0 = never */
+  ecnBytes: u32;
+  /** Most bytes that waited */
+  maxBytes: u32;
+  /** Most packets that waited */
+  maxPackets: u32;
+  private __pad0: u8;
+  private __pad1: u8;
+  private __pad2: u8;
+  private __pad3: u8;
+  /** Packets that came in */
+  enqueued: u64;
+  /** Packets that the wire carried */
+  sent: u64;
+  /** Their bytes */
+  sentBytes: u64;
+  /** Packets that found no room */
+  dropped: u64;
+  /** Packets marked CE */
+  marked: u64;
+  /** Packets of higher queues that left while one waited here */
+  passed: u64;
+  /** Sum of the times that packets waited */
+  waitNs: u64;
+  /** Longest of them */
+  maxWaitNs: u64;
   private __pad4: u8;
   private __pad5: u8;
   private __pad6: u8;

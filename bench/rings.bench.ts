@@ -213,4 +213,6 @@ export default async function rings(bench: Bench): Promise<void> {
   await swaps(bench);
   await link(bench, 'plain link', {});
   await link(bench, 'link with delay and loss', { delayNs: 1000, loss: 0.01 });
+  await link(bench, 'link with a rate', { rate: 1e12 });
+  await link(bench, 'link with 8 priorities', { rate: 1e12, priorities: 8 });
 }

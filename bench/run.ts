@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Bench, type BenchFile, type Row } from './harness/bench.js';
-import { conditions, printTable, writeChart, writeJson } from './harness/print.js';
+import { writeChart } from './harness/chart.js';
+import { conditions, printTable, writeJson } from './harness/print.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const { values, positionals } = parseArgs({
@@ -37,9 +38,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 const at = conditions();
 console.log(at);
 /** Each row as soon as it is known: a run that is ended early has shown what it found. */
-const said = ({ group, name, conditions, value, unit, peer, ratio }: Row): string =>
+const said = ({ group, name, conditions, value, unit, peer, ratio, remark }: Row): string =>
   `  ${group}: ${name}${conditions ? `, ${conditions}` : ''}: ${Number(value.toPrecision(4))} ${unit}` +
-  (peer ? `, ${ratio?.toFixed(2)} × ${peer.name}` : '');
+  (peer ? `, ${ratio?.toFixed(2)} × ${peer.name}` : '') +
+  (remark ? `; ${remark}` : '');
 const bench = new Bench(values.quick, row => process.stderr.write(`${said(row)}\n`), values.only);
 for (const name of positionals.length ? positionals : names) {
   const file = (await import(pathToFileURL(join(HERE, `${name}.bench.ts`)).href)) as { default: BenchFile };
@@ -60,6 +62,6 @@ console.log(`\n${json}\n${svg}`);
 const missed = bench.rows.filter(r => r.met === false);
 if (missed.length)
   console.log(
-    `${missed.length} figures miss their target: ${missed.map(r => `${r.group}/${r.name}`).join(', ')}`,
+    `${missed.length} figures miss their target:\n${missed.map(r => `  ${r.group}: ${r.name}`).join('\n')}`,
   );
 process.exit(0);

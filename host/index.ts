@@ -104,11 +104,9 @@ export type { Listener } from './net/burst/listener.js';
 export type { StackEvent } from './net/burst/sockets.js';
 export { StackApp, type StackTicket } from './net/burst/stack_app.js';
 export type { StackDgram } from './net/datagrams/dgram.js';
-export type {
-  RemoteInfo,
-  Socket as DgramSocket,
-  SocketOptions as DgramSocketOptions,
-} from './net/datagrams/socket.js';
+export type { RemoteInfo } from './net/datagrams/inbox.js';
+export type { SocketOptions as DgramSocketOptions } from './net/datagrams/options.js';
+export type { Socket as DgramSocket } from './net/datagrams/socket.js';
 export { InLane, type InLaneEnd, type InLaneOptions } from './net/in_lane/in_lane.js';
 export type { LaneApp, LaneHandler, LaneModule } from './net/in_lane/lane_app.js';
 export type { SocketAddress } from './net/sockets/address.js';
@@ -153,6 +151,8 @@ export {
   type PcapNicOptions,
   PcapWriter,
   type Port,
+  type PrioritySettings,
+  type QueueStats,
   type RedirectRule,
   ReplayNic,
   type ReplayOptions,
@@ -174,6 +174,7 @@ export type {
   ResponderCounters,
   ResponderOptions,
 } from './responder/index.js';
+export { Network, type NetworkHost, type NetworkOptions, type NetworkStats } from './sim/index.js';
 export { StreamApp, type TakeEvent } from './streams/stream_app.js';
 export {
   type OpenStream,

@@ -27,8 +27,9 @@ const call: LaneModule = (app, data) => {
   return {
     news(events, n) {
       for (let i = 0; i < n; i++) {
-        const { connection, connected } = events[i];
+        const { connection, connected, closed, error } = events[i];
         if (connected) load.begin(connection, callers.next(), outstanding);
+        else if (closed && connection.data === undefined) load.failed(connection, error ?? 'not connected');
       }
       load.news(events, n);
     },

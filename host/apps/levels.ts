@@ -152,13 +152,23 @@ export function serveBurst(
   const server = new BurstServer(serviceOf(spec), limitsOf(spec));
   const listener = stack.burst.listen({ ...place, options: NO_DELAY });
   const loop = new BurstLoop(stack.burst, server.news, { ...restOf(stack), ...options, tick: server.tick });
+  const shut = (): void => {
+    listener.close();
+    for (const connection of [...stack.burst.connections]) connection.abort();
+    stack.burst.flush();
+  };
+  // What a service throws is nobody's answer: its peers hear of the end, and the process of the error.
+  const ended = loop.ended.catch(error => {
+    shut();
+    throw error;
+  });
   return {
     port: listener.port,
     async close() {
-      await loop.stop();
-      listener.close();
-      for (const connection of [...stack.burst.connections]) connection.abort();
-      stack.burst.flush();
+      const over = ended.catch(() => {});
+      await loop.stop().catch(() => {});
+      await over;
+      shut();
     },
   };
 }

@@ -20,12 +20,20 @@ export const BPF_STACK_BYTES = 32768;
 export const WHEEL_SLOTS = 576;
 /** MAX_TAIL_CALL_CNT of the kernel */
 export const MAX_TAIL_CALLS = 33;
+/** Most types of objects that programs of one engine make */
+export const OBJECT_TYPES = 128;
+/** Free objects of a type that one lane keeps to itself; the rest is for all */
+export const OBJECT_CACHE = 32;
 /** Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel */
 export const TRACE_LINE_BYTES = 1024;
 /** Bytes of a frame above its MTU: Ethernet header and one VLAN tag, as xdp_ok_fwd_dev counts */
 export const ETH_OVERHEAD = 18;
 /** Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0} */
 export const LINK_ENTRY_SIZE = 24;
+/** Bytes of a packet that waits for the wire in a queue: {u64 atNs, u32 addr, u32 len} */
+export const LINK_WAIT_SIZE = 16;
+/** Most priority queues of a link: the classes of 802.1p */
+export const LINK_QUEUES = 8;
 /** Most receive queues of one port */
 export const MAX_QUEUES = 64;
 /** No frame to be had: the address of none */
@@ -265,6 +273,19 @@ export const MapType = {
 } as const;
 export type MapType = (typeof MapType)[keyof typeof MapType];
 
+/** What a member of a value or object is that only helpers and kfuncs touch */
+export const FieldKind = {
+  SPIN_LOCK: 1,
+  TIMER: 2,
+  KPTR: 3,
+  LIST_HEAD: 4,
+  LIST_NODE: 5,
+  RB_ROOT: 6,
+  RB_NODE: 7,
+  REFCOUNT: 8,
+} as const;
+export type FieldKind = (typeof FieldKind)[keyof typeof FieldKind];
+
 /** Bits of Stream.flags, 0 = a free number. SUSPECT: its lane died in its last visit. CLOSED: the transport is done with it, the application has not let go yet. LINKED: free, but still in a ready list. */
 export const StreamFlag = {
   OPEN: 1,
@@ -326,11 +347,12 @@ export const TimerKind = {
 } as const;
 export type TimerKind = (typeof TimerKind)[keyof typeof TimerKind];
 
-/** App.state. */
+/** App.state. HELD: closed, and a thread may still write into the rings that it knew. */
 export const AppState = {
   FREE: 0,
   OPEN: 1,
   DEAD: 2,
+  HELD: 3,
 } as const;
 export type AppState = (typeof AppState)[keyof typeof AppState];
 
@@ -379,7 +401,7 @@ export type CcEventFlag = (typeof CcEventFlag)[keyof typeof CcEventFlag];
 
 /** Offsets in bytes. First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export const ArenaHeaderLayout = {
-  size: 192,
+  size: 256,
   magic: 0,
   version: 4,
   totalBytes: 8,
@@ -407,8 +429,10 @@ export const ArenaHeaderLayout = {
   streamsAt: 96,
   streamCount: 100,
   streamPoolAt: 104,
-  hashKey: 112,
-  ccOps: 128,
+  objectsAt: 108,
+  objectBytes: 112,
+  hashKey: 120,
+  ccOps: 136,
 } as const;
 /** First object of the arena: where each region lies. Written once by the host before any lane starts. */
 export class ArenaHeaderView {
@@ -605,13 +629,27 @@ export class ArenaHeaderView {
   set streamPoolAt(v: number) {
     this.mem.setUint32(this.at + 104, v, true);
   }
+  /** ObjectHeap, 0 = no program makes objects yet */
+  get objectsAt(): number {
+    return this.mem.getUint32(this.at + 108, true);
+  }
+  set objectsAt(v: number) {
+    this.mem.setUint32(this.at + 108, v, true);
+  }
+  /** Bytes for objects of programs, out of the map region when the first is made known */
+  get objectBytes(): number {
+    return this.mem.getUint32(this.at + 112, true);
+  }
+  set objectBytes(v: number) {
+    this.mem.setUint32(this.at + 112, v, true);
+  }
   /** Key of el_siphash, drawn anew for each engine */
   hashKey(i: number): bigint {
-    return this.mem.getBigUint64(this.at + 112 + i * 8, true);
+    return this.mem.getBigUint64(this.at + 120 + i * 8, true);
   }
   /** CcOps of each algorithm from CcAlgorithm.USER on, 0 = none (atomic) */
   ccOps(i: number): number {
-    return this.mem.getUint32(this.at + 128 + i * 4, true);
+    return this.mem.getUint32(this.at + 136 + i * 4, true);
   }
 }
 
@@ -1515,9 +1553,10 @@ export const MapHeaderLayout = {
   valueLock: 92,
   valuesAt: 96,
   valueTimer: 100,
-  timersAt: 104,
-  timerCount: 108,
-  held: 112,
+  recordAt: 104,
+  timersAt: 108,
+  timerCount: 112,
+  held: 116,
 } as const;
 /** Head of every map. A map pointer in a program is the address of this structure. */
 export class MapHeaderView {
@@ -1707,26 +1746,33 @@ export class MapHeaderView {
   set valueTimer(v: number) {
     this.mem.setUint32(this.at + 100, v, true);
   }
-  /** TimerNode of each element */
-  get timersAt(): number {
+  /** FieldRecord of a value that holds trees, lists or objects, 0 = of none */
+  get recordAt(): number {
     return this.mem.getUint32(this.at + 104, true);
   }
-  set timersAt(v: number) {
+  set recordAt(v: number) {
     this.mem.setUint32(this.at + 104, v, true);
+  }
+  /** TimerNode of each element */
+  get timersAt(): number {
+    return this.mem.getUint32(this.at + 108, true);
+  }
+  set timersAt(v: number) {
+    this.mem.setUint32(this.at + 108, v, true);
   }
   /** How many */
   get timerCount(): number {
-    return this.mem.getUint32(this.at + 108, true);
+    return this.mem.getUint32(this.at + 112, true);
   }
   set timerCount(v: number) {
-    this.mem.setUint32(this.at + 108, v, true);
+    this.mem.setUint32(this.at + 112, v, true);
   }
   /** 1 while user space holds the map: only then can a program make a timer in it (atomic) */
   get held(): number {
-    return this.mem.getUint32(this.at + 112, true);
+    return this.mem.getUint32(this.at + 116, true);
   }
   set held(v: number) {
-    this.mem.setUint32(this.at + 112, v, true);
+    this.mem.setUint32(this.at + 116, v, true);
   }
 }
 
@@ -2019,6 +2065,382 @@ export class TraceRingView {
   }
   set consumer(v: number) {
     this.mem.setUint32(this.at + 128, v, true);
+  }
+}
+
+/** Offsets in bytes. Memory of all objects: cut off its start as they are wanted, an object of one type for ever. ObjectType addresses behind it. */
+export const ObjectHeapLayout = {
+  size: 64,
+  lock: 0,
+  startAt: 4,
+  nextAt: 8,
+  endAt: 12,
+  typeCount: 16,
+  typesAt: 20,
+} as const;
+/** Memory of all objects: cut off its start as they are wanted, an object of one type for ever. ObjectType addresses behind it. */
+export class ObjectHeapView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Held while an object is cut off */
+  get lock(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set lock(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** First ObjectHead */
+  get startAt(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set startAt(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Where the next is cut off (atomic) */
+  get nextAt(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set nextAt(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** End of the memory */
+  get endAt(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set endAt(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Types known */
+  get typeCount(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set typeCount(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** u32[OBJECT_TYPES]: ObjectType of each */
+  get typesAt(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set typesAt(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+}
+
+/** Offsets in bytes. A type of objects, whichever program made it known: size, members that are the engine’s, free objects. FieldRecord behind it. */
+export const ObjectTypeLayout = {
+  size: 128,
+  hash: 0,
+  bytes: 8,
+  stride: 12,
+  recordAt: 16,
+  refcountAt: 20,
+  cachesAt: 24,
+  free: 64,
+} as const;
+/** A type of objects, whichever program made it known: size, members that are the engine’s, free objects. FieldRecord behind it. */
+export class ObjectTypeView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Of name, size and members: equal types are one */
+  get hash(): bigint {
+    return this.mem.getBigUint64(this.at + 0, true);
+  }
+  set hash(v: bigint) {
+    this.mem.setBigUint64(this.at + 0, v, true);
+  }
+  /** Bytes of an object */
+  get bytes(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set bytes(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Bytes of an object with its ObjectHead */
+  get stride(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set stride(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** FieldRecord of its members */
+  get recordAt(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set recordAt(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** 1 + offset of its bpf_refcount, 0 = none */
+  get refcountAt(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set refcountAt(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** ObjectCache of each lane */
+  get cachesAt(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set cachesAt(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Free objects of all lanes: address of the first, changes so far above (atomic) */
+  get free(): bigint {
+    return this.mem.getBigUint64(this.at + 64, true);
+  }
+  set free(v: bigint) {
+    this.mem.setBigUint64(this.at + 64, v, true);
+  }
+}
+
+/** Offsets in bytes. Free objects of a type that a lane gave back and takes first. Its own only; it outlives the lane. */
+export const ObjectCacheLayout = {
+  size: 64,
+  head: 0,
+  count: 4,
+} as const;
+/** Free objects of a type that a lane gave back and takes first. Its own only; it outlives the lane. */
+export class ObjectCacheView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Address of the first object, 0 = none */
+  get head(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set head(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** How many */
+  get count(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+}
+
+/** Offsets in bytes. Before each object. */
+export const ObjectHeadLayout = {
+  size: 16,
+  typeAt: 0,
+  next: 4,
+  live: 8,
+  owners: 12,
+} as const;
+/** Before each object. */
+export class ObjectHeadView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** ObjectType */
+  get typeAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set typeAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Next free object, or next one to be freed */
+  get next(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set next(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** 1 from bpf_obj_new until the last reference is given up */
+  get live(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set live(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** References found while what dead lanes held is looked for */
+  get owners(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set owners(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+}
+
+/** Offsets in bytes. Head of a list of FieldPlace, in order of their offset: what of a value or object is the engine’s. */
+export const FieldRecordLayout = {
+  size: 8,
+  count: 0,
+  lockAt: 4,
+} as const;
+/** Head of a list of FieldPlace, in order of their offset: what of a value or object is the engine’s. */
+export class FieldRecordView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Places behind it */
+  get count(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set count(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** 1 + offset of the bpf_spin_lock, 0 = none */
+  get lockAt(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set lockAt(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+}
+
+/** Offsets in bytes. One of them. */
+export const FieldPlaceLayout = {
+  size: 12,
+  kind: 0,
+  off: 4,
+  bytes: 8,
+} as const;
+/** One of them. */
+export class FieldPlaceView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** FieldKind */
+  get kind(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set kind(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Offset in the value */
+  get off(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set off(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Its size */
+  get bytes(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set bytes(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+}
+
+/** Offsets in bytes. struct bpf_list_head or bpf_rb_root. The chain from `first` along `next` is the truth: all else is made anew after a crash. */
+export const GraphHeadLayout = {
+  size: 16,
+  first: 0,
+  last: 4,
+  root: 8,
+  busy: 12,
+} as const;
+/** struct bpf_list_head or bpf_rb_root. The chain from `first` along `next` is the truth: all else is made anew after a crash. */
+export class GraphHeadView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** GraphNode of the first in order, 0 = none (atomic) */
+  get first(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set first(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Lists: the last */
+  get last(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set last(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Trees: the root */
+  get root(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set root(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** 1 while it is being changed */
+  get busy(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set busy(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+}
+
+/** Offsets in bytes. struct bpf_list_node (the first 16 bytes, of 24) or bpf_rb_node (of 32). */
+export const GraphNodeLayout = {
+  size: 28,
+  next: 0,
+  prev: 4,
+  owner: 8,
+  object: 12,
+  parent: 16,
+  left: 20,
+  right: 24,
+} as const;
+/** struct bpf_list_node (the first 16 bytes, of 24) or bpf_rb_node (of 32). */
+export class GraphNodeView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** The node after it, 0 = none (atomic) */
+  get next(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set next(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** The node before it */
+  get prev(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set prev(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** GraphHead that it is in, 0 = none, 1 = about to be (atomic) */
+  get owner(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set owner(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** The object that it is in */
+  get object(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set object(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Trees: parent, and 1 for a black node */
+  get parent(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set parent(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Trees: left child */
+  get left(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set left(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Trees: right child */
+  get right(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set right(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
   }
 }
 
@@ -2883,19 +3305,24 @@ export const LinkLayout = {
   heapCount: 48,
   order: 52,
   fetched: 56,
-  rate: 64,
-  delayNs: 72,
-  jitterNs: 80,
-  busyUntil: 88,
-  random: 96,
-  taken: 104,
-  delivered: 112,
-  lost: 120,
-  overflowed: 128,
-  duplicated: 136,
-  reordered: 144,
-  corrupted: 152,
-  marked: 160,
+  queuesAt: 60,
+  queueOf: 64,
+  occupied: 68,
+  waiting: 72,
+  waitingBytes: 80,
+  rate: 88,
+  delayNs: 96,
+  jitterNs: 104,
+  busyUntil: 112,
+  random: 120,
+  taken: 128,
+  delivered: 136,
+  lost: 144,
+  overflowed: 152,
+  duplicated: 160,
+  reordered: 168,
+  corrupted: 176,
+  marked: 184,
 } as const;
 /** One direction of a wire: from the transmit rings of one port to the receive queues of another. */
 export class LinkView {
@@ -3008,96 +3435,279 @@ export class LinkView {
   set fetched(v: number) {
     this.mem.setUint32(this.at + 56, v, true);
   }
+  /** PriorityQueue[8], lowest priority first; 0 = one queue, which busyUntil is enough for */
+  get queuesAt(): number {
+    return this.mem.getUint32(this.at + 60, true);
+  }
+  set queuesAt(v: number) {
+    this.mem.setUint32(this.at + 60, v, true);
+  }
+  /** Queue of each class 0 … 7, four bits each */
+  get queueOf(): number {
+    return this.mem.getUint32(this.at + 64, true);
+  }
+  set queueOf(v: number) {
+    this.mem.setUint32(this.at + 64, v, true);
+  }
+  /** Bit i: a packet waits in queue i */
+  get occupied(): number {
+    return this.mem.getUint32(this.at + 68, true);
+  }
+  set occupied(v: number) {
+    this.mem.setUint32(this.at + 68, v, true);
+  }
+  /** Packets in all queues */
+  get waiting(): number {
+    return this.mem.getUint32(this.at + 72, true);
+  }
+  set waiting(v: number) {
+    this.mem.setUint32(this.at + 72, v, true);
+  }
+  /** Their bytes */
+  get waitingBytes(): bigint {
+    return this.mem.getBigUint64(this.at + 80, true);
+  }
+  set waitingBytes(v: bigint) {
+    this.mem.setBigUint64(this.at + 80, v, true);
+  }
   /** Bits per second, 0 = no limit */
   get rate(): bigint {
-    return this.mem.getBigUint64(this.at + 64, true);
+    return this.mem.getBigUint64(this.at + 88, true);
   }
   set rate(v: bigint) {
-    this.mem.setBigUint64(this.at + 64, v, true);
+    this.mem.setBigUint64(this.at + 88, v, true);
   }
   /** Propagation delay */
   get delayNs(): bigint {
-    return this.mem.getBigUint64(this.at + 72, true);
+    return this.mem.getBigUint64(this.at + 96, true);
   }
   set delayNs(v: bigint) {
-    this.mem.setBigUint64(this.at + 72, v, true);
+    this.mem.setBigUint64(this.at + 96, v, true);
   }
   /** Uniform extra delay, 0 … jitterNs */
   get jitterNs(): bigint {
-    return this.mem.getBigUint64(this.at + 80, true);
+    return this.mem.getBigUint64(this.at + 104, true);
   }
   set jitterNs(v: bigint) {
-    this.mem.setBigUint64(this.at + 80, v, true);
+    this.mem.setBigUint64(this.at + 104, v, true);
   }
   /** When the wire is free again, ps: a 64 B frame at 100 Gbit/s takes 5.12 ns */
   get busyUntil(): bigint {
-    return this.mem.getBigUint64(this.at + 88, true);
+    return this.mem.getBigUint64(this.at + 112, true);
   }
   set busyUntil(v: bigint) {
-    this.mem.setBigUint64(this.at + 88, v, true);
+    this.mem.setBigUint64(this.at + 112, v, true);
   }
   /** State of the generator (splitmix64) */
   get random(): bigint {
-    return this.mem.getBigUint64(this.at + 96, true);
+    return this.mem.getBigUint64(this.at + 120, true);
   }
   set random(v: bigint) {
-    this.mem.setBigUint64(this.at + 96, v, true);
+    this.mem.setBigUint64(this.at + 120, v, true);
   }
   /** Packets taken from the sender */
   get taken(): bigint {
-    return this.mem.getBigUint64(this.at + 104, true);
+    return this.mem.getBigUint64(this.at + 128, true);
   }
   set taken(v: bigint) {
-    this.mem.setBigUint64(this.at + 104, v, true);
+    this.mem.setBigUint64(this.at + 128, v, true);
   }
   /** Packets put in receive rings */
   get delivered(): bigint {
-    return this.mem.getBigUint64(this.at + 112, true);
+    return this.mem.getBigUint64(this.at + 136, true);
   }
   set delivered(v: bigint) {
-    this.mem.setBigUint64(this.at + 112, v, true);
+    this.mem.setBigUint64(this.at + 136, v, true);
   }
   /** Packets lost by chance */
   get lost(): bigint {
-    return this.mem.getBigUint64(this.at + 120, true);
+    return this.mem.getBigUint64(this.at + 144, true);
   }
   set lost(v: bigint) {
-    this.mem.setBigUint64(this.at + 120, v, true);
+    this.mem.setBigUint64(this.at + 144, v, true);
   }
   /** Packets dropped because the buffer or the heap was full */
   get overflowed(): bigint {
-    return this.mem.getBigUint64(this.at + 128, true);
+    return this.mem.getBigUint64(this.at + 152, true);
   }
   set overflowed(v: bigint) {
-    this.mem.setBigUint64(this.at + 128, v, true);
+    this.mem.setBigUint64(this.at + 152, v, true);
   }
   /** Copies made */
   get duplicated(): bigint {
-    return this.mem.getBigUint64(this.at + 136, true);
+    return this.mem.getBigUint64(this.at + 160, true);
   }
   set duplicated(v: bigint) {
-    this.mem.setBigUint64(this.at + 136, v, true);
+    this.mem.setBigUint64(this.at + 160, v, true);
   }
   /** Packets that skipped the delay */
   get reordered(): bigint {
-    return this.mem.getBigUint64(this.at + 144, true);
+    return this.mem.getBigUint64(this.at + 168, true);
   }
   set reordered(v: bigint) {
-    this.mem.setBigUint64(this.at + 144, v, true);
+    this.mem.setBigUint64(this.at + 168, v, true);
   }
   /** Packets with a flipped bit */
   get corrupted(): bigint {
-    return this.mem.getBigUint64(this.at + 152, true);
+    return this.mem.getBigUint64(this.at + 176, true);
   }
   set corrupted(v: bigint) {
-    this.mem.setBigUint64(this.at + 152, v, true);
+    this.mem.setBigUint64(this.at + 176, v, true);
   }
   /** Packets marked CE */
   get marked(): bigint {
-    return this.mem.getBigUint64(this.at + 160, true);
+    return this.mem.getBigUint64(this.at + 184, true);
   }
   set marked(v: bigint) {
-    this.mem.setBigUint64(this.at + 160, v, true);
+    this.mem.setBigUint64(this.at + 184, v, true);
+  }
+}
+
+/** Offsets in bytes. Packets of one priority that wait for the wire of a link. */
+export const PriorityQueueLayout = {
+  size: 128,
+  entriesAt: 0,
+  mask: 4,
+  head: 8,
+  tail: 12,
+  bytes: 16,
+  queueBytes: 20,
+  ecnBytes: 24,
+  maxBytes: 28,
+  maxPackets: 32,
+  enqueued: 40,
+  sent: 48,
+  sentBytes: 56,
+  dropped: 64,
+  marked: 72,
+  passed: 80,
+  waitNs: 88,
+  maxWaitNs: 96,
+} as const;
+/** Packets of one priority that wait for the wire of a link. */
+export class PriorityQueueView {
+  constructor(
+    readonly mem: DataView,
+    readonly at: number,
+  ) {}
+  /** Waiting packets: ring of {u64 atNs, u32 addr, u32 len} */
+  get entriesAt(): number {
+    return this.mem.getUint32(this.at + 0, true);
+  }
+  set entriesAt(v: number) {
+    this.mem.setUint32(this.at + 0, v, true);
+  }
+  /** Its entries - 1 */
+  get mask(): number {
+    return this.mem.getUint32(this.at + 4, true);
+  }
+  set mask(v: number) {
+    this.mem.setUint32(this.at + 4, v, true);
+  }
+  /** Next to leave; counts on and on */
+  get head(): number {
+    return this.mem.getUint32(this.at + 8, true);
+  }
+  set head(v: number) {
+    this.mem.setUint32(this.at + 8, v, true);
+  }
+  /** Next free entry */
+  get tail(): number {
+    return this.mem.getUint32(this.at + 12, true);
+  }
+  set tail(v: number) {
+    this.mem.setUint32(this.at + 12, v, true);
+  }
+  /** Bytes that wait */
+  get bytes(): number {
+    return this.mem.getUint32(this.at + 16, true);
+  }
+  set bytes(v: number) {
+    this.mem.setUint32(this.at + 16, v, true);
+  }
+  /** Most of them; 0 = no limit of its own */
+  get queueBytes(): number {
+    return this.mem.getUint32(this.at + 20, true);
+  }
+  set queueBytes(v: number) {
+    this.mem.setUint32(this.at + 20, v, true);
+  }
+  /** Bytes waiting from which ECN-capable packets are marked CE; 0 = never */
+  get ecnBytes(): number {
+    return this.mem.getUint32(this.at + 24, true);
+  }
+  set ecnBytes(v: number) {
+    this.mem.setUint32(this.at + 24, v, true);
+  }
+  /** Most bytes that waited */
+  get maxBytes(): number {
+    return this.mem.getUint32(this.at + 28, true);
+  }
+  set maxBytes(v: number) {
+    this.mem.setUint32(this.at + 28, v, true);
+  }
+  /** Most packets that waited */
+  get maxPackets(): number {
+    return this.mem.getUint32(this.at + 32, true);
+  }
+  set maxPackets(v: number) {
+    this.mem.setUint32(this.at + 32, v, true);
+  }
+  /** Packets that came in */
+  get enqueued(): bigint {
+    return this.mem.getBigUint64(this.at + 40, true);
+  }
+  set enqueued(v: bigint) {
+    this.mem.setBigUint64(this.at + 40, v, true);
+  }
+  /** Packets that the wire carried */
+  get sent(): bigint {
+    return this.mem.getBigUint64(this.at + 48, true);
+  }
+  set sent(v: bigint) {
+    this.mem.setBigUint64(this.at + 48, v, true);
+  }
+  /** Their bytes */
+  get sentBytes(): bigint {
+    return this.mem.getBigUint64(this.at + 56, true);
+  }
+  set sentBytes(v: bigint) {
+    this.mem.setBigUint64(this.at + 56, v, true);
+  }
+  /** Packets that found no room */
+  get dropped(): bigint {
+    return this.mem.getBigUint64(this.at + 64, true);
+  }
+  set dropped(v: bigint) {
+    this.mem.setBigUint64(this.at + 64, v, true);
+  }
+  /** Packets marked CE */
+  get marked(): bigint {
+    return this.mem.getBigUint64(this.at + 72, true);
+  }
+  set marked(v: bigint) {
+    this.mem.setBigUint64(this.at + 72, v, true);
+  }
+  /** Packets of higher queues that left while one waited here */
+  get passed(): bigint {
+    return this.mem.getBigUint64(this.at + 80, true);
+  }
+  set passed(v: bigint) {
+    this.mem.setBigUint64(this.at + 80, v, true);
+  }
+  /** Sum of the times that packets waited */
+  get waitNs(): bigint {
+    return this.mem.getBigUint64(this.at + 88, true);
+  }
+  set waitNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 88, v, true);
+  }
+  /** Longest of them */
+  get maxWaitNs(): bigint {
+    return this.mem.getBigUint64(this.at + 96, true);
+  }
+  set maxWaitNs(v: bigint) {
+    this.mem.setBigUint64(this.at + 96, v, true);
   }
 }
 

@@ -10,6 +10,7 @@ import { fibStructs } from './schema/fib.js';
 import { laneEnums, laneStructs } from './schema/lane.js';
 import { linkStructs } from './schema/link.js';
 import { mapEnums, mapStructs } from './schema/map.js';
+import { objectEnums, objectStructs } from './schema/object.js';
 import { portEnums, portStructs } from './schema/port.js';
 import { responderEnums, responderStructs } from './schema/responder.js';
 import { ringStructs } from './schema/ring.js';
@@ -28,6 +29,7 @@ export const enums: EnumSchema[] = [
   ...responderEnums,
   ...laneEnums,
   ...mapEnums,
+  ...objectEnums,
   ...streamEnums,
   ...wheelEnums,
   ...appEnums,
@@ -40,6 +42,7 @@ export const structs: StructSchema[] = [
   ...contextStructs,
   ...steerStructs,
   ...mapStructs,
+  ...objectStructs,
   ...wheelStructs,
   ...ringStructs,
   ...portStructs,

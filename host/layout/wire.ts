@@ -185,6 +185,7 @@ export const wireEnums: EnumSchema[] = [
       NONE: 59,
       DSTOPTS: 60,
       MOBILITY: 135,
+      HOMA: 146,
     },
   },
   { name: 'ArpOper', doc: 'RFC 826', members: { REQUEST: 1, REPLY: 2 } },

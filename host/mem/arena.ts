@@ -37,6 +37,8 @@ export interface ArenaOptions {
   streams?: StreamOptions;
   /** Bytes for maps. Default 64 MiB. */
   mapBytes?: number;
+  /** Bytes for objects of programs (bpf_obj_new), out of the map region when the first program makes some. Default a quarter of it, at most 4 MiB. */
+  objectBytes?: number;
   /** Bytes for rings. Default 4 MiB. */
   ringBytes?: number;
   /** Bytes for templates, test-run buffers and the like. Default 8 MiB. */
@@ -138,6 +140,7 @@ export class Arena {
       ringsBytes,
       mapsAt,
       mapsBytes,
+      objectBytes: alignUp(options.objectBytes ?? Math.min(4 << 20, mapsBytes >>> 2), 64),
       scratchAt,
       scratchBytes,
       packetAt,

@@ -61,6 +61,11 @@ export class Responders {
     if (soonest !== undefined && soonest < this.#nextNs) this.#nextNs = soonest;
   }
 
+  /** When `poll` has something to do next, ns; undefined without responders. */
+  get pollNs(): bigint | undefined {
+    return this.#byPort.size === 0 ? undefined : this.#nextNs;
+  }
+
   /** When something is sent without a packet, ns: probes, announcements, requests to neighbours. */
   nextDueNs(): bigint | undefined {
     let next = this.#solicitNs;

@@ -30,7 +30,7 @@ test('the seed of keys chooses keys only, that of operations only those; each th
 test('a short answer follows each whole message, however it comes in pieces', () => {
   const caller = new EchoCaller(1000, true);
   const asked = new Answers();
-  for (let i = 0; i < 5; i++) caller.ask(asked);
+  for (let i = 0; i < 5; i++) caller.ask(asked, 1);
   const sent = Buffer.from(asked.view());
   assert.is(sent.length, 5000);
   const whole = answersTo(echo(1000).open(), sent);

@@ -95,4 +95,14 @@ for (const [name, make] of Object.entries(PAIRS)) {
   });
 }
 
+for (const level of LEVELS)
+  test(`${level}: a load says why it cannot connect`, async () => {
+    const { client } = await hosts();
+    const place = { host: SERVER, port: 9, flows: 2, outstanding: 1 };
+    const calling = await call(client, level, { app: 'echo', bytes: 64 }, place, [0]);
+    await until('both are refused', () => calling.errors.length >= 2);
+    assert.equal(calling.errors, ['ECONNREFUSED', 'ECONNREFUSED']);
+    await calling.close();
+  });
+
 test('the hosts close, and leave no stream, no memory and no frame', closeHosts);

@@ -1,23 +1,17 @@
 /** Two hosts with a lane each and a wire between them, for the applications; and bytes that a session is given in pieces. */
 import { Answers, type Session } from '../../host/apps/service.js';
 import { Engine } from '../../host/engine/engine.js';
-import { takeStreamLedger } from '../../host/mem/streams.js';
 import { Stack } from '../../host/net/stack.js';
 import { modelLink } from '../../host/nic/index.js';
+import { closeClean, type TwoStacks } from '../support/both.js';
 import { assert } from '../support/suite.js';
-
-export interface Hosts {
-  engine: Engine;
-  client: Stack;
-  server: Stack;
-}
 
 /** Address of the server. */
 export const SERVER = '10.0.0.2';
 
-let world: Promise<Hosts> | undefined;
+let world: Promise<TwoStacks> | undefined;
 
-async function build(): Promise<Hosts> {
+async function build(): Promise<TwoStacks> {
   const { a, b } = modelLink({ name: 'wire', queues: 1, firstLanes: [0, 1], ringSlots: 1024 });
   const engine = await Engine.create({
     ...{ nics: [a, b], lanes: 2, warmMs: 0, frames: 8192 },
@@ -31,18 +25,13 @@ async function build(): Promise<Hosts> {
 }
 
 /** Two stacks of one engine, for all tests of a file. */
-export const hosts = (): Promise<Hosts> => (world ??= build());
+export const hosts = (): Promise<TwoStacks> => (world ??= build());
 
 /** Closes them: nothing of them may be left. */
 export async function closeHosts(): Promise<void> {
-  const { engine, client, server } = await hosts();
+  const left = await hosts();
   world = undefined;
-  await client.close();
-  await server.close();
-  const { open, closed, lost, lostIds, used } = takeStreamLedger(engine.arena);
-  assert.equal({ open, closed, lost, lostIds, used }, { open: 0, closed: 0, lost: 0, lostIds: 0, used: 0 });
-  const { ledger } = await engine.stop();
-  assert.is(ledger.lost + ledger.doubled, 0);
+  await closeClean(left);
 }
 
 export async function until(what: string, holds: () => boolean, limitMs = 15_000): Promise<void> {

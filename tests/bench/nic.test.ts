@@ -27,7 +27,11 @@ for (const work of ['reflect', 'forward'] as Work[])
             assert.equal([rtt.sent, rtt.lost, rtt.wrong], [100, 0, 0]);
             assert.ok(rtt.p50Us > 0 && rtt.p50Us <= rtt.p99Us);
           }
-          assert.ok((await peer.turn(wire => wire.rate(64, 50))) > 0);
+          // Who had no CPU for 50 ms on a busy machine has it later.
+          let rate = 0;
+          for (let turns = 0; turns < 20 && rate === 0; turns++)
+            rate = await peer.turn(wire => wire.rate(64, 50));
+          assert.ok(rate > 0);
         } finally {
           await peer.stop();
         }

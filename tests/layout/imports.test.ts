@@ -17,6 +17,7 @@ const HOST: Record<string, string> = {
   nic: 'errors layout mem wire native bpf',
   responder: 'errors layout mem wire nic',
   engine: 'errors layout mem wire native bpf nic responder',
+  sim: 'errors layout wire bpf nic engine',
   forward: 'errors layout mem wire native bpf nic engine',
   streams: 'errors layout mem engine',
   transports: 'errors layout mem wire bpf nic engine streams',

@@ -1,23 +1,26 @@
 /** HTTP's corners between two hosts: what waits, what times out, what is cut off; and a server that `serve` puts on a stack. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
-import type { Server } from 'node:net';
+import https from 'node:https';
+import net, { type Server, type Socket } from 'node:net';
+import tls from 'node:tls';
+import { StackNet } from '../../host/net/sockets/net.js';
 import { both, type Place, stacks } from '../sockets/hosts.js';
-import { codeOf, finish, gather, heard, portOf, until } from '../sockets/pairs.js';
+import { codeOf, finish, gather, heard, portOf, recorded, until } from '../sockets/pairs.js';
 import { pattern, sha } from '../support/pattern.js';
 import { assert } from '../support/suite.js';
 
 const { test, engineOnly, end } = both('software: http');
 
-/** Serves an HTTP server at the place: the stack's `serve`, or its own `listen`. Returns where, and what closes it. */
-async function served(place: Place, web: http.Server): Promise<Server> {
-  const server =
-    place.name === 'node'
-      ? web.listen(0, place.host)
-      : ((await stacks()).server.serve(web, 0, place.host) as unknown as Server);
-  await once(server, 'listening');
-  return server;
+/** Puts a server of whatever kind at the place: by the stack's `serve`, or its own `listen`. It is asked and closed itself. */
+async function served<S extends Server>(place: Place, web: S): Promise<S> {
+  const listening = once(web, 'listening');
+  if (place.name === 'node') web.listen(0, place.host);
+  else (await stacks()).server.serve(web, 0, place.host);
+  await listening;
+  return web;
 }
 
 const agentOf = (place: Place, options: http.AgentOptions = {}): http.Agent =>
@@ -226,7 +229,7 @@ test('http2: a stream that is cancelled harms no other; a session that goes away
   });
   const sessions: http2.ServerHttp2Session[] = [];
   web.on('session', s => sessions.push(s));
-  const server = await served(place, web as unknown as http.Server);
+  const server = await served(place, web);
   const socket = place.client.connect(portOf(server), place.host);
   const session = http2.connect(`http://${place.host}`, { createConnection: () => socket });
   const ever = session.request({ ':path': '/ever' });
@@ -246,6 +249,167 @@ test('http2: a stream that is cancelled harms no other; a session that goes away
   sessions[0].destroy();
   await finish(server, socket);
 });
+
+const pem = (name: string): Buffer => readFileSync(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
+const SECURE = { key: pem('key'), cert: pem('cert') };
+/** What there is of servers, and how a client of each begins. */
+const KINDS: [string, () => Server, string][] = [
+  ['http', () => http.createServer(), 'GET / HTTP/1.1\r\n'],
+  ['https', () => https.createServer(SECURE), '\x16'],
+  ['tls', () => tls.createServer(SECURE), '\x16'],
+  ['http2', () => http2.createServer(), 'PRI * '],
+  ['http2 inside TLS', () => http2.createSecureServer(SECURE), '\x16'],
+  ['http2 or http inside TLS', () => http2.createSecureServer({ ...SECURE, allowHTTP1: true }), '\x16'],
+  ['net', () => net.createServer(far => void far.on('error', () => {}).resume()), 'hello'],
+];
+const code = (e: unknown): string => (e as NodeJS.ErrnoException | undefined)?.code ?? 'done';
+
+test('https: the server knows who asks', async place => {
+  const web = https.createServer(SECURE, ({ socket }, res) =>
+    res.end(JSON.stringify([socket.remoteAddress, socket.remoteFamily, socket.remotePort, socket.localPort])),
+  );
+  await served(place, web);
+  const raw = place.client.connect(portOf(web), place.host);
+  await heard(raw, 'connect');
+  const { localPort } = raw;
+  const secure = tls.connect({ socket: raw, rejectUnauthorized: false });
+  secure.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  const said = String(await gather(secure));
+  assert.equal(JSON.parse(said.slice(said.indexOf('\r\n\r\n'))), [
+    place.from,
+    'IPv4',
+    localPort,
+    portOf(web),
+  ]);
+  await finish(web, secure);
+});
+
+for (const [kind, make, words] of KINDS) {
+  test(`${kind}: the server knows where it listens, and how many are connected`, async place => {
+    const web = make();
+    assert.equal([web.listening, web.address()], [false, null]);
+    await served(place, web);
+    const { address, family, port } = web.address() as net.AddressInfo;
+    assert.equal([web.listening, address, family, port > 0], [true, place.host, 'IPv4', true]);
+    assert.is(
+      codeOf(() => web.listen(0)),
+      'ERR_SERVER_ALREADY_LISTEN',
+    );
+    const near = place.client.connect(port, place.host).on('error', () => {});
+    await heard(web, 'connection');
+    const count = (): Promise<number> => new Promise(done => web.getConnections((_, n) => done(n)));
+    assert.is(await count(), 1);
+    const closed = heard(web, 'close');
+    web.close();
+    assert.equal([web.listening, web.address()], [false, null]);
+    near.resetAndDestroy();
+    await closed;
+    assert.is(await count(), 0);
+  });
+
+  test(`${kind}: close waits for the last connection, and calls back without an error; then it has closed`, async place => {
+    const web = await served(place, make());
+    const near = place.client.connect(portOf(web), place.host).on('error', () => {});
+    const [far] = await heard<[Socket]>(web, 'connection');
+    // HTTP's are idle before.
+    near.write(words, 'latin1');
+    await until('it is read', () => far.bytesRead === words.length);
+    const told = recorded(web, ['close']);
+    web.close(error => told.push(code(error)));
+    await new Promise(next => setTimeout(next, 30));
+    assert.equal(told, []);
+    near.resetAndDestroy();
+    await until('closed', () => told.length === 2);
+    assert.equal(told, ['close undefined', 'done']);
+    web.close(error => told.push(code(error)));
+    await until('closed again', () => told.length === 4);
+    assert.is(told[3], 'ERR_SERVER_NOT_RUNNING');
+  });
+
+  test(`${kind}: Symbol.asyncDispose closes it`, async place => {
+    const web = await served(place, make());
+    await web[Symbol.asyncDispose]();
+    assert.equal([web.listening, web.address()], [false, null]);
+    const port = portOf(await served(place, web));
+    const near = place.client.connect(port, place.host).on('error', () => {});
+    await heard(web, 'connection');
+    near.resetAndDestroy();
+    await web[Symbol.asyncDispose]();
+  });
+}
+
+test('a response under way is finished after close, by a server that was asked to', async place => {
+  const answers: http.ServerResponse[] = [];
+  const web = await served(
+    place,
+    http.createServer((_, res) => {
+      answers.push(res);
+      res.write('a');
+    }),
+  );
+  const req = http.get(to(place, web));
+  const [res] = await heard<[http.IncomingMessage]>(req, 'response');
+  await once(res, 'readable');
+  const told: string[] = [];
+  web.close(error => told.push(code(error)));
+  await new Promise(next => setTimeout(next, 30));
+  assert.equal(told, []);
+  answers[0].end('b');
+  assert.is(String(await gather(res)), 'ab');
+  await until('it has closed', () => told.length === 1);
+  assert.equal(told, ['done']);
+});
+
+test('maxConnections of a server that others are made of: beyond is dropped, and told', async place => {
+  const web = await served(place, http.createServer());
+  web.maxConnections = 1;
+  const [first, second] = [1, 2].map(() => place.client.connect(portOf(web), place.host));
+  const dropped = heard<[net.DropArgument]>(web, 'drop');
+  for (const s of [first, second]) s.on('error', () => {}).resume();
+  assert.is((await dropped)[0]!.remoteAddress, place.from);
+  await finish(web, first, second);
+});
+
+engineOnly('one server at two stacks, and at the kernel: closing it closes all of them', async place => {
+  const { client, server } = await stacks();
+  const web = http.createServer((_, res) => res.end('x')).listen(0, '127.0.0.1');
+  await once(web, 'listening');
+  const unders = [client.serve(web, 0), server.serve(web, 0, place.host)];
+  await Promise.all(unders.map(under => once(under, 'listening')));
+  const ports = unders.map(under => under.address()!.port);
+  const get = async (agent: http.Agent | undefined, host: string, port: number): Promise<string> => {
+    const [res] = await heard<[http.IncomingMessage]>(http.get({ agent, host, port }), 'response');
+    return String(await gather(res));
+  };
+  assert.is(await get(new http.Agent(), '127.0.0.1', portOf(web)), 'x');
+  assert.is(await get(client.agent(), place.host, ports[1]), 'x');
+  assert.is(await get(server.agent(), place.from, ports[0]), 'x');
+  const closed = [web, ...unders].map(s => heard(s, 'close'));
+  unders[0].close();
+  await Promise.all(closed);
+  assert.equal(
+    [web, ...unders].map(s => s.listening),
+    [false, false, false],
+  );
+});
+
+engineOnly(
+  'closed while another thread’s stack is asked to listen: nobody listens there afterwards',
+  async place => {
+    const { server } = await stacks();
+    const net = StackNet.attach(server.openApp());
+    const web = http.createServer();
+    net.serve(web, 0, place.host);
+    const told = recorded(web, ['listening', 'close']);
+    web.close(error => told.push(code(error)));
+    // Answered after it.
+    const next = net.createServer().listen(0, place.host);
+    await once(next, 'listening');
+    assert.equal([...net.loop.sockets.listeners].length, 1);
+    assert.equal(told, ['close undefined', 'ERR_SERVER_NOT_RUNNING']);
+    await net.close();
+  },
+);
 
 engineOnly(
   'serve: closing the HTTP server closes the stack’s; its errors are the HTTP server’s',

@@ -10,6 +10,7 @@ import { resolveText } from '../../host/bpf/config_text.js';
 import { loadElf } from '../../host/bpf/elf/load.js';
 import { interpret } from '../../host/bpf/interp/interpret.js';
 import { compileProgram } from '../../host/bpf/jit/compile.js';
+import type { MapBinding } from '../../host/bpf/jit/compiled.js';
 import { instantiateProgram, type ProgramExports } from '../../host/bpf/jit/instantiate.js';
 import { KernelCollection } from '../../host/bpf/kernel/collection.js';
 import { isPerCpu } from '../../host/bpf/maps/check.js';
@@ -127,6 +128,27 @@ abstract class Local implements ProgramEngine {
     map.set(encode(map.spec, 'keyId', key), encode(map.spec, 'valueId', value));
   }
 
+  /** Another program of the object, over the same maps: gives the packet afterwards. */
+  besides(name: string): (data: Uint8Array) => Uint8Array {
+    const program = this.object.programs[name];
+    const maps = mapBinding(
+      Object.fromEntries(Object.entries(program.maps).map(([key, spec]) => [key, this.maps[spec.name]])),
+    );
+    const run = this.prepare(program, maps);
+    return data => {
+      const packet = testPacket(this.arena, program.type, data);
+      try {
+        packet.reset();
+        run(packet.ctx);
+        return packet.read().slice();
+      } finally {
+        packet.free();
+      }
+    };
+  }
+
+  protected abstract prepare(program: ProgramSpec, maps: MapBinding): (ctx: number) => bigint;
+
   map<M extends BpfMap>(name: string): M {
     return this.maps[name] as M;
   }
@@ -137,6 +159,9 @@ abstract class Local implements ProgramEngine {
 class Interpreted extends Local {
   readonly name = 'interp';
   readonly #binding = this.binding();
+  protected prepare(program: ProgramSpec, maps: MapBinding): (ctx: number) => bigint {
+    return ctx => interpret(program, { arena: this.arena, core: this.core, ctx, maps }).r0;
+  }
   protected call(ctx: number): bigint {
     return interpret(this.program, { arena: this.arena, core: this.core, ctx, maps: this.#binding }).r0;
   }
@@ -150,6 +175,12 @@ class Compiled extends Local {
     const compiled = compileProgram(verify(program), this.binding());
     this.#exports = instantiateProgram(compiled, this.core, this.arena, 100)
       .exports as unknown as ProgramExports;
+  }
+  protected prepare(program: ProgramSpec, maps: MapBinding): (ctx: number) => bigint {
+    const compiled = compileProgram(verify(program), maps);
+    const instance = instantiateProgram(compiled, this.core, this.arena, 200);
+    const { run } = instance.exports as unknown as ProgramExports;
+    return run;
   }
   protected call(ctx: number): bigint {
     return this.#exports.run(ctx);

@@ -51,6 +51,7 @@ export function handMade(
     mode: 'guarded',
     bytes,
     module: new WebAssembly.Module(bytes),
+    objects: [],
     helpers: helpers.map(([n]) => n),
     slotCount: 2,
     compileUs: 0,

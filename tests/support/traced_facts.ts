@@ -56,6 +56,8 @@ export class TracedFacts implements JitFacts {
     return this.hidden & (1 << reg) ? undefined : this.#facts.get(pc * 16 + reg);
   }
 
+  made(): undefined {}
+
   branch(pc: number): { taken: boolean; fallthrough: boolean } {
     return this.#ways.get(pc) ?? { taken: true, fallthrough: true };
   }

@@ -8,7 +8,7 @@ import { keepAwake } from '../hops/awake.js';
 import { missingEthtool, stopChild } from '../hops/chain.js';
 import { SPIN } from '../nic/peers.js';
 import { Actor } from './actors.js';
-import type { Answer, KernelPlan, Load, Order, Plan, Shape } from './plan.js';
+import type { Answer, IdlePlan, KernelPlan, Load, Order, Plan, Shape } from './plan.js';
 import { Veth } from './veth.js';
 
 /** What one round found. */
@@ -44,9 +44,10 @@ export interface Running {
 }
 
 const SHAPES: Record<Shape, string> = {
-  lanes: 'a lane for each host',
-  split: 'one lane for both hosts, both applications in the main thread',
-  inline: 'inline engine, all in one thread',
+  lanes: 'two lanes',
+  split: 'lane + main thread',
+  served: 'callers in lane + server',
+  inline: 'inline engine',
 };
 const LEVELS: Record<Level, string> = { lane: 'in-lane', burst: 'burst', duplex: 'Duplex' };
 
@@ -54,7 +55,7 @@ const LEVELS: Record<Level, string> = { lane: 'in-lane', burst: 'burst', duplex:
 export function ours(level: Level, shape: Shape, spinUs = SPIN): Contender {
   const rest: Rest = spinUs > 0 ? 'spins' : 'sleeps';
   return {
-    name: `${LEVELS[level]}: ${SHAPES[shape]}${rest === 'sleeps' ? ', which sleep' : ''}`,
+    name: `${LEVELS[level]}: ${SHAPES[shape]}${rest === 'sleeps' ? ', sleep' : ''}`,
     ...{ rest, ours: true },
     async start(load) {
       const actor = await Actor.start(`${level} ${shape}`, { be: 'pair', ...load, level, shape, spinUs });
@@ -189,16 +190,23 @@ async function turnOf<T>(actors: readonly Actor[], awake: boolean, work: () => P
   }
 }
 
-/** How long after a write a sleeping lane's application has the message, and what CPU an idle engine takes, parts of one. */
-export async function idleFigures(
-  order: Order,
-  awake: boolean,
-): Promise<{ p50Us: number; p99Us: number; share: number }> {
-  const idle = await Actor.start('idle engine', { be: 'idle', wakes: false });
-  const { cpuUs, seconds } = await turnOf([idle], awake, () => idle.order(order)).finally(() => idle.stop());
-  const waking = await Actor.start('waking engine', { be: 'idle', wakes: true });
-  const { p50Us, p99Us } = await turnOf([waking], awake, () => waking.order(order)).finally(() =>
-    waking.stop(),
-  );
-  return { p50Us, p99Us, share: cpuUs / seconds / 1e6 };
+export interface IdleFigures {
+  /** CPU that an idle engine takes, parts of one. */
+  share: number;
+  /** How long after a write a sleeping lane's application has the message. */
+  p50Us: number;
+  p99Us: number;
+  /** How long after a notify a thread that waited goes on: what the system takes for it. */
+  bareUs: number;
+}
+
+export async function idleFigures(order: Order, awake: boolean): Promise<IdleFigures> {
+  const figures = async (name: string, wakes: IdlePlan['wakes']): Promise<Answer> => {
+    const actor = await Actor.start(name, { be: 'idle', wakes });
+    return turnOf([actor], awake, () => actor.order(order)).finally(() => actor.stop());
+  };
+  const { cpuUs, seconds } = await figures('idle engine', false);
+  const { p50Us, p99Us } = await figures('waking engine', true);
+  const { p50Us: bareUs } = await figures('waking thread', 'bare');
+  return { p50Us, p99Us, bareUs, share: cpuUs / seconds / 1e6 };
 }

@@ -16,22 +16,26 @@ const { tcp } = await built<typeof Tcps>('transports/tcp/index');
 
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2'] as const;
 export const PORT = 7;
-/** Bytes of each ring of a connection. */
-const RING = 16 << 10;
+/** Least bytes of each ring of a connection. */
+const LEAST_RING = 16 << 10;
 /** Of lanes, and of the main thread where that has applications. */
 export const CPUS: Record<Shape, { lanes: number[]; main?: number }> = {
   lanes: { lanes: [0, 1] },
   split: { lanes: [1], main: 0 },
+  served: { lanes: [1], main: 0 },
   inline: { lanes: [], main: 0 },
 };
 
-/** @param spinUs of lanes; undefined: the engine's default */
+/** @param inFlight bytes of a connection @param spinUs of lanes; undefined: the engine's default */
 export async function openHosts(
   shape: Shape,
   flows: number,
+  inFlight: number,
   spinUs?: number,
 ): Promise<{ engine: Engine; own: Stack; far: Stack }> {
   const { lanes } = CPUS[shape];
+  // What is in flight is in the rings of both ends, and some of it is acknowledged with what comes later.
+  const ring = Math.max(LEAST_RING, 4 * inFlight);
   const { a, b } = modelLink({ name: 'link', queues: 1, firstLanes: [0, Math.max(0, lanes.length - 1)] });
   // Those that are closing, too.
   const count = 4 * flows + 1024;
@@ -40,12 +44,12 @@ export async function openHosts(
     ...(spinUs === undefined ? {} : { spinUs }),
     ...{ nics: [a, b], pass: 'count', frames: 8192, hangMs: HOUR_MS },
     mapBytes: (12 << 20) + count * 8192,
-    streams: { count, bytes: 4 * flows * RING + count * 10240 + (8 << 20), apps: 16, slots: 2048 },
+    streams: { count, bytes: 4 * flows * ring + count * 10240 + (8 << 20), apps: 16, slots: 2048 },
   });
   const stack = (port: string, address: string): Promise<Stack> =>
     StackClass.create({
       engine,
-      transport: tcp({ defaults: { sendBuffer: RING, receiveBuffer: RING } }),
+      transport: tcp({ defaults: { sendBuffer: ring, receiveBuffer: ring } }),
       ports: { [port]: { addresses: [`${address}/24`] } },
     });
   const own = await stack('link.a', ADDRESSES[0]);

@@ -1,9 +1,10 @@
 /** An engine that has nothing to do: what it takes, and how long it takes to see a message that ends its sleep. */
+import { Worker } from 'node:worker_threads';
 import type { Calling } from '../../../host/apps/levels.js';
 import type * as Tallies from '../../../host/apps/load/tally.js';
 import type * as Cpus from '../../../host/engine/cpus.js';
 import type { Stack } from '../../../host/net/stack.js';
-import { built } from '../../harness/built.js';
+import { built, builtUrl } from '../../harness/built.js';
 import { ADDRESSES, CPUS, openHosts, PORT } from './hosts.js';
 import { BYTES, Calls } from './part.js';
 import type { IdlePlan } from './plan.js';
@@ -11,12 +12,17 @@ import type { IdlePlan } from './plan.js';
 const { keepTo } = await built<typeof Cpus>('engine/cpus');
 const { Tally } = await built<typeof Tallies>('apps/load/tally');
 
-/** Between two messages: lanes spin for 50 µs, then sleep for at most 20 ms. */
+/** Between two messages: lanes spin for 50 µs, then sleep. */
 const PAUSE_MS = 5;
+/** Messages without pauses before: an engine that sleeps now and then has worked, and its code is compiled. */
+const WARM = 20_000;
 
-export async function openIdle({ wakes }: IdlePlan): Promise<{ calling: Calling; calls: Calls } | undefined> {
+type AtWork = { calling: Calling; calls: Calls };
+
+export async function openIdle({ wakes }: IdlePlan): Promise<AtWork | undefined> {
+  if (wakes === 'bare') return { calling: await bareWakes(), calls: new Calls('connects') };
   const shape = wakes ? 'split' : 'lanes';
-  const { engine, own, far } = await openHosts(shape, 1);
+  const { engine, own, far } = await openHosts(shape, 1, BYTES);
   const { main } = CPUS[shape];
   if (main !== undefined) keepTo(main);
   if (wakes) return { calling: await waking(own, far), calls: new Calls('connects') };
@@ -48,6 +54,10 @@ async function waking(own: Stack, far: Stack): Promise<Calling> {
     return connection.read(into);
   };
   const ask = async (): Promise<void> => {
+    for (let i = 0; i < WARM && !connection.closed; i++) {
+      connection.write(message);
+      while (heard() === 0 && !connection.closed);
+    }
     for (;;) {
       await new Promise(next => setTimeout(next, PAUSE_MS));
       const from = process.hrtime.bigint();
@@ -70,4 +80,41 @@ async function waking(own: Stack, far: Stack): Promise<Calling> {
     goOn() {},
     close: async () => {},
   };
+}
+
+/** The same pauses without an engine: from a notify in the main thread to the end of another thread's wait, as V8 has them. */
+async function bareWakes(): Promise<Calling> {
+  const { lanes, main } = CPUS.split;
+  const memory = new SharedArrayBuffer(16);
+  const word = new Int32Array(memory, 0, 1);
+  const seen = new BigInt64Array(memory, 8, 1);
+  const workerData = { memory, cpu: lanes[0], cpus: builtUrl('engine/cpus').href };
+  const sleeper = new Worker(new URL('sleeper.mjs', import.meta.url), { workerData });
+  const errors: string[] = [];
+  sleeper.on('error', error => errors.push(error.message));
+  await new Promise((up, failed) => sleeper.once('message', up).once('error', failed));
+  if (main !== undefined) keepTo(main);
+  const tally = new Tally();
+  const wake = (): bigint => {
+    const from = process.hrtime.bigint();
+    Atomics.add(word, 0, 1);
+    Atomics.notify(word, 0);
+    return from;
+  };
+  const ask = async (): Promise<void> => {
+    for (let i = 0; i < WARM; i++) {
+      const before = Atomics.load(seen, 0);
+      wake();
+      while (Atomics.load(seen, 0) === before);
+    }
+    for (;;) {
+      await new Promise(next => setTimeout(next, PAUSE_MS));
+      const from = wake();
+      while (Atomics.load(seen, 0) < from);
+      tally.received(0, 1);
+      tally.took(Number(Atomics.load(seen, 0) - from));
+    }
+  };
+  void ask().catch(error => errors.push((error as Error).message));
+  return { numbers: () => [tally.numbers.slice()], errors, goOn() {}, close: async () => {} };
 }

@@ -15,7 +15,7 @@ import type { ConnectionOptions } from '../../../host/transports/tcp/index.js';
 import { built } from '../../harness/built.js';
 import { BurstConnects, socketConnects } from './connects.js';
 import { ADDRESSES, CPUS, openHosts, PORT } from './hosts.js';
-import { Calls, serviceSpec } from './part.js';
+import { BYTES, Calls, serviceSpec } from './part.js';
 import type { PairPlan } from './plan.js';
 import { takeTurns } from './turns.js';
 
@@ -35,7 +35,7 @@ export interface PairAtWork {
 }
 
 export async function openPair(plan: PairPlan): Promise<PairAtWork> {
-  const { engine, own, far } = await openHosts(plan.shape, plan.flows, plan.spinUs);
+  const { engine, own, far } = await openHosts(plan.shape, plan.flows, plan.outstanding * BYTES, plan.spinUs);
   const { main } = CPUS[plan.shape];
   if (main !== undefined) keepTo(main);
   const calls = new Calls(plan.app);
@@ -64,7 +64,7 @@ async function begin(plan: PairPlan, own: Stack, far: Stack, calls: Calls): Prom
   }
   await levels.serve(far, level, service, listen, [lanes[1]]);
   if (app === 'connects') return socketConnects(own.net as unknown as Net, place);
-  return levels.call(own, level, calls.spec, place, [lanes[0]]);
+  return levels.call(own, shape === 'served' ? 'lane' : level, calls.spec, place, [lanes[0]]);
 }
 
 /** A load whose news somebody else polls. */

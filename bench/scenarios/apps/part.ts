@@ -5,6 +5,7 @@ import type * as KvStores from '../../../host/apps/kv/store.js';
 import type * as Workloads from '../../../host/apps/kv/workload.js';
 import type { Calling } from '../../../host/apps/levels.js';
 import type * as Tallies from '../../../host/apps/load/tally.js';
+import type * as Patiences from '../../../host/apps/patience.js';
 import type { CallSpec, ServiceSpec } from '../../../host/apps/specs.js';
 import { built } from '../../harness/built.js';
 import type { Answer, AppName, Order } from './plan.js';
@@ -16,15 +17,19 @@ const WORKLOAD = { keyBytes: 32, keys: 1000, valueBytes: BYTES, gets: 0.9, zipf:
 const BEGIN_MS = 20_000;
 
 const { KvCalls } = await built<typeof KvCallers>('apps/kv/caller');
+const { NO_LIMITS } = await built<typeof Patiences>('apps/patience');
 const { KvStore } = await built<typeof KvStores>('apps/kv/store');
 const { Workload } = await built<typeof Workloads>('apps/kv/workload');
 const { TallySpan } = await built<typeof Tallies>('apps/load/tally');
 
-/** Who only connects is served by an echo, which ends when its peer does. */
+/** Who only connects is served by an echo, which ends when its peer does. Peers that stand still are waited for. */
 export const serviceSpec = (app: AppName): ServiceSpec =>
   app === 'kv'
-    ? { app, memory: KvStore.create({ items: 4 * WORKLOAD.keys, bytes: 16 << 20 }, true) }
-    : { app: app === 'connects' ? 'echo' : app };
+    ? {
+        ...{ app, limits: NO_LIMITS },
+        memory: KvStore.create({ items: 4 * WORKLOAD.keys, bytes: 16 << 20 }, true),
+      }
+    : { app: app === 'connects' ? 'echo' : app, limits: NO_LIMITS };
 
 /** What a client asks, and when it may begin. */
 export class Calls {

@@ -85,7 +85,8 @@ export const PARTS: readonly Part[] = [
   {
     ...{ name: 'http', group: 'HTTP hello between two hosts' },
     load: { app: 'http', flows: 64, outstanding: 1 },
-    ...{ ours: [...LANE, ...BURST, ...DUPLEX], peers: NODE, wishes: [{ figure: 'rate', limit: 2 }] },
+    ours: [...LANE, ...BURST, ...DUPLEX, ours('duplex', 'served'), ours('duplex', 'served', 0)],
+    ...{ peers: NODE, wishes: [{ figure: 'rate', limit: 2 }] },
   },
   {
     ...{ name: 'wrk', group: 'HTTP hello to wrk' },

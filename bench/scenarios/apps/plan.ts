@@ -4,11 +4,12 @@ import type { Level } from '../../../host/apps/levels.js';
 /**
  * Who has the lanes and the applications of two hosts on the shared-memory link:
  *
- *   lanes   a lane for each host, the applications inside of them                          2 threads
- *   split   one lane for both hosts; the applications of both in the main thread           2 threads
- *   inline  lanes and applications of both hosts in the main thread                        1 thread
+ *   lanes   a lane for each host, the applications inside of them                              2 threads
+ *   split   one lane for both hosts; the applications of both in the main thread               2 threads
+ *   served  one lane for both hosts, and who calls inside of it; who serves in the main thread 2 threads
+ *   inline  lanes and applications of both hosts in the main thread                            1 thread
  */
-export type Shape = 'lanes' | 'split' | 'inline';
+export type Shape = 'lanes' | 'split' | 'served' | 'inline';
 
 /** `connects`: connections that are made, and ended as soon as they are there, so many at a time; no bytes. */
 export type AppName = 'echo' | 'http' | 'kv' | 'connects';
@@ -54,8 +55,8 @@ export interface XdpPlan extends Load {
 /** An engine with two hosts, a server and a connection, and nothing to do; or that is woken now and then. */
 export interface IdlePlan {
   be: 'idle';
-  /** Messages after pauses: p50 and p99 are of how long they take to be seen. */
-  wakes: boolean;
+  /** Messages after pauses: p50 and p99 are of how long they take to be seen. `bare`: a thread's wake, without an engine. */
+  wakes: boolean | 'bare';
 }
 
 export type Plan = PairPlan | KernelPlan | XdpPlan | IdlePlan;

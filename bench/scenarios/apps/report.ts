@@ -6,7 +6,7 @@ import type { Rounds, Seen } from './rounds.js';
 
 interface Shown {
   name: string;
-  unit: 'µs' | 'M/s';
+  unit: 'µs' | 'k/s';
   scale: number;
   /** Less is better. */
   least: boolean;
@@ -17,7 +17,7 @@ interface Shown {
 const SHOWN: Record<Figure, Shown> = {
   p50Us: { name: 'round trip, p50', unit: 'µs', scale: 1, least: true },
   p99Us: { name: 'round trip, p99', unit: 'µs', scale: 1, least: true },
-  rate: { name: 'messages', unit: 'M/s', scale: 1e-6, least: false },
+  rate: { name: 'messages', unit: 'k/s', scale: 1e-3, least: false },
   cpuUs: { name: 'CPU time a message and side', unit: 'µs', scale: 1, least: true, itself: true },
 };
 
@@ -47,7 +47,8 @@ export function report(bench: Bench, { group, load, wishes }: Part, plan: Rounds
         const target = `${least ? '≤' : '≥'} ${Number(limit.toFixed(2))}${itself ? ` ${unit}` : ''}`;
         bench.row({
           ...{ group: `apps: ${group}: ${name}`, name: our.name, unit, value, peer },
-          conditions: `${how}; its threads waited for a CPU ${percent(seen.median(our, 'awaited'))} of the time`,
+          conditions: how,
+          remark: `waited for a CPU ${percent(seen.median(our, 'awaited'))} of the time`,
           // The best of them is the one to be judged by.
           ...(i === 0 ? { target, met: least ? had <= limit : had >= limit } : {}),
         });

@@ -3,9 +3,10 @@
  * a folder. Nothing outside of the folder is answered, whatever the path says and wherever links lead; nor are names that
  * begin with a dot.
  */
-import { createReadStream, realpathSync, type Stats, statSync } from 'node:fs';
-import { opendir, realpath, stat } from 'node:fs/promises';
+import { realpathSync, type Stats, statSync } from 'node:fs';
+import { open, opendir, realpath, stat } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { join, sep } from 'node:path';
 import { pipeline } from 'node:stream';
 import { EtherloomError } from '../../errors.js';
@@ -13,7 +14,7 @@ import { contentType } from './content_type.js';
 import { readRange } from './range.js';
 
 export interface FilesOptions {
-  /** Told of every answer that is complete. */
+  /** Told of every answer that began, when it is over: `bytes` of its body had gone. */
   answered?: (method: string, path: string, status: number, bytes: number) => void;
 }
 
@@ -32,21 +33,35 @@ export function files(folder: string, options: FilesOptions = {}): RequestListen
       expected: 'a folder that can be read',
     });
   }
+  // Requests of a connection take turns: who asks for a thousand files and reads none has one of them open.
+  const turns = new WeakMap<Socket, Promise<void>>();
   return (request, response) => {
-    const { method = 'GET', url = '/' } = request;
+    const { method = 'GET', url = '/', socket } = request;
     if (options.answered)
-      response.once('close', () => options.answered!(method, url, response.statusCode, sentBytes(response)));
+      response.once('close', () => options.answered!(method, url, response.statusCode, bodyBytes(response)));
     request.resume();
-    answer(root, request, response).catch(error => failed(response, error));
+    const turn = async (): Promise<void> => {
+      if (!socket.destroyed) await answer(root, request, response).catch(error => failed(response, error));
+    };
+    turns.set(socket, (turns.get(socket) ?? Promise.resolve()).then(turn));
   };
 }
 
-const sentBytes = (response: ServerResponse): number => Number(response.getHeader('content-length') ?? 0);
+/** Bytes of bodies that were handed over. */
+const given = new WeakMap<ServerResponse, () => number>();
+
+/** Bytes of the body that have gone. */
+const bodyBytes = (response: ServerResponse): number =>
+  Math.max(0, (given.get(response)?.() ?? 0) - (response.writableFinished ? 0 : response.writableLength));
 
 function say(response: ServerResponse, status: number, text: string, type = contentType('.txt')): void {
   const body = Buffer.from(text);
   response.writeHead(status, { 'Content-Type': type, 'Content-Length': body.length });
-  response.end(response.req.method === 'HEAD' ? undefined : body);
+  if (response.req.method === 'HEAD') response.end();
+  else {
+    given.set(response, () => body.length);
+    response.end(body);
+  }
 }
 
 /** What the file system refuses is the client's path, but for what a server should have been able to do. */
@@ -132,15 +147,22 @@ async function send(
   }
   const { from, to } = range ?? { from: 0, to: size - 1 };
   if (range) response.setHeader('Content-Range', `bytes ${from}-${to}/${size}`);
-  response.writeHead(range ? 206 : 200, { 'Content-Length': to - from + 1 });
+  const head = { 'Content-Length': to - from + 1 };
   if (request.method === 'HEAD' || size === 0) {
-    response.end();
+    response.writeHead(range ? 206 : 200, head).end();
     return;
   }
+  // That it cannot be opened is an answer, too.
+  const body = (await open(file)).createReadStream({ start: from, end: to });
+  // A response that others are before has no socket yet, and hears nothing of its end.
+  const gone = (): void => void body.destroy();
+  request.socket.once('close', gone);
+  if (request.socket.destroyed) gone();
+  given.set(response, () => body.bytesRead);
+  response.writeHead(range ? 206 : 200, head);
   // What goes wrong from here on the client sees by the missing bytes.
-  await new Promise<void>(done =>
-    pipeline(createReadStream(file, { start: from, end: to }), response, () => done()),
-  );
+  await new Promise<void>(done => pipeline(body, response, () => done()));
+  request.socket.off('close', gone);
 }
 
 /** Whether the client has it already (RFC 9110 §13.2.2). */

@@ -11,9 +11,9 @@ export class HelloCaller implements Caller {
   #begin = '';
   #received = 0;
 
-  ask(out: Answers): boolean {
-    out.append(REQUEST);
-    return true;
+  ask(out: Answers, most: number): number {
+    for (let n = 0; n < most; n++) out.append(REQUEST);
+    return most;
   }
 
   /** @throws Error for an answer that is not 200, or whose length nobody tells */

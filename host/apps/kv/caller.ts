@@ -84,7 +84,13 @@ export class KvCaller implements Caller {
 
   constructor(readonly calls: KvCalls) {}
 
-  ask(out: Answers): boolean {
+  ask(out: Answers, most: number): number {
+    let asked = 0;
+    while (asked < most && this.#askOne(out)) asked++;
+    return asked;
+  }
+
+  #askOne(out: Answers): boolean {
     const { calls } = this;
     const { workload } = calls;
     let k = calls.nextToSet();

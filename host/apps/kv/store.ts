@@ -179,16 +179,18 @@ export class KvStore {
     const hash = this.#hash(bytes, at, n);
     const part = this.#part(hash);
     this.#lock(part);
-    const e = this.#find(part, hash, bytes, at, n);
-    let length = -1;
-    if (e >= 0) {
+    try {
+      const e = this.#find(part, hash, bytes, at, n);
+      if (e < 0) return -1;
       const item = this.#log(part) + (this.#f64[e >> 1] & (this.#logBytes - 1));
-      length = this.#i32[(item + 4) >> 2];
+      const length = this.#i32[(item + 4) >> 2];
       this.flags = this.#i32[(item + 8) >> 2];
       this.#copyOut(item + ITEM_HEAD + n, length, out);
+      return length;
+    } finally {
+      // There may be no memory for the answer.
+      this.#unlock(part);
     }
-    this.#unlock(part);
-    return length;
   }
 
   #copyOut(from: number, n: number, out: Answers): void {

@@ -98,6 +98,13 @@ export class BurstLoad<O extends object = object> {
     }
   }
 
+  /** One that was never made. */
+  failed(connection: Connection<O>, why: string): void {
+    this.errors.push(why);
+    this.tally.ended();
+    connection.close();
+  }
+
   #end(connection: Connection<O>, why: string): void {
     if (!this.#connections.delete(connection)) return;
     this.errors.push(why);

@@ -8,16 +8,18 @@ import type { Answers } from '../service.js';
 import type { Tally } from './tally.js';
 
 export interface Caller {
-  /** Appends the next request. False: there is none. */
-  ask(out: Answers): boolean;
+  /** Appends the next requests, at most `most`. Returns how many: fewer when there are no more. */
+  ask(out: Answers, most: number): number;
   /** Takes what came. Returns answers that are whole now. @throws Error when they are not what was asked for */
   take(bytes: Uint8Array, n: number): number;
 }
 
 export class Flow {
-  /** When the requests under way were made, ms: a ring. */
+  /** Requests under way that were made together, the oldest first: a ring of when, ms, and how many. */
   readonly #since: Float64Array;
+  readonly #count: Float64Array;
   #first = 0;
+  #batches = 0;
   #underWay = 0;
   /** No more requests are made. */
   stopped = false;
@@ -28,6 +30,7 @@ export class Flow {
     readonly tally: Tally,
   ) {
     this.#since = new Float64Array(outstanding);
+    this.#count = new Float64Array(outstanding);
   }
 
   get underWay(): number {
@@ -36,10 +39,14 @@ export class Flow {
 
   /** Appends requests, at most `most`, until enough are under way. */
   ask(now: number, out: Answers, most = this.outstanding): void {
-    for (let n = 0; n < most && this.#underWay < this.outstanding && !this.stopped; n++) {
-      if (!this.caller.ask(out)) return;
-      this.#since[(this.#first + this.#underWay++) % this.outstanding] = now;
-    }
+    const room = Math.min(most, this.outstanding - this.#underWay);
+    if (room <= 0 || this.stopped) return;
+    const asked = this.caller.ask(out, room);
+    if (asked === 0) return;
+    const at = (this.#first + this.#batches++) % this.outstanding;
+    this.#since[at] = now;
+    this.#count[at] = asked;
+    this.#underWay += asked;
   }
 
   /** Takes what came at `now`, ms. @throws Error for an answer to nothing */
@@ -49,9 +56,14 @@ export class Flow {
       throw new Error(`${answers} answers to ${this.#underWay} requests that are under way`);
     const { tally } = this;
     tally.received(n, answers);
-    for (let k = 0; k < answers; k++) {
-      tally.took((now - this.#since[this.#first]) * 1e6);
+    for (let left = answers; left > 0; ) {
+      const of = Math.min(left, this.#count[this.#first]);
+      tally.took((now - this.#since[this.#first]) * 1e6, of);
+      left -= of;
+      this.#count[this.#first] -= of;
+      if (this.#count[this.#first] > 0) break;
       this.#first = this.#first + 1 === this.outstanding ? 0 : this.#first + 1;
+      this.#batches--;
     }
     this.#underWay -= answers;
   }

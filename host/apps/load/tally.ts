@@ -47,10 +47,10 @@ export class Tally {
     this.numbers[AT.answers] += answers;
   }
 
-  /** How long one answer took, ns. */
-  took(ns: number): void {
-    this.numbers[AT.sumNs] += ns;
-    this.numbers[COUNTS + classOf(ns)]++;
+  /** How long each of so many answers took, ns. */
+  took(ns: number, answers = 1): void {
+    this.numbers[AT.sumNs] += ns * answers;
+    this.numbers[COUNTS + classOf(ns)] += answers;
   }
 
   connected(): void {

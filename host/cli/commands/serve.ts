@@ -14,13 +14,12 @@ export function serveFolder(folder: string, options: ServeFolderOptions): Promis
     else if (!options.quiet) print(`${status} ${method} ${JSON.stringify(path).slice(1, -1)} ${bytes}`);
   };
   const web = createServer(files(folder, { answered: told }));
+  // Who has said all that it asks for gets its answers.
+  (web as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
   return runServer(options, 'http', async ({ own }) => {
-    const server = own.net.createServer({ allowHalfOpen: true, noDelay: true }, socket =>
-      web.emit('connection', socket),
-    );
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(options.port, options.ip, resolve);
+    const server = await new Promise<ReturnType<typeof own.serve>>((resolve, reject) => {
+      const made = own.serve(web, options.port, options.ip, () => resolve(made));
+      made.once('error', reject);
     });
     return {
       port: server.address()!.port,

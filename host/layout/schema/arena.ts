@@ -38,6 +38,12 @@ export const arenaStructs: StructSchema[] = [
       f('streamsAt', 'u32', 'Stream[streamCount]'),
       f('streamCount', 'u32', 'Streams that there can be; numbers are less'),
       f('streamPoolAt', 'u32', 'StreamPool, 0 = no streams'),
+      f('objectsAt', 'u32', 'ObjectHeap, 0 = no program makes objects yet'),
+      f(
+        'objectBytes',
+        'u32',
+        'Bytes for objects of programs, out of the map region when the first is made known',
+      ),
       f('hashKey', 'u64[2]', 'Key of el_siphash, drawn anew for each engine'),
       f('ccOps', 'u32[16]', 'CcOps of each algorithm from CcAlgorithm.USER on, 0 = none (atomic)'),
     ],

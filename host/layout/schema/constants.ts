@@ -24,6 +24,12 @@ export const constants: ConstSchema[] = [
     doc: 'List heads of a timing wheel, 8 B each: 9 levels of 64 slots, the lowest of 512 ns a slot',
   },
   { name: 'MAX_TAIL_CALLS', value: 33, doc: 'MAX_TAIL_CALL_CNT of the kernel' },
+  { name: 'OBJECT_TYPES', value: 128, doc: 'Most types of objects that programs of one engine make' },
+  {
+    name: 'OBJECT_CACHE',
+    value: 32,
+    doc: 'Free objects of a type that one lane keeps to itself; the rest is for all',
+  },
   { name: 'TRACE_LINE_BYTES', value: 1024, doc: 'Longest trace line: BPF_TRACE_PRINTK_SIZE of the kernel' },
   {
     name: 'ETH_OVERHEAD',
@@ -35,6 +41,12 @@ export const constants: ConstSchema[] = [
     value: 24,
     doc: 'Bytes of a packet under way on a link: {u64 due, u32 order, u32 addr, u32 len, u32 0}',
   },
+  {
+    name: 'LINK_WAIT_SIZE',
+    value: 16,
+    doc: 'Bytes of a packet that waits for the wire in a queue: {u64 atNs, u32 addr, u32 len}',
+  },
+  { name: 'LINK_QUEUES', value: 8, doc: 'Most priority queues of a link: the classes of 802.1p' },
   { name: 'MAX_QUEUES', value: 64, doc: 'Most receive queues of one port' },
   { name: 'NO_FRAME', value: 0xffffffff, doc: 'No frame to be had: the address of none' },
   {

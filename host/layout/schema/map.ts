@@ -77,6 +77,7 @@ export const mapStructs: StructSchema[] = [
       f('valueLock', 'u32', '1 + offset of the bpf_spin_lock inside a value, 0 when it has none'),
       f('valuesAt', 'u32', "Per-CPU hashes: lane 0's values"),
       f('valueTimer', 'u32', '1 + offset of the bpf_timer inside a value, 0 when it has none'),
+      f('recordAt', 'u32', 'FieldRecord of a value that holds trees, lists or objects, 0 = of none'),
       f('timersAt', 'u32', 'TimerNode of each element'),
       f('timerCount', 'u32', 'How many'),
       f(

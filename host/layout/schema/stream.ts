@@ -265,5 +265,9 @@ export const streamStructs: StructSchema[] = [
 ];
 
 export const appEnums: EnumSchema[] = [
-  { name: 'AppState', doc: 'App.state.', members: { FREE: 0, OPEN: 1, DEAD: 2 } },
+  {
+    name: 'AppState',
+    doc: 'App.state. HELD: closed, and a thread may still write into the rings that it knew.',
+    members: { FREE: 0, OPEN: 1, DEAD: 2, HELD: 3 },
+  },
 ];

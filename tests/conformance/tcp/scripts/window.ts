@@ -324,6 +324,29 @@ script(
 );
 
 script(
+  'what was lost beyond a window that was taken back waits for the window, the first segment for nothing',
+  { rfc: '9293 §3.8.6.1 (MUST-34)', rtoMinMs: 200, seconds: 3 },
+  async t => {
+    const app = await t.accepted({ win: 5000, rttMs: 10 });
+    await app.writes(4000);
+    for (let i = 0; i < 4; i++) await t.gets('ACK', { seq: 1 + i * 1000, len: 1000 });
+    await t.gets('ACK', { seq: 1, len: 1000, after: [190, 1000] });
+    // All others are lost, two may be sent (RFC 5681 §3.1), and one fits.
+    t.send('ACK', { ack: 1001, win: 1000 });
+    await t.gets('ACK', { seq: 1001, len: 1000, after: [0, 50] });
+    await t.silence(100);
+    // Nothing fits: the first asks.
+    t.send('ACK', { ack: 2001, win: 0 });
+    await t.gets('ACK', { seq: 2001, len: 1000, after: [0, 50] });
+    await t.silence(100);
+    t.send('ACK', { ack: 3001, win: 5000 });
+    await t.gets('ACK', { seq: 3001, len: 1000, after: [0, 50] });
+    t.send('ACK', { ack: 4001 });
+    await t.alive(app);
+  },
+);
+
+script(
   'tries into a window that was taken back are not counted: what is in flight goes again once it opens',
   { rfc: '9293 §3.8.6.1, §3.8.3', retries: 2, rtoMinMs: 200, seconds: 5 },
   async t => {
