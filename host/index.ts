@@ -124,6 +124,7 @@ export {
   type StackOptions,
   type StackRoute,
 } from './net/stack.js';
+export { StackTransport, type UnloadOptions } from './net/stack_transport.js';
 export {
   type AfXdpNic,
   type AfXdpOptions,
@@ -184,7 +185,8 @@ export {
   streamCounters,
 } from './streams/stream_apps.js';
 export { StreamEnd } from './streams/stream_end.js';
-export type { Endpoint, Transport } from './transports/contract.js';
+export type { AnyTransport, Endpoint, LoadedAny, Transport } from './transports/contract.js';
+export type { DatagramTransport, LoadedDatagrams } from './transports/datagrams.js';
 export { type SocketErrno, SocketError } from './transports/errno.js';
 export { registerTransport } from './transports/registry.js';
 export {

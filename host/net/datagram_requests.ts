@@ -6,21 +6,28 @@ import type { Endpoint } from '../transports/contract.js';
 import type { BindPlace, DatagramView, LoadedDatagrams } from '../transports/datagrams.js';
 import { SocketError } from '../transports/errno.js';
 import { formatIp, parseIp } from '../wire/address.js';
+import type { DatagramsTold } from './burst/calls.js';
 import type { BindOptions, DatagramRequests } from './burst/datagrams.js';
-import type { StackTicket } from './burst/stack_app.js';
 import type { Network } from './network.js';
 
 const SEND_BYTES = 65536;
 const RECEIVE_BYTES = 262144;
 const MOST_RING = 16 << 20;
 const ETH_SIZE = 14;
-/** IP and UDP headers, bytes. */
-const HEADERS = { 4: 28, 6: 48 } as const;
-const BIND: readonly string[] = ['address', 'port', 'family', 'lane', 'sendBuffer', 'receiveBuffer', 'data'];
+/** IP headers, bytes. */
+const HEADERS = { 4: 20, 6: 40 } as const;
+const BIND: readonly string[] = [
+  ...['address', 'port', 'family', 'lane', 'sendBuffer', 'receiveBuffer', 'transport', 'data'],
+];
+
+/** How many there were: another thread tells by it whether a transport of that name is the one that it knew. */
+let lives = 0;
 
 export class StackDatagrams implements DatagramRequests {
   readonly view: DatagramView;
   readonly protocol: number;
+  #ended = false;
+  readonly #life = ++lives;
 
   constructor(
     readonly engine: Engine,
@@ -33,8 +40,20 @@ export class StackDatagrams implements DatagramRequests {
     this.protocol = transport.transport.protocol;
   }
 
+  /** Name of the transport. */
+  get name(): string {
+    return this.transport.transport.name;
+  }
+
+  /** The transport is to go: nobody binds any more. */
+  end(): void {
+    this.#ended = true;
+  }
+
   bind(options: BindOptions, app: number): BindPlace {
     this.open();
+    if (this.#ended)
+      throw new EtherloomError('ERR_STACK_TRANSPORT', `transport "${this.name}" is being closed`);
     const o = checked(options);
     const { port = 0, family, lane, sendBuffer = SEND_BYTES, receiveBuffer = RECEIVE_BYTES } = o;
     const whole = (name: string, n: unknown, least: number, most: number): void => {
@@ -81,15 +100,18 @@ export class StackDatagrams implements DatagramRequests {
     this.transport.unbind(id);
   }
 
-  /** What another thread is told of it: StackTicket.datagrams. */
-  get told(): NonNullable<StackTicket['datagrams']> {
+  /** What another thread is told of it. */
+  get told(): DatagramsTold {
     const { transport, shared } = this.transport;
-    return { transport: transport.name, shared, longest: { 4: this.most(4), 6: this.most(6) } };
+    const { name, protocol, viewedBy = name } = transport;
+    const longest = { 4: this.most(4), 6: this.most(6) };
+    return { name, life: this.#life, viewedBy, protocol, shared, longest };
   }
 
   most(family: 4 | 6): number {
     const frame = FRAME_SIZE - FRAME_HEADROOM - ETH_SIZE;
-    return Math.max(...this.network.ports.map(p => Math.min(p.mtu, frame))) - HEADERS[family];
+    const packet = Math.max(...this.network.ports.map(p => Math.min(p.mtu, frame)));
+    return packet - HEADERS[family] - this.transport.transport.headerBytes;
   }
 }
 

@@ -4,8 +4,10 @@
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { EtherloomError } from '../errors.js';
+import { StreamRequest } from '../layout/layout.gen.js';
 import type { StreamApps } from '../streams/stream_apps.js';
 import type { LoadedTransport } from '../transports/contract.js';
+import type { StackBindings } from './bindings.js';
 import type { Requests } from './burst/burst.js';
 import {
   type Answer,
@@ -16,7 +18,6 @@ import {
   type ListenOptions,
   type Told,
 } from './burst/calls.js';
-import { noDatagrams } from './burst/datagrams.js';
 import type { StackTicket } from './burst/stack_app.js';
 import type { StackDatagrams } from './datagram_requests.js';
 
@@ -27,8 +28,8 @@ interface Remote {
   given: MessagePort;
   /** Slots of its listeners. */
   slots: Set<number>;
-  /** Streams of its sockets of datagrams. */
-  sockets: Set<number>;
+  /** Its sockets of datagrams, by stream, and who bound each. */
+  sockets: Map<number, StackDatagrams>;
 }
 
 export class RemoteApps<O extends object> {
@@ -40,7 +41,7 @@ export class RemoteApps<O extends object> {
     readonly apps: StreamApps,
     readonly transport: LoadedTransport<O>,
     readonly requests: Requests<O>,
-    readonly datagrams: StackDatagrams | undefined,
+    readonly bindings: StackBindings,
   ) {}
 
   /** Numbers of those that are no more, whose connections may still deliver. */
@@ -58,7 +59,7 @@ export class RemoteApps<O extends object> {
       port: port1,
       given: port2,
       slots: new Set<number>(),
-      sockets: new Set<number>(),
+      sockets: new Map<number, StackDatagrams>(),
     };
     this.#remotes.set(number, remote);
     // Whoever has the other end may use what is of that number until that end is gone.
@@ -76,7 +77,7 @@ export class RemoteApps<O extends object> {
       life,
       transport: transport.name,
       shared,
-      ...(this.datagrams ? { datagrams: this.datagrams.told } : {}),
+      ...(this.bindings.usual ? { datagrams: this.bindings.usual.told } : {}),
       port: port2,
     };
   }
@@ -110,20 +111,22 @@ export class RemoteApps<O extends object> {
   }
 
   #doDatagrams(remote: Remote, asked: Exclude<Asked, { call: 'connect' | 'listen' | 'unlisten' }>): Told {
-    const { datagrams } = this;
-    if (!datagrams) throw noDatagrams();
-    if (asked.call === 'reach') return datagrams.reach(asked.address);
+    const { bindings } = this;
+    if (asked.call === 'datagrams') return bindings.named(asked.name).told;
+    if (asked.call === 'reach') return bindings.named(asked.transport).reach(asked.address);
     if (asked.call === 'bind') {
-      const place = datagrams.bind(asked.options, remote.number);
-      remote.sockets.add(place.id);
+      const by = bindings.named(asked.options?.transport);
+      const place = by.bind(asked.options, remote.number);
+      remote.sockets.set(place.id, by);
       return place;
     }
     const what = asked.call;
     if (what !== 'associate' && what !== 'dissociate' && what !== 'unbind')
       throw new EtherloomError('ERR_STACK_CALL', `call: ${String(what)}`, {
-        expected: 'connect, listen, unlisten, bind, associate, dissociate, unbind, reach',
+        expected: 'connect, listen, unlisten, bind, associate, dissociate, unbind, reach, datagrams',
       });
-    if (!remote.sockets.has(asked.id))
+    const datagrams = remote.sockets.get(asked.id);
+    if (!datagrams)
       throw new EtherloomError('ERR_UDP_SOCKET', `stream ${asked.id} is no socket of that application`);
     if (asked.call === 'associate') return datagrams.associate(asked.id, asked.remote, asked.local);
     if (asked.call === 'dissociate') datagrams.dissociate(asked.id);
@@ -132,6 +135,24 @@ export class RemoteApps<O extends object> {
       datagrams.unbind(asked.id);
     }
     return undefined;
+  }
+
+  /** Numbers of those that are open. */
+  get numbers(): Iterable<number> {
+    return this.#remotes.keys();
+  }
+
+  /** A transport goes: sockets of it end, when what was sent before is out. Their threads hear that they are closed. */
+  unbindAll(of: StackDatagrams): void {
+    for (const { number, sockets } of this.#remotes.values()) {
+      let any = false;
+      for (const [id, by] of sockets)
+        if (by === of) {
+          any = sockets.delete(id);
+          by.unbind(id);
+        }
+      if (any) this.apps.ask(number, of.protocol, StreamRequest.CLOSE);
+    }
   }
 
   /** Whether there was such an application. */
@@ -150,7 +171,7 @@ export class RemoteApps<O extends object> {
     this.#remotes.delete(number);
     for (const slot of remote.slots) this.transport.unlisten(slot, true);
     // First out of the tables: their numbers may be others' as soon as lanes have heard.
-    for (const id of remote.sockets) this.datagrams?.unbind(id);
+    for (const [id, by] of remote.sockets) by.unbind(id);
     this.apps.close(number);
     this.#former.add(number);
     // The other side closes its end when it hears of it. One that was never posted nobody hears of.

@@ -6,12 +6,14 @@
  *        ├── Entrance: which transport a packet is for       ── burst: connections of this thread in batches
  *        ├── LoadedTransport: programs, listeners, ports     ── RemoteApps: a MessagePort for each of another thread
  *        ├── LoadedDatagrams: the same for sockets           ── InLane: applications inside the lanes
+ *        ├── StackTransports: these, and what `load` adds
  *        └── StackRequests, StackDatagrams: connect, listen, bind, checked
  */
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import type { Engine } from '../engine/engine.js';
 import { EtherloomError } from '../errors.js';
+import { StreamRequest } from '../layout/layout.gen.js';
 import { type StreamMemory, streamMemory } from '../mem/streams.js';
 import type { AddressOptions } from '../responder/index.js';
 import { StreamApps, streamCounters } from '../streams/stream_apps.js';
@@ -27,9 +29,10 @@ import { Entrance } from '../transports/entrance.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
 import { udp } from '../transports/udp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
+import { StackBindings } from './bindings.js';
 import { Burst, type Requests } from './burst/burst.js';
 import type { ConnectOptions, ListenOptions } from './burst/calls.js';
-import { Datagrams } from './burst/datagrams.js';
+import { DatagramSet } from './burst/datagram_set.js';
 import { type Rest, restOfThreads, Sockets } from './burst/sockets.js';
 import type { StackTicket } from './burst/stack_app.js';
 import { StackDatagrams } from './datagram_requests.js';
@@ -48,6 +51,8 @@ import { StackNet } from './sockets/net.js';
 import type { Served } from './sockets/serve.js';
 import type { OnConnection, Server, ServerOptions } from './sockets/server.js';
 import type { Socket } from './sockets/socket.js';
+import { StackTransport } from './stack_transport.js';
+import { StackTransports } from './transports.js';
 
 export type { NetworkOptions, PortNetwork, StackRoute };
 
@@ -84,8 +89,8 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #rest: Rest;
   readonly #sockets: Sockets<O>;
   readonly #requests: StackRequests<O>;
-  readonly #bindings: StackDatagrams | undefined;
-  readonly #datagrams: Datagrams | undefined;
+  readonly #bindings = new StackBindings();
+  readonly #datagrams: DatagramSet;
   readonly #remotes: RemoteApps<O>;
   readonly #inLanes = new Set<InLane<O>>();
   readonly #unfollow: (() => void)[];
@@ -96,6 +101,7 @@ export class Stack<O extends object = ConnectionOptions> {
     readonly engine: Engine,
     readonly network: Network,
     readonly entrance: Entrance,
+    readonly transports: StackTransports,
     readonly transport: LoadedTransport<O>,
     /** Transport of datagrams, if there is one. */
     readonly datagrams: LoadedDatagrams | undefined,
@@ -105,8 +111,7 @@ export class Stack<O extends object = ConnectionOptions> {
     const view = transport.transport.view(engine.arena, transport.shared);
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
     this.#requests = new StackRequests<O>(engine, network, transport);
-    const open = (): void => this.#requests.open();
-    this.#bindings = datagrams && new StackDatagrams(engine, network, datagrams, open);
+    if (datagrams) this.#bindings.add(this.#binding(datagrams), true);
     this.#remotes = new RemoteApps<O>(apps, transport, this.#requests, this.#bindings);
     this.#datagrams = this.#datagramsOf(this.#sockets);
     this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams, engine.alive);
@@ -114,7 +119,7 @@ export class Stack<O extends object = ConnectionOptions> {
     // Last: one that could not be made is told nothing.
     this.#unfollow = [
       engine.onLaneLost(lane => {
-        for (const t of this.#transports) t.laneLost(lane);
+        for (const t of transports.all) t.laneLost(lane);
       }),
       // Sockets like Node's, here and in other threads, are not to wait for lanes that are no more.
       engine.onStopped(() => {
@@ -124,14 +129,16 @@ export class Stack<O extends object = ConnectionOptions> {
     ];
   }
 
-  get #transports(): LoadedAny[] {
-    return [this.transport, ...(this.datagrams ? [this.datagrams] : [])];
+  /** Who binds sockets of that transport. */
+  #binding(datagrams: LoadedDatagrams): StackDatagrams {
+    return new StackDatagrams(this.engine, this.network, datagrams, () => this.#requests.open());
   }
 
   /** Sockets of datagrams for the application that has these connections. */
-  #datagramsOf<P>(sockets: Sockets<P>): Datagrams | undefined {
-    if (!this.#bindings) return undefined;
-    const datagrams = new Datagrams(sockets.app, this.#bindings);
+  #datagramsOf<P>(sockets: Sockets<P>): DatagramSet {
+    const datagrams = new DatagramSet(sockets.app);
+    const { usual } = this.#bindings;
+    if (usual) datagrams.add(usual.name, usual, true);
     sockets.datagrams = datagrams;
     return datagrams;
   }
@@ -149,26 +156,20 @@ export class Stack<O extends object = ConnectionOptions> {
     const { engine, transport = tcp() as unknown as Transport<O>, datagrams = udp() } = options;
     const apps = StreamApps.of(engine);
     const network = new Network(engine, options);
-    const loaded: LoadedAny[] = [];
     let entrance: Entrance | undefined;
+    let transports: StackTransports | undefined;
     try {
       const env = { engine, apps, table: network.table };
       entrance = await Entrance.load(engine);
-      const load = async <L extends LoadedAny>(t: AnyTransport<L>): Promise<L> => {
-        const l = await t.load(env);
-        loaded.push(l);
-        for (const address of network.addresses) l.own(address, true);
-        entrance!.put(t.protocol, l.programs);
-        return l;
-      };
-      const streams = await load(transport);
-      const sockets = datagrams ? await load(datagrams) : undefined;
+      transports = new StackTransports(env, network, entrance);
+      const streams = await transports.load(transport);
+      const sockets = datagrams ? await transports.load(datagrams) : undefined;
       for (const port of network.ports) entrance.attach(port);
-      return new Stack<O>(engine, network, entrance, streams, sockets, apps);
+      return new Stack<O>(engine, network, entrance, transports, streams, sockets, apps);
     } catch (error) {
       network.close();
       await entrance?.close();
-      for (const l of loaded) await l.close();
+      await transports?.close();
       throw error;
     }
   }
@@ -235,7 +236,7 @@ export class Stack<O extends object = ConnectionOptions> {
       },
     };
     const loop = new SocketLoop(sockets, calls, engine.inline ? INLINE_REST_MS : undefined);
-    return new StackNet(loop, this.#datagramsOf(sockets));
+    return new StackNet(loop, this.#datagramsOf(sockets).usual);
   }
 
   /**
@@ -331,15 +332,66 @@ export class Stack<O extends object = ConnectionOptions> {
   addAddress(port: string | number, address: string | AddressOptions): void {
     this.#requests.open();
     const own = this.network.addAddress(port, address);
-    for (const t of this.#transports) t.own(own, true);
+    for (const t of this.transports.all) t.own(own, true);
   }
 
   /** Takes an address away: new connections find nobody there any more, those that there are go on. Whether it was there. */
   removeAddress(port: string | number, address: string): boolean {
     const was = this.network.removeAddress(port, address);
     const own = formatIp(parseIp(address.split('/')[0]));
-    if (was) for (const t of this.#transports) t.own(own, false);
+    if (was) for (const t of this.transports.all) t.own(own, false);
     return was;
+  }
+
+  // ── more transports ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Loads one more transport, beside those that the stack was made with, while these go on. One of datagrams
+   * (`datagramTransport`, `udp`) has sockets from then on: `burst.bind({ transport: its name })`, here and in other threads.
+   * What is returned takes it out again.
+   * @throws EtherloomError ERR_STACK_TRANSPORT when the stack has one of that name or protocol, or for a second one of
+   * connections; ERR_STACK_CLOSED; ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError for its programs
+   */
+  async load<L extends LoadedAny>(transport: AnyTransport<L>): Promise<StackTransport<L>> {
+    this.#requests.open();
+    const { name, protocol } = transport;
+    const loaded: LoadedAny = await this.transports.load(transport);
+    if (isOf<LoadedTransport<O>>(loaded, 'listen')) {
+      await this.transports.remove(name);
+      throw new EtherloomError('ERR_STACK_TRANSPORT', `"${name}" is a transport of connections`, {
+        expected: 'Stack.create({ transport }) for the one that a stack has of these',
+      });
+    }
+    if (isOf<LoadedDatagrams>(loaded, 'bind')) {
+      const binding = this.#binding(loaded);
+      this.#bindings.add(binding);
+      this.#datagrams.add(name, binding);
+    }
+    return new StackTransport<L>(name, protocol, loaded as L, ms => this.#unload(name, protocol, ms));
+  }
+
+  /** Takes one out that `load` put in. With the stack it goes itself. */
+  async #unload(name: string, protocol: number, lingerMs = LINGER_MS): Promise<void> {
+    checkLinger(lingerMs);
+    if (this.#closing) return this.#closing;
+    const binding = this.#bindings.end(name);
+    if (binding) this.#remotes.unbindAll(binding);
+    const datagrams = this.#datagrams.has(name);
+    datagrams?.close();
+    const numbers = (): number[] => [...this.#own, ...this.#remotes.numbers, ...this.#remotes.former];
+    const isLeft = (): boolean => numbers().some(n => this.apps.hasOpen(n, protocol));
+    await this.#linger(() => datagrams?.settle() || isLeft(), lingerMs, false);
+    datagrams?.abandon();
+    this.#sockets.flush();
+    for (const n of numbers()) this.apps.ask(n, protocol, StreamRequest.ABORT);
+    if (!(await this.#falls(() => Number(isLeft()), CLOSE_MS)))
+      throw new EtherloomError(
+        'ERR_STACK_CLOSE',
+        `streams of "${name}" are still open after ${CLOSE_MS} ms`,
+        { expected: 'lanes that run' },
+      );
+    this.#datagrams.remove(name);
+    await this.transports.remove(name);
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -351,12 +403,11 @@ export class Stack<O extends object = ConnectionOptions> {
    * they may still use stays, and another `close` goes on from there; after `engine.stop()` nobody uses anything
    */
   close({ lingerMs = LINGER_MS }: { lingerMs?: number } = {}): Promise<void> {
-    if (typeof lingerMs !== 'number' || !(lingerMs >= 0 && lingerMs <= MOST_LINGER_MS))
-      return Promise.reject(
-        new EtherloomError('ERR_STACK_OPTIONS', `close: lingerMs: ${String(lingerMs)}`, {
-          expected: `ms from 0 to ${MOST_LINGER_MS}`,
-        }),
-      );
+    try {
+      checkLinger(lingerMs);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#closing ??= this.#close(lingerMs).catch(error => {
       this.#closing = undefined;
       throw error;
@@ -370,12 +421,17 @@ export class Stack<O extends object = ConnectionOptions> {
     const inLanes = [...this.#inLanes].flatMap(inLane => inLane.numbers);
     if (!this.#requests.ended) {
       this.#requests.end();
-      this.#datagrams?.abandon();
+      this.#datagrams.abandon();
       this.#sockets.abandon(false);
       this.#net?.loop.close();
       this.#remotes.closeAll();
       const own = this.#own;
-      await this.#linger([...own, ...this.#remotes.former], lingerMs);
+      const numbers = [...own, ...this.#remotes.former];
+      const { view } = this.#sockets;
+      const isDelivering = (): boolean =>
+        this.#ownSockets.some(s => s.isLeaving) ||
+        numbers.some(n => apps.someStream(n, id => view.delivering(id)));
+      await this.#linger(isDelivering, lingerMs);
       for (const sockets of this.#ownSockets) sockets.abandon();
       for (const number of own) apps.close(number, true);
       for (const number of [...this.#remotes.former, ...inLanes]) apps.abort(number);
@@ -384,7 +440,7 @@ export class Stack<O extends object = ConnectionOptions> {
     for (const unfollow of this.#unfollow) unfollow();
     this.engine.inhabit(false);
     await this.entrance.close();
-    for (const t of this.#transports) await t.close();
+    await this.transports.close();
     this.network.close();
   }
 
@@ -397,17 +453,13 @@ export class Stack<O extends object = ConnectionOptions> {
     return this.#ownSockets.map(({ number }) => number);
   }
 
-  /** Lets the lanes deliver what connections of those applications had written when they were closed. */
-  async #linger(numbers: readonly number[], ms: number): Promise<void> {
+  /** Lets the lanes deliver what was written before connections and sockets were closed. @param alone nobody else wants news */
+  async #linger(isDelivering: () => boolean, ms: number, alone = true): Promise<void> {
     const { engine } = this;
-    const { view } = this.#sockets;
     const end = engine.now() + BigInt(Math.round(ms)) * NS_PER_MS;
-    const isDelivering = (): boolean =>
-      this.#ownSockets.some(s => s.isLeaving) ||
-      numbers.some(n => this.apps.someStream(n, id => view.delivering(id)));
     while (engine.state === 'running' && isDelivering() && engine.now() < end) {
       // The first bytes of a connection may still wait for its ring.
-      for (const sockets of this.#ownSockets) sockets.lead();
+      if (alone) for (const sockets of this.#ownSockets) sockets.lead();
       if (engine.inline) engine.run({ untilNs: engine.now() + (engine.virtual ? NS_PER_MS : 0n) });
       await new Promise(done => setTimeout(done, engine.virtual ? 0 : 1));
     }
@@ -447,3 +499,15 @@ export class Stack<O extends object = ConnectionOptions> {
     await this.close();
   }
 }
+
+/** @throws EtherloomError ERR_STACK_OPTIONS */
+function checkLinger(ms: number): void {
+  if (typeof ms === 'number' && ms >= 0 && ms <= MOST_LINGER_MS) return;
+  throw new EtherloomError('ERR_STACK_OPTIONS', `close: lingerMs: ${String(ms)}`, {
+    expected: `ms from 0 to ${MOST_LINGER_MS}`,
+  });
+}
+
+/** What kind of transport was loaded is known by what can be asked of it. */
+const isOf = <L extends LoadedAny>(loaded: LoadedAny, call: keyof L & string): loaded is L =>
+  typeof (loaded as unknown as Record<string, unknown>)[call] === 'function';

@@ -311,6 +311,28 @@ export class StreamApps {
     this.#look();
   }
 
+  /** Asks lanes for something in the name of application `number`: of its streams of that transport. */
+  ask(number: number, transport: number, request: StreamRequest): void {
+    const { u32 } = this.host.arena;
+    for (const at of this.#recordsOf(number))
+      if (u32[at + (StreamLayout.transport >> 2)] === transport)
+        // RUNG: the lane's look passes what nobody rang for.
+        Atomics.or(u32, at + (StreamLayout.requests >> 2), request | StreamRequest.RUNG);
+    this.#look();
+  }
+
+  /** Whether lanes have streams of that transport of application `number`. */
+  hasOpen(number: number, transport: number): boolean {
+    const { u32 } = this.host.arena;
+    for (const at of this.#recordsOf(number))
+      if (
+        u32[at + (StreamLayout.transport >> 2)] === transport &&
+        Atomics.load(u32, at + (StreamLayout.flags >> 2)) & StreamFlag.OPEN
+      )
+        return true;
+    return false;
+  }
+
   /** Every lane looks through its streams. */
   #look(): void {
     const { arena, core } = this.host;

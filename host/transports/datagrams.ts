@@ -55,5 +55,9 @@ export interface DatagramView {
 }
 
 export interface DatagramTransport extends AnyTransport<LoadedDatagrams> {
+  /** Bytes of its own header, between that of IP and the payload. */
+  readonly headerBytes: number;
+  /** Name in the registry of who makes its views, in whatever thread: default its own. */
+  readonly viewedBy?: string;
   view(arena: Arena, shared: unknown): DatagramView;
 }

@@ -1,7 +1,7 @@
 /** What sockets of datagrams in another thread ask of the stack: by messages, in order, answered later. */
 import type { Endpoint } from '../../transports/contract.js';
 import type { BindPlace, DatagramView } from '../../transports/datagrams.js';
-import type { Asked, Told } from './calls.js';
+import type { Asked, DatagramsTold, Told } from './calls.js';
 import type { BindOptions, DatagramRequests } from './datagrams.js';
 
 /** So long it is believed that there is a way, ms: as long as lanes believe it (bpf-progs/transports/udp/route.h). */
@@ -18,13 +18,16 @@ export class AskedDatagrams implements DatagramRequests {
   readonly #asking = new Map<string, Promise<void>>();
 
   constructor(
-    readonly protocol: number,
+    readonly told: DatagramsTold,
     readonly view: DatagramView,
-    readonly longest: Longest,
     readonly ask: (asked: Asked) => Promise<Told>,
     /** Wants no answer. */
     readonly tell: (asked: Asked) => void,
   ) {}
+
+  get protocol(): number {
+    return this.told.protocol;
+  }
 
   bind({ data, ...options }: BindOptions): Promise<BindPlace> {
     return this.ask({ call: 'bind', options }) as Promise<BindPlace>;
@@ -50,7 +53,7 @@ export class AskedDatagrams implements DatagramRequests {
     const asking = this.#asking.get(address);
     if (asking) return asking;
     if (performance.now() < (this.#ways.get(address) ?? 0)) return undefined;
-    const asked = this.ask({ call: 'reach', address })
+    const asked = this.ask({ call: 'reach', address, transport: this.told.name })
       .then(() => {
         if (this.#ways.size >= MOST_WAYS) this.#ways.clear();
         this.#ways.set(address, performance.now() + WAY_MS);
@@ -61,6 +64,6 @@ export class AskedDatagrams implements DatagramRequests {
   }
 
   most(family: 4 | 6): number {
-    return this.longest[family];
+    return this.told.longest[family];
   }
 }

@@ -6,8 +6,9 @@ import type { Alive } from '../../engine/alive.js';
 import type { ListenPlace, Made } from '../../transports/contract.js';
 import type { ConnectOptions, ListenOptions } from './calls.js';
 import type { Connection } from './connection.js';
+import type { DatagramSet } from './datagram_set.js';
 import type { DatagramSocket } from './datagram_socket.js';
-import { type BindOptions, type DatagramNews, type Datagrams, noDatagrams } from './datagrams.js';
+import type { BindOptions, DatagramNews } from './datagrams.js';
 import type { Listener } from './listener.js';
 import type { Sockets, StackEvent } from './sockets.js';
 
@@ -24,13 +25,13 @@ export class Burst<O> {
   readonly #sockets: Sockets<O>;
   readonly #requests: Requests<O>;
 
-  readonly #datagrams: Datagrams | undefined;
+  readonly #datagrams: DatagramSet;
 
   /** @internal @param alive held while somebody waits */
   constructor(
     sockets: Sockets<O>,
     requests: Requests<O>,
-    datagrams: Datagrams | undefined,
+    datagrams: DatagramSet,
     readonly alive: Alive,
   ) {
     this.#sockets = sockets;
@@ -58,22 +59,22 @@ export class Burst<O> {
 
   /**
    * Makes a socket of datagrams. @throws SocketError EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENETDOWN; EtherloomError
-   * ERR_STACK_OPTIONS, ERR_ADDRESS, ERR_UDP_SOCKETS, ERR_STACK_CLOSED, ERR_STACK_DATAGRAMS for a stack without such a transport
+   * ERR_STACK_OPTIONS, ERR_ADDRESS, ERR_UDP_SOCKETS, ERR_STACK_CLOSED, ERR_STACK_DATAGRAMS for a stack without such a transport,
+   * ERR_STACK_TRANSPORT for one that is being closed
    */
   bind(options: BindOptions = {}): DatagramSocket {
-    if (!this.#datagrams) throw noDatagrams();
     // In the stack's thread it is done at once.
-    return this.#datagrams.bind(options) as DatagramSocket;
+    return this.#datagrams.named(options?.transport).bind(options) as DatagramSocket;
   }
 
   /** Fills `into` with what the last `poll`s found of sockets of datagrams, and returns how many: objects are used again. */
   news(into: DatagramNews[]): number {
-    return this.#datagrams?.news(into) ?? 0;
+    return this.#datagrams.news(into);
   }
 
   /** Sockets of datagrams that are not closed. */
   get sockets(): IterableIterator<DatagramSocket> {
-    return this.#datagrams?.sockets ?? [][Symbol.iterator]();
+    return this.#datagrams.sockets.values();
   }
 
   /**

@@ -6,6 +6,7 @@ import { EtherloomError } from '../../errors.js';
 import type { Endpoint, ListenPlace, Made } from '../../transports/contract.js';
 import type { BindPlace } from '../../transports/datagrams.js';
 import { ERRNO, type SocketErrno, SocketError } from '../../transports/errno.js';
+import type { Longest } from './asked_datagrams.js';
 import type { BindOptions } from './datagrams.js';
 
 export interface ListenOptions<O = object> {
@@ -43,10 +44,24 @@ export type Asked =
   | { call: 'bind'; options: Omit<BindOptions, 'data'> }
   | { call: 'associate'; id: number; remote: Endpoint; local: string | undefined }
   | { call: 'dissociate' | 'unbind'; id: number }
-  | { call: 'reach'; address: string };
+  | { call: 'reach'; address: string; transport: string }
+  | { call: 'datagrams'; name: string };
+
+/** What a thread is told of a transport of datagrams, to have sockets of it. */
+export interface DatagramsTold {
+  name: string;
+  /** Which of that name: one that was closed and loaded again is another. */
+  life: number;
+  /** DatagramTransport.viewedBy, protocol; where its sockets stand in memory. */
+  viewedBy: string;
+  protocol: number;
+  shared: unknown;
+  /** Longest payload that the stack's ports take, bytes. */
+  longest: Longest;
+}
 
 /** What the stack answers: where it listens, what it made, the own address that a peer sees. */
-export type Told = ListenPlace | Made | BindPlace | string | undefined;
+export type Told = ListenPlace | Made | BindPlace | DatagramsTold | string | undefined;
 
 export interface Ask {
   /** Number of the question; 0 wants no answer. */

@@ -24,14 +24,20 @@ export interface BindOptions {
   /** Sizes of the rings, bytes, up to 16 MiB: the next power of two. Default 64 KiB to send, 256 KiB to receive. */
   sendBuffer?: number;
   receiveBuffer?: number;
+  /** Name of the transport, one of the stack's. Default: what `Stack.create` was told by `datagrams`, UDP. */
+  transport?: string;
   /** `DatagramSocket.data`. */
   data?: unknown;
 }
 
-export const noDatagrams = (): EtherloomError =>
-  new EtherloomError('ERR_STACK_DATAGRAMS', 'the stack has no transport of datagrams', {
-    expected: 'Stack.create({ datagrams: udp() }), the default',
-  });
+export const noDatagrams = (name?: string, known: readonly string[] = []): EtherloomError =>
+  name === undefined
+    ? new EtherloomError('ERR_STACK_DATAGRAMS', 'the stack has no transport of datagrams', {
+        expected: 'Stack.create({ datagrams: udp() }), the default',
+      })
+    : new EtherloomError('ERR_STACK_DATAGRAMS', `the stack has no transport of datagrams "${name}"`, {
+        expected: [...known, 'one that stack.load() loaded'].join(', '),
+      });
 
 /**
  * Who binds for an application, and what else is the engine's thread's. There it is done at once, and what cannot be throws; in
@@ -179,9 +185,8 @@ export class Datagrams implements DatagramHome {
     socket.leave();
   }
 
-  /** Fills `into` with what `poll` found of sockets since the last call, and returns how many. */
-  news(into: DatagramNews[]): number {
-    let n = 0;
+  /** Fills `into`, from `n` on, with what `poll` found of sockets since the last call, and returns how many are in it. */
+  news(into: DatagramNews[], n = 0): number {
     for (const [socket, bits] of this.#waiting) {
       const failed =
         (bits & (StreamEvent.ERR | StreamEvent.HUP | StreamEvent.FREED)) !== 0 && socket.nowError();
@@ -196,12 +201,24 @@ export class Datagrams implements DatagramHome {
     return n;
   }
 
+  /** Closes every socket. What was sent before goes out still. */
+  close(): void {
+    for (const socket of [...this.#sockets.values()]) socket.close();
+  }
+
+  /** Lets sockets that were closed have their ring if it is there, heard of or not. Whether some wait on. */
+  settle(): boolean {
+    for (const socket of [...this.#leaving.values()]) this.#leave(socket, 0);
+    this.app.flush();
+    return this.#leaving.size > 0;
+  }
+
   /**
    * Closes every socket. What waits for a ring does not go any more. Where the stack must be asked, it is done when that has
    * answered.
    */
   abandon(): Promise<unknown> | undefined {
-    for (const socket of [...this.#sockets.values()]) socket.close();
+    this.close();
     for (const socket of this.#leaving.values())
       if (!this.#unbinding.has(socket)) {
         this.#leaving.delete(socket.id);

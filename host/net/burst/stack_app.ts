@@ -13,19 +13,21 @@ import { datagramsNamed, transportNamed } from '../../transports/registry.js';
 import '../../transports/tcp/index.js';
 import '../../transports/udp/index.js';
 import { StreamApp } from '../../streams/stream_app.js';
-import { AskedDatagrams, type Longest } from './asked_datagrams.js';
+import { AskedDatagrams } from './asked_datagrams.js';
 import {
   type Answer,
   type Ask,
   type Asked,
   type ConnectOptions,
+  type DatagramsTold,
   errorHeard,
   type ListenOptions,
   type Told,
 } from './calls.js';
 import type { Connection } from './connection.js';
+import { DatagramSet } from './datagram_set.js';
 import type { DatagramSocket } from './datagram_socket.js';
-import { type BindOptions, type DatagramNews, Datagrams, noDatagrams } from './datagrams.js';
+import type { BindOptions, DatagramNews, Datagrams } from './datagrams.js';
 import type { Listener } from './listener.js';
 import { restOfThreads, Sockets, type StackEvent } from './sockets.js';
 
@@ -39,7 +41,7 @@ export interface StackTicket {
   transport: string;
   shared: unknown;
   /** The same of datagrams, if the stack has a transport of them. */
-  datagrams?: { transport: string; shared: unknown; longest: Longest };
+  datagrams?: DatagramsTold;
   port: MessagePort;
 }
 
@@ -53,7 +55,9 @@ export class StackApp<O = object> {
   /** @internal Of the sockets that StackNet makes of them. */
   readonly sockets: Sockets<O>;
   /** @internal */
-  readonly datagrams: Datagrams | undefined;
+  readonly datagrams: DatagramSet;
+  /** Which transport of its name each of them is of. */
+  readonly #lives = new Map<string, number>();
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, { resolve: (result: Told) => void; reject: (error: Error) => void }>();
   #asked = 0;
@@ -72,18 +76,21 @@ export class StackApp<O = object> {
     this.sockets = new Sockets<O>(StreamApp.over(arena, number, life), view, restOfThreads, slot =>
       this.#post({ n: 0, asked: { call: 'unlisten', slot } }),
     );
-    if (datagrams) {
-      const how = datagramsNamed(datagrams.transport);
-      const seen = how.view(arena, datagrams.shared);
-      const ask = (asked: Asked): Promise<Told> => this.#question(asked);
-      const tell = (asked: Asked): void => this.#post({ n: 0, asked });
-      const requests = new AskedDatagrams(how.protocol, seen, datagrams.longest, ask, tell);
-      this.datagrams = new Datagrams(this.sockets.app, requests);
-      this.sockets.datagrams = this.datagrams;
-    }
+    this.datagrams = new DatagramSet(this.sockets.app);
+    this.sockets.datagrams = this.datagrams;
+    if (datagrams) this.#learn(datagrams, true);
     port.on('message', (answer: Answer) => this.#hear(answer));
     port.on('close', () => this.#refuse());
     port.unref();
+  }
+
+  /** Sockets of a transport from now on. @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
+  #learn(told: DatagramsTold, usual = false): Datagrams {
+    const seen = datagramsNamed(told.viewedBy).view(this.sockets.app.arena, told.shared);
+    const ask = (asked: Asked): Promise<Told> => this.#question(asked);
+    const tell = (asked: Asked): void => this.#post({ n: 0, asked });
+    this.#lives.set(told.name, told.life);
+    return this.datagrams.add(told.name, new AskedDatagrams(told, seen, ask, tell), usual);
   }
 
   /** @throws EtherloomError ERR_STACK_CLOSED after `close`, or when the stack ended the application */
@@ -175,13 +182,16 @@ export class StackApp<O = object> {
   /** As Burst.bind. */
   async bind(options: BindOptions = {}): Promise<DatagramSocket> {
     this.#open();
-    if (!this.datagrams) throw noDatagrams();
-    return this.datagrams.bind(options);
+    const { transport } = options;
+    if (transport === undefined) return this.datagrams.named().bind(options);
+    const told = (await this.#ask({ call: 'datagrams', name: transport })) as DatagramsTold;
+    const known = this.#lives.get(transport) === told.life ? this.datagrams.has(transport) : undefined;
+    return (known ?? this.#learn(told)).bind(options);
   }
 
   /** As Burst.news. */
   news(into: DatagramNews[]): number {
-    return this.datagrams?.news(into) ?? 0;
+    return this.datagrams.news(into);
   }
 
   /** As Burst.poll. @throws EtherloomError ERR_STACK_CLOSED when stack or application were closed: a loop of polls ends so */
@@ -222,7 +232,7 @@ export class StackApp<O = object> {
   /** The thread lives until then. */
   async #leave(): Promise<void> {
     this.#closed = true;
-    const unbound = this.datagrams?.abandon();
+    const unbound = this.datagrams.abandon();
     this.sockets.abandon(false);
     if (unbound) await this.#held(unbound);
     if (this.sockets.isLeaving) {

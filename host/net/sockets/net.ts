@@ -90,7 +90,7 @@ export class StackNet {
       listen: app.listen.bind(app),
       end: () => app.close(),
     };
-    return new StackNet(new SocketLoop(app.sockets, calls), app.datagrams);
+    return new StackNet(new SocketLoop(app.sockets, calls), app.datagrams.usual);
   }
 
   /**

@@ -24,6 +24,7 @@ const MOST = 2 ** 20;
 class Udp implements DatagramTransport {
   readonly name = 'udp';
   readonly protocol = UDP_PROTOCOL;
+  readonly headerBytes = 8;
   readonly #settings: UdpSettings;
 
   constructor({ sockets = 1024, addresses = 1024, ephemeral = EPHEMERAL, seed }: UdpOptions) {
