@@ -51,6 +51,16 @@ class Peer {
     return this.ended || this.closed;
   }
 
+  /** That it was told this, or what else became of it. */
+  heardFirst(what: RegExp): void {
+    const { heard, ended, closed, code } = this;
+    assert.match(
+      heard,
+      what,
+      JSON.stringify({ heard, ended, closed, code, ms: performance.now() - this.since }),
+    );
+  }
+
   /** Says `text` a byte at a time, again and again, until it is done with. */
   async drip(text: string | Buffer, everyMs = 20): Promise<void> {
     const bytes = Buffer.from(text);
@@ -131,7 +141,7 @@ claim(
       await new Promise(next => setTimeout(next, 30));
     }
     await dripping;
-    assert.match(slow.heard, /^HTTP\/1.1 408 /);
+    slow.heardFirst(/^HTTP\/1.1 408 /);
     assert.ok(performance.now() - slow.since >= MS);
     await leave(slow, good);
   },

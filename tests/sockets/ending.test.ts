@@ -38,6 +38,24 @@ test(
 );
 
 test(
+  'what is written right before a socket is destroyed with bytes unread reaches the peer',
+  withPair(async ({ near, far }) => {
+    let heard = '';
+    near.on('data', d => {
+      heard += d;
+    });
+    const closed = new Promise(resolve => near.on('error', () => {}).once('close', resolve));
+    near.write(Buffer.alloc(5_000_000));
+    await once(far, 'data');
+    far.pause();
+    far.write('last words');
+    far.destroy();
+    await closed;
+    assert.is(heard, 'last words');
+  }),
+);
+
+test(
   'an end that nobody reads up to is told all the same, when no byte is before it',
   withPair(async ({ near, far }) => {
     const closed = once(far, 'close');

@@ -236,6 +236,15 @@ static inline int plan_data(struct tcp_flow *f, struct tcp_board *b, struct tcp_
 	return planned;
 }
 
+/*
+ * Before the RST of a close with data unread goes what was written and may go: in Linux write(2) has sent it by then. Who aborts
+ * wants no more of it sent. 1: planned.
+ */
+static inline int last_words(struct tcp_flow *f, struct tcp_board *b, struct tcp_plan *p)
+{
+	return !f->error && IN_STATE(f, SENDING) && !b->lost && plan_new(f, b, p, 0);
+}
+
 /* Decides. PLAN_NONE: nothing more. */
 noinline int tcp_choose(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL, struct tcp_plan *p NONNULL,
 			struct tcp_news *n NONNULL, __u64 now)
@@ -247,6 +256,8 @@ noinline int tcp_choose(struct tcp_flow *f NONNULL, struct tcp_board *b NONNULL,
 	if (f->state == TCP_CLOSE || f->state == TCP_FREE)
 		return PLAN_NONE;
 	if (f->todo & TODO_RST) {
+		if (last_words(f, b, p))
+			return p->kind;
 		plan_ack(f, p, PLAN_RST);
 		p->flags = TCP_RST | TCP_ACK;
 		return PLAN_RST;
