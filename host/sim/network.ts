@@ -19,6 +19,8 @@ import { type Hop, unloadedNs } from './path.js';
 
 export const SWITCH_OBJECT = fileURLToPath(new URL('../../bpf-progs/obj/switch.bpf.o', import.meta.url));
 const PROGRAM = 'l2_switch';
+/** A probability as links have it: × 2^32. */
+const CERTAIN = 0xffffffff;
 
 /** A link that has a rate. */
 export type WireSettings = LinkSettings & { rate: number };
@@ -211,6 +213,14 @@ export class Network {
   /** Time of frames of these lengths from one host to another when nobody else sends, ns: see unloadedNs. */
   unloadedNs(from: NetworkHost, to: NetworkHost, frames: Iterable<number>): number {
     return unloadedNs(this.path(from, to), frames);
+  }
+
+  /**
+   * From now on nothing comes or goes on a host's line: its switch and the host are told nothing of it. What is under way
+   * arrives still. For good; an engine with worker lanes may take some packets more.
+   */
+  cut(host: NetworkHost): void {
+    for (const link of [...host.nic.links, ...host.behind.links]) link.loss = CERTAIN;
   }
 
   /** What all links did so far. */

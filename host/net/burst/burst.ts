@@ -87,6 +87,15 @@ export class Burst<O> {
     return this.#sockets.poll(events, max);
   }
 
+  /**
+   * `poll` without a step of an inline engine: for who has several stacks in one engine, and steps that once for all. What
+   * was written and asked is published after it. @throws EtherloomError as `poll`
+   */
+  take(events: StackEvent<O>[], max?: number): number {
+    this.#requests.open();
+    return this.#sockets.take(events, max);
+  }
+
   /** Publishes what was written and asked, without looking for news. */
   flush(): void {
     this.#sockets.flush();

@@ -143,13 +143,18 @@ export class Sockets<O> implements ConnectionHome<O> {
    * beyond have no `connection` any more. Inline engines make a step first.
    */
   poll(events: StackEvent<O>[], max = Number.MAX_SAFE_INTEGER): number {
+    this.app.flush();
+    this.rest.step();
+    return this.take(events, max);
+  }
+
+  /** The same without a step: of an inline engine that somebody else steps. */
+  take(events: StackEvent<O>[], max = Number.MAX_SAFE_INTEGER): number {
     // Before an event is taken that would be told to nobody.
     if (!Array.isArray(events))
       throw new EtherloomError('ERR_STACK_OPTIONS', `poll: ${String(events)}`, {
         expected: 'an array, which is filled',
       });
-    this.app.flush();
-    this.rest.step();
     if (this.#into !== events) this.#before = 0;
     this.#into = events;
     this.#filled = 0;

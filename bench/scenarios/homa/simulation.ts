@@ -1,0 +1,303 @@
+/**
+ * A load of messages on a network of host/sim, in virtual time: every host is a stack of its own in one inline engine, calls
+ * all others, and answers them. Arrivals are Poisson and independent of what completes (open loop); each message's time is
+ * compared with what its frames take when nobody else sends.
+ *
+ *   Arrivals (a host each) ─▶ carrier.begin ─▶ … ─▶ done: took ÷ best ─▶ Outcome
+ *   engine: step until nothing moves ─▶ carriers: turn ─▶ time: to what is due next, a packet, a timer or an arrival
+ */
+import type { MessageCarrier } from '../../../host/apps/cp/carrier.js';
+import { Arrivals } from '../../../host/apps/workloads/arrivals.js';
+import type { Workload } from '../../../host/apps/workloads/workload.js';
+import { Engine, type EngineOptions } from '../../../host/engine/engine.js';
+import {
+  Network,
+  type NetworkHost,
+  type NetworkOptions,
+  type NetworkStats,
+} from '../../../host/sim/index.js';
+
+/** One host's carrier, made before the engine starts. */
+export interface Transport {
+  /** `homa`, `tcp (dctcp)` … */
+  readonly name: string;
+  /** What the network and the engine must be like for it. */
+  network(rate: number): NetworkOptions;
+  engine(hosts: number): Partial<EngineOptions>;
+  /** Ethernet frames of a message, bytes. */
+  frames(bytes: number): number[];
+  /** A carrier whose peers are all other hosts, in their order. */
+  host(engine: Engine, network: Network, self: NetworkHost): Promise<SimulatedHost>;
+}
+
+export interface SimulatedHost {
+  /** After the engine's start: listens, or connects. */
+  open(): MessageCarrier;
+  /** Publishes what was begun. */
+  flush(): void;
+  counters(): Record<string, number>;
+  close(): Promise<void>;
+}
+
+export interface LoadOptions {
+  transport: Transport;
+  network: NetworkOptions;
+  workload: Workload;
+  /** Share of each host's line that frames of messages are to take, requests and answers together. */
+  load: number;
+  /** Messages to begin, all hosts together. */
+  messages: number;
+  /** Those first ones are not counted. Default a twentieth. */
+  warmup?: number;
+  seed: number;
+  /** Virtual time after the last arrival in which all must be done, ms. Default 1000. */
+  drainMs?: number;
+  /** Each host sends one request at a time, none before the last is answered: unloaded. */
+  alone?: boolean;
+  /** Who calls whom; default: everybody everybody else. */
+  peer?: (from: number, uniform: () => number) => number;
+  /** Hosts that make requests. Default all. */
+  callers?: number;
+  /** Called before each look at time, ns: for faults. */
+  at?: (nowNs: number, sim: { network: Network; begun: number }) => void;
+}
+
+export interface Outcome {
+  transport: string;
+  workload: string;
+  begun: number;
+  completed: number;
+  failed: number;
+  errors: Record<string, number>;
+  /** Of counted messages that completed: length, time and the best one, ns. */
+  bytes: Float64Array;
+  took: Float64Array;
+  best: Float64Array;
+  /** Bytes per second of messages, requests and answers, all hosts: asked for while counted, and done. */
+  offered: number;
+  goodput: number;
+  /** Virtual time of arrivals that were counted, ms; and until the last was done. */
+  countedMs: number;
+  drainedMs: number;
+  stats: NetworkStats;
+  counters: Record<string, number>;
+  /** CPU time, s, and steps. */
+  cpuS: number;
+  steps: number;
+}
+
+const NEVER = Number.MAX_SAFE_INTEGER;
+
+export async function simulate(options: LoadOptions): Promise<Outcome> {
+  const { transport, workload, load, messages, seed } = options;
+  const rate = options.network.up?.rate ?? 10e9;
+  const network = new Network({ ...transport.network(rate), ...options.network, seed });
+  const { hosts } = network;
+  const engine = await Engine.create({
+    nics: [...network.nics],
+    ...{ inline: true, clock: 'virtual', warmMs: 0, seed, ringSlots: 1024 },
+    ...transport.engine(hosts.length),
+  });
+  try {
+    await network.install(engine);
+    for (const [i, { address, address6, mac }] of neighbours(network, engine).entries())
+      for (const host of hosts)
+        if (host.index !== i) {
+          const port = engine.port(host.name).ifindex;
+          engine.routes.addNeighbour({ port, address, mac });
+          engine.routes.addNeighbour({ port, address: address6, mac });
+        }
+    const made: SimulatedHost[] = [];
+    for (const host of hosts) made.push(await transport.host(engine, network, host));
+    await engine.start();
+    const carriers = made.map(m => m.open());
+    const run = new Run(engine, network, carriers, made, options, rate);
+    run.settle();
+    const outcome = run.go(load, workload, messages);
+    outcome.stats = network.stats();
+    for (const m of made)
+      for (const [name, n] of Object.entries(m.counters()))
+        outcome.counters[name] = (outcome.counters[name] ?? 0) + n;
+    for (const carrier of carriers) carrier.close();
+    for (const m of made) await m.close();
+    return outcome;
+  } finally {
+    await engine.stop();
+  }
+}
+
+function neighbours(network: Network, engine: Engine): { address: string; address6: string; mac: string }[] {
+  const of = network.neighbours(engine);
+  return network.hosts.map(({ address, address6 }, i) => ({ address, address6, mac: of[2 * i].mac }));
+}
+
+class Run {
+  #now: number;
+  #steps = 0;
+
+  constructor(
+    readonly engine: Engine,
+    readonly network: Network,
+    readonly carriers: readonly MessageCarrier[],
+    readonly made: readonly SimulatedHost[],
+    readonly options: LoadOptions,
+    readonly rate: number,
+  ) {
+    this.#now = Number(engine.now());
+  }
+
+  /** Everything that happens at the present time. */
+  #work(): void {
+    for (;;) {
+      this.#steps++;
+      let moved = this.engine.step(16);
+      for (const carrier of this.carriers) moved += carrier.turn();
+      if (moved === 0) return;
+    }
+  }
+
+  #advance(limit: number): void {
+    const due = this.engine.nextDueNs();
+    const next = Math.min(due === undefined ? NEVER : Number(due), limit);
+    if (next === NEVER) throw new Error('nothing is to come');
+    if (next <= this.#now) return;
+    this.engine.advance(next - this.#now);
+    this.#now = next;
+  }
+
+  /** Until all hosts can call all others. */
+  settle(): void {
+    const end = this.#now + 10e9;
+    while (!this.carriers.every(c => c.ready)) {
+      if (this.#now > end) throw new Error('hosts have not met within 10 s');
+      this.#work();
+      this.#advance(end + 1);
+    }
+  }
+
+  go(load: number, workload: Workload, messages: number): Outcome {
+    const { options, network, carriers, made } = this;
+    const { hosts } = network;
+    const warmup = options.warmup ?? Math.floor(messages / 20);
+    const callers = options.callers ?? hosts.length;
+    const began = this.#now;
+    const cpu = process.cpuUsage();
+    const { transport } = options;
+    const framesOf = new Map<number, number[]>();
+    const frames = (bytes: number): number[] => {
+      let list = framesOf.get(bytes);
+      if (list === undefined) framesOf.set(bytes, (list = transport.frames(bytes)));
+      return list;
+    };
+    const bestOf = new Map<number, number>();
+    const best = (from: NetworkHost, to: NetworkHost, bytes: number): number => {
+      const key = bytes * 2 + (from.rack === to.rack ? 0 : 1);
+      let ns = bestOf.get(key);
+      if (ns === undefined) {
+        ns =
+          network.unloadedNs(from, to, frames(bytes)) +
+          network.unloadedNs(to, from, frames(carriers[0].answerBytes(bytes)));
+        bestOf.set(key, ns);
+      }
+      return ns;
+    };
+    // A host's line carries its requests and its answers: half of the load is asked for.
+    const wireBytes = (bytes: number): number =>
+      frames(bytes).reduce((a, b) => a + b, 0) +
+      frames(carriers[0].answerBytes(bytes)).reduce((a, b) => a + b, 0);
+    const sources = hosts.slice(0, callers).map(({ index }) => {
+      const arrivals = new Arrivals({
+        ...{ workload, rate: this.rate, load, wireBytes },
+        seed: options.seed * 7919 + index,
+      });
+      return { arrivals, next: arrivals.next() };
+    });
+    const out: Outcome = {
+      ...{
+        transport: transport.name,
+        workload: workload.name,
+        begun: 0,
+        completed: 0,
+        failed: 0,
+        errors: {},
+      },
+      bytes: new Float64Array(messages),
+      took: new Float64Array(messages),
+      best: new Float64Array(messages),
+      ...{ offered: 0, goodput: 0, countedMs: 0, drainedMs: 0, counters: {}, cpuS: 0, steps: 0 },
+      stats: { down: [], up: [], core: [] },
+    };
+    let counted = 0;
+    let offeredBytes = 0;
+    let doneBytes = 0;
+    let from = 0;
+    let to = NEVER;
+    let open = 0;
+    const busy = new Uint8Array(hosts.length);
+    const begin = (self: number, bytes: number): void => {
+      const n = ++out.begun;
+      const counts = n > warmup;
+      if (n === warmup + 1) from = this.#now;
+      if (n === messages) to = this.#now;
+      const { arrivals } = sources[self];
+      const peer = options.peer
+        ? options.peer(self, () => arrivals.peer(1 << 30, -1) / (1 << 30))
+        : arrivals.peer(hosts.length, self);
+      const both = bytes + carriers[self].answerBytes(bytes);
+      if (counts) offeredBytes += both;
+      const at = this.#now;
+      open++;
+      busy[self] = 1;
+      carriers[self].begin(peer > self ? peer - 1 : peer, bytes, error => {
+        open--;
+        busy[self] = 0;
+        if (error !== undefined) {
+          out.failed++;
+          out.errors[error] = (out.errors[error] ?? 0) + 1;
+          return;
+        }
+        out.completed++;
+        if (from > 0 && this.#now <= to) doneBytes += both;
+        if (!counts) return;
+        out.bytes[counted] = bytes;
+        out.took[counted] = this.#now - at;
+        out.best[counted] = best(hosts[self], hosts[peer], bytes);
+        counted++;
+      });
+    };
+    const drain = (options.drainMs ?? 1000) * 1e6;
+    for (;;) {
+      let soonest = to === NEVER ? NEVER : to + drain + 1;
+      for (let i = 0; i < sources.length && out.begun < messages; i++) {
+        const source = sources[i];
+        for (;;) {
+          const at = options.alone ? (busy[i] ? NEVER : this.#now) : began + source.next.atNs;
+          if (at > this.#now || out.begun === messages) {
+            if (at < soonest) soonest = at;
+            break;
+          }
+          begin(i, source.next.bytes);
+          source.next = source.arrivals.next();
+        }
+        made[i].flush();
+      }
+      options.at?.(this.#now, { network, begun: out.begun });
+      if (out.begun === messages && (open === 0 || this.#now > to + drain)) break;
+      this.#work();
+      // Who calls one at a time may do so at once when the last is answered.
+      const calls = options.alone && out.begun < messages && sources.some((_, i) => !busy[i]);
+      if (!calls) this.#advance(Math.ceil(soonest));
+    }
+    const spent = process.cpuUsage(cpu);
+    out.cpuS = (spent.user + spent.system) / 1e6;
+    out.steps = this.#steps;
+    out.countedMs = (to - from) / 1e6;
+    out.drainedMs = (this.#now - to) / 1e6;
+    out.offered = offeredBytes / ((to - from) / 1e9);
+    out.goodput = doneBytes / ((to - from) / 1e9);
+    out.bytes = out.bytes.subarray(0, counted);
+    out.took = out.took.subarray(0, counted);
+    out.best = out.best.subarray(0, counted);
+    return out;
+  }
+}
