@@ -90,6 +90,7 @@ async function openModel(spec: ModelSpec, options: HostOptions): Promise<CliHost
     ...(spec.seed === undefined ? {} : { seed: spec.seed }),
   });
   const [own = OWN] = options.address ?? [];
+  withNetworks([own]);
   const lanes = 2 * threads;
   const engine = await Engine.create({ nics: [a, b], lanes, ...engineOptions(options, 2) });
   return closing(engine, async () => {
@@ -136,6 +137,7 @@ async function openOutside(
     throw new EtherloomError('ERR_USAGE_MISSING', `${spec.text} has no address of its own`, {
       expected: '--address 10.0.0.1/24',
     });
+  if (!shared) withNetworks(options.address ?? []);
   const rules: RedirectRule[] = ports.map(port => ({ protocol: 'tcp', port }));
   const nic: Nic = makeNic(spec, { rules });
   const { threads, gateway } = options;
@@ -154,6 +156,15 @@ async function openOutside(
       close: () => closeAll(engine, [own]),
     };
   });
+}
+
+/** An address alone would be a network of one: nobody in it to answer, or to ask for a neighbour. */
+function withNetworks(list: readonly string[]): void {
+  const bare = list.find(address => !address.includes('/'));
+  if (bare !== undefined)
+    throw new EtherloomError('ERR_USAGE_OPTION', `--address ${bare} does not say how long its network is`, {
+      expected: bare.includes(':') ? `${bare}/64, or /128 for none` : `${bare}/24, or /32 for none`,
+    });
 }
 
 /** The kernel's own, which has the network as well. */

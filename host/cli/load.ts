@@ -32,6 +32,8 @@ export interface ServeOptions extends LastingOptions {
 const SERVED = 1024;
 const CONNECT_MS = 10_000;
 const LOOK_MS = 5;
+/** Who hears nothing for so long is not just slow, s. */
+const SILENT_S = 1;
 
 const hostOptions = (options: LastingOptions, connections: number): HostOptions => ({
   ...options,
@@ -192,7 +194,14 @@ async function load(
     const whole = new TallySpan(calling.numbers(), first);
     const { cooldown = 0 } = job;
     if (cooldown > 0) await until({ duration: cooldown, interval: cooldown + 1 }, () => {}, asked);
-    const errors = [...calling.errors, ...(job.trouble?.() ?? [])];
+    const silent = whole.answers === 0 && seconds >= SILENT_S && calling.errors.length === 0;
+    const errors = [
+      ...calling.errors,
+      ...(job.trouble?.() ?? []),
+      ...(silent
+        ? [`${job.host ?? 'the server'} has answered nothing: is it the service that was asked for?`]
+        : []),
+    ];
     if (job.dump !== undefined) writeOutput(job.dump, Buffer.from(listed(whole)));
     clearLine();
     const text = [`in all, ${seconds.toFixed(1)} s:`, job.line(whole, seconds), times(whole)];

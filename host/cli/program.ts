@@ -256,15 +256,35 @@ export async function parse(argv: readonly string[]): Promise<number> {
         wholeNumber(2048, 1 << 24),
       )
       .option('--interval <s>', 'seconds between two lines', seconds, 1);
+  /** What stands behind a NIC's name, and who is at the other end. */
+  const OUTSIDE = `
+  af_xdp:IFACE          beside the kernel, which keeps its address: only the served port is taken, --address not needed
+  af_xdp:IFACE,own=yes  all of the interface, with an address of its own: --address 10.0.0.1/24
+  ,queues=N             of the interface, one for each of --threads
+  ,attach=native|generic
+  tap:NAME, tun:NAME    made if there is none; the kernel is at the other end: ip addr add 10.0.0.2/24 dev NAME`;
+  const SERVING_NICS = `
+NICs:${OUTSIDE}`;
+  const CALLING_NICS = `
+NICs:
+  model                 a link in shared memory, with the server at its far end; ,rate=10G ,delay=5us ,loss=0.01 ,seed=1${OUTSIDE}
+                        (who connects needs own=yes)
+
+Two hosts, as root, with a cable of the kernel's between them:
+  ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up
+  etherloom echo server --nic af_xdp:v0,own=yes --address 10.0.0.1/24 &
+  etherloom echo client --nic af_xdp:v1,own=yes --address 10.0.0.2/24 --ip 10.0.0.1 --duration 5`;
   const serving = (command: Command, at: number): Command =>
     hosted(command)
       .requiredOption('--nic <nic>', 'af_xdp:IFACE, tap:NAME or tun:NAME')
+      .addHelpText('after', SERVING_NICS)
       .option('-i, --ip <address>', 'address to listen at (default: any of the host)')
       .option('-p, --port <n>', 'port to listen at', port, at)
       .option('--duration <s>', 'end after so long', seconds);
   const calling = (command: Command): Command =>
     hosted(command)
       .option('--nic <nic>', 'NIC; on model the server is in this process', 'model')
+      .addHelpText('after', CALLING_NICS)
       .option('-w, --warmup <s>', 'seconds that are not counted', wholeNumber(0, 3600), 1);
   const levelled = (command: Command): Command =>
     command.addOption(

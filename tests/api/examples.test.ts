@@ -35,6 +35,16 @@ test(
 );
 
 test(
+  'docs/net.md: Express, WebSockets and datagrams of one stack',
+  () => {
+    const found = examples('docs/net.md', 'express()');
+    assert.is(found.length, 1);
+    assert.equal(run(found[0]), { code: 0, out: 'hello 10.0.0.2\nyou said this\ndatagram\n', err: '' });
+  },
+  { missing: built, timeoutMs: 60_000 },
+);
+
+test(
   'host/transports/README.md: the echo gives every byte back in order, and ends when its peer has',
   () => {
     const found = examples('host/transports/README.md', 'function echo');

@@ -106,6 +106,8 @@ test('--help says which options of eTran are not there, and why', () => {
 for (const [line, words] of [
   ['echo server --nic model', /ERR_USAGE_NIC.*far end/],
   ['echo client --nic model --ip 10.0.0.9', /ERR_USAGE_OPTION/],
+  ['echo client --address 10.0.0.1', /ERR_USAGE_OPTION.*10\.0\.0\.1 does not say.*\/24/s],
+  ['echo client -b 16777216 -o 65536', /ERR_USAGE_OPTION.*under way/],
   ['echo client --nic af_xdp:lo,own=yes', /ERR_USAGE_MISSING.*server/],
   ['echo', /ERR_USAGE_COMMAND/],
   ['echo client --level wire', /ERR_USAGE_VALUE.*duplex/],

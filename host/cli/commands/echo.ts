@@ -1,5 +1,6 @@
 /** etherloom echo server, etherloom echo client: eTran's epoll_server, epoll_client and lat_client, on any NIC. */
 import type { ServiceSpec } from '../../apps/specs.js';
+import { EtherloomError } from '../../errors.js';
 import {
   type LastingOptions,
   runLoad,
@@ -34,8 +35,18 @@ const service = ({ short, bytes }: { short?: boolean; bytes: number }): ServiceS
 export const echoServer = (options: EchoServerOptions): Promise<number> =>
   runServer(options, 'echo', serveService(options, service(options)));
 
+/** Most that may be under way at a time, bytes: it lies in memory, at both ends. */
+const MOST_UNDER_WAY = 1 << 30;
+
 export function echoClient(options: EchoClientOptions): Promise<number> {
   const { bytes, flows, outstanding, ip, port, warmup, duration, short = false, dump } = options;
+  const underWay = bytes * flows * outstanding;
+  if (underWay > MOST_UNDER_WAY)
+    throw new EtherloomError(
+      'ERR_USAGE_OPTION',
+      `-b ${bytes} -f ${flows} -o ${outstanding} are ${underWay} bytes under way`,
+      { expected: `at most ${MOST_UNDER_WAY} (1 GiB)` },
+    );
   const gbit = (n: number, seconds: number): number => (n * 8) / seconds / 1e9;
   return runLoad(options, {
     ...{ service: service(options), calls: { app: 'echo', bytes, short } },
