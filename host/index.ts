@@ -71,6 +71,15 @@ export type { EngineReport } from './engine/report.js';
 export type { LaneSeat, Resident, ResidentOptions, SeatResident } from './engine/resident.js';
 export { type CollectionRunOptions, testRun } from './engine/test_collection.js';
 export type { TestRunResult } from './engine/test_run.js';
+export type {
+  LiveTransport,
+  ObjectSource,
+  ProbationReport,
+  TransportState,
+  Transports,
+  UpgradeOptions,
+  UpgradeReport,
+} from './engine/transports.js';
 export { EtherloomError } from './errors.js';
 export {
   Forwarder,

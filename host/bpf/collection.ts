@@ -104,6 +104,10 @@ export interface CollectionOptions {
   programs?: readonly string[];
   /** Use these maps instead of making new ones: by name. They stay the caller's. */
   maps?: Readonly<Record<string, BpfMap>>;
+  /** Makes the code of a program, instead of verifyOnce and compileProgram: for who has it still. */
+  compile?: (program: ProgramSpec, maps: Readonly<Record<string, BpfMap>>) => CompiledProgram;
+  /** Leaves entries that maps given have as they are: `fillEntries` sets them to what the object says. */
+  keepEntries?: boolean;
 }
 
 export class Collection<P extends Placed = Placed> {
@@ -146,7 +150,8 @@ export class Collection<P extends Placed = Placed> {
       // All are verified and compiled before the first is placed: most refusals touch no lane.
       const ready = wanted.map(program => {
         const bound = Object.fromEntries(Object.entries(program.maps).map(([key, m]) => [key, maps.get(m)!]));
-        return { program, compiled: compileProgram(verifyOnce(program), mapBinding(bound)) };
+        const compile = options.compile ?? compiled;
+        return { program, compiled: compile(program, bound) };
       });
       const programs: Record<string, CollectedProgram<P>> = {};
       for (const { program, compiled } of ready) {
@@ -154,7 +159,7 @@ export class Collection<P extends Placed = Placed> {
         held.placed.push(placed);
         programs[program.name] = { name: program.name, spec: program, compiled, placed };
       }
-      fillInitialValues(spec, maps, programs, held.filled);
+      fillInitialValues(spec, maps, programs, held.filled, options.keepEntries);
       const byName = Object.fromEntries([...maps].map(([m, made]) => [m.name, made]));
       return new Collection(spec, byName, programs, host, held);
     } catch (error) {
@@ -203,6 +208,22 @@ export class Collection<P extends Placed = Placed> {
       if (holders.length) throw busy(name, holders);
     }
     await release(this.host, this.#held);
+  }
+
+  /** Sets the entries of maps to what the object says, where that was left out (`keepEntries`). */
+  fillEntries(): void {
+    const maps = new Map(Object.values(this.maps).map(map => [this.spec.maps[map.name], map]));
+    fillInitialValues(this.spec, maps, this.programs, []);
+  }
+
+  /** Maps that it made are the caller's from now on, as those that were given. Returns them. */
+  disown(): BpfMap[] {
+    return this.#held.own.splice(0);
+  }
+
+  /** Takes maps on as its own: they end with it. */
+  adopt(maps: readonly BpfMap[]): void {
+    this.#held.own.push(...maps);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -290,11 +311,16 @@ function mapsOf(spec: CollectionSpec, programs: readonly ProgramSpec[]): MapSpec
   return [...found];
 }
 
+const compiled = (program: ProgramSpec, maps: Readonly<Record<string, BpfMap>>): CompiledProgram =>
+  compileProgram(verifyOnce(program), mapBinding(maps));
+
+/** @param keep entries that are there already stay */
 function fillInitialValues<P extends Placed>(
   spec: CollectionSpec,
   maps: ReadonlyMap<MapSpec, BpfMap>,
   programs: Readonly<Record<string, CollectedProgram<P>>>,
   filled: Held<P>['filled'],
+  keep = false,
 ): void {
   for (const [map, made] of maps)
     for (const { key, name } of map.values ?? []) {
@@ -307,6 +333,7 @@ function fillInitialValues<P extends Placed>(
         const program = programs[name];
         if (!program) continue;
         const old = target.get(key);
+        if (keep && old !== undefined) continue;
         target.set(key, program.placed);
         filled.push({ map: target, key, old });
         continue;
@@ -318,6 +345,7 @@ function fillInitialValues<P extends Placed>(
           expected: 'a map of the same object',
         });
       const old = target.get(key);
+      if (keep && old !== undefined) continue;
       target.set(key, inner);
       filled.push({ map: target, key, old });
     }

@@ -8,13 +8,13 @@ import { parseSpecJson } from './spec_json.js';
 
 const ELF_MAGIC = 0x7f454c46;
 /** Longest object or spec, bytes: nothing that is a program comes near. */
-const MAX_FILE = 256 << 20;
+export const MAX_OBJECT_BYTES = 256 << 20;
 
-/** @throws EtherloomError ERR_FILE_READ, ERR_FILE_KIND, and whatever the readers of the two forms throw */
-export function openObject(path: string): CollectionSpec {
+/** @param read its bytes, for who has them. @throws EtherloomError ERR_FILE_READ, ERR_FILE_KIND, and whatever the readers of the two forms throw */
+export function openObject(path: string, read?: Buffer): CollectionSpec {
   let bytes: Buffer;
   try {
-    bytes = readRegular(path, MAX_FILE);
+    bytes = read ?? readRegular(path, MAX_OBJECT_BYTES);
   } catch (cause) {
     if (cause instanceof EtherloomError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';

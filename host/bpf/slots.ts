@@ -58,3 +58,8 @@ export class SlotAllocator {
 export function removeProgram(core: Core, slots: number, count: number): void {
   for (let i = 0; i < count; i++) if (slots + i < core.table.length) core.table.set(slots + i, null);
 }
+
+/** In this lane each first slot of these pairs calls what stands at the second. Between bursts. */
+export function aliasSlots(core: Core, pairs: readonly number[]): void {
+  for (let i = 0; i < pairs.length; i += 2) core.table.set(pairs[i], core.table.get(pairs[i + 1]));
+}

@@ -10,10 +10,15 @@ import type { DriverPlan } from '../nic/driver.js';
 import type { PlacedProgram } from './program.js';
 import type { ResidentOptions, SeatOrder } from './resident.js';
 
+/** Host → lane, of its programs. */
+export type ProgramMessage =
+  | { kind: 'install'; generation: number; place: PlacedProgram }
+  | { kind: 'alias'; generation: number; slots: readonly number[] }
+  | { kind: 'remove'; generation: number; slots: number; count: number };
+
 /** Host → lane. */
 export type ControlMessage =
-  | { kind: 'install'; generation: number; place: PlacedProgram }
-  | { kind: 'remove'; generation: number; slots: number; count: number }
+  | ProgramMessage
   | { kind: 'seat'; generation: number; seat: SeatOrder }
   | { kind: 'unseat'; generation: number; id: number };
 
@@ -34,6 +39,8 @@ export interface LaneTask {
   port: MessagePort;
   /** Programs that are loaded already. */
   programs: PlacedProgram[];
+  /** Slots that call what stands at others (ProgramOrder `alias`). */
+  aliases: number[];
   /** LaneState.generation when that was so: what is raised later waits at the port. */
   generation: number;
   /** Rounds between two looks at the clock. */

@@ -40,9 +40,11 @@ import type { EngineReport, LaneCrash } from './report.js';
 import type { SeatPlan } from './resident.js';
 import { Routes } from './routes.js';
 import { plantSeeds } from './seeds.js';
+import type { Heirs } from './supersede.js';
 import { Supervisor } from './supervisor.js';
 import { type Attachable, type Attachment, type ProgramOrder, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
+import { Transports } from './transports.js';
 import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';
@@ -78,6 +80,8 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly inline: boolean;
   /** What bpf_fib_lookup and bpf_redirect_neigh read. */
   readonly routes: Routes;
+  /** Live transports of the stacks on it, and what can be put in their place while they run. */
+  readonly transports = new Transports();
   /** @internal Held by whoever waits for lanes. */
   readonly alive = new Alive();
   readonly #options: EngineOptions;
@@ -256,6 +260,34 @@ export class Engine extends EventEmitter<EngineEvents> {
     return this.#programs.swap(attachment, next);
   }
 
+  /**
+   * @internal Puts loaded programs in the place of others, wherever those are named: see Programs.supersede. With `still`,
+   * which is called while every lane stands still, all lanes change at one time.
+   */
+  supersede(heirs: Heirs, still?: () => void): Promise<number[]> {
+    if (!still) return this.#programs.supersede(heirs);
+    return this.#programs.supersede(heirs, (publish, pairs) => this.#changeTogether(publish, pairs, still));
+  }
+
+  async #changeTogether(
+    publish: () => void,
+    pairs: ReadonlyMap<number, number>,
+    still: () => void,
+  ): Promise<number[]> {
+    const change = (): void => {
+      still();
+      publish();
+    };
+    const order: ProgramOrder = { kind: 'alias', slots: [...pairs].flat() };
+    await this.#starting;
+    if (this.#supervisor && this.#state === 'running')
+      return this.alive.during(this.#supervisor.changed(change, order));
+    const from = performance.now();
+    change();
+    const told = await this.#tell(order);
+    return told.map(() => Math.round((performance.now() - from) * 1e6));
+  }
+
   /** Says it to every running lane; resolves with their pauses in ns when all have done it. */
   async #tell(order: ProgramOrder): Promise<number[]> {
     await this.#starting;
@@ -332,16 +364,19 @@ export class Engine extends EventEmitter<EngineEvents> {
   async #startLanes(): Promise<void> {
     const { arena, fabric } = this;
     if (this.inline) {
-      const { placed } = this.#programs;
+      const { placed, aliases } = this.#programs;
       const chores = {
         poll: (now: bigint) => this.#poll(now),
         nextDueNs: () => this.#ownDueNs(),
       };
-      this.#lanes = new InlineLanes(arena, fabric, placed, this.#clock, chores, c => this.emit('crash', c));
+      this.#lanes = new InlineLanes(arena, fabric, placed, aliases, this.#clock, chores, c =>
+        this.emit('crash', c),
+      );
       return;
     }
     const o = this.#options;
-    this.#supervisor = new Supervisor(arena, fabric, this.#programs.placed, {
+    const { placed, aliases } = this.#programs;
+    this.#supervisor = new Supervisor(arena, fabric, placed, aliases, {
       rounds: o.rounds ?? 8,
       spinUs: o.spinUs ?? 50,
       hangMs: o.hangMs ?? HANG_MS,

@@ -47,6 +47,7 @@ export class InlineLanes {
     readonly arena: Arena,
     readonly fabric: Fabric,
     readonly programs: ReadonlyMap<number, PlacedProgram>,
+    readonly aliases: ReadonlyMap<number, number>,
     readonly clock: EngineClock,
     readonly chores: Chores,
     /** Called for every crash, after the lane was replaced. */
@@ -64,6 +65,7 @@ export class InlineLanes {
       [...this.programs.values()],
       generation,
       this.fabric.plans,
+      [...this.aliases].flat(),
     );
   }
 

@@ -3,13 +3,13 @@
  * (lane_worker.ts) and inline on the caller's thread (engine.ts), so both take the same path.
  */
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
-import { removeProgram } from '../bpf/slots.js';
+import { aliasSlots, removeProgram } from '../bpf/slots.js';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { type Core, instantiateCore } from '../mem/core.js';
 import { payWakes, Sleep } from '../mem/wakes.js';
 import { type DriverPlan, type LaneDriver, makeDrivers } from '../nic/driver.js';
-import { type ControlAck, type ControlMessage, LaneWords } from './control.js';
+import { type ControlAck, LaneWords, type ProgramMessage } from './control.js';
 import { PollSleep } from './poll_sleep.js';
 import type { PlacedProgram } from './program.js';
 
@@ -45,6 +45,8 @@ export class Lane {
     /** Orders up to this one are in `programs`. An order of after that may wait already: it is seen by the difference. */
     generation: number,
     plans: readonly DriverPlan[] = [],
+    /** Slots of superseded programs (ProgramOrder `alias`). */
+    aliases: readonly number[] = [],
   ) {
     this.arena = Arena.attach(memory);
     this.core = instantiateCore(this.arena, index, module);
@@ -53,6 +55,7 @@ export class Lane {
     this.#fetches = this.drivers.some(driver => driver.fetches);
     this.#poll = PollSleep.of(this.arena, index, this.drivers);
     for (const p of programs) instantiateProgram(p.program, this.core, this.arena, p.slots);
+    aliasSlots(this.core, aliases);
     this.words.set('acked', generation);
   }
 
@@ -76,13 +79,13 @@ export class Lane {
     return taken;
   }
 
-  /** Does what a control message about programs says, between two rounds. */
-  obey(message: Extract<ControlMessage, { kind: 'install' | 'remove' }>): ControlAck {
-    const from = process.hrtime.bigint();
+  /** Does what a control message about programs says, between two rounds. @param from when the loop stopped for it, ns */
+  obey(message: ProgramMessage, from = process.hrtime.bigint()): ControlAck {
     let error: string | undefined;
     try {
       if (message.kind === 'install')
         instantiateProgram(message.place.program, this.core, this.arena, message.place.slots);
+      else if (message.kind === 'alias') aliasSlots(this.core, message.slots);
       else removeProgram(this.core, message.slots, message.count);
     } catch (e) {
       const cause = (e as Error).cause as Error | undefined;

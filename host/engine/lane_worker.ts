@@ -21,7 +21,8 @@ const FIRST = 0;
 /** Runs the lane until the command is STOP. Throws what a program traps with: the supervisor decides what then. */
 export default function run(task: LaneTask): LaneExit | Promise<LaneExit> {
   if (task.cpu !== undefined) keepTo(task.cpu);
-  const lane = new Lane(task.memory, task.core, task.lane, task.programs, task.generation, task.plans);
+  const { memory, core, programs, generation, plans, aliases } = task;
+  const lane = new Lane(memory, core, task.lane, programs, generation, plans, aliases);
   const life = new LaneLife(lane, task);
   if (!task.resident) return life.go();
   return seatResident(task.resident, lane.arena, task.lane).then(resident => {
@@ -94,7 +95,11 @@ class LaneLife {
         this.#takeMessages();
         const command = words.get('command');
         if (command === LaneCommand.STOP) return true;
-        if (command === LaneCommand.PAUSE) lane.pause();
+        if (command === LaneCommand.PAUSE) {
+          lane.pause();
+          // What was changed meanwhile, and for all lanes at one time, is not to meet programs of before.
+          while (words.get('generation') !== words.get('acked')) this.#takeMessages();
+        }
         if (this.#loading.size > 0) return false;
       } else if (now > until) return false;
       else if (taken !== 0) {
@@ -110,6 +115,7 @@ class LaneLife {
 
   #takeMessages(): void {
     const { port } = this.task;
+    const from = process.hrtime.bigint();
     // The word may be seen before the message: what is missing comes with the next look.
     for (let m = receiveMessageOnPort(port); m; m = receiveMessageOnPort(port)) {
       const message = m.message as ControlMessage;
@@ -118,7 +124,7 @@ class LaneLife {
         this.residents.remove(message.id);
         this.#loading.delete(message.id);
         this.#acknowledge({ generation: message.generation, pauseNs: 0 });
-      } else port.postMessage(this.lane.obey(message));
+      } else port.postMessage(this.lane.obey(message, from));
     }
   }
 

@@ -83,6 +83,7 @@ export class Supervisor extends EventEmitter {
     readonly arena: Arena,
     readonly fabric: Fabric,
     readonly programs: ReadonlyMap<number, PlacedProgram>,
+    readonly aliases: ReadonlyMap<number, number>,
     readonly options: SupervisorOptions,
   ) {
     super();
@@ -128,6 +129,7 @@ export class Supervisor extends EventEmitter {
       core: coreModule(),
       lane: i,
       programs,
+      aliases: [...this.aliases].flat(),
       rounds,
       spinUs,
       restMs: Math.min(REST_MS, this.#beatMs),
@@ -240,13 +242,29 @@ export class Supervisor extends EventEmitter {
    * Does `work` while every lane stands still, after whatever recovery is under way.
    * @throws EtherloomError ERR_LANE_STUCK, and what `work` throws
    */
-  async paused(work: () => void): Promise<void> {
+  async paused(work: () => void): Promise<number> {
     const done = this.#recovery.then(() => this.#paused(work));
     this.#recovery = done.then(
       () => {},
       () => {},
     );
-    await done;
+    return done;
+  }
+
+  /**
+   * Does `work` while every lane stands still; each obeys `order` before it goes on. When `work` throws nobody is told.
+   * Returns how long they stood still, ns.
+   * @throws as paused
+   */
+  async changed(work: () => void, order: Order): Promise<number[]> {
+    let answers: Promise<unknown>[] = [];
+    const pausedMs = await this.paused(() => {
+      work();
+      answers = this.#words.map((_, i) => this.send(i, order));
+    });
+    // One that dies before it obeys begins anew with what it was told.
+    await Promise.allSettled(answers);
+    return this.#words.map(() => Math.round(pausedMs * 1e6));
   }
 
   #checkBeats(): void {

@@ -7,6 +7,8 @@
  *            grace period (every lane passes a burst boundary) ─▶ no packet on a lane link names the slot (cpumap)
  *            ─▶ every lane empties its slots ─▶ slots are free
  *   swap     load ─▶ attach ─▶ unload of the old
+ *   supersede  slots of the old are those of the new, in each lane at one burst boundary ─▶ hooks, entries and timers
+ *            name the new (supersede.ts)
  */
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { instantiateProgram } from '../bpf/jit/instantiate.js';
@@ -14,7 +16,7 @@ import { warm } from '../bpf/jit/warm.js';
 import { cancelTimersCalling, timersCalling } from '../bpf/maps/map.js';
 import { type HookName, hookRow, isRunnable, programTypes } from '../bpf/program_types.js';
 import { busy, Residence, requireLoaded, residenceOf, settle } from '../bpf/residence.js';
-import { removeProgram, SlotAllocator, tableEnd } from '../bpf/slots.js';
+import { aliasSlots, removeProgram, SlotAllocator, tableEnd } from '../bpf/slots.js';
 import { requireCompiled } from '../bpf/stages.js';
 import { EtherloomError } from '../errors.js';
 import type { Arena } from '../mem/arena.js';
@@ -23,6 +25,7 @@ import type { Port } from '../nic/port.js';
 import type { LoadedProgram, PlacedProgram } from './program.js';
 import type { SwapReport } from './report.js';
 import type { SeatOrder } from './resident.js';
+import { type Heirs, recall, retarget, slotPairs } from './supersede.js';
 
 /** What attach() takes: a loaded program, or a collection's. */
 export type Attachable = LoadedProgram | { readonly placed: LoadedProgram };
@@ -43,6 +46,8 @@ export interface Swapped {
 /** What every lane is told. */
 export type ProgramOrder =
   | { kind: 'install'; place: PlacedProgram }
+  /** Pairs of slots: what is called by the first is what stands at the second. */
+  | { kind: 'alias'; slots: readonly number[] }
   | { kind: 'remove'; slots: number; count: number };
 
 /** What one lane is told. */
@@ -62,15 +67,23 @@ export interface Lanes {
   stopped(): boolean;
 }
 
+/** Has the lanes stand still, calls `publish` and does what else belongs to the moment. Returns their pauses, ns. */
+export type Together = (publish: () => void, pairs: ReadonlyMap<number, number>) => Promise<number[]>;
+
 export class Programs {
   /** What a lane that starts now must have. */
   readonly placed = new Map<number, PlacedProgram>();
+  /** Slots of superseded programs, and whose functions are called by them: a lane that starts now must have that, too. */
+  readonly aliases = new Map<number, number>();
   readonly swaps: SwapReport[] = [];
   readonly #slots: SlotAllocator;
   readonly #attached = new Map<string, Attachment>();
+  /** Attachments whose programs were superseded: whoever has one means the next. */
+  readonly #successors = new WeakMap<Attachment, Attachment>();
   readonly #loaded = new Set<LoadedProgram>();
   /** Unloaded, but packets on a lane link still name them: they keep their slots until those are gone. */
   readonly #retired = new Set<LoadedProgram>();
+  readonly #warmed = new WeakSet<WebAssembly.Module>();
   #nextId = 1;
 
   constructor(
@@ -97,7 +110,10 @@ export class Programs {
     try {
       this.#instantiate(place);
       // Optimised code belongs to the module: what is made hot here is hot in every lane.
-      if (compiled.verified && this.warmMs !== 0) warm(compiled, this.arena, { maxMs: this.warmMs });
+      if (compiled.verified && this.warmMs !== 0 && !this.#warmed.has(compiled.module)) {
+        warm(compiled, this.arena, { maxMs: this.warmMs });
+        this.#warmed.add(compiled.module);
+      }
       this.placed.set(place.id, place);
       const pausesNs = await this.lanes.tell({ kind: 'install', place });
       const residence = new Residence(spec, this.arena, slots, slots + 1);
@@ -176,6 +192,7 @@ export class Programs {
   async #remove({ id, slots, program: { slotCount } }: LoadedProgram): Promise<void> {
     // Until now a lane that is replaced gets it, too.
     this.placed.delete(id);
+    for (let i = 0; i < slotCount; i++) this.aliases.delete(slots + i);
     await this.lanes.tell({ kind: 'remove', slots, count: slotCount });
     removeProgram(this.core, slots, slotCount);
     this.#slots.free(slots, slotCount);
@@ -207,8 +224,15 @@ export class Programs {
     return attachment;
   }
 
-  async detach(attachment: Attachment): Promise<void> {
-    assertAttachment(attachment, 'detach');
+  #latest(attachment: Attachment): Attachment {
+    let a = attachment;
+    for (let next = this.#successors.get(a); next; next = this.#successors.get(a)) a = next;
+    return a;
+  }
+
+  async detach(given: Attachment): Promise<void> {
+    assertAttachment(given, 'detach');
+    const attachment = this.#latest(given);
     const key = `${attachment.port.ifindex}/${attachment.hook}`;
     if (this.#attached.get(key) !== attachment) return;
     this.#attached.delete(key);
@@ -216,9 +240,10 @@ export class Programs {
     await this.lanes.grace();
   }
 
-  async swap(old: Attachment, next: CompiledProgram | LoadedProgram): Promise<Swapped> {
+  async swap(was: Attachment, next: CompiledProgram | LoadedProgram): Promise<Swapped> {
     this.#assertOpen('swap');
-    assertAttachment(old, 'swap');
+    assertAttachment(was, 'swap');
+    const old = this.#latest(was);
     this.#assertCurrent(old);
     const given = residenceOf(next) !== undefined;
     const loaded = given ? (next as LoadedProgram) : await this.load(next as CompiledProgram);
@@ -236,6 +261,55 @@ export class Programs {
     const pausesNs = given ? [] : [...loaded.pausesNs];
     this.swaps.push({ from: old.program.name, to: loaded.name, pausesNs });
     return { attachment, pausesNs };
+  }
+
+  /**
+   * Puts programs in the place of others, all at one burst boundary of each lane; of the same place in time in all lanes when
+   * `together` does its work while they stand still. From then on nothing calls the old ones, and hooks, entries of maps
+   * and timers name the new ones. Returns how long each lane stood still to change, ns.
+   * @throws EtherloomError ERR_SUPERSEDE for programs that cannot stand for the others, before anything is changed;
+   * ERR_ENGINE_STATE
+   */
+  async supersede(heirs: Heirs, together?: Together): Promise<number[]> {
+    this.#assertOpen('supersede');
+    for (const program of [...heirs.keys(), ...heirs.values()])
+      if (requireLoaded(program) && !this.#loaded.has(program)) throw unloaded(program);
+    const pairs = slotPairs(this.arena, heirs);
+    // Slots that were superseded before, and are named yet, follow.
+    for (const [from, to] of this.aliases) {
+      const next = pairs.get(to);
+      if (next !== undefined) pairs.set(from, next);
+    }
+    const publish = (): void => {
+      for (const [from, to] of pairs) this.aliases.set(from, to);
+      aliasSlots(this.core, [...pairs].flat());
+    };
+    const pausesNs = together ? await together(publish, pairs) : await this.#tellAliases(publish, pairs);
+    for (const [key, a] of this.#attached) {
+      const program = heirs.get(a.program);
+      if (!program) continue;
+      const next = Object.freeze({ ...a, program });
+      this.#attached.set(key, next);
+      this.#successors.set(a, next);
+      a.port.setSlot(hookRow(a.hook).hook!.slot, program.run);
+    }
+    retarget(this.arena, heirs);
+    recall(this.arena, pairs);
+    return pausesNs;
+  }
+
+  /** From here on there is no way back: a lane that begins anew has the new programs, one that lives is told until it heard. */
+  async #tellAliases(publish: () => void, pairs: ReadonlyMap<number, number>): Promise<number[]> {
+    publish();
+    const slots = [...pairs].flat();
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.lanes.tell({ kind: 'alias', slots });
+      } catch (cause) {
+        // A lane was given up, which fails whatever was asked of any: the others have not been heard of yet.
+        if (tries >= this.arena.header.laneCount) throw cause;
+      }
+    }
   }
 
   #assertCurrent(attachment: Attachment): void {

@@ -59,6 +59,8 @@ export type { NetworkOptions, PortNetwork, StackRoute };
 export interface StackOptions<O = ConnectionOptions> extends NetworkOptions {
   /** With the option `streams`. It may be running already. */
   engine: Engine;
+  /** What it is called in `engine.transports`, as `name/tcp`. Default: the number of its table of routes. */
+  name?: string;
   /** Of connections. Default `tcp()`. */
   transport?: Transport<O>;
   /** Of datagrams. Default `udp()`; `false`: the stack has none, and UDP is nobody's. */
@@ -159,7 +161,7 @@ export class Stack<O extends object = ConnectionOptions> {
     let entrance: Entrance | undefined;
     let transports: StackTransports | undefined;
     try {
-      const env = { engine, apps, table: network.table };
+      const env = { engine, apps, table: network.table, stack: options.name };
       entrance = await Entrance.load(engine);
       transports = new StackTransports(env, network, entrance);
       const streams = await transports.load(transport);

@@ -24,6 +24,8 @@ export interface TransportEnv {
   apps: StreamApps;
   /** Table of the engine's routes that is this stack's. */
   table: number;
+  /** Name of the stack, for who manages several. Default: the number of its table. */
+  stack?: string | undefined;
 }
 
 /** Families of IP. */

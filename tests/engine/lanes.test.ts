@@ -377,7 +377,7 @@ test('a lane that passes no burst boundary in time is an error, not a wait witho
   const engine = await create({ nics: [new HostNic()], lanes: 1 });
   const { arena, fabric } = engine;
   const options = { rounds: 8, spinUs: 50, hangMs: 50, restarts: 1, stopMs: 10 };
-  const supervisor = new Supervisor(arena, fabric, new Map(), options);
+  const supervisor = new Supervisor(arena, fabric, new Map(), new Map(), options);
   // A lane that says that it runs, and has no thread to do so.
   new LaneWords(arena, 0).set('phase', LanePhase.RUNNING);
   let error: { code?: string; message?: string } = {};

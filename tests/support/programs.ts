@@ -53,6 +53,7 @@ export function handMade(
     module: new WebAssembly.Module(bytes),
     objects: [],
     helpers: helpers.map(([n]) => n),
+    callbacks: [],
     slotCount: 2,
     compileUs: 0,
   });

@@ -65,6 +65,19 @@ export function timers_uncall(map: usize, slot: u32, count: u32): u32 {
   return freed;
 }
 
+/** Timers of a map whose callback is at table slot `from` call `to` from now on. Returns how many there were. */
+export function timers_recall(map: usize, from: u32, to: u32): u32 {
+  const h = head(map);
+  let n: u32 = 0;
+  for (let i: u32 = 0; i < h.timerCount; i++) {
+    const at = changetype<usize>(nodeAt(h, i));
+    // A lane may set another meanwhile, or none.
+    if (atomic.load<u32>(at, offsetof<TimerNode>("slot")) == from
+      && atomic.cmpxchg<u32>(at, from, to, offsetof<TimerNode>("slot")) == from) n++;
+  }
+  return n;
+}
+
 /** Nodes that some wheel or inbox still names: the map's memory may not be given away. */
 export function timers_linked(map: usize): u32 {
   const h = head(map);

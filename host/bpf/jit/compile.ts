@@ -146,7 +146,7 @@ class Compiler {
     bytes: Uint8Array<ArrayBuffer>;
     helpers: string[];
     objects: ObjectLayout[];
-    callbacks: number;
+    callbacks: string[];
   } {
     const { program } = this;
     const m = this.#module;
@@ -193,7 +193,7 @@ class Compiler {
       bytes: m.finish(),
       helpers: [...needs.imports],
       objects: made.map(id => objectLayout(program.spec.btf!, id)),
-      callbacks: graph.callbacks.length,
+      callbacks: graph.callbacks.map(entry => this.#name(entry)),
     };
   }
 
@@ -371,7 +371,8 @@ function build(program: Program, verified: VerifiedProgram | undefined, started:
     module,
     helpers: Object.freeze(names),
     objects: Object.freeze(objects),
-    slotCount: 2 + callbacks,
+    callbacks: Object.freeze(callbacks),
+    slotCount: 2 + callbacks.length,
     compileUs: Math.round((performance.now() - started) * 1000),
   };
 }

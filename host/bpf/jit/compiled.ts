@@ -65,6 +65,8 @@ export interface CompiledProgram {
   readonly helpers: readonly string[];
   /** Types of the objects that it makes: imports o.0, o.1 … */
   readonly objects: readonly ObjectLayout[];
+  /** Functions whose address it takes, in the order of their table slots: names as in ProgramSpec.funcs. */
+  readonly callbacks: readonly string[];
   /** Table slots it needs: 2 + callbacks. */
   readonly slotCount: number;
   readonly compileUs: number;

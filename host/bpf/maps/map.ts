@@ -82,6 +82,13 @@ export function cancelTimersCalling(arena: Arena, slot: number, count: number): 
   return n;
 }
 
+/** Every timer of an arena that calls slot `from` calls `to` from now on. Returns how many there were. */
+export function recallTimers(arena: Arena, from: number, to: number): number {
+  let n = 0;
+  for (const map of timerMaps(arena)) n += map.recallTimers(from, to);
+  return n;
+}
+
 /**
  * Makes every wheel of an arena anew from the timers of its maps, while no lane runs: after the death of a lane (`arm`),
  * or when there are no lanes any more, and nothing fires. Those of lane `except`, which is given up, are disarmed: whoever
@@ -241,6 +248,11 @@ export abstract class BpfMap implements BoundMap {
   /** @internal Cancels and frees those. */
   cancelTimersCalling(slot: number, count: number): number {
     return this.core.exports.timers_uncall(this.addr, slot, count);
+  }
+
+  /** @internal Timers in it that call table slot `from` call `to` from now on. Returns how many there were. */
+  recallTimers(from: number, to: number): number {
+    return this.core.exports.timers_recall(this.addr, from, to);
   }
 
   /** @internal Puts to use again what a dead lane had in hand. While no lane runs. Returns elements and records. */

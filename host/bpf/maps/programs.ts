@@ -76,6 +76,11 @@ export class MapPrograms {
     else this.#entries.delete(key);
   }
 
+  /** Keys of entries that point to one of these programs, and to which. */
+  pointingTo(programs: ReadonlySet<Residence>): [key: number, program: Residence][] {
+    return [...this.#entries].filter(([, program]) => programs.has(program));
+  }
+
   /** Keys of entries that point to a program. */
   keys(): number[] {
     return [...this.#entries.keys()];

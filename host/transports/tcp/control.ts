@@ -6,11 +6,8 @@
  *   listen  ─▶ tcp_listeners, tcp_backlogs       connect ─▶ a stream, tcp_control[its number]       own ─▶ tcp_addresses
  */
 import { fileURLToPath } from 'node:url';
-import { Collection } from '../../bpf/collection.js';
-import { configureGlobals } from '../../bpf/config.js';
 import type { CpuMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
-import { openObject } from '../../bpf/open.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { EtherloomError } from '../../errors.js';
 import { parseIp } from '../../wire/address.js';
@@ -28,7 +25,8 @@ import type {
 import type { TransportPrograms } from '../entrance.js';
 import { SocketError } from '../errno.js';
 import { LocalPorts, type PortRange } from '../local_ports.js';
-import { AF_INET, AF_INET6, laneOf, lifeOf, namedCounters, RecordTable, recordsOf } from '../records.js';
+import { AF_INET, AF_INET6, laneOf, lifeOf, RecordTable, recordsOf } from '../records.js';
+import { LiveObject } from '../upgrade/live_object.js';
 import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
 import { applyOptions, type ConnectionOptions, checkCongestion, type OptionWords } from './options.js';
@@ -40,6 +38,11 @@ export const TCP_PROTOCOL = 6;
 
 /** Maps with an entry for each stream. */
 const PER_STREAM = ['tcp_flows', 'tcp_boards', 'tcp_control', 'tcp_clocks', 'tcp4', 'tcp6'];
+/** Counters that tell that something is wrong with the programs, or with the network: tcp_count. */
+const ERRORS = [
+  ...['InErrs', 'InCsumErrors', 'RetransSegs', 'TCPTimeouts', 'AttemptFails', 'EstabResets', 'OutRsts'],
+  ...['TCPSACKDiscard', 'TCPAbortOnTimeout', 'TCPAbortOnData', 'NoRoute', 'TCPNoAlgorithm'],
+];
 /** Value of tcp_addresses: unknown ports are answered by a RST. */
 const ADDRESS_RESET = 1;
 /** Of a connection whose options do not say: TCP_DEFAULT in the programs. */
@@ -91,10 +94,10 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     readonly transport: Transport<ConnectionOptions>,
     readonly env: TransportEnv,
     readonly settings: TcpSettings,
-    readonly collection: Collection<LoadedProgram>,
+    readonly live: LiveObject,
   ) {
     const { arena } = env.engine;
-    const { maps } = collection;
+    const { maps } = live;
     this.shared = {
       flows: recordsOf(maps.tcp_flows),
       control: recordsOf(maps.tcp_control),
@@ -110,7 +113,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
       () => env.engine.now(),
     );
     this.#lanes = new Lanes(env.engine);
-    this.#endAhead = fetchFlowsAhead(env.engine, name => collection.map(name));
+    this.#endAhead = fetchFlowsAhead(env.engine, name => live.map(name));
     this.#view = new TcpView(arena, this.shared);
   }
 
@@ -121,7 +124,6 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     settings: TcpSettings,
   ): Promise<TcpControl> {
     const { engine } = env;
-    const spec = openObject(TCP_OBJECT);
     const sizes: Record<string, number> = {
       tcp_listeners: settings.listeners * FAMILIES.length,
       tcp_backlogs: settings.listeners,
@@ -129,20 +131,22 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
       tcp_timewaits: settings.timeWaits,
     };
     for (const name of PER_STREAM) sizes[name] = engine.arena.header.streamCount;
-    for (const [name, entries] of Object.entries(sizes)) spec.maps[name].maxEntries = entries;
-    configureGlobals(spec, { '.rodata': { tcp_table: env.table } });
-    const collection = await Collection.load(spec, engine);
-    const control = new TcpControl(transport, env, settings, collection);
-    control.#lanes.fill(collection.map<CpuMap>('tcp_lanes'), collection.program('tcp_handover').placed);
+    const live = await LiveObject.load(env, {
+      ...{ name: transport.name, object: TCP_OBJECT, sizes },
+      globals: { '.rodata': { tcp_table: env.table } },
+      ...{ counters: 'tcp_counters', errors: ERRORS },
+    });
+    const control = new TcpControl(transport, env, settings, live);
+    control.#lanes.fill(live.map<CpuMap>('tcp_lanes'), live.program('tcp_handover').placed);
     return control;
   }
 
   #map<K, V>(name: string): KeyedMap<K, V> {
-    return this.collection.map(name) as unknown as KeyedMap<K, V>;
+    return this.live.map(name) as unknown as KeyedMap<K, V>;
   }
 
   get programs(): TransportPrograms {
-    const placed = (name: string): LoadedProgram => this.collection.program(name).placed;
+    const placed = (name: string): LoadedProgram => this.live.program(name).placed;
     return {
       ingress: placed('tcp_ingress'),
       errors: placed('tcp_icmp'),
@@ -339,13 +343,13 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────
 
   counters(): Record<string, number> {
-    return namedCounters(this.#map<number, bigint[]>('tcp_counters'));
+    return this.live.counters();
   }
 
   async close(): Promise<void> {
     for (const slot of [...this.#listeners.keys()]) this.unlisten(slot);
     this.#endAhead();
-    await this.collection.close();
+    await this.live.close();
   }
 }
 

@@ -5,11 +5,8 @@
  *   bind ─▶ a stream, udp_sockets[its number], udp4 and udp6        associate ─▶ the same tables        own ─▶ udp_addresses
  */
 import { fileURLToPath } from 'node:url';
-import { Collection } from '../../bpf/collection.js';
-import { configureGlobals } from '../../bpf/config.js';
 import type { CpuMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
-import { openObject } from '../../bpf/open.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { EtherloomError } from '../../errors.js';
 import { parseIp } from '../../wire/address.js';
@@ -18,8 +15,9 @@ import type { BindPlace, BindWish, DatagramTransport, LoadedDatagrams } from '..
 import type { TransportPrograms } from '../entrance.js';
 import { ERRNO, SocketError } from '../errno.js';
 import { LocalPorts, type PortRange } from '../local_ports.js';
-import { AF_INET, AF_INET6, laneOf, namedCounters, RecordTable, recordsOf } from '../records.js';
+import { AF_INET, AF_INET6, laneOf, RecordTable, recordsOf } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
+import { LiveObject } from '../upgrade/live_object.js';
 import type { UdpShared } from './view.js';
 
 export const UDP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/udp.bpf.o', import.meta.url));
@@ -27,6 +25,8 @@ export const UDP_PROTOCOL = 17;
 
 /** Maps with an entry for each stream. */
 const PER_STREAM = ['udp_sockets', 'udp_clocks'];
+/** Counters that tell that something is wrong with the programs, or with the network: udp_count. */
+const ERRORS = ['InErrors', 'InCsumErrors', 'SndbufErrors', 'NoPorts', 'OutTooLong', 'OutNoRoutes'];
 /** enum udp_state. */
 const UDP_FREE = 0;
 const UDP_OPEN = 1;
@@ -76,14 +76,14 @@ export class UdpControl implements LoadedDatagrams {
     readonly transport: DatagramTransport,
     readonly env: TransportEnv,
     readonly settings: UdpSettings,
-    readonly collection: Collection<LoadedProgram>,
+    readonly live: LiveObject,
   ) {
-    this.shared = { sockets: recordsOf(collection.maps.udp_sockets) };
+    this.shared = { sockets: recordsOf(live.maps.udp_sockets) };
     this.#records = new RecordTable(env.engine.arena, this.shared.sockets);
-    this.#most = collection.maps.udp4.maxEntries - 1;
+    this.#most = live.maps.udp4.maxEntries - 1;
     this.#ports = new LocalPorts(settings.ephemeral, settings.seed);
     this.#lanes = new Lanes(env.engine);
-    this.#lanes.fill(collection.map<CpuMap>('udp_lanes'), collection.program('udp_handover').placed);
+    this.#lanes.fill(live.map<CpuMap>('udp_lanes'), live.program('udp_handover').placed);
   }
 
   /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
@@ -93,24 +93,28 @@ export class UdpControl implements LoadedDatagrams {
     settings: UdpSettings,
   ): Promise<UdpControl> {
     const { engine } = env;
-    const spec = openObject(UDP_OBJECT);
     const streams = engine.arena.header.streamCount;
     const sockets = Math.min(settings.sockets, streams);
-    spec.maps.udp_addresses.maxEntries = settings.addresses;
     // One more: a socket that gets connected has two entries for a moment.
-    for (const name of ['udp4', 'udp6']) spec.maps[name].maxEntries = sockets + 1;
-    for (const name of PER_STREAM) spec.maps[name].maxEntries = streams;
-    configureGlobals(spec, { '.rodata': { udp_table: env.table } });
-    return new UdpControl(transport, env, settings, await Collection.load(spec, engine));
+    const sizes: Record<string, number> = {
+      ...{ udp_addresses: settings.addresses, udp4: sockets + 1, udp6: sockets + 1 },
+    };
+    for (const name of PER_STREAM) sizes[name] = streams;
+    const live = await LiveObject.load(env, {
+      ...{ name: transport.name, object: UDP_OBJECT, sizes },
+      globals: { '.rodata': { udp_table: env.table } },
+      ...{ counters: 'udp_counters', errors: ERRORS },
+    });
+    return new UdpControl(transport, env, settings, live);
   }
 
   get programs(): TransportPrograms {
-    const placed = (name: string): LoadedProgram => this.collection.program(name).placed;
+    const placed = (name: string): LoadedProgram => this.live.program(name).placed;
     return { ingress: placed('udp_ingress'), errors: placed('udp_icmp'), gen: placed('udp_gen') };
   }
 
   #map<K, V>(name: string): KeyedMap<K, V> {
-    return this.collection.map(name) as unknown as KeyedMap<K, V>;
+    return this.live.map(name) as unknown as KeyedMap<K, V>;
   }
 
   #table(family: Family): KeyedMap<Uint8Array, number> {
@@ -250,11 +254,11 @@ export class UdpControl implements LoadedDatagrams {
   // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────
 
   counters(): Record<string, number> {
-    return namedCounters(this.#map<number, bigint[]>('udp_counters'));
+    return this.live.counters();
   }
 
   async close(): Promise<void> {
     for (const id of [...this.#sockets.keys()]) this.unbind(id);
-    await this.collection.close();
+    await this.live.close();
   }
 }

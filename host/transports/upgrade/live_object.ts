@@ -1,0 +1,345 @@
+/**
+ * The object of a transport at work: its maps stay, its programs can be replaced while lanes run them. What libbpf calls
+ * reuse of maps, and what a kernel does program by program, for all programs of an object at a time.
+ *
+ *   object ─ open, size, set ─▶ layouts compared ─▶ verified, compiled, loaded beside the old ─▶ every lane changes between
+ *   two bursts (Engine.supersede) ─▶ hooks, entries, timers name the new ─▶ the old are unloaded after a grace period
+ *
+ * Until the lanes change, whatever fails leaves everything as it was.
+ */
+import { type CollectedProgram, Collection } from '../../bpf/collection.js';
+import type { BpfMap } from '../../bpf/maps/index.js';
+import type { KeyedMap } from '../../bpf/maps/keyed.js';
+import { refusesReuse } from '../../bpf/maps/reuse.js';
+import { isRunnable } from '../../bpf/program_types.js';
+import { residenceOf } from '../../bpf/residence.js';
+import type { MapSpec } from '../../bpf/spec.js';
+import type { LoadedProgram } from '../../engine/program.js';
+import type { LiveTransport, ObjectSource, UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
+import { EtherloomError } from '../../errors.js';
+import type { TransportEnv } from '../contract.js';
+import { namedCounters } from '../records.js';
+import { mapDifferences } from './layouts.js';
+import { type ObjectSettings, PreparedObject } from './prepared.js';
+import { probation } from './probation.js';
+import { openSource } from './source.js';
+
+export interface LivePlan extends ObjectSettings {
+  /** What it is called in `Engine.transports`. */
+  name: string;
+  object: ObjectSource;
+  /** Per-CPU array of its counters, whose key is an enum of their names. */
+  counters: string;
+  /** Those that tell of errors: what a probation looks at. */
+  errors: readonly string[];
+}
+
+type Loaded = Collection<LoadedProgram>;
+
+/** Objects whose code is kept: the one at work, the one before, and some that are tried in turn. */
+const MOST_PREPARED = 4;
+/** Differences of one upgrade that are told. */
+const MOST_DIFFERENCES = 12;
+/** Types whose entries the control plane or the object writes, and no migration could. */
+const NAMING: ReadonlySet<string> = new Set([
+  'prog_array',
+  'cpumap',
+  'devmap',
+  'devmap_hash',
+  'xskmap',
+  'struct_ops',
+]);
+
+/** What becomes of the maps. */
+interface MapPlan {
+  /** Those that the new programs take over. */
+  given: Record<string, BpfMap>;
+  /** Names of those that begin anew. */
+  fresh: string[];
+}
+
+export class LiveObject implements LiveTransport {
+  readonly name: string;
+  readonly stack: string;
+  readonly errorCounters: readonly string[];
+  #generation = 1;
+  #collection: Loaded;
+  #current: PreparedObject;
+  /** By name: what the programs at work use, and what former ones had that these do not know. */
+  readonly #maps: Record<string, BpfMap> = {};
+  /** All that end with the transport. */
+  readonly #owned = new Set<BpfMap>();
+  /** In order of their last use. */
+  readonly #prepared = new Map<string, PreparedObject>();
+  /** Former programs that could not be unloaded. */
+  #leftover: Loaded[] = [];
+  #turn: Promise<unknown> = Promise.resolve();
+  #closing = false;
+  readonly #unlist: () => void;
+
+  private constructor(
+    readonly env: TransportEnv,
+    readonly plan: LivePlan,
+    prepared: PreparedObject,
+    collection: Loaded,
+  ) {
+    this.name = plan.name;
+    this.stack = env.stack ?? String(env.table);
+    this.errorCounters = plan.errors;
+    this.#collection = collection;
+    this.#current = prepared;
+    this.#keep(prepared);
+    this.#take(collection, collection.disown());
+    this.#unlist = env.engine.transports.add(this);
+  }
+
+  /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
+  static async load(env: TransportEnv, plan: LivePlan): Promise<LiveObject> {
+    const prepared = PreparedObject.of(openSource(plan.object), plan);
+    const collection = await Collection.load(prepared.spec, env.engine, { compile: prepared.compile });
+    return new LiveObject(env, plan, prepared, collection);
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get object(): string {
+    return this.#current.label;
+  }
+
+  /** The programs at work. Another after each upgrade. */
+  get collection(): Collection<LoadedProgram> {
+    return this.#collection;
+  }
+
+  get maps(): Readonly<Record<string, BpfMap>> {
+    return this.#maps;
+  }
+
+  /** A map by name, as the class that its type has. @throws EtherloomError ERR_COLLECTION_MAP */
+  map<M extends BpfMap = BpfMap>(name: string): M {
+    return Object.hasOwn(this.#maps, name) ? (this.#maps[name] as M) : this.#collection.map<M>(name);
+  }
+
+  /** A program by name, as it is loaded now. @throws EtherloomError ERR_COLLECTION_PROGRAM */
+  program(name: string): CollectedProgram<LoadedProgram> {
+    return this.#collection.program(name);
+  }
+
+  counters(): Record<string, number> {
+    return namedCounters(this.map(this.plan.counters) as unknown as KeyedMap<number, bigint[]>);
+  }
+
+  // ── upgrading ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** One after another. @throws as Transports.upgrade */
+  upgrade(objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
+    const done = this.#turn.then(async () => {
+      const before = this.#current;
+      const next = this.#prepare(objects);
+      if (options.probationMs === undefined) return this.#change(next, options);
+      const watched = {
+        counters: () => this.counters(),
+        names: this.errorCounters,
+        change: () => this.#change(next, options),
+        back: () => this.#change(before, options),
+      };
+      return probation(watched, options);
+    });
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  #prepare(objects: ObjectSource): PreparedObject {
+    const source = openSource(objects);
+    return this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan);
+  }
+
+  async #change(next: PreparedObject, { fresh = [] }: UpgradeOptions): Promise<UpgradeReport> {
+    const began = performance.now();
+    const { engine } = this.env;
+    if (this.#closing)
+      throw new EtherloomError('ERR_STACK_CLOSED', `upgrade of ${this.name}, whose stack is closed`);
+    const plan = this.#planMaps(next, fresh);
+    this.#requireHeirs(next);
+    const old = this.#collection;
+    const collection = await Collection.load(next.spec, engine, {
+      ...{ maps: plan.given, compile: next.compile, keepEntries: true },
+    });
+    const made = collection.disown();
+    const heirs = new Map<LoadedProgram, LoadedProgram>();
+    for (const [name, { placed }] of Object.entries(old.programs))
+      if (Object.hasOwn(collection.programs, name)) heirs.set(placed, collection.programs[name].placed);
+    let pausesNs: number[];
+    try {
+      pausesNs = await engine.supersede(heirs);
+    } catch (error) {
+      emptyEntries(plan.given, collection);
+      collection.adopt(made);
+      await collection.close();
+      throw error;
+    }
+    collection.fillEntries();
+    const replaced = this.#take(collection, made);
+    this.#collection = collection;
+    this.#current = next;
+    this.#generation++;
+    this.#leftover.push(old);
+    await this.#endLeftover();
+    for (const map of replaced) this.#end(map);
+    this.#keep(next);
+    const stops = [...Object.values(collection.programs).map(p => p.placed.pausesNs), pausesNs];
+    return {
+      transport: `${this.stack}/${this.name}`,
+      object: next.label,
+      generation: this.#generation,
+      pausesNs: byLane(stops).map(ns => Math.max(0, ...ns)),
+      stops: byLane(stops).map(ns => ({ count: ns.length, totalNs: ns.reduce((a, b) => a + b, 0) })),
+      newMaps: made.filter(map => !map.spec.frozen).map(map => map.name),
+      migrated: [],
+      tookMs: performance.now() - began,
+    };
+  }
+
+  /** Which maps the new programs take over. @throws EtherloomError ERR_UPGRADE_LAYOUT with every reason against */
+  #planMaps(next: PreparedObject, freshNames: readonly string[]): MapPlan {
+    const given: Record<string, BpfMap> = {};
+    const fresh: string[] = [];
+    const against: string[] = [];
+    for (const wanted of Object.values(next.spec.maps)) {
+      if (wanted.frozen) {
+        const same = this.#constant(wanted);
+        if (same) given[wanted.name] = same;
+        continue;
+      }
+      const map = Object.hasOwn(this.#maps, wanted.name) ? this.#maps[wanted.name] : undefined;
+      if (!map) continue;
+      // One for each lane, whatever their number.
+      if (wanted.maxEntries === 0) wanted.maxEntries = map.maxEntries;
+      const differences = mapDifferences(map.spec, wanted);
+      if (!differences.length) given[wanted.name] = map;
+      else if (freshNames.includes(wanted.name) && !NAMING.has(wanted.type)) fresh.push(wanted.name);
+      else against.push(...differences.map(text => `map "${wanted.name}": ${text}`));
+    }
+    if (against.length) {
+      const more = against.length - MOST_DIFFERENCES;
+      const told = against.slice(0, MOST_DIFFERENCES).join('; ');
+      throw new EtherloomError(
+        'ERR_UPGRADE_LAYOUT',
+        `the state of ${this.name} lies otherwise in it: ${told}${more > 0 ? `; and ${more} more` : ''}`,
+        { file: next.label, expected: 'the maps and records of the object at work' },
+      );
+    }
+    return { given, fresh };
+  }
+
+  /** Constants are the object's own: a map with the very same, of whichever object. */
+  #constant(wanted: MapSpec): BpfMap | undefined {
+    for (const map of this.#owned)
+      if (map.spec.frozen && map.name === wanted.name && !refusesReuse(map, wanted)) return map;
+    return undefined;
+  }
+
+  /** Whoever is named somewhere needs somebody in its place. @throws EtherloomError ERR_UPGRADE_PROGRAM */
+  #requireHeirs(next: PreparedObject): void {
+    const own = new Set<object>(this.#owned);
+    for (const [name, { placed }] of Object.entries(this.#collection.programs)) {
+      if (Object.hasOwn(next.spec.programs, name) && isRunnable(next.spec.programs[name].type)) continue;
+      // Tail calls within the object: its own prog arrays are as the new object says.
+      const holders = this.env.engine.holders(placed, own);
+      if (holders.length)
+        throw new EtherloomError(
+          'ERR_UPGRADE_PROGRAM',
+          `it has no program ${name}, which is in use at ${holders.join(', ')}`,
+          { file: next.label, expected: Object.keys(this.#collection.programs).join(', ') },
+        );
+    }
+  }
+
+  // ── maps ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes on what a collection uses, and owns what was made for it. Returns maps that nobody uses any more. */
+  #take(collection: Loaded, made: readonly BpfMap[]): BpfMap[] {
+    for (const map of made) this.#owned.add(map);
+    const replaced: BpfMap[] = [];
+    for (const [name, map] of Object.entries(collection.maps)) {
+      const before = this.#maps[name];
+      if (before && before !== map && !before.spec.frozen) replaced.push(before);
+      this.#maps[name] = map;
+    }
+    return replaced;
+  }
+
+  /** Keeps the code of an object, as long as it is one of the last; lets constants go that no code kept has in it. */
+  #keep(prepared: PreparedObject): void {
+    this.#prepared.delete(prepared.key);
+    this.#prepared.set(prepared.key, prepared);
+    for (const [key, p] of this.#prepared) {
+      if (this.#prepared.size <= MOST_PREPARED) break;
+      if (p !== this.#current) this.#prepared.delete(key);
+    }
+    const used = new Set(Object.values(this.#maps));
+    for (const p of this.#prepared.values()) for (const map of p.constants) used.add(map);
+    for (const map of this.#owned) if (map.spec.frozen && !used.has(map)) this.#end(map);
+  }
+
+  /** Nobody uses it any more. One that programs still have, which could not be unloaded, ends with the transport. */
+  #end(map: BpfMap): void {
+    if (this.#leftover.length) return;
+    map.releasePrograms();
+    map.releaseTimers();
+    map.destroy();
+    this.#owned.delete(map);
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Unloads former programs. Those that are still named stay, and nothing of them runs. */
+  async #endLeftover(): Promise<void> {
+    const left: Loaded[] = [];
+    for (const old of this.#leftover) {
+      try {
+        await old.close();
+      } catch (cause) {
+        if (!(cause instanceof EtherloomError)) throw cause;
+        left.push(old);
+      }
+    }
+    this.#leftover = left;
+  }
+
+  /** Unloads everything. @throws EtherloomError ERR_PROGRAM_BUSY while an entrance or a hook names its programs */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#turn;
+    if (this.#leftover.length) {
+      for (const map of this.#owned) map.releasePrograms();
+      await this.#endLeftover();
+    }
+    this.#collection.adopt([...this.#owned]);
+    this.#owned.clear();
+    try {
+      await this.#collection.close();
+    } catch (cause) {
+      for (const map of this.#collection.disown()) this.#owned.add(map);
+      this.#closing = false;
+      throw cause;
+    }
+    this.#unlist();
+  }
+}
+
+/** Takes programs that will not be at work out of the entries that were free for them. */
+function emptyEntries(maps: Readonly<Record<string, BpfMap>>, collection: Loaded): void {
+  const programs = new Set(Object.values(collection.programs).map(p => residenceOf(p)!));
+  for (const map of Object.values(maps))
+    for (const [key] of map.programs?.pointingTo(programs) ?? [])
+      (map as unknown as KeyedMap<number>).delete(key);
+}
+
+/** Turns lists of each lane's standstills around: lanes that did not run have none. */
+function byLane(stops: readonly (readonly number[])[]): number[][] {
+  const lanes = Math.max(0, ...stops.map(s => s.length));
+  return Array.from({ length: lanes }, (_, i) => stops.flatMap(s => (s.length > i ? [s[i]] : [])));
+}

@@ -1,0 +1,66 @@
+/**
+ * An object made ready for one live transport: sized and set as its module wants it, its code verified and compiled once.
+ * Code has the addresses of maps in it, so it serves again where the same maps are given.
+ */
+import { configureGlobals, type MapConfig } from '../../bpf/config.js';
+import { compileProgram } from '../../bpf/jit/compile.js';
+import type { CompiledProgram } from '../../bpf/jit/compiled.js';
+import { type BpfMap, mapBinding } from '../../bpf/maps/index.js';
+import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
+import { verifyOnce } from '../../bpf/verify/verify.js';
+import { EtherloomError } from '../../errors.js';
+import type { OpenedSource } from './source.js';
+
+export interface ObjectSettings {
+  /** max_entries of maps, by name. */
+  sizes: Readonly<Record<string, number>>;
+  /** Global variables, by section. */
+  globals: MapConfig;
+}
+
+interface Made {
+  compiled: CompiledProgram;
+  /** Maps that its code has the addresses of. */
+  at: string;
+}
+
+export class PreparedObject {
+  /** Maps of constants that its code was compiled for. */
+  readonly constants = new Set<BpfMap>();
+  readonly #code = new Map<string, Made>();
+
+  private constructor(
+    readonly key: string,
+    readonly label: string,
+    readonly spec: CollectionSpec,
+  ) {}
+
+  /** @throws EtherloomError ERR_UPGRADE_SETTING for a setting that the object has no place for; ERR_ELF_*, ERR_BTF_* */
+  static of(source: OpenedSource, { sizes, globals }: ObjectSettings): PreparedObject {
+    const spec = source.open();
+    for (const [name, entries] of Object.entries(sizes))
+      if (Object.hasOwn(spec.maps, name)) spec.maps[name].maxEntries = entries;
+    try {
+      configureGlobals(spec, globals);
+    } catch (cause) {
+      throw new EtherloomError('ERR_UPGRADE_SETTING', (cause as Error).message, {
+        ...{ file: source.label, cause },
+        expected: 'the global variables that the transport is set by',
+      });
+    }
+    return new PreparedObject(source.key, source.label, spec);
+  }
+
+  /** For CollectionOptions.compile. @throws VerifierError, EtherloomError ERR_JIT_* */
+  readonly compile = (program: ProgramSpec, maps: Readonly<Record<string, BpfMap>>): CompiledProgram => {
+    const at = Object.entries(maps)
+      .map(([key, map]) => `${key}:${map.id}`)
+      .join(' ');
+    const known = this.#code.get(program.name);
+    if (known?.at === at) return known.compiled;
+    const compiled = compileProgram(verifyOnce(program), mapBinding(maps));
+    this.#code.set(program.name, { compiled, at });
+    for (const map of Object.values(maps)) if (map.spec.frozen) this.constants.add(map);
+    return compiled;
+  };
+}

@@ -1,0 +1,83 @@
+/**
+ * New programs on probation: errors are counted for a while before the change and after it, and when they rise faster
+ * the old programs are put back. Errors come by chance, so as many more are allowed as chance would bring once in ten
+ * thousand times: four standard deviations of what was to be expected, and a few.
+ */
+import type { UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
+import { EtherloomError } from '../../errors.js';
+
+export interface Watched {
+  counters(): Record<string, number>;
+  /** Those that tell of errors. */
+  names: readonly string[];
+  change(): Promise<UpgradeReport>;
+  /** Puts the old programs back. */
+  back(): Promise<UpgradeReport>;
+}
+
+const MOST_BASELINE_MS = 1000;
+const MOST_MS = 3_600_000;
+/** Looks at the counters. */
+const LOOKS = 20;
+const LEAST_LOOK_MS = 10;
+const DEVIATIONS = 4;
+/** So few say nothing. */
+const FEW = 8;
+
+const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
+
+/** How many events are too many where `expected` are. */
+export const tooMany = (expected: number): number => expected + DEVIATIONS * Math.sqrt(expected) + FEW;
+
+/** Checks a time. @throws EtherloomError ERR_UPGRADE_OPTIONS */
+function msOf(name: string, ms: number): number {
+  if (typeof ms === 'number' && ms > 0 && ms <= MOST_MS) return ms;
+  throw new EtherloomError('ERR_UPGRADE_OPTIONS', `${name}: ${ms}`, {
+    expected: `a number of ms, at most ${MOST_MS}`,
+  });
+}
+
+/** @throws as Transports.upgrade; ERR_UPGRADE_OPTIONS */
+export async function probation(watched: Watched, options: UpgradeOptions): Promise<UpgradeReport> {
+  const ms = msOf('probationMs', options.probationMs!);
+  const baselineMs = msOf('baselineMs', options.baselineMs ?? Math.min(ms, MOST_BASELINE_MS));
+  const { names } = watched;
+  const first = watched.counters();
+  const firstAt = performance.now();
+  await sleep(baselineMs);
+  const report = await watched.change();
+  const second = watched.counters();
+  const from = performance.now();
+  const perMs = (name: string): number => risen(first, second, name) / (from - firstAt);
+  for (;;) {
+    const left = from + ms - performance.now();
+    await sleep(Math.max(LEAST_LOOK_MS, Math.min(left, ms / LOOKS)));
+    const now = watched.counters();
+    const passed = performance.now() - from;
+    const found = names.map(name => ({
+      ...{ name, risen: risen(second, now, name) },
+      expected: perMs(name) * passed,
+    }));
+    const bad = found.filter(f => f.risen > tooMany(f.expected)).map(f => f.name);
+    if (!bad.length && passed < ms) continue;
+    report.probation = {
+      ms: Math.round(passed),
+      counters: Object.fromEntries(
+        found
+          .filter(f => f.risen > 0)
+          .map(f => [f.name, { risen: f.risen, expected: Math.round(f.expected * 10) / 10 }]),
+      ),
+    };
+    if (bad.length) {
+      const back = await watched.back();
+      report.probation.rolledBack = bad;
+      report.generation = back.generation;
+      report.pausesNs = report.pausesNs.map((ns, i) => Math.max(ns, back.pausesNs[i] ?? 0));
+    }
+    return report;
+  }
+}
+
+/** Counters of 0 are left out. */
+const risen = (before: Record<string, number>, after: Record<string, number>, name: string): number =>
+  (after[name] ?? 0) - (before[name] ?? 0);
