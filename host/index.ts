@@ -197,6 +197,16 @@ export { StreamEnd } from './streams/stream_end.js';
 export type { AnyTransport, Endpoint, LoadedAny, Transport } from './transports/contract.js';
 export type { DatagramTransport, LoadedDatagrams } from './transports/datagrams.js';
 export { type SocketErrno, SocketError } from './transports/errno.js';
+export { type HomaOptions, homa } from './transports/homa/index.js';
+export type {
+  ClientPlace,
+  LoadedMessages,
+  MessageTransport,
+  MessageView,
+  ServePlace,
+  ServeWish,
+  SlotsWish,
+} from './transports/messages.js';
 export { registerTransport } from './transports/registry.js';
 export {
   type CongestionName,

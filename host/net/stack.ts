@@ -26,6 +26,7 @@ import type {
 } from '../transports/contract.js';
 import type { DatagramTransport, LoadedDatagrams } from '../transports/datagrams.js';
 import { Entrance } from '../transports/entrance.js';
+import type { LoadedMessages, MessageTransport } from '../transports/messages.js';
 import { type ConnectionOptions, tcp } from '../transports/tcp/index.js';
 import { udp } from '../transports/udp/index.js';
 import { formatIp, parseIp } from '../wire/address.js';
@@ -65,6 +66,8 @@ export interface StackOptions<O = ConnectionOptions> extends NetworkOptions {
   transport?: Transport<O>;
   /** Of datagrams. Default `udp()`; `false`: the stack has none, and UDP is nobody's. */
   datagrams?: DatagramTransport | false;
+  /** Of messages: `homa()`. Default: none. */
+  messages?: MessageTransport;
 }
 
 /** Bytes of stream memory, and how often there was too little. */
@@ -107,6 +110,8 @@ export class Stack<O extends object = ConnectionOptions> {
     readonly transport: LoadedTransport<O>,
     /** Transport of datagrams, if there is one. */
     readonly datagrams: LoadedDatagrams | undefined,
+    /** Transport of messages, if there is one. */
+    readonly messages: LoadedMessages | undefined,
     readonly apps: StreamApps,
   ) {
     this.#rest = engine.inline ? new InlineRest(engine) : restOfThreads;
@@ -166,8 +171,9 @@ export class Stack<O extends object = ConnectionOptions> {
       transports = new StackTransports(env, network, entrance);
       const streams = await transports.load(transport);
       const sockets = datagrams ? await transports.load(datagrams) : undefined;
+      const messages = options.messages && (await transports.load(options.messages));
       for (const port of network.ports) entrance.attach(port);
-      return new Stack<O>(engine, network, entrance, transports, streams, sockets, apps);
+      return new Stack<O>(engine, network, entrance, transports, streams, sockets, messages, apps);
     } catch (error) {
       network.close();
       await entrance?.close();
@@ -180,10 +186,11 @@ export class Stack<O extends object = ConnectionOptions> {
    * What the transport counted; TCP has the names of Linux's MIB. What never happened is not there.
    * @throws EtherloomError ERR_STACK_CLOSED
    */
-  counters(of: 'connections' | 'datagrams' = 'connections'): Record<string, number> {
+  counters(of: 'connections' | 'datagrams' | 'messages' = 'connections'): Record<string, number> {
     if (this.#requests.ended)
       throw new EtherloomError('ERR_STACK_CLOSED', 'counters of a stack that is closed');
-    return (of === 'datagrams' ? this.datagrams?.counters() : this.transport.counters()) ?? {};
+    const transports = { connections: this.transport, datagrams: this.datagrams, messages: this.messages };
+    return transports[of]?.counters() ?? {};
   }
 
   /**

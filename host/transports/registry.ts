@@ -2,9 +2,11 @@
 import { EtherloomError } from '../errors.js';
 import type { Transport } from './contract.js';
 import type { DatagramTransport } from './datagrams.js';
+import type { MessageTransport } from './messages.js';
 
 const known = new Map<string, Transport>();
 const knownDatagrams = new Map<string, DatagramTransport>();
+const knownMessages = new Map<string, MessageTransport>();
 
 /** Makes a transport known in this thread. The last of a name counts. */
 export function registerTransport<O extends object>(transport: Transport<O>): void {
@@ -14,6 +16,11 @@ export function registerTransport<O extends object>(transport: Transport<O>): vo
 /** The same for one of datagrams. */
 export function registerDatagrams(transport: DatagramTransport): void {
   knownDatagrams.set(transport.name, transport);
+}
+
+/** The same for one of messages. */
+export function registerMessages(transport: MessageTransport): void {
+  knownMessages.set(transport.name, transport);
 }
 
 function named<T>(name: string, among: ReadonlyMap<string, T>, how: string): T {
@@ -30,3 +37,7 @@ export const transportNamed = (name: string): Transport => named(name, known, 'r
 /** @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
 export const datagramsNamed = (name: string): DatagramTransport =>
   named(name, knownDatagrams, 'registerDatagrams');
+
+/** @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
+export const messagesNamed = (name: string): MessageTransport =>
+  named(name, knownMessages, 'registerMessages');

@@ -1,0 +1,158 @@
+/*
+ * Channels: what a server knows of a client's slot. Its calls come one after the other, so the number of the last one is all
+ * that tells new ones from old: a newer one is begun, an older one is dropped, and none is ever executed twice.
+ */
+#pragma once
+#include "clock.h"
+#include "parse.h"
+
+struct homa_channel_key {
+	__be32 address[4]; /* the client's; IPv4 mapped (RFC 4291 §2.5.5.2) */
+	__be16 port;       /* the client's, */
+	__be16 served;     /* and the server's */
+	__u32 slot;
+};
+
+/* Of the values: who a packet is for is known without a look at the slot, which is its lane's. */
+#define ENTRY_LANE_SHIFT 24
+#define ENTRY_ID 0xffffff
+
+/* The loader sets max_entries to the number of streams. */
+HOMA_MAP(homa_channels, HASH, 1024, struct homa_channel_key, __u32);
+
+struct homa_listener {
+	__be32 address[4]; /* zeros: any of the host's */
+	__u32 any;
+	__u32 app;
+	__u32 snd_bytes; /* sizes that rings of its slots may have */
+	__u32 rcv_bytes;
+	__u8 lane_app[ETHERLOOM_MAX_LANES]; /* application of each lane, 0: `app` */
+};
+
+/* By port, host order. */
+HOMA_MAP(homa_listeners, HASH, 64, __u32, struct homa_listener);
+
+/* Rings begin so, and grow for longer messages. */
+#define FIRST_RING 4096
+
+static inline void channel_address(struct homa_channel_key *k, const __be32 *address, __u32 family)
+{
+	if (family == AF_INET) {
+		k->address[0] = k->address[1] = 0;
+		k->address[2] = htonl(0xffff);
+		k->address[3] = address[0];
+	} else
+		memcpy(k->address, address, sizeof(k->address));
+}
+
+static inline __u32 channel_of(const struct homa_packet *p)
+{
+	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
+	__u32 *entry;
+
+	channel_address(&k, p->src, p->family);
+	entry = bpf_map_lookup_elem(&homa_channels, &k);
+	return entry ? *entry : 0;
+}
+
+/* Packets find it no more. */
+static noinline void homa_forget(struct homa_rpc *r NONNULL)
+{
+	struct homa_channel_key k = { .port = r->rport, .served = r->port, .slot = ID_SLOT(r->id) };
+
+	channel_address(&k, r->remote, r->family);
+	bpf_map_delete_elem(&homa_channels, &k);
+}
+
+/* The slot is over: its stream's memory goes when the application lets go of it, too. */
+static noinline void homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
+{
+	if (r->state == SLOT_SERVER || r->state == SLOT_GONE)
+		homa_forget(r);
+	r->state = SLOT_FREE;
+	r->error = error;
+	el_stream_event(id, error ? EL_EV_ERR | EL_EV_HUP : EL_EV_HUP);
+	el_stream_free(id);
+}
+
+/* The server gives a call up that its client waits for: who asks for it is told so, for as long as packets live. */
+static inline void homa_reset(struct homa_rpc *r, __u32 id, __u32 error)
+{
+	r->state = SLOT_GONE;
+	r->error = error;
+	r->due = DUE_UNKNOWN;
+	el_stream_event(id, EL_EV_ERR | EL_EV_HUP);
+	homa_arm(r, id, REST_MS, ARMED_REST);
+	el_ready(id);
+}
+
+/* Who serves the port at the address of this host; NULL: nobody. */
+static inline struct homa_listener *listener_of(const struct homa_packet *p)
+{
+	struct homa_address own;
+	__u32 port = ntohs(p->h.common.dport);
+	struct homa_listener *l = bpf_map_lookup_elem(&homa_listeners, &port);
+
+	if (!l)
+		return 0;
+	if (!l->any && !same_address(l->address, p->dst))
+		return 0;
+	memcpy(own.address, p->dst, sizeof(own.address));
+	return bpf_map_lookup_elem(&homa_addresses, &own) ? l : 0;
+}
+
+static inline int is_own(const struct homa_packet *p)
+{
+	struct homa_address own;
+
+	memcpy(own.address, p->dst, sizeof(own.address));
+	return bpf_map_lookup_elem(&homa_addresses, &own) != 0;
+}
+
+/* A slot for a client's that was not heard of, or is no more: its number; 0: there is none to be had. */
+static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p NONNULL, const struct homa_listener *l NONNULL,
+				__u32 total)
+{
+	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
+	__u32 lane = bpf_get_smp_processor_id(), app, entry, first = homa_room(total);
+	struct homa_rpc *r;
+	int id;
+
+	app = l->lane_app[lane % ETHERLOOM_MAX_LANES];
+	id = el_stream_draft(app ? app : l->app, l->snd_bytes, l->rcv_bytes);
+	if (id < 0) {
+		count(NoStreams);
+		return 0;
+	}
+	if (el_stream_promise(id, FIRST_RING, first > FIRST_RING ? first : FIRST_RING) < 0) {
+		count(NoMemory);
+		el_stream_free(id);
+		return 0;
+	}
+	r = rpc_of(id);
+	if (!r) {
+		el_stream_free(id);
+		return 0;
+	}
+	memset(r, 0, sizeof(*r));
+	r->family = p->family;
+	r->port = p->h.common.dport;
+	r->rport = p->h.common.sport;
+	r->lane = lane;
+	memcpy(r->local, p->dst, sizeof(r->local));
+	memcpy(r->remote, p->src, sizeof(r->remote));
+	/* Of no call yet: that of the packet is newer. */
+	r->id = (p->id ^ 1) - (1ULL << ID_SEQ_SHIFT);
+	r->state = SLOT_SERVER;
+	el_stream_route(id, ctx->ingress_ifindex, HOMA_TRANSPORT);
+	channel_address(&k, p->src, p->family);
+	entry = lane << ENTRY_LANE_SHIFT | id;
+	if (bpf_map_update_elem(&homa_channels, &k, &entry, BPF_ANY)) {
+		r->state = SLOT_FREE;
+		el_stream_free(id);
+		count(NoStreams);
+		return 0;
+	}
+	count(Opened);
+	return id;
+}

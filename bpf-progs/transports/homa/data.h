@@ -1,0 +1,174 @@
+/* DATA: bytes of a message, to the receive ring of its slot. */
+#pragma once
+#include "channel.h"
+
+/* A part of a message, as its packet says. */
+struct homa_part {
+	__u32 offset;
+	__u32 bytes;
+	__u32 total; /* of the message */
+	__u32 fresh; /* the message begins with it, for us */
+};
+
+/* 0: it cannot be. A card that cut a large packet counted on in `sequence`. */
+static inline int part_of(const struct homa_packet *p, struct homa_part *d)
+{
+	d->total = ntohl(p->h.message_length);
+	d->offset = ntohl(p->h.offset);
+	if (d->offset == 0xffffffff)
+		d->offset = ntohl(p->h.common.sequence);
+	d->bytes = p->len - sizeof(struct homa_data);
+	d->fresh = 0;
+	return d->total <= HOMA_MAX_MESSAGE && d->offset <= d->total && d->bytes <= d->total - d->offset && (d->bytes || !d->total);
+}
+
+/* How much of the ring there is for the message, from its record on; made larger while nothing lies ahead in it. */
+static inline __u32 homa_ring(struct homa_rpc *r, __u32 id, const struct homa_part *d)
+{
+	__u32 room = el_stream_rcv_limit(id) - r->in_at, need = homa_room(d->total);
+
+	if (room >= need || (!d->fresh && r->spans.count))
+		return room;
+	if (el_stream_widen(id, need) < 0)
+		return room;
+	return el_stream_rcv_limit(id) - r->in_at;
+}
+
+/* A message begins to come in: what went out before it has arrived. */
+static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_packet *p, const struct homa_part *d)
+{
+	spans_clear(r);
+	if (r->phase == PHASE_OUT)
+		homa_out_done(r, id);
+	if (r->state == SLOT_SERVER) {
+		r->id = p->id ^ 1;
+		memcpy(r->local, p->dst, sizeof(r->local));
+		r->due = 0;
+	}
+	r->phase = PHASE_IN;
+	r->in_len = d->total;
+	r->in_next = 0;
+	r->in_most = 0;
+	r->in_granted = ntohl(p->h.incoming);
+	r->ask = 0;
+}
+
+static inline __u32 homa_call(const struct homa_rpc *r, const struct homa_packet *p)
+{
+	return r->state == SLOT_CLIENT ? (p->id >> ID_SEQ_SHIFT) - r->base : p->id >> ID_SEQ_SHIFT;
+}
+
+/*
+ * Copies what is new of a part into the ring. What comes in order is copied and summed in one pass, for what turns out to be
+ * false lies where nothing is yet; all else is summed before. 0: it is there and the slot knows it; less: dropped, and counted.
+ */
+static noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL,
+			       struct homa_part *d NONNULL)
+{
+	__u32 end = d->offset + d->bytes, next = d->fresh ? 0 : r->in_next, from = d->offset, room, i;
+	__u32 once = d->fresh ? d->bytes == d->total : d->offset == next && !r->spans.count;
+	__u32 at = p->at + sizeof(struct homa_data), header = 0, sum_wanted = p->h.common.checksum;
+	struct homa_record rec = {};
+	word32 *words = (word32 *)&rec;
+	__u64 written = 0;
+	int sum;
+
+	if (d->total && end <= next) {
+		count(Duplicates);
+		return -1;
+	}
+	if (!once && !homa_sound(ctx, p)) {
+		count(CsumErrors);
+		return -1;
+	}
+	if (from < next) {
+		at += next - from;
+		from = next;
+	}
+	room = homa_ring(r, id, d);
+	/* Further than 2^31 is none: the application reads slowly, and all that there was is full. */
+	if ((__s32)room < 0 || HOMA_ALIGN + (end == d->total ? homa_room(end) - HOMA_ALIGN : end) > room) {
+		count(NoRoom);
+		return -1;
+	}
+	if (once && sum_wanted)
+		header = el_packet_sum(ctx, p->at, sizeof(struct homa_data));
+	if (!from) {
+		rec.len = d->total;
+		rec.family = p->family;
+		rec.port = p->h.common.sport;
+		memcpy(rec.address, p->src, sizeof(rec.address));
+		rec.call = homa_call(r, p);
+		at -= sizeof(rec);
+		if (bpf_xdp_store_bytes(ctx, at, &rec, sizeof(rec)))
+			return -1;
+		sum = el_stream_place(ctx, at, id, r->in_at, sizeof(rec) + end);
+		for (i = 0; i < sizeof(rec) / 4; i++)
+			written += words[i];
+	} else
+		sum = el_stream_place(ctx, at, id, r->in_at + HOMA_ALIGN + from, end - from);
+	if (sum < 0) {
+		count(sum == -ENOMEM ? NoMemory : NoRoom);
+		return -1;
+	}
+	if (once && sum_wanted &&
+	    csum_fold(homa_pseudo(p->src, p->dst, p->len) + header + sum + csum_fold(written))) {
+		count(CsumErrors);
+		return -1;
+	}
+	if (d->fresh)
+		homa_begin(r, id, p, d);
+	if (from != r->in_next) {
+		if (el_intervals_add(&r->spans, from, end) < 0) {
+			count(NoRoom);
+			return -1;
+		}
+	} else {
+		r->in_next = end;
+		if (r->spans.count)
+			r->in_next += el_intervals_trim(&r->spans, end);
+	}
+	if (end > r->in_most)
+		r->in_most = end;
+	return 0;
+}
+
+/* Tells the application of what came in order; the message may be whole. */
+static inline void homa_tell(struct homa_rpc *r, __u32 id)
+{
+	int whole = r->in_next == r->in_len;
+
+	if (whole) {
+		r->in_at += homa_room(r->in_len);
+		r->received = r->in_at;
+		r->due &= ~(DUE_RESEND | DUE_GRANT);
+		if (r->state == SLOT_CLIENT) {
+			r->phase = PHASE_REST;
+			count(ResponsesIn);
+			/* The next request may be written already. */
+			if (el_stream_snd_end(id) != r->out_at)
+				el_ready(id);
+		} else {
+			r->phase = PHASE_SERVE;
+			count(CallsIn);
+		}
+	} else {
+		if (r->in_next)
+			r->received = r->in_at + HOMA_ALIGN + r->in_next;
+		homa_await(r, id);
+	}
+	el_stream_received(id, r->received);
+}
+
+/* Of a message that comes in, or that the packet begins. */
+static inline int homa_take_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, const struct homa_packet *p, struct homa_part *d)
+{
+	if (!d->fresh && d->total != r->in_len) {
+		count(BadPackets);
+		return XDP_DROP;
+	}
+	r->heard = 1;
+	if (!homa_place(ctx, r, id, p, d))
+		homa_tell(r, id);
+	return XDP_DROP;
+}

@@ -1,0 +1,84 @@
+/* Ticks: who waits for bytes asks for them, who waits for an ACK asks for that, who waits too long gives up. */
+#pragma once
+#include "send.h"
+
+/* Whether the slot waits for its peer, rather than for its application or for the NIC. */
+static inline int homa_waits(const struct homa_rpc *r, __u32 id)
+{
+	__u32 room;
+
+	switch (r->phase) {
+	case PHASE_OUT:
+		/* All that may be sent was, or else it is not the peer's turn. */
+		return r->out_next >= r->out_granted;
+	case PHASE_IN:
+		room = el_stream_rcv_limit(id) - r->in_at;
+		room = (__s32)room < HOMA_ALIGN ? 0 : room - HOMA_ALIGN;
+		/* All that was granted, or has room, has come. */
+		return r->in_next < r->in_granted && r->in_next < room;
+	default:
+		return 0;
+	}
+}
+
+static inline void homa_late(struct homa_rpc *r, __u32 id)
+{
+	__u32 most = r->phase == PHASE_OUT && r->out_granted < r->out_len ? GRANTLESS_TICKS : TIMEOUT_TICKS;
+
+	if (r->silent >= most) {
+		count(Timeouts);
+		/* Who has heard nothing may still be there: the call is not to be executed a second time. */
+		if (r->state == SLOT_SERVER)
+			homa_reset(r, id, ETIMEDOUT);
+		else
+			homa_end(r, id, ETIMEDOUT);
+		return;
+	}
+	if (r->state == SLOT_SERVER && r->phase == PHASE_OUT) {
+		if (r->out_granted >= r->out_len)
+			r->due |= DUE_NEED_ACK;
+	} else if (r->silent >= RESEND_TICKS) {
+		r->ask = 0;
+		r->due |= DUE_RESEND;
+	}
+}
+
+/* A timer fired. The slot may be over after it. */
+static noinline void homa_expire(struct homa_rpc *r NONNULL, __u32 id)
+{
+	__u32 ms = TICK_MS;
+
+	r->ticked = 0;
+	if (r->state == SLOT_GONE || (r->state == SLOT_SERVER && r->phase == PHASE_REST && !r->heard)) {
+		/* It was quiet for as long as packets live. */
+		count(Closed);
+		homa_end(r, id, r->error);
+		return;
+	}
+	if (r->phase == PHASE_REST) {
+		r->heard = 0;
+		if (r->state == SLOT_SERVER)
+			homa_arm(r, id, REST_MS, ARMED_REST);
+		return;
+	}
+	if (r->unresolved) {
+		/* GEN goes on, and looks for the neighbour. */
+		return;
+	}
+	if (r->heard || !homa_waits(r, id)) {
+		r->silent = 0;
+		if (r->state == SLOT_SERVER && r->phase == PHASE_OUT)
+			ms = NEED_ACK_MS;
+	} else {
+		r->silent += TICK_MS;
+		homa_late(r, id);
+		if (r->state == SLOT_FREE || r->state == SLOT_GONE)
+			return;
+	}
+	r->heard = 0;
+	/* While a server's application works nobody waits for anything, and a client asks by itself. */
+	if (r->phase != PHASE_SERVE)
+		homa_arm(r, id, ms, ARMED_TICK);
+	else
+		homa_arm(r, id, REST_MS, ARMED_REST);
+}

@@ -1,0 +1,112 @@
+/*
+ * Homa (HomaModule's packets, IP protocol 146) as eBPF programs over streams: a slot is a stream whose rings hold messages
+ * (slot.h).
+ *
+ *   XDP  entrance (transports/entrance) ─▶ homa_ingress          another lane's slot ─ homa_lanes ─▶ homa_handover
+ *   GEN  entrance_gen ─▶ homa_gen: control packets that are due, then the message of the slot
+ */
+#include "dispatch.h"
+#include "expire.h"
+
+SEC("xdp")
+int homa_ingress(struct xdp_md *ctx)
+{
+	struct homa_packet p = {};
+
+	switch (homa_parse(ctx, &p)) {
+	case PACKET_OK:
+		return homa_dispatch(ctx, &p);
+	case PACKET_NOT_OURS:
+		return XDP_PASS;
+	default:
+		return bad(BadPackets);
+	}
+}
+
+/* What another lane took in for a slot of this one. */
+SEC("xdp/cpumap")
+int homa_handover(struct xdp_md *ctx)
+{
+	struct homa_packet p = {};
+	int verdict;
+
+	if (homa_parse(ctx, &p) != PACKET_OK)
+		return XDP_DROP;
+	verdict = homa_dispatch(ctx, &p);
+	return verdict == XDP_TX ? (int)bpf_redirect(ctx->ingress_ifindex, 0) : verdict;
+}
+
+/* What the application wants, or recovery. 0: the slot goes on. */
+static noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
+{
+	if (asked & EL_REQ_REVIVED && r->state != SLOT_FREE) {
+		el_stream_received(id, r->received);
+		el_stream_acked(id, r->acked);
+		/* The clock may be lost. */
+		homa_arm(r, id, TICK_MS, ARMED_TICK);
+	}
+	if (!(asked & (EL_REQ_ABORT | EL_REQ_CLOSE)))
+		return 0;
+	/* A stream that never became a slot: nobody but its application knows of it. */
+	if (r->state == SLOT_FREE || r->state == SLOT_CLIENT || (r->state == SLOT_SERVER && r->phase == PHASE_REST)) {
+		homa_end(r, id, r->error);
+		return 1;
+	}
+	if (r->state == SLOT_SERVER)
+		homa_reset(r, id, ECONNRESET);
+	return 0;
+}
+
+SEC("xdp_gen")
+int homa_gen(struct xdp_md *ctx)
+{
+	__u32 id = ctx->rx_queue_index, asked, waiting;
+	struct homa_rpc *r = rpc_of(id);
+	struct homa_peer *p;
+	int verdict;
+
+	if (!r)
+		return XDP_ABORTED;
+	asked = el_stream_requests(id);
+	if (asked && homa_requested(r, id, asked))
+		return XDP_ABORTED;
+	if (r->ticked)
+		homa_expire(r, id);
+	if (r->state == SLOT_FREE)
+		return XDP_ABORTED;
+	if (r->acked != r->out_at)
+		homa_release(r, id);
+	if (r->state != SLOT_GONE && r->phase != PHASE_OUT) {
+		waiting = el_stream_snd_end(id) - r->out_at;
+		if ((__s32)waiting >= HOMA_ALIGN && (r->state == SLOT_SERVER || r->phase == PHASE_REST)) {
+			switch (homa_next(ctx, r, id)) {
+			case NEXT_MESSAGE:
+				break;
+			case NEXT_SKIPPED:
+				/* Its bytes may not all be written: what follows them is looked at when they are. */
+				if (el_stream_snd_end(id) != r->out_at)
+					el_ready(id);
+				return XDP_ABORTED;
+			default:
+				return XDP_ABORTED;
+			}
+		}
+	}
+	if (!r->due && (r->phase != PHASE_OUT || r->state == SLOT_GONE))
+		return XDP_ABORTED;
+	p = homa_towards(ctx, r, id);
+	if (!p)
+		return XDP_ABORTED;
+	if (r->state == SLOT_CLIENT && !r->out_next)
+		memcpy(r->local, p->from, sizeof(r->local));
+	if (r->due) {
+		verdict = homa_due(ctx, r, id, p);
+		if (verdict == XDP_TX)
+			return verdict;
+	}
+	if (r->phase != PHASE_OUT || r->state == SLOT_GONE)
+		return XDP_ABORTED;
+	return homa_output(ctx, r, id, p);
+}
+
+license("Dual MIT/GPL");

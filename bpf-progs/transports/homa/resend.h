@@ -1,0 +1,58 @@
+/* What is missing: RESENDs that ask for it, and the answers to them. */
+#pragma once
+#include "data.h"
+#include "reply.h"
+
+/* The peer asks for bytes of what goes out. What was not sent yet comes anyhow: it is told BUSY then. */
+static noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
+{
+	struct homa_resend h;
+	__u32 from, to;
+
+	count(ResendsIn);
+	if (bpf_xdp_load_bytes(ctx, p->at, &h, sizeof(h)))
+		return XDP_DROP;
+	r->heard = 1;
+	if (r->phase == PHASE_REST)
+		return XDP_DROP;
+	from = ntohl(h.offset);
+	if (r->phase != PHASE_OUT || from >= r->out_next) {
+		if (r->phase == PHASE_OUT) {
+			/* An empty message is sent again as if it had not been. */
+			if (!r->out_len)
+				r->begun = 0;
+			el_ready(id);
+		}
+		return homa_turn(ctx, p, HOMA_BUSY, 0);
+	}
+	to = ntohl(h.length);
+	to = to > r->out_next - from ? r->out_next : from + to;
+	r->asked_priority = h.priority & 7;
+	if (to > from)
+		el_intervals_add(&r->spans, from, to);
+	el_ready(id);
+	return XDP_DROP;
+}
+
+/* More of what goes out may be sent. */
+static noinline int homa_granted(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
+{
+	struct homa_grant h;
+	__u32 to;
+
+	count(GrantsIn);
+	if (bpf_xdp_load_bytes(ctx, p->at, &h, sizeof(h)) || r->phase != PHASE_OUT)
+		return XDP_DROP;
+	to = ntohl(h.offset);
+	if (to > r->out_len)
+		to = r->out_len;
+	r->heard = 1;
+	r->silent = 0;
+	r->known = 1;
+	r->priority = h.priority & 7;
+	if (to > r->out_granted) {
+		r->out_granted = to;
+		el_ready(id);
+	}
+	return XDP_DROP;
+}

@@ -1,0 +1,180 @@
+/*
+ * A slot is a stream that carries one RPC at a time: the request in one ring, the response in the other, each message behind
+ * a record that says how long it is, whose, and of which call.
+ *
+ *   send ring, receive ring:  │ record 32 B │ message, filled up to a multiple of 32 │ record │ message …
+ *
+ * Slots of clients are opened by the control plane, slots of servers by the first packet of a client's (channel.h).
+ *
+ *   client  REST ─ record in the send ring ─▶ OUT ─ first DATA of the response ─▶ IN ─ last ─▶ REST
+ *   server  REST ─ first DATA of a request ─▶ IN ─ last ─▶ SERVE ─ record in the send ring ─▶ OUT ─ acknowledged ─▶ REST
+ *                     ▲ a newer call of the client's slot, in any phase
+ */
+#pragma once
+#include "kfuncs.gen.h"
+#include "layout.gen.h"
+#include "count.h"
+#include "endian.h"
+#include "net.h"
+#include "wire.h"
+
+#define HOMA_TRANSPORT IPPROTO_HOMA
+#define HOMA_ALIGN 32
+#define NS_PER_MS 1000000ULL
+#define NONNULL __attribute__((btf_decl_tag("arg:nonnull")))
+
+#define be64_of(x) ((__u64)__builtin_bswap64((__u64)(x)))
+
+/* Errors of Linux (include/uapi/asm-generic). */
+enum {
+	ENOMEM = 12, EPROTO = 71, EMSGSIZE = 90, ENETDOWN = 100, ENETUNREACH = 101, ECONNRESET = 104, ETIMEDOUT = 110,
+	ECONNREFUSED = 111, EHOSTUNREACH = 113,
+};
+
+struct homa_record {
+	__u32 len;         /* of the message */
+	__u8 family;       /* AF_INET, AF_INET6; in a response that is to be sent nobody looks */
+	__u8 flags;        /* 0 */
+	__be16 port;       /* whose it is: the server's, as the client sends to it; the client's, as the server hears it */
+	__be32 address[4]; /* IPv4 in word 0, the others 0 */
+	__u32 call;        /* the client's number of the call on this slot */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct homa_record) == HOMA_ALIGN, "a record is never cut in two");
+
+/* Bytes that a message takes in a ring. */
+static inline __u32 homa_room(__u32 len)
+{
+	return HOMA_ALIGN + ((len + HOMA_ALIGN - 1) & ~(HOMA_ALIGN - 1));
+}
+
+enum homa_state { SLOT_FREE, SLOT_CLIENT, SLOT_SERVER, SLOT_GONE /* a server's that failed: says so to who asks, for a while */ };
+enum homa_phase { PHASE_REST, PHASE_OUT, PHASE_IN, PHASE_SERVE };
+
+/* Control packets that a slot is to make. */
+enum homa_due { DUE_RESEND = 1, DUE_GRANT = 2, DUE_BUSY = 4, DUE_NEED_ACK = 8, DUE_UNKNOWN = 16, DUE_CUTOFFS = 32 };
+
+/* Whether the timer runs: in ticks, or for a channel that rests. */
+enum homa_armed { ARMED_NOT, ARMED_TICK, ARMED_REST };
+
+/* `state` to `base` are the control plane's until a client's slot is known; all else is its lane's. Zeros at first. */
+struct homa_rpc {
+	__u8 state;  /* enum homa_state */
+	__u8 phase;  /* enum homa_phase */
+	__u8 family;
+	__u8 due;    /* enum homa_due */
+	__be16 port; /* own */
+	__be16 rport;
+	__u32 lane;
+	__u32 error; /* errno: what ended it */
+	__u64 base;  /* clients: number of call 0 */
+	__u64 id;    /* of the RPC, as our packets have it */
+	__be32 local[4];
+	__be32 remote[4];
+	__u8 armed;  /* enum homa_armed */
+	__u8 ticked; /* ticks that the timer has seen: the slot is to look what is due */
+	__u8 heard;  /* something came of the peer since the timer looked last */
+	__u8 known;  /* clients: the server has heard of the call */
+	__u8 tries;  /* times that the request was begun again, in vain */
+	__u8 priority;   /* that what goes out was granted with */
+	__u8 asked_priority; /* and what is sent again */
+	__u8 grant_priority; /* that what comes in is granted with */
+	__u8 begun;    /* some of what goes out was sent, if only that it is empty */
+	__u8 pad[3];
+	__u16 silent;    /* ticks */
+	__u16 unresolved; /* ms that the neighbour does not answer */
+	__u32 out_at;      /* position of the record that goes out, or will next */
+	__u32 out_len;
+	__u32 out_next;    /* bytes sent; never more than */
+	__u32 out_granted;
+	__u32 acked;       /* position before which the send ring is free */
+	__u32 in_at;       /* position of the record that comes in, or will next */
+	__u32 in_len;
+	__u32 in_next;     /* bytes received in order */
+	__u32 in_granted;
+	__u32 in_most;     /* end of the last byte that came */
+	__u32 received;    /* position that the application was told */
+	__u32 ask;         /* up to where a round of RESENDs has asked */
+	/* PHASE_IN: ranges that came ahead of in_next. PHASE_OUT: ranges that are to be sent again. Bytes of the message. */
+	struct el_intervals spans;
+};
+
+struct homa_clock {
+	struct bpf_timer timer;
+};
+
+#define HOMA_MAP(name, kind, entries, key_type, value_type) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_##kind); \
+		__uint(max_entries, entries); \
+		__type(key, key_type); \
+		__type(value, value_type); \
+	} name SEC(".maps")
+
+/* The loader sets max_entries to the number of streams. */
+HOMA_MAP(homa_rpcs, ARRAY, 1024, __u32, struct homa_rpc);
+HOMA_MAP(homa_clocks, ARRAY, 1024, __u32, struct homa_clock);
+
+struct homa_address {
+	__be32 address[4]; /* IPv4 in word 0 */
+};
+HOMA_MAP(homa_addresses, HASH, 1024, struct homa_address, __u32); /* the host's own */
+
+struct bpf_cpumap_val {
+	__u32 qsize;
+	__u32 prog;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CPUMAP);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct bpf_cpumap_val);
+} homa_lanes SEC(".maps");
+
+static inline struct homa_rpc *rpc_of(__u32 id)
+{
+	return bpf_map_lookup_elem(&homa_rpcs, &id);
+}
+
+static inline __u32 same_address(const __be32 *a, const __be32 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
+}
+
+/* Parts of an RPC's id: seq << 25 | slot << 1 | server. */
+#define ID_SLOT(id) ((__u32)((id) >> 1) & 0xffffff)
+#define ID_SEQ_SHIFT 25
+
+/* Order of two numbers of calls, of 39 bits each. */
+static inline __s64 homa_after(__u64 id, __u64 other)
+{
+	return (__s64)((id & ~0x1ffffffULL) - (other & ~0x1ffffffULL));
+}
+
+/* What it has done with of the send ring goes back, as far as it was written. */
+static inline void homa_release(struct homa_rpc *r, __u32 id)
+{
+	__u32 end;
+
+	if (r->acked == r->out_at)
+		return;
+	end = el_stream_snd_end(id);
+	/* First here, then to the stream: a lane that dies between the two says it again. */
+	r->acked = (__s32)(r->out_at - end) > 0 ? end : r->out_at;
+	el_stream_acked(id, r->acked);
+}
+
+/* The message that goes out is done with. */
+static inline void homa_out_done(struct homa_rpc *r, __u32 id)
+{
+	r->out_at += homa_room(r->out_len);
+	r->out_len = 0;
+	homa_release(r, id);
+}
+
+static inline void spans_clear(struct homa_rpc *r)
+{
+	if (r->spans.count)
+		el_intervals_trim(&r->spans, HOMA_MAX_MESSAGE + 1);
+}

@@ -1,0 +1,266 @@
+/**
+ * The control plane of Homa: it loads the programs and fills their maps. Ports are served and slots opened here; what
+ * happens to a packet is the programs' affair (bpf-progs/transports/homa/).
+ *
+ *   serve ─▶ homa_listeners        client, openSlots ─▶ streams, homa_rpcs[their numbers]        own ─▶ homa_addresses
+ */
+import { fileURLToPath } from 'node:url';
+import { Collection } from '../../bpf/collection.js';
+import { configureGlobals } from '../../bpf/config.js';
+import type { CpuMap } from '../../bpf/maps/index.js';
+import type { KeyedMap } from '../../bpf/maps/keyed.js';
+import { openObject } from '../../bpf/open.js';
+import type { LoadedProgram } from '../../engine/program.js';
+import { EtherloomError } from '../../errors.js';
+import { MAX_LANES } from '../../layout/layout.gen.js';
+import { parseIp } from '../../wire/address.js';
+import { HOMA_CLIENT_PORTS, HOMA_MAX_MESSAGE, HOMA_PROTOCOL } from '../../wire/homa.js';
+import type { TransportEnv } from '../contract.js';
+import type { TransportPrograms } from '../entrance.js';
+import { ERRNO, SocketError } from '../errno.js';
+import { LocalPorts } from '../local_ports.js';
+import type {
+  ClientPlace,
+  LoadedMessages,
+  MessageTransport,
+  ServePlace,
+  ServeWish,
+  SlotsWish,
+} from '../messages.js';
+import { laneOf, namedCounters, RecordTable, recordsOf } from '../records.js';
+import { Lanes } from '../tcp/lanes.js';
+import type { HomaShared } from './view.js';
+
+export const HOMA_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/homa.bpf.o', import.meta.url));
+
+/** Maps with an entry for each stream. */
+const PER_STREAM = ['homa_rpcs', 'homa_clocks', 'homa_channels'];
+/** enum homa_state. */
+const SLOT_FREE = 0;
+const SLOT_CLIENT = 1;
+/** The longest message and its record fit, bytes: a power of two, as rings are. */
+const RING_BYTES = 1 << 20;
+/** Rings begin so: FIRST_RING of channel.h. */
+const FIRST_BYTES = 4096;
+/** Ports for who wants any: clients', and above what people know servers'. */
+const CLIENT_PORTS = { first: HOMA_CLIENT_PORTS, last: 65535 };
+const SERVER_PORTS = { first: 1024, last: HOMA_CLIENT_PORTS - 1 };
+/** Bits of the numbers of calls: ids have slot and side in the 25 below. */
+const SEQ_BITS = 39n;
+
+export interface HomaSettings {
+  /** Ports that can be served at a time. */
+  listeners: number;
+  addresses: number;
+  seed: number | undefined;
+  /** Variables of the programs. */
+  globals: Record<string, number>;
+}
+
+interface Served {
+  place: ServePlace;
+  app: number;
+  laneApps: readonly number[];
+}
+
+export class HomaControl implements LoadedMessages {
+  readonly shared: HomaShared;
+  readonly longest = HOMA_MAX_MESSAGE;
+  readonly #records: RecordTable;
+  readonly #served = new Map<number, Served>();
+  readonly #clients = new Map<number, ClientPlace>();
+  readonly #slots = new Set<number>();
+  readonly #ports: LocalPorts;
+  readonly #serverPorts: LocalPorts;
+  readonly #lanes: Lanes;
+  #nextLane = 0;
+
+  private constructor(
+    readonly transport: MessageTransport,
+    readonly env: TransportEnv,
+    readonly settings: HomaSettings,
+    readonly collection: Collection<LoadedProgram>,
+  ) {
+    this.shared = { rpcs: recordsOf(collection.maps.homa_rpcs) };
+    this.#records = new RecordTable(env.engine.arena, this.shared.rpcs);
+    this.#ports = new LocalPorts(CLIENT_PORTS, settings.seed);
+    this.#serverPorts = new LocalPorts(SERVER_PORTS, settings.seed);
+    this.#lanes = new Lanes(env.engine);
+    this.#lanes.fill(collection.map<CpuMap>('homa_lanes'), collection.program('homa_handover').placed);
+  }
+
+  /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
+  static async load(
+    transport: MessageTransport,
+    env: TransportEnv,
+    settings: HomaSettings,
+  ): Promise<HomaControl> {
+    const { engine } = env;
+    const spec = openObject(HOMA_OBJECT);
+    spec.maps.homa_addresses.maxEntries = settings.addresses;
+    spec.maps.homa_listeners.maxEntries = settings.listeners;
+    for (const name of PER_STREAM) spec.maps[name].maxEntries = engine.arena.header.streamCount;
+    configureGlobals(spec, { '.rodata': { homa_table: env.table, ...settings.globals } });
+    return new HomaControl(transport, env, settings, await Collection.load(spec, engine));
+  }
+
+  get programs(): TransportPrograms {
+    const placed = (name: string): LoadedProgram => this.collection.program(name).placed;
+    return { ingress: placed('homa_ingress'), gen: placed('homa_gen') };
+  }
+
+  #map<K, V>(name: string): KeyedMap<K, V> {
+    return this.collection.map(name) as unknown as KeyedMap<K, V>;
+  }
+
+  own(address: string, on: boolean): void {
+    const key = new Uint8Array(16);
+    key.set(parseIp(address));
+    const map = this.#map<Uint8Array, number>('homa_addresses');
+    if (on) map.set(key, 1);
+    else map.delete(key);
+  }
+
+  // ── servers ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  serve(wish: ServeWish): ServePlace {
+    const { app, address, laneApps = [] } = wish;
+    const port = wish.port || this.#serverPorts.choose('serve', p => !this.#served.has(p));
+    if (port === undefined) throw new SocketError('EADDRINUSE', 'every port is served');
+    if (!Number.isInteger(port) || port < 0 || port >= HOMA_CLIENT_PORTS)
+      throw new EtherloomError('ERR_HOMA_PORT', `serve: port ${String(wish.port)}`, {
+        expected: `a whole number below ${HOMA_CLIENT_PORTS}: those from there on are clients’`,
+      });
+    if (this.#served.has(port))
+      throw new SocketError('EADDRINUSE', `port ${port} is served`, { expected: 'a port of its own' });
+    if (this.#served.size >= this.settings.listeners)
+      throw new EtherloomError('ERR_HOMA_PORT', `${this.#served.size} ports are served`, {
+        expected: 'homa({ listeners }) for more',
+      });
+    const served = { place: { port, address }, app, laneApps };
+    this.#served.set(port, served);
+    this.#write(served);
+    return served.place;
+  }
+
+  /** `struct homa_listener`. */
+  #write({ place, app, laneApps }: Served): void {
+    const value = new Uint8Array(32 + MAX_LANES);
+    if (place.address !== undefined) value.set(parseIp(place.address));
+    const dv = new DataView(value.buffer);
+    dv.setUint32(16, place.address === undefined ? 1 : 0, true);
+    dv.setUint32(20, app, true);
+    dv.setUint32(24, RING_BYTES, true);
+    dv.setUint32(28, RING_BYTES, true);
+    value.set(laneApps, 32);
+    this.#map<number, Uint8Array>('homa_listeners').set(place.port, value);
+  }
+
+  setLaneApps(port: number, laneApps: readonly number[]): void {
+    const served = this.#served.get(port);
+    if (!served) return;
+    served.laneApps = laneApps;
+    this.#write(served);
+  }
+
+  unserve(port: number): void {
+    if (this.#served.delete(port)) this.#map<number, Uint8Array>('homa_listeners').delete(port);
+  }
+
+  // ── clients ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  client({ app }: { app: number }): ClientPlace {
+    const port = this.#ports.choose('client', p => !this.#clients.has(p));
+    if (port === undefined) throw new SocketError('EADDRINUSE', 'every port is a client’s');
+    const place = { port, app };
+    this.#clients.set(port, place);
+    return place;
+  }
+
+  closeClient({ port }: ClientPlace): void {
+    this.#clients.delete(port);
+  }
+
+  openSlots(client: ClientPlace, n: number, wish: SlotsWish): number[] {
+    const { ifindex, send = RING_BYTES, receive = RING_BYTES } = wish;
+    const first = { send: Math.min(send, FIRST_BYTES), receive: Math.min(receive, FIRST_BYTES) };
+    const ids: number[] = [];
+    for (let i = 0; i < n; i++) {
+      const lane = wish.lane ?? this.#anyLane();
+      if (!this.#lanes.lives(lane))
+        throw new SocketError('ENETDOWN', `lane ${lane}, which is to have the slot, was given up`, {
+          expected: 'a lane that lives: Engine.lostLanes names the others',
+        });
+      try {
+        const how = { send, receive, first, lane, ifindex, transport: HOMA_PROTOCOL };
+        ids.push(this.#slot(client, this.env.apps.openId(client.app, how), lane));
+      } catch (cause) {
+        if (ids.length > 0) break;
+        const what = `no stream for a slot of client ${client.port}: ${(cause as Error).message}`;
+        throw new SocketError('ENOBUFS', what, { cause });
+      }
+    }
+    return ids;
+  }
+
+  /** Nobody knows of the slot yet: all of its record is ours to write. */
+  #slot({ port }: ClientPlace, id: number, lane: number): number {
+    const r = this.#records;
+    const { u8, dv } = this.env.engine.arena;
+    const last = dv.getBigUint64(r.at(id, 'id'), true) >> 25n;
+    u8.fill(0, r.records.at + id * r.records.stride, r.records.at + (id + 1) * r.records.stride);
+    const base = this.#base(last);
+    dv.setUint16(r.at(id, 'port'), port);
+    r.set(id, 'lane', lane);
+    dv.setBigUint64(r.at(id, 'base'), base, true);
+    // As if it had made the call before the first.
+    dv.setBigUint64(r.at(id, 'id'), ((base - 1n) << 25n) & 0xffffffffffffffffn, true);
+    r.set(id, 'state', SLOT_CLIENT);
+    this.#slots.add(id);
+    return id;
+  }
+
+  /**
+   * Number of the first call of a slot: later than any that the same number of a slot had, in this process or in the one
+   * before it, or servers would take it for an old one. The clock in µs is: no slot makes more calls than that.
+   */
+  #base(last: bigint): bigint {
+    const { engine } = this.env;
+    const us = engine.virtual ? engine.now() / 1000n : BigInt(Date.now()) * 1000n;
+    const wrap = (n: bigint): bigint => BigInt.asUintN(Number(SEQ_BITS), n);
+    const now = wrap(us + 1n);
+    return BigInt.asIntN(Number(SEQ_BITS), now - last) > 0n ? now : wrap(last + 1n);
+  }
+
+  /** The lanes in turn: responses come in where the port deals them, and are handed to the slot's. */
+  #anyLane(): number {
+    const { laneCount } = this.env.engine;
+    for (let i = 0; i < laneCount; i++) {
+      const lane = this.#nextLane++ % laneCount;
+      if (this.#lanes.lives(lane)) return lane;
+    }
+    return 0;
+  }
+
+  laneLost(lane: number): void {
+    const { arena } = this.env.engine;
+    for (let id = 1; id < arena.header.streamCount; id++) {
+      if (laneOf(arena, id) !== lane || this.#records.get(id, 'state') === SLOT_FREE) continue;
+      // The lane is no more: its words are ours. Channels stay, so that no call of theirs is executed again.
+      this.#records.set(id, 'state', SLOT_FREE);
+      this.#records.set(id, 'error', ERRNO.ENETDOWN);
+    }
+  }
+
+  // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────
+
+  counters(): Record<string, number> {
+    return namedCounters(this.#map<number, bigint[]>('homa_counters'));
+  }
+
+  async close(): Promise<void> {
+    for (const port of [...this.#served.keys()]) this.unserve(port);
+    this.#clients.clear();
+    await this.collection.close();
+  }
+}
