@@ -40,7 +40,7 @@ export class Running {
 
   /** The first event of that name. */
   async event(name: string): Promise<Record<string, unknown>> {
-    const until = performance.now() + 15_000;
+    const until = performance.now() + 45_000;
     for (;;) {
       const found = this.events.find(e => e.event === name);
       if (found) return found;

@@ -19,7 +19,7 @@ export const outcome: Outcome = { passed: 0, failed: 0, skipped: 0, skips: [], f
 const registered: { tests: number; run: () => void }[] = [];
 
 export interface TestOptions {
-  /** Milliseconds before the test fails as hung. Default 20,000. More beside others: schedule.ts. */
+  /** Milliseconds before the test fails as hung. Default 60,000. More beside others: schedule.ts. */
   timeoutMs?: number;
   /** A capability this test cannot do without: undefined when present, else why it is missing. */
   missing?: string | undefined;
@@ -64,7 +64,7 @@ export function suite(name: string): Test {
         throw new Error(`missing in CI: ${options.missing}`);
       }
       try {
-        await withTimeout(body, PATIENCE * (options.timeoutMs ?? 20_000));
+        await withTimeout(body, PATIENCE * (options.timeoutMs ?? 60_000));
         outcome.passed++;
       } catch (error) {
         outcome.failed++;
