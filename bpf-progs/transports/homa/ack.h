@@ -17,7 +17,7 @@ static inline void homa_acked(struct homa_rpc *r, __u32 id)
 }
 
 /* One that an ACK, or DATA by the way, names. Those of other lanes ask again (NEED_ACK), and hear of it by themselves. */
-static noinline void homa_acknowledge(const struct homa_packet *p NONNULL, __u64 client_id, __u32 served)
+noinline int homa_acknowledge(const struct homa_packet *p NONNULL, __u64 client_id, __u32 served)
 {
 	struct homa_channel_key k = { .port = p->h.common.sport, .served = served, .slot = ID_SLOT(client_id) };
 	struct homa_rpc *r;
@@ -26,13 +26,14 @@ static noinline void homa_acknowledge(const struct homa_packet *p NONNULL, __u64
 	channel_address(&k, p->src, p->family);
 	entry = bpf_map_lookup_elem(&homa_channels, &k);
 	if (!entry || *entry >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id())
-		return;
+		return 0;
 	r = rpc_of(*entry & ENTRY_ID);
 	if (r && r->state == SLOT_SERVER && r->id == (client_id ^ 1))
 		homa_acked(r, *entry & ENTRY_ID);
+	return 0;
 }
 
-static noinline int homa_acks(struct xdp_md *ctx, const struct homa_packet *p NONNULL)
+noinline int homa_acks(struct xdp_md *ctx, const struct homa_packet *p NONNULL)
 {
 	struct homa_acks h;
 	__u32 n, i;

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "clock.h"
+#include "grant.h"
 #include "parse.h"
 
 struct homa_channel_key {
@@ -56,28 +57,32 @@ static inline __u32 channel_of(const struct homa_packet *p)
 }
 
 /* Packets find it no more. */
-static noinline void homa_forget(struct homa_rpc *r NONNULL)
+noinline int homa_forget(struct homa_rpc *r NONNULL)
 {
 	struct homa_channel_key k = { .port = r->rport, .served = r->port, .slot = ID_SLOT(r->id) };
 
 	channel_address(&k, r->remote, r->family);
 	bpf_map_delete_elem(&homa_channels, &k);
+	return 0;
 }
 
 /* The slot is over: its stream's memory goes when the application lets go of it, too. */
-static noinline void homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
+noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 {
 	if (r->state == SLOT_SERVER || r->state == SLOT_GONE)
 		homa_forget(r);
+	homa_ungrant(r, id);
 	r->state = SLOT_FREE;
 	r->error = error;
 	el_stream_event(id, error ? EL_EV_ERR | EL_EV_HUP : EL_EV_HUP);
 	el_stream_free(id);
+	return 0;
 }
 
 /* The server gives a call up that its client waits for: who asks for it is told so, for as long as packets live. */
 static inline void homa_reset(struct homa_rpc *r, __u32 id, __u32 error)
 {
+	homa_ungrant(r, id);
 	r->state = SLOT_GONE;
 	r->error = error;
 	r->due = DUE_UNKNOWN;

@@ -38,6 +38,7 @@ enum homa_count {
 	NeedAcksIn,
 	Acks,
 	AcksIn,
+	FifoGrants,    /* of the grants: to the oldest message, for its share */
 	Opened,        /* channels of clients, */
 	Closed,        /* and those that rested long enough */
 	OtherLane,     /* handed to the lane of their slot */

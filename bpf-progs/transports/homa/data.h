@@ -50,6 +50,9 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	r->in_next = 0;
 	r->in_most = 0;
 	r->in_granted = ntohl(p->h.incoming);
+	if (r->in_granted > d->total)
+		r->in_granted = d->total;
+	r->in_born = 0;
 	r->ask = 0;
 }
 
@@ -62,7 +65,7 @@ static inline __u32 homa_call(const struct homa_rpc *r, const struct homa_packet
  * Copies what is new of a part into the ring. What comes in order is copied and summed in one pass, for what turns out to be
  * false lies where nothing is yet; all else is summed before. 0: it is there and the slot knows it; less: dropped, and counted.
  */
-static noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL,
+noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL,
 			       struct homa_part *d NONNULL)
 {
 	__u32 end = d->offset + d->bytes, next = d->fresh ? 0 : r->in_next, from = d->offset, room, i;
@@ -138,7 +141,11 @@ static inline void homa_tell(struct homa_rpc *r, __u32 id)
 {
 	int whole = r->in_next == r->in_len;
 
+	if (r->in_granted < r->in_len)
+		homa_consider(r, id);
 	if (whole) {
+		if (r->granting)
+			homa_ungrant(r, id);
 		r->in_at += homa_room(r->in_len);
 		r->received = r->in_at;
 		r->due &= ~(DUE_RESEND | DUE_GRANT);

@@ -17,7 +17,7 @@ static inline int bad(enum homa_count why)
 /* ── clients ── */
 
 /* The server does not know the call: it never heard of it, or lost it, or refuses it. */
-static noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
+noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
 {
 	__u8 flags = p->h.common.flags;
 
@@ -129,7 +129,7 @@ static inline int to_client(struct xdp_md *ctx, const struct homa_packet *p)
 /* ── servers ── */
 
 /* A call of a client's slot that nothing is known of. */
-static noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NONNULL)
+noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NONNULL)
 {
 	struct homa_listener *l;
 	struct homa_part d;

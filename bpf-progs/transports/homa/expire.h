@@ -23,7 +23,7 @@ static inline int homa_waits(const struct homa_rpc *r, __u32 id)
 
 static inline void homa_late(struct homa_rpc *r, __u32 id)
 {
-	__u32 most = r->phase == PHASE_OUT && r->out_granted < r->out_len ? GRANTLESS_TICKS : TIMEOUT_TICKS;
+	__u32 most = r->state == SLOT_SERVER && r->phase == PHASE_OUT && r->out_granted < r->out_len ? GRANTLESS_TICKS : TIMEOUT_TICKS;
 
 	if (r->silent >= most) {
 		count(Timeouts);
@@ -44,7 +44,7 @@ static inline void homa_late(struct homa_rpc *r, __u32 id)
 }
 
 /* A timer fired. The slot may be over after it. */
-static noinline void homa_expire(struct homa_rpc *r NONNULL, __u32 id)
+noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 {
 	__u32 ms = TICK_MS;
 
@@ -53,18 +53,21 @@ static noinline void homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 		/* It was quiet for as long as packets live. */
 		count(Closed);
 		homa_end(r, id, r->error);
-		return;
+		return 0;
 	}
 	if (r->phase == PHASE_REST) {
 		r->heard = 0;
 		if (r->state == SLOT_SERVER)
 			homa_arm(r, id, REST_MS, ARMED_REST);
-		return;
+		return 0;
 	}
 	if (r->unresolved) {
 		/* GEN goes on, and looks for the neighbour. */
-		return;
+		return 0;
 	}
+	/* One that found no memory to wait in, or no room. */
+	if (r->phase == PHASE_IN && r->in_granted < r->in_len && (r->granting == GRANTING_NOT || r->stalled))
+		homa_consider(r, id);
 	if (r->heard || !homa_waits(r, id)) {
 		r->silent = 0;
 		if (r->state == SLOT_SERVER && r->phase == PHASE_OUT)
@@ -73,7 +76,7 @@ static noinline void homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 		r->silent += TICK_MS;
 		homa_late(r, id);
 		if (r->state == SLOT_FREE || r->state == SLOT_GONE)
-			return;
+			return 0;
 	}
 	r->heard = 0;
 	/* While a server's application works nobody waits for anything, and a client asks by itself. */
@@ -81,4 +84,5 @@ static noinline void homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 		homa_arm(r, id, ms, ARMED_TICK);
 	else
 		homa_arm(r, id, REST_MS, ARMED_REST);
+	return 0;
 }

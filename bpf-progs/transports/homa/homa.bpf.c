@@ -37,12 +37,13 @@ int homa_handover(struct xdp_md *ctx)
 }
 
 /* What the application wants, or recovery. 0: the slot goes on. */
-static noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
+noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
 {
 	if (asked & EL_REQ_REVIVED && r->state != SLOT_FREE) {
 		el_stream_received(id, r->received);
 		el_stream_acked(id, r->acked);
-		/* The clock may be lost. */
+		/* The clock may be lost, and the place in the tree. */
+		homa_ungrant(r, id);
 		homa_arm(r, id, TICK_MS, ARMED_TICK);
 	}
 	if (!(asked & (EL_REQ_ABORT | EL_REQ_CLOSE)))
@@ -76,6 +77,9 @@ int homa_gen(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	if (r->acked != r->out_at)
 		homa_release(r, id);
+	/* The application has read, perhaps. */
+	if (r->stalled && r->phase == PHASE_IN)
+		homa_consider(r, id);
 	if (r->state != SLOT_GONE && r->phase != PHASE_OUT) {
 		waiting = el_stream_snd_end(id) - r->out_at;
 		if ((__s32)waiting >= HOMA_ALIGN && (r->state == SLOT_SERVER || r->phase == PHASE_REST)) {

@@ -56,7 +56,7 @@ static inline struct homa_peer *peer_of(const __be32 *address)
 
 enum homa_way { WAY_KNOWN, WAY_NONE, WAY_UNRESOLVED, WAY_ELSEWHERE };
 
-static noinline int homa_ask(struct xdp_md *ctx, struct homa_peer *p NONNULL, __u32 family, __u64 now)
+noinline int homa_ask(struct xdp_md *ctx, struct homa_peer *p NONNULL, __u32 family, __u64 now)
 {
 	__u32 flags = BPF_FIB_LOOKUP_SRC | (homa_table ? BPF_FIB_LOOKUP_DIRECT | BPF_FIB_LOOKUP_TBID : 0);
 	struct bpf_fib_lookup f = {};

@@ -66,7 +66,7 @@ struct homa_answer {
  * Makes the packet one of `type` from who it was for to who sent it: RPC_UNKNOWN, BUSY, or an ACK of its RPC. Returns the
  * verdict.
  */
-static noinline int homa_turn(struct xdp_md *ctx, const struct homa_packet *p NONNULL, __u32 type, __u32 flags)
+noinline int homa_turn(struct xdp_md *ctx, const struct homa_packet *p NONNULL, __u32 type, __u32 flags)
 {
 	__u32 ip_len = p->family == AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	__u32 len = type == HOMA_ACK ? sizeof(struct homa_acks) : sizeof(struct homa_common);

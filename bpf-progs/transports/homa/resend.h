@@ -4,7 +4,7 @@
 #include "reply.h"
 
 /* The peer asks for bytes of what goes out. What was not sent yet comes anyhow: it is told BUSY then. */
-static noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
+noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
 {
 	struct homa_resend h;
 	__u32 from, to;
@@ -16,6 +16,10 @@ static noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, 
 	if (r->phase == PHASE_REST)
 		return XDP_DROP;
 	from = ntohl(h.offset);
+	to = ntohl(h.length);
+	/* What is asked for may be sent: its GRANT was lost. */
+	if (to != HOMA_RESEND_ALL && to <= HOMA_MAX_MESSAGE && from + to > r->out_granted)
+		r->out_granted = from + to < r->out_len ? from + to : r->out_len;
 	if (r->phase != PHASE_OUT || from >= r->out_next) {
 		if (r->phase == PHASE_OUT) {
 			/* An empty message is sent again as if it had not been. */
@@ -25,7 +29,6 @@ static noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, 
 		}
 		return homa_turn(ctx, p, HOMA_BUSY, 0);
 	}
-	to = ntohl(h.length);
 	to = to > r->out_next - from ? r->out_next : from + to;
 	r->asked_priority = h.priority & 7;
 	if (to > from)
@@ -35,7 +38,7 @@ static noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, 
 }
 
 /* More of what goes out may be sent. */
-static noinline int homa_granted(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
+noinline int homa_granted(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
 {
 	struct homa_grant h;
 	__u32 to;

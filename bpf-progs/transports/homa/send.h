@@ -5,7 +5,7 @@
 #include "reply.h"
 
 /* Bytes of a message that go without being asked for. */
-const volatile __u32 homa_unscheduled = HOMA_MAX_MESSAGE;
+const volatile __u32 homa_unscheduled = 40000;
 
 /* Headers of the longest, before bytes. */
 #define HEADERS (sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct homa_data))
@@ -80,7 +80,7 @@ struct homa_order {
 };
 
 /* Makes a control packet. GRANT has offset and priority, RESEND these and a length. */
-static noinline int homa_control(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, const struct homa_peer *p NONNULL,
+noinline int homa_control(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, const struct homa_peer *p NONNULL,
 				 const struct homa_order *o NONNULL)
 {
 	__u32 len = homa_least(o->type), at = homa_at(r);
@@ -131,6 +131,15 @@ static inline int homa_due(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, con
 		r->due &= ~DUE_NEED_ACK;
 		o.type = HOMA_NEED_ACK;
 		count(NeedAcks);
+	} else if (r->due & DUE_GRANT && r->phase == PHASE_IN) {
+		r->due &= ~DUE_GRANT;
+		o.type = HOMA_GRANT;
+		o.offset = r->in_granted;
+		o.priority = r->grant_priority;
+		count(Grants);
+	} else if (!(r->due & DUE_RESEND)) {
+		r->due = 0;
+		return XDP_ABORTED;
 	} else if (r->phase == PHASE_OUT && r->state == SLOT_CLIENT) {
 		/* Who waits for the first of a response asks for all of it. */
 		r->due &= ~DUE_RESEND;
@@ -153,7 +162,7 @@ static inline int homa_due(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, con
 /* ── messages ── */
 
 /* Makes a DATA packet of the first of these bytes of the message, as many as it takes. How many; less than 0: the run ends. */
-static noinline int homa_send(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL,
+noinline int homa_send(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL,
 			      const struct el_range *part NONNULL)
 {
 	__u32 at = homa_at(r), head = at + sizeof(struct homa_data), most, offset = part->from, bytes = part->to - offset, priority;
@@ -227,7 +236,7 @@ static inline enum homa_next client_next(struct homa_rpc *r, __u32 id, const str
 }
 
 /* Takes the record of the next message, of which `waiting` bytes are written, record and all. */
-static noinline int homa_next(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id)
+noinline int homa_next(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id)
 {
 	void *data = data_of(ctx), *end = data_end_of(ctx);
 	struct homa_record rec;
@@ -272,7 +281,7 @@ static inline __u32 homa_written(const struct homa_rpc *r, __u32 id)
 }
 
 /* Sends of the message what is asked for again, or new. The verdict. */
-static noinline int homa_output(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL)
+noinline int homa_output(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL)
 {
 	struct el_range part = {};
 	__u32 rest;

@@ -54,6 +54,9 @@ enum homa_phase { PHASE_REST, PHASE_OUT, PHASE_IN, PHASE_SERVE };
 /* Control packets that a slot is to make. */
 enum homa_due { DUE_RESEND = 1, DUE_GRANT = 2, DUE_BUSY = 4, DUE_NEED_ACK = 8, DUE_UNKNOWN = 16, DUE_CUTOFFS = 32 };
 
+enum homa_granting { GRANTING_NOT, GRANTING_ACTIVE, GRANTING_WAITS };
+enum homa_pacing { PACING_NOT, PACING_WAITS, PACING_TURN /* it is the one that may send */ };
+
 /* Whether the timer runs: in ticks, or for a channel that rests. */
 enum homa_armed { ARMED_NOT, ARMED_TICK, ARMED_REST };
 
@@ -80,7 +83,9 @@ struct homa_rpc {
 	__u8 asked_priority; /* and what is sent again */
 	__u8 grant_priority; /* that what comes in is granted with */
 	__u8 begun;    /* some of what goes out was sent, if only that it is empty */
-	__u8 pad[3];
+	__u8 granting; /* enum homa_granting */
+	__u8 stalled;  /* less was granted than might be: there was no room for it */
+	__u8 pacing;   /* enum homa_pacing */
 	__u16 silent;    /* ticks */
 	__u16 unresolved; /* ms that the neighbour does not answer */
 	__u32 out_at;      /* position of the record that goes out, or will next */
@@ -94,6 +99,7 @@ struct homa_rpc {
 	__u32 in_granted;
 	__u32 in_most;     /* end of the last byte that came */
 	__u32 received;    /* position that the application was told */
+	__u32 in_born;     /* order of messages that want grants; 0: it does not yet */
 	__u32 ask;         /* up to where a round of RESENDs has asked */
 	/* PHASE_IN: ranges that came ahead of in_next. PHASE_OUT: ranges that are to be sent again. Bytes of the message. */
 	struct el_intervals spans;

@@ -34,7 +34,7 @@ import type { HomaShared } from './view.js';
 export const HOMA_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/homa.bpf.o', import.meta.url));
 
 /** Maps with an entry for each stream. */
-const PER_STREAM = ['homa_rpcs', 'homa_clocks', 'homa_channels'];
+const PER_STREAM = ['homa_rpcs', 'homa_clocks', 'homa_channels', 'homa_places'];
 /** enum homa_state. */
 const SLOT_FREE = 0;
 const SLOT_CLIENT = 1;

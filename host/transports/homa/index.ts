@@ -13,7 +13,7 @@ export interface HomaOptions {
   listeners?: number;
   /** Own addresses that there can be. Default 1024. */
   addresses?: number;
-  /** Bytes of a message that are sent without being asked for. Default 1,000,000. */
+  /** Bytes of a message that are sent without being asked for. Default 40,000. */
   unscheduled?: number;
   /** Makes the choice of ports repeat: for tests. */
   seed?: number;
@@ -39,7 +39,7 @@ class Homa implements MessageTransport {
       listeners: whole('listeners', o.listeners ?? 64, 1, 32768),
       addresses: whole('addresses', o.addresses ?? 1024, 1, MOST),
       seed: o.seed,
-      globals: { homa_unscheduled: whole('unscheduled', o.unscheduled ?? LONGEST, 1, LONGEST) },
+      globals: { homa_unscheduled: whole('unscheduled', o.unscheduled ?? 40_000, 1, LONGEST) },
     };
   }
 
