@@ -184,6 +184,14 @@ export type {
   ResponderCounters,
   ResponderOptions,
 } from './responder/index.js';
+export { type Pieces, RpcBody, type RpcBodyInput, Streamed, streamed } from './rpc/body.js';
+export type { RpcBurst } from './rpc/burst.js';
+export type { ServePlace as RpcServePlace } from './rpc/carrier.js';
+export { RpcError } from './rpc/errors.js';
+export type { KeptRequest, RpcEvent, RpcEventKind } from './rpc/event.js';
+export type { RpcPeer } from './rpc/peer.js';
+export { type CallOptions, Rpc, type RpcAddress, type RpcOptions } from './rpc/rpc.js';
+export type { RpcContext, RpcHandler, RpcServer, ServeOptions } from './rpc/server.js';
 export { Network, type NetworkHost, type NetworkOptions, type NetworkStats } from './sim/index.js';
 export { StreamApp, type TakeEvent } from './streams/stream_app.js';
 export {

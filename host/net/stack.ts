@@ -16,6 +16,7 @@ import { EtherloomError } from '../errors.js';
 import { StreamRequest } from '../layout/layout.gen.js';
 import { type StreamMemory, streamMemory } from '../mem/streams.js';
 import type { AddressOptions } from '../responder/index.js';
+import type { Rpc, RpcOptions } from '../rpc/rpc.js';
 import { StreamApps, streamCounters } from '../streams/stream_apps.js';
 import type {
   AnyTransport,
@@ -46,6 +47,7 @@ import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from 
 import { RemoteApps } from './remote_apps.js';
 import { StackRequests } from './requests.js';
 import { InlineRest } from './rest.js';
+import { StackRpcs } from './rpcs.js';
 import type { Connector, ConnectorOptions, StackAgent, StackSecureAgent } from './sockets/agents.js';
 import { SocketLoop } from './sockets/loop.js';
 import { StackNet } from './sockets/net.js';
@@ -98,6 +100,7 @@ export class Stack<O extends object = ConnectionOptions> {
   readonly #datagrams: DatagramSet;
   readonly #remotes: RemoteApps<O>;
   readonly #inLanes = new Set<InLane<O>>();
+  readonly #rpcs: StackRpcs<O>;
   readonly #unfollow: (() => void)[];
   #net: StackNet | undefined;
   #closing: Promise<void> | undefined;
@@ -119,6 +122,7 @@ export class Stack<O extends object = ConnectionOptions> {
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
     this.#requests = new StackRequests<O>(engine, network, transport);
     if (datagrams) this.#bindings.add(this.#binding(datagrams), true);
+    this.#rpcs = new StackRpcs<O>(engine, apps, transport, this.#requests);
     this.#remotes = new RemoteApps<O>(apps, transport, this.#requests, this.#bindings);
     this.#datagrams = this.#datagramsOf(this.#sockets);
     this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams, engine.alive);
@@ -132,6 +136,7 @@ export class Stack<O extends object = ConnectionOptions> {
       engine.onStopped(() => {
         this.#net?.loop.close();
         this.#remotes.closeAll();
+        this.#rpcs.stopped();
       }),
     ];
   }
@@ -300,6 +305,17 @@ export class Stack<O extends object = ConnectionOptions> {
     return this.net.serve(server, ...args);
   }
 
+  // ── remote procedure calls ────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Calls and servers of calls, the same over any carrier: `rpc.call`, `rpc.serve`, `rpc.use`; docs/rpc.md.
+   * @throws RpcError ERR_RPC_NO_CARRIER, EtherloomError ERR_STACK_CLOSED
+   */
+  async rpc(options: RpcOptions = {}): Promise<Rpc> {
+    this.#requests.open();
+    return this.#rpcs.make(options);
+  }
+
   // ── applications of other threads ─────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -428,6 +444,8 @@ export class Stack<O extends object = ConnectionOptions> {
     const { apps } = this;
     await Promise.all([...this.#inLanes].map(inLane => inLane.close()));
     const inLanes = [...this.#inLanes].flatMap(inLane => inLane.numbers);
+    await this.#rpcs.close();
+    const former = [...this.#rpcs.former];
     if (!this.#requests.ended) {
       this.#requests.end();
       this.#datagrams.abandon();
@@ -435,7 +453,7 @@ export class Stack<O extends object = ConnectionOptions> {
       this.#net?.loop.close();
       this.#remotes.closeAll();
       const own = this.#own;
-      const numbers = [...own, ...this.#remotes.former];
+      const numbers = [...own, ...this.#remotes.former, ...former];
       const { view } = this.#sockets;
       const isDelivering = (): boolean =>
         this.#ownSockets.some(s => s.isLeaving) ||
@@ -443,9 +461,9 @@ export class Stack<O extends object = ConnectionOptions> {
       await this.#linger(isDelivering, lingerMs);
       for (const sockets of this.#ownSockets) sockets.abandon();
       for (const number of own) apps.close(number, true);
-      for (const number of [...this.#remotes.former, ...inLanes]) apps.abort(number);
+      for (const number of [...this.#remotes.former, ...former, ...inLanes]) apps.abort(number);
     }
-    await this.#drain([...this.#own, ...this.#remotes.former, ...inLanes]);
+    await this.#drain([...this.#own, ...this.#remotes.former, ...former, ...inLanes]);
     for (const unfollow of this.#unfollow) unfollow();
     this.engine.inhabit(false);
     await this.entrance.close();

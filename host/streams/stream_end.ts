@@ -219,6 +219,40 @@ export class StreamEnd {
     return views;
   }
 
+  /**
+   * Where `n` bytes lie that can be read, `from` bytes behind the first: `first` of them at `at` of memory, the others at
+   * `again`. False where they lie in two rings. Good until `consume`. `readable` is asked before.
+   */
+  look(from: number, n: number, into: { at: number; first: number; again: number }): boolean {
+    const position = (this.taken + from) | 0;
+    let ring = this.rcv;
+    let size = this.rcvBytes;
+    if (this.edged && ((position + n - this.edge) | 0) > 0) {
+      if (((position - this.edge) | 0) < 0) return false;
+      ring = this.next;
+      size = this.nextBytes;
+    }
+    const at = position & (size - 1);
+    const first = size - at;
+    into.at = ring + at;
+    into.first = n < first ? n : first;
+    into.again = ring;
+    return true;
+  }
+
+  /** Copies such bytes to `into`, from `at` on, and leaves them where they are. */
+  peek(from: number, n: number, into: Uint8Array, at: number): void {
+    const lie = { at: 0, first: 0, again: 0 };
+    if (!this.look(from, n, lie)) {
+      const here = (this.edge - this.taken - from) >>> 0;
+      this.peek(from, here, into, at);
+      this.peek(from + here, n - here, into, at + here);
+      return;
+    }
+    into.set(this.u8.subarray(lie.at, lie.at + lie.first), at);
+    if (n > lie.first) into.set(this.u8.subarray(lie.again, lie.again + n - lie.first), at + lie.first);
+  }
+
   /** Gives the first `n` bytes of what can be read back to the ring; nothing after `release`. @throws EtherloomError ERR_STREAM_RANGE */
   consume(n: number): void {
     if (this.released) return;
@@ -342,6 +376,23 @@ export class StreamEnd {
     this.app.text.write(text, this.snd + at, n, latin1 ? 'latin1' : 'utf8');
     this.publish(n);
     return true;
+  }
+
+  /**
+   * Address of `n` bytes of room, which the caller writes and then hands over, all of them, before it writes anything else.
+   * 0: there is no room for so many, or they do not lie in one piece.
+   */
+  reserve(n: number): number {
+    if (this.shut || this.released || this.roomOf(n) < n) return 0;
+    const at = this.written & (this.sndBytes - 1);
+    if (n > this.sndBytes - at) return 0;
+    this.lent = false;
+    return this.snd + at;
+  }
+
+  /** Hands the `n` bytes that `reserve` gave to the transport. */
+  handOver(n: number): void {
+    this.publish(n);
   }
 
   /** Room; the lane's line is looked at only where what it said last does not do for `want` bytes. */

@@ -45,6 +45,16 @@ test(
 );
 
 test(
+  'docs/rpc.md: a call and its server',
+  () => {
+    const found = examples('docs/rpc.md', 'Stack.create');
+    assert.is(found.length, 1);
+    assert.equal(run(found[0]), { code: 0, out: 'hello world from 10.0.0.2\n', err: '' });
+  },
+  { missing: built, timeoutMs: 60_000 },
+);
+
+test(
   'host/transports/README.md: the echo gives every byte back in order, and ends when its peer has',
   () => {
     const found = examples('host/transports/README.md', 'function echo');

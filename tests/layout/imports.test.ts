@@ -21,8 +21,9 @@ const HOST: Record<string, string> = {
   forward: 'errors layout mem wire native bpf nic engine',
   streams: 'errors layout mem engine',
   transports: 'errors layout mem wire bpf nic engine streams',
-  net: 'errors layout mem wire native bpf nic responder engine streams transports',
-  apps: 'errors mem wire bpf nic engine net',
+  rpc: 'errors layout mem wire engine streams transports',
+  net: 'errors layout mem wire native bpf nic responder engine streams transports rpc',
+  apps: 'errors mem wire bpf nic engine rpc net',
   cli: 'errors mem bpf nic native engine forward transports net apps',
 };
 const ASSEMBLY: Record<string, string> = {
@@ -75,7 +76,7 @@ function against(root: string, allowed: Record<string, string>): string[] {
   return [...found].sort();
 }
 
-test('host: layout ← mem, wire ← bpf, nic ← responder ← engine ← streams ← transports ← net; cli', () => {
+test('host: layout ← mem, wire ← bpf, nic ← responder ← engine ← streams ← transports ← rpc ← net; cli', () => {
   assert.equal(against('host', HOST), []);
 });
 

@@ -12,7 +12,9 @@ import type { ListenPlace, Made, TransportView } from '../../transports/contract
 import { datagramsNamed, transportNamed } from '../../transports/registry.js';
 import '../../transports/tcp/index.js';
 import '../../transports/udp/index.js';
+import { Rpc, type RpcOptions } from '../../rpc/rpc.js';
 import { StreamApp } from '../../streams/stream_app.js';
+import { ThreadRpcPlace } from '../rpc_place.js';
 import { AskedDatagrams } from './asked_datagrams.js';
 import {
   type Answer,
@@ -94,7 +96,7 @@ export class StackApp<O = object> {
   }
 
   /** @throws EtherloomError ERR_STACK_CLOSED after `close`, or when the stack ended the application */
-  #open(): void {
+  open(): void {
     if (this.#closed || this.sockets.app.ended)
       throw new EtherloomError('ERR_STACK_CLOSED', `application ${this.number} was ended`, {
         expected: 'the ticket of another: stack.openApp()',
@@ -125,7 +127,7 @@ export class StackApp<O = object> {
   }
 
   async #ask(asked: Asked): Promise<Told> {
-    this.#open();
+    this.open();
     return this.#question(asked);
   }
 
@@ -166,6 +168,15 @@ export class StackApp<O = object> {
     this.#waiting.clear();
   }
 
+  /**
+   * RPCs of this thread, over the stack of the application, which is theirs from then on: calls and servers, or the burst API.
+   * @throws RpcError ERR_RPC_NO_CARRIER
+   */
+  rpc(options: RpcOptions = {}): Rpc {
+    this.open();
+    return new Rpc(new ThreadRpcPlace<O & object>(this as unknown as StackApp<O & object>), options);
+  }
+
   /** As Burst.listen. */
   async listen(options: ListenOptions<O>): Promise<Listener> {
     const place = await this.#ask({ call: 'listen', options: options as ListenOptions });
@@ -181,7 +192,7 @@ export class StackApp<O = object> {
 
   /** As Burst.bind. */
   async bind(options: BindOptions = {}): Promise<DatagramSocket> {
-    this.#open();
+    this.open();
     const { transport } = options;
     if (transport === undefined) return this.datagrams.named().bind(options);
     const told = (await this.#ask({ call: 'datagrams', name: transport })) as DatagramsTold;
@@ -196,7 +207,7 @@ export class StackApp<O = object> {
 
   /** As Burst.poll. @throws EtherloomError ERR_STACK_CLOSED when stack or application were closed: a loop of polls ends so */
   poll(events: StackEvent<O>[], max?: number): number {
-    this.#open();
+    this.open();
     return this.sockets.poll(events, max);
   }
 
@@ -206,7 +217,7 @@ export class StackApp<O = object> {
 
   /** As Burst.wait, but the thread lives as long as it waits. @throws EtherloomError ERR_STACK_CLOSED */
   async wait(ms?: number): Promise<boolean> {
-    this.#open();
+    this.open();
     return this.#held(this.sockets.wait(ms));
   }
 
@@ -216,7 +227,7 @@ export class StackApp<O = object> {
   }
 
   waitSync(ms?: number): boolean {
-    this.#open();
+    this.open();
     return this.sockets.waitSync(ms);
   }
 

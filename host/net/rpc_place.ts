@@ -1,0 +1,184 @@
+/**
+ * Where the RPCs of a stack live: applications of its own for each of them, and the carriers that the stack has. RpcThread is
+ * the same for an application of another thread.
+ */
+import { Alive } from '../engine/alive.js';
+import type { Engine } from '../engine/engine.js';
+import { LIMITS } from '../rpc/carrier.js';
+import { type CarrierMaker, Endpoint } from '../rpc/endpoint.js';
+import { RpcError } from '../rpc/errors.js';
+import type { VirtualTime } from '../rpc/loop.js';
+import type { Entered, RpcPlace } from '../rpc/place.js';
+import { TcpCarrier } from '../rpc/tcp/carrier.js';
+import type { RpcConnection, TcpCalls } from '../rpc/tcp/connection.js';
+import type { Sockets, StackEvent } from './burst/sockets.js';
+import type { StackApp } from './burst/stack_app.js';
+
+/** Connections told of at a time. */
+const BATCH = 256;
+const NS_PER_MS = 1e6;
+/** Of connections that carry calls: what is written leaves at once. */
+export const NO_DELAY = { noDelay: true } as const;
+
+const NAMES = ['tcp'];
+
+function carrierNamed(name: string | undefined): string {
+  if (name === undefined) return NAMES[0];
+  if (NAMES.includes(name)) return name;
+  throw new RpcError('ERR_RPC_NO_CARRIER', `no carrier "${String(name)}"`, { expected: NAMES.join(', ') });
+}
+
+/** An endpoint over the sockets of one application. */
+export function endpointOver<O>(
+  sockets: Sockets<O>,
+  calls: TcpCalls,
+  nowMs: () => number,
+  use: string,
+  inParts: boolean,
+): Endpoint {
+  const events: StackEvent<O>[] = [];
+  let tcp: TcpCarrier | undefined;
+  const makers: CarrierMaker[] = [
+    (index, home) => {
+      tcp = new TcpCarrier(index, home, calls, LIMITS);
+      return tcp;
+    },
+  ];
+  const news = (): number => {
+    const n = sockets.poll(events, BATCH);
+    for (let i = 0; i < n; i++) tcp!.news(events[i] as never);
+    return n;
+  };
+  return new Endpoint({ news, flush: () => sockets.flush(), nowMs }, makers, use, inParts);
+}
+
+/** What a stack has for it. */
+export interface StackRpcHome<O> {
+  readonly engine: Engine;
+  /** An application, and what is asked for it. @throws EtherloomError ERR_APPS_FULL, ERR_ARENA_FULL */
+  enter(): { sockets: Sockets<O>; calls: TcpCalls; leave(): Promise<void> };
+  open(): void;
+}
+
+/** Lets the time of an inline engine pass that has nothing to do. */
+function virtualOf(engine: Engine): { key: object; time: VirtualTime } | undefined {
+  if (!engine.virtual) return undefined;
+  return {
+    key: engine,
+    time: {
+      advance(untilMs) {
+        if (engine.state !== 'running') return false;
+        const now = engine.now();
+        const until = Number.isFinite(untilMs) ? BigInt(Math.ceil(untilMs * NS_PER_MS)) : undefined;
+        const due = engine.nextDueNs();
+        const next = due === undefined || (until !== undefined && until < due) ? until : due;
+        if (next === undefined) return false;
+        if (next > now) engine.advance(next - now);
+        return true;
+      },
+    },
+  };
+}
+
+/** Longest sleep of an inline engine's endpoints, ms: its steps are made in it. */
+const INLINE_REST_MS = 100;
+
+export class StackRpcPlace<O> implements RpcPlace {
+  readonly carriers = NAMES;
+  readonly #entered = new Set<Entered>();
+
+  constructor(
+    readonly home: StackRpcHome<O>,
+    readonly onClose: (place: StackRpcPlace<O>) => void,
+  ) {}
+
+  carrier(name: string | undefined): string {
+    return carrierNamed(name);
+  }
+
+  open(): void {
+    this.home.open();
+  }
+
+  enter(use: string, inParts: boolean): Entered {
+    const { engine } = this.home;
+    const { sockets, calls, leave } = this.home.enter();
+    const nowMs = engine.virtual ? () => Number(engine.now()) / NS_PER_MS : () => performance.now();
+    const rest = engine.inline && !engine.virtual ? INLINE_REST_MS : undefined;
+    const entered: Entered = {
+      endpoint: endpointOver(sockets, calls, nowMs, use, inParts),
+      virtual: virtualOf(engine),
+      open: () => this.home.open(),
+      hold: on => engine.alive.hold(on),
+      wait: (ms = rest) => sockets.wait(ms),
+      waitSync: (ms = rest) => sockets.waitSync(ms),
+      rouse: () => sockets.app.rouse(),
+      leave: async () => {
+        if (this.#entered.delete(entered)) await leave();
+      },
+    };
+    this.#entered.add(entered);
+    return entered;
+  }
+
+  async close(): Promise<void> {
+    for (const entered of [...this.#entered]) await entered.leave();
+    this.onClose(this);
+  }
+}
+
+/** The same over an application of another thread, which it takes for itself: its endpoint is one. */
+export class ThreadRpcPlace<O extends object> implements RpcPlace {
+  readonly carriers = NAMES;
+  readonly #alive = new Alive();
+  #entered = false;
+
+  constructor(readonly app: StackApp<O>) {}
+
+  carrier(name: string | undefined): string {
+    return carrierNamed(name);
+  }
+
+  open(): void {
+    this.app.open();
+  }
+
+  enter(use: string, inParts: boolean): Entered {
+    if (this.#entered)
+      throw new RpcError('ERR_RPC_OPTIONS', 'calls and burst of one application of another thread', {
+        expected: 'a ticket for each: stack.openApp()',
+      });
+    this.#entered = true;
+    const { app } = this;
+    const { sockets } = app;
+    const calls: TcpCalls = {
+      connect(host, port, link) {
+        app.connect({ host, port, data: link, options: NO_DELAY as never }).then(
+          c => link.opened(c as unknown as RpcConnection),
+          error => link.refused(error),
+        );
+        return undefined;
+      },
+      listen: (wish, data) =>
+        app.listen({ ...wish, options: NO_DELAY as never }).then(listener => {
+          listener.data = data;
+          return listener;
+        }),
+    };
+    return {
+      endpoint: endpointOver(sockets, calls, () => performance.now(), use, inParts),
+      virtual: undefined,
+      open: () => app.open(),
+      hold: on => this.#alive.hold(on),
+      wait: ms => sockets.wait(ms),
+      waitSync: ms => sockets.waitSync(ms),
+      rouse: () => app.rouse(),
+      leave: () => app.close(),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.app.close();
+    this.#alive.end();
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * Bodies of requests and responses: bytes, text, or a stream of bytes. A stream whose length is known leaves as it comes; one
+ * whose length is not is gathered first, up to the longest message.
+ */
+import { Readable } from 'node:stream';
+import { RpcError } from './errors.js';
+import { MOST_MESSAGE } from './frame.js';
+import { Outgoing } from './outgoing.js';
+
+/** Something that gives bytes: a Readable, a generator, an array of pieces. */
+export type Pieces = AsyncIterable<Uint8Array | string> | Iterable<Uint8Array | string>;
+
+export type RpcBodyInput = Uint8Array | string | Streamed | Pieces;
+
+/** Pieces whose length is known: made by `streamed`. */
+export class Streamed {
+  constructor(
+    readonly source: Pieces,
+    /** Bytes in all. */
+    readonly length: number,
+  ) {}
+}
+
+/**
+ * A body that leaves while its pieces come. @param length bytes in all: one that has other than so many ends the call
+ * @throws RpcError EMSGSIZE, ERR_RPC_BODY
+ */
+export function streamed(source: Pieces, { length }: { length: number }): Streamed {
+  if (!Number.isInteger(length) || length < 0)
+    throw new RpcError('ERR_RPC_BODY', `length: ${String(length)}`, { expected: 'a number of bytes' });
+  if (length > MOST_MESSAGE) throw tooLong(length);
+  return new Streamed(source, length);
+}
+
+const tooLong = (length: number): RpcError =>
+  new RpcError('EMSGSIZE', `a message of ${length} bytes`, { expected: `${MOST_MESSAGE} at most` });
+
+/** Bytes that wait of a stream before its source is asked for more. */
+const MOST_WAITING = 131_072;
+
+const bytesOf = (piece: unknown): Uint8Array => {
+  if (typeof piece === 'string') return Buffer.from(piece);
+  if (piece instanceof Uint8Array) return piece;
+  throw new RpcError('ERR_RPC_BODY', `a piece of a body that is ${piece === null ? 'null' : typeof piece}`, {
+    expected: 'a Uint8Array or a string',
+  });
+};
+
+/** Bytes that are there; undefined for what comes in pieces. @throws RpcError ERR_RPC_BODY, EMSGSIZE */
+export function wholeBody(body: unknown): Uint8Array | undefined {
+  if (body instanceof Streamed) return undefined;
+  if (typeof body === 'object' && body !== null && !(body instanceof Uint8Array)) {
+    if (Symbol.asyncIterator in body || Symbol.iterator in body) return undefined;
+  }
+  const bytes = body === undefined ? NOTHING : bytesOf(body);
+  if (bytes.length > MOST_MESSAGE) throw tooLong(bytes.length);
+  return bytes;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Gathers the pieces of a body whose length is not known. @throws RpcError EMSGSIZE, ERR_RPC_BODY; what the source throws */
+export async function gathered(source: Pieces): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of source) {
+    const bytes = bytesOf(piece);
+    length += bytes.length;
+    if (length > MOST_MESSAGE) throw tooLong(length);
+    pieces.push(bytes);
+  }
+  return Buffer.concat(pieces);
+}
+
+/**
+ * Feeds a message that leaves meanwhile. Resolves when all of it was handed over, or nobody wants it.
+ * @param goOn there is more @throws RpcError ERR_RPC_BODY; what the source throws
+ */
+export async function feed({ source, length }: Streamed, out: Outgoing, goOn: () => void): Promise<void> {
+  let given = 0;
+  let sent = (): void => {};
+  out.onSent = () => sent();
+  for await (const piece of source) {
+    const bytes = bytesOf(piece);
+    given += bytes.length;
+    if (given > length) break;
+    out.push(bytes);
+    goOn();
+    if (out.dropped) return;
+    if (out.waiting > MOST_WAITING)
+      await new Promise<void>(done => {
+        sent = () => {
+          if (out.dropped || out.waiting <= MOST_WAITING >> 1) done();
+        };
+      });
+    if (out.dropped) return;
+  }
+  if (given !== length)
+    throw new RpcError(
+      'ERR_RPC_BODY',
+      `a body of ${given > length ? 'more than' : 'only'} ${Math.min(given, length)} bytes`,
+      {
+        expected: `${length}, as was said`,
+      },
+    );
+}
+
+export const outgoingOf = ({ length }: Streamed): Outgoing => new Outgoing(length);
+
+/** A message that is read while it comes. It may be read once. */
+export class RpcBody implements AsyncIterable<Uint8Array> {
+  #pieces: Uint8Array[] = [];
+  #came = 0;
+  #ended = false;
+  #error: Error | undefined;
+  #news: (() => void) | undefined;
+
+  /** @internal */
+  constructor(
+    /** Bytes in all. */
+    readonly length: number,
+  ) {}
+
+  /** Bytes that came so far. */
+  get received(): number {
+    return this.#came;
+  }
+
+  /** @internal What came, in memory that is its own. */
+  push(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#pieces.push(bytes);
+    this.#came += bytes.length;
+    if (this.#came === this.length) this.#ended = true;
+    this.#wake();
+  }
+
+  /** @internal The rest will not come. */
+  fail(error: Error): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const news = this.#news;
+    this.#news = undefined;
+    news?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
+    for (;;) {
+      const piece = this.#pieces.shift();
+      if (piece !== undefined) yield piece;
+      else if (this.#error !== undefined) throw this.#error;
+      else if (this.#ended) return;
+      else
+        await new Promise<void>(news => {
+          this.#news = news;
+        });
+    }
+  }
+
+  /** All of it. @throws RpcError when the rest does not come */
+  async bytes(): Promise<Buffer> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this) pieces.push(piece);
+    return Buffer.concat(pieces);
+  }
+
+  /** All of it as text. */
+  async text(): Promise<string> {
+    return (await this.bytes()).toString();
+  }
+
+  /** As a stream of Node. */
+  stream(): Readable {
+    return Readable.from(this, { objectMode: false });
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What a carrier is: how requests get to a server and responses back. An endpoint (endpoint.ts) has some, begins calls on the
+ * one that is in use, and serves on all of them.
+ *
+ *   Endpoint ── begin, reply, cancel ─▶ Carrier ─▶ connections │ slots │ datagrams
+ *            ◀─ request, answer, failed ─┘
+ *
+ * Every carrier promises: a request is given to the server at most once; a call ends exactly once, with its response or an
+ * error; messages of up to 1,000,000 bytes.
+ */
+import type { Call } from './calls.js';
+import type { Events, KeptRequest } from './event.js';
+import type { FrameKind } from './frame.js';
+import type { Outgoing } from './outgoing.js';
+import type { PartPool } from './parts.js';
+
+/** Whose answer a reply is: a request as its carrier knows it. */
+export interface Asked {
+  readonly carrier: Carrier;
+  readonly link: unknown;
+  readonly call: number;
+  readonly turn: number;
+}
+
+/** Where a server is. */
+export interface ServePlace {
+  port: number;
+  close(): void;
+}
+
+export interface ListenWish {
+  /** 0: any that is free. */
+  port: number;
+  /** One of the stack's. Default: any. */
+  address?: string;
+  /** RpcEvent.service of what comes there. */
+  data?: unknown;
+}
+
+export interface Carrier {
+  readonly name: string;
+  /** Its place in RpcPeer.places. */
+  readonly index: number;
+  /**
+   * Sends the request of a call. False: there is no room now. @param own the bytes will not be changed before they were
+   * sent: no copy is needed
+   */
+  begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean;
+  /** Nobody waits for the call any more. The caller gives it back. */
+  cancel(call: Call): void;
+  /** Answers. False: there is no room now, or nobody waits for it. */
+  reply(asked: Asked, kind: FrameKind, body: Uint8Array | Outgoing, own: boolean): boolean;
+  /** A response that was begun will not be finished: the caller is to get the error instead. */
+  breakOff(asked: Asked, out: Outgoing, error: Uint8Array): void;
+  /** A request will be answered later: `cancelled` is to be told. */
+  keep(kept: KeptRequest): void;
+  remote(asked: Asked): { address: string; port: number };
+  /** Takes requests at a port. */
+  listen(wish: ListenWish): ServePlace | Promise<ServePlace>;
+  /** Gives back the bytes of the last events. */
+  done(): void;
+  /** Events that there is news for, until `events` is full. */
+  work(events: Events): void;
+  /** Whether `work` may have more without news. */
+  readonly ready: boolean;
+  /** More of a body has come to what `begin` or `reply` were given. */
+  goOn(link: unknown): void;
+  /** Some ten times a second: peers that are too late are done with. */
+  tick(nowMs: number): void;
+  /** Ends everything: calls in flight have failed before. */
+  close(): void;
+}
+
+/** What a carrier has of its endpoint. */
+export interface CarrierHome {
+  readonly events: Events;
+  readonly pool: PartPool;
+  /** Requests and responses are told of as they come in parts (RpcEvent kind `part`). */
+  readonly inParts: boolean;
+  find(call: number, turn: number): Call | undefined;
+  /** Fails all calls for which it holds. Of each there will be an event. */
+  failAll(holds: (call: Call) => boolean, code: string, reason: string): void;
+  /** A call was answered, whole or with an error: it is given back. */
+  over(call: Call): void;
+  /** A request that was kept is over: there will be an event. */
+  cancelled(kept: KeptRequest): void;
+  nowMs(): number;
+}
+
+/** What must not happen to a server through those who call it. */
+export interface CarrierLimits {
+  /** Connections, or slots, that there may be. */
+  connections: number;
+  /** Requests of a connection that are not answered: no more are read then. */
+  unanswered: number;
+  /** Bytes that wait to be sent on a connection: no more are read then, and `begin` has no room. */
+  unsent: number;
+  /** Time for the rest of a frame, and for the next part of a message, ms. */
+  frameMs: number;
+  partMs: number;
+  /** Time without progress of what is to be sent, ms. */
+  stallMs: number;
+  /** A connection on which there were no calls for so long is ended, ms. */
+  idleMs: number;
+}
+
+export const LIMITS: CarrierLimits = {
+  connections: 4096,
+  unanswered: 4096,
+  unsent: 4 << 20,
+  frameMs: 10_000,
+  partMs: 60_000,
+  stallMs: 60_000,
+  idleMs: 300_000,
+};

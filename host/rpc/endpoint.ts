@@ -1,0 +1,281 @@
+/**
+ * What calls and serves in one thread: carriers, the calls in flight, and what happened to them in batches. Everything above
+ * is made of it: the promises of Rpc, the burst API, in-lane applications.
+ *
+ *   begin(peer, bytes, tag) ─▶ carrier in use         poll(events) ◀─ every carrier: requests, responses, failures
+ */
+import { type Call, Calls } from './calls.js';
+import type { Carrier, CarrierHome, ListenWish, ServePlace } from './carrier.js';
+import { RpcError } from './errors.js';
+import { Events, type KeptRequest, type RpcEvent } from './event.js';
+import { MOST_MESSAGE } from './frame.js';
+import type { Outgoing } from './outgoing.js';
+import { PartPool } from './parts.js';
+import { RpcPeer } from './peer.js';
+
+/** How the endpoint's thread gets news, and tells the time. */
+export interface EndpointHome {
+  /** Takes news of streams to the carriers: `poll` of sockets. Returns how much there was. */
+  news(): number;
+  /** Publishes what was written and asked. */
+  flush(): void;
+  nowMs(): number;
+}
+
+/** Makes a carrier for an endpoint. */
+export type CarrierMaker = (index: number, home: CarrierHome) => Carrier;
+
+/** Time between two looks at who is late, ms. */
+const TICK_MS = 100;
+
+interface Failure {
+  call: Call;
+  code: string;
+  reason: string;
+}
+
+export class Endpoint implements CarrierHome {
+  readonly events = new Events();
+  readonly pool = new PartPool();
+  readonly carriers: Carrier[] = [];
+  readonly #calls = new Calls();
+  readonly #peers = new Map<string, RpcPeer>();
+  #current: Carrier;
+  /** What poll is to tell of next. */
+  readonly #failures: Failure[] = [];
+  readonly #cancelled: KeptRequest[] = [];
+  /** Listeners that are being made. */
+  #listening = 0;
+  #tickedMs = 0;
+  #closed = false;
+
+  /** @param inParts events of kind `part` are made @param use name of the carrier that calls go by first */
+  constructor(
+    readonly home: EndpointHome,
+    makers: readonly CarrierMaker[],
+    use: string | undefined,
+    readonly inParts = false,
+  ) {
+    for (const make of makers) this.carriers.push(make(this.carriers.length, this));
+    this.#current = this.carriers[0];
+    if (use !== undefined) this.use(use);
+  }
+
+  // ── carriers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** New calls go by that carrier; calls in flight end on theirs. @throws RpcError ERR_RPC_NO_CARRIER */
+  use(name: string): void {
+    this.#current = this.named(name);
+  }
+
+  /** @throws RpcError ERR_RPC_NO_CARRIER */
+  named(name: string): Carrier {
+    const found = this.carriers.find(c => c.name === name);
+    if (found !== undefined) return found;
+    throw new RpcError('ERR_RPC_NO_CARRIER', `no carrier "${String(name)}"`, {
+      expected: this.carriers.map(c => c.name).join(', '),
+    });
+  }
+
+  get carrier(): string {
+    return this.#current.name;
+  }
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Somebody to call. @throws EtherloomError ERR_ADDRESS; RpcError ERR_RPC_OPTIONS */
+  peer(address: string, port: number): RpcPeer {
+    const key = `${address} ${port}`;
+    const known = this.#peers.get(key);
+    if (known !== undefined) return known;
+    if (!Number.isInteger(port) || port < 1 || port > 65535)
+      throw new RpcError('ERR_RPC_OPTIONS', `port: ${String(port)}`, { expected: '1 to 65535' });
+    const peer = new RpcPeer(address, port);
+    this.#peers.set(key, peer);
+    return peer;
+  }
+
+  get inFlight(): number {
+    return this.#calls.inFlight;
+  }
+
+  /**
+   * Calls. Returns the number of the call, which is its own until its event was told; 0: there is no room now.
+   * @throws RpcError EMSGSIZE, ERR_RPC_CLOSED
+   */
+  begin(peer: RpcPeer, body: Uint8Array | Outgoing, tag: unknown, deadlineMs?: number, own = false): number {
+    if (this.#closed) throw new RpcError('ERR_RPC_CLOSED', 'the RPC was closed');
+    if (body.length > MOST_MESSAGE)
+      throw new RpcError('EMSGSIZE', `a request of ${body.length} bytes`, {
+        expected: `${MOST_MESSAGE} at most`,
+      });
+    const call = this.#calls.take();
+    if (call === undefined) return 0;
+    call.tag = tag;
+    call.peer = peer;
+    call.carrier = this.#current;
+    if (!this.#current.begin(call, body, own)) {
+      this.#calls.give(call);
+      return 0;
+    }
+    if (deadlineMs !== undefined) this.#calls.setDeadline(call, this.home.nowMs() + deadlineMs);
+    return call.place + 1;
+  }
+
+  /** More of a body has come. */
+  goOn(number: number): void {
+    const call = this.#calls.table[number - 1];
+    if (call?.live) call.carrier.goOn(call.link);
+  }
+
+  /** Gives up a call: no event tells of it. Whether it was in flight. */
+  cancel(number: number): boolean {
+    const call = this.#calls.table[number - 1];
+    if (!call?.live) return false;
+    call.carrier.cancel(call);
+    this.#calls.give(call);
+    return true;
+  }
+
+  // ── what carriers say ─────────────────────────────────────────────────────────────────────────────────────────
+
+  find(call: number, turn: number): Call | undefined {
+    return this.#calls.find(call, turn);
+  }
+
+  over(call: Call): void {
+    this.#calls.give(call);
+  }
+
+  failAll(holds: (call: Call) => boolean, code: string, reason: string): void {
+    for (const call of this.#calls.table) if (call.live && holds(call)) this.#fail(call, code, reason);
+  }
+
+  #fail(call: Call, code: string, reason: string): void {
+    // No answer is its any more; its place is another's when it was told.
+    call.live = false;
+    this.#failures.push({ call, code, reason });
+  }
+
+  cancelled(kept: KeptRequest): void {
+    if (kept.over) return;
+    kept.over = true;
+    this.#cancelled.push(kept);
+  }
+
+  nowMs(): number {
+    return this.home.nowMs();
+  }
+
+  // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes requests at a port, on every carrier, or those that are named. */
+  async listen(
+    wish: ListenWish,
+    carriers: readonly string[] = this.carriers.map(c => c.name),
+  ): Promise<ServePlace> {
+    const places: ServePlace[] = [];
+    let { port } = wish;
+    this.#listening++;
+    const close = (): void => {
+      for (const place of places) place.close();
+    };
+    try {
+      for (const name of carriers) {
+        const place = await this.named(name).listen({ ...wish, port });
+        places.push(place);
+        port = place.port;
+      }
+    } catch (error) {
+      close();
+      throw error;
+    } finally {
+      this.#listening--;
+    }
+    return { port, close };
+  }
+
+  // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Fills `into` with what happened, at most `most` events, and returns how many: objects are used again, and what the last
+   * poll told of is given back.
+   */
+  poll(into: RpcEvent[], most = Number.MAX_SAFE_INTEGER): number {
+    const { carriers } = this;
+    for (let i = 0; i < carriers.length; i++) carriers[i].done();
+    // What comes to a listener that the stack was asked for waits until it is there.
+    if (this.#listening === 0) this.home.news();
+    return this.take(into, most);
+  }
+
+  /** The same, when carriers have had the news. */
+  take(into: RpcEvent[], most: number): number {
+    const { events, carriers } = this;
+    events.list = into;
+    events.n = 0;
+    events.most = most;
+    const nowMs = this.home.nowMs();
+    if (nowMs - this.#tickedMs >= TICK_MS) this.#tick(nowMs);
+    if (this.#calls.nextMs <= nowMs) this.#lateCalls(nowMs);
+    if (this.#failures.length > 0 || this.#cancelled.length > 0) this.#tell(events);
+    for (let i = 0; i < carriers.length; i++) if (carriers[i].ready) carriers[i].work(events);
+    return events.n;
+  }
+
+  #tick(nowMs: number): void {
+    this.#tickedMs = nowMs;
+    for (const carrier of this.carriers) carrier.tick(nowMs);
+  }
+
+  #lateCalls(nowMs: number): void {
+    for (const call of this.#calls.late(nowMs)) {
+      call.carrier.cancel(call);
+      this.#fail(call, 'ETIMEDOUT', 'no answer before the deadline');
+    }
+  }
+
+  #tell(events: Events): void {
+    while (this.#failures.length > 0 && !events.full) {
+      const { call, code, reason } = this.#failures.shift()!;
+      const event = events.next();
+      event.kind = 'failed';
+      event.tag = call.tag;
+      event.code = code;
+      event.reason = reason;
+      event.length = 0;
+      event.first = 0;
+      event.part = undefined;
+      this.#calls.give(call);
+    }
+    while (this.#cancelled.length > 0 && !events.full) {
+      const event = events.next();
+      event.kind = 'cancelled';
+      event.tag = this.#cancelled.shift()!.tag;
+      event.part = undefined;
+    }
+  }
+
+  /** Whether the next poll has something without any news. */
+  get ready(): boolean {
+    return this.#failures.length > 0 || this.#cancelled.length > 0 || this.carriers.some(c => c.ready);
+  }
+
+  /** When somebody is late next, ms of its clock. */
+  get nextMs(): number {
+    return this.#calls.nextMs;
+  }
+
+  flush(): void {
+    this.home.flush();
+  }
+
+  /** Ends everything: calls in flight fail with ERR_RPC_CLOSED, which one more poll tells of. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.failAll(() => true, 'ERR_RPC_CLOSED', 'the RPC was closed');
+    for (const carrier of this.carriers) carrier.close();
+    this.flush();
+  }
+}

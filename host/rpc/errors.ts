@@ -1,0 +1,48 @@
+/**
+ * Errors of calls: `code` says which, as Linux names what the network did, and ERR_RPC_ for what only an RPC knows.
+ *
+ *   ETIMEDOUT ECONNREFUSED ECONNRESET EHOSTUNREACH EMSGSIZE …   the carrier's, or a deadline
+ *   ABORT_ERR                                                   the caller's signal; `name` is AbortError
+ *   ERR_RPC_REMOTE                                              the handler threw: `message` and `remoteCode` are its
+ *   ERR_RPC_NO_CARRIER ERR_RPC_CLOSED ERR_RPC_BODY ERR_RPC_OPTIONS ERR_RPC_BUSY
+ */
+import { type ErrorPlace, EtherloomError } from '../errors.js';
+import type { SocketError } from '../transports/errno.js';
+import { MOST_ERROR } from './frame.js';
+
+export class RpcError extends EtherloomError {
+  /** Of ERR_RPC_REMOTE: the code of what the handler threw, if it has one. */
+  readonly remoteCode: string | undefined;
+
+  constructor(code: string, message: string, place: ErrorPlace = {}, remoteCode?: string) {
+    super(code, message, place);
+    this.name = code === 'ABORT_ERR' ? 'AbortError' : 'RpcError';
+    this.remoteCode = remoteCode;
+  }
+}
+
+/** The code of an error of connections or binding, as a call has it: the errno, where there is one. */
+export const codeOf = (error: unknown): string =>
+  (error as SocketError).errno ?? (error as EtherloomError).code ?? 'ERR_RPC_CARRIER';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** What of an error goes to the caller, as the body of a frame. */
+export function errorBody(error: unknown): Uint8Array {
+  const { code, message } = (
+    typeof error === 'object' && error !== null ? error : {}
+  ) as Partial<EtherloomError>;
+  const text = `${typeof code === 'string' ? code.replaceAll('\n', ' ') : ''}\n${message ?? String(error)}`;
+  // Cut text ends in whole characters as far as it is text: a decoder mends the last one.
+  return encoder.encode(text).subarray(0, MOST_ERROR);
+}
+
+/** The error of a call whose answer is such a body. */
+export function remoteError(body: Uint8Array): RpcError {
+  // A decoder takes no shared memory.
+  const text = decoder.decode(Uint8Array.prototype.slice.call(body));
+  const line = text.indexOf('\n');
+  const code = text.slice(0, Math.max(0, line));
+  return new RpcError('ERR_RPC_REMOTE', text.slice(line + 1), {}, code || undefined);
+}

@@ -1,0 +1,83 @@
+/**
+ * Messages that come in several frames, or that are longer than the ring: gathered in memory of their own, which grows with
+ * what came: a length that is only promised takes none.
+ */
+
+/** Memory that a part begins with, bytes, unless larger memory lies about. */
+const FIRST_BYTES = 65_536;
+/** Memory of former messages that is kept for others, bytes. */
+const MOST_KEPT = 8 << 20;
+
+export class PartPool {
+  readonly #free: Uint8Array[] = [];
+  #bytes = 0;
+
+  take(length: number): Uint8Array {
+    for (let i = this.#free.length - 1; i >= 0; i--) {
+      const bytes = this.#free[i];
+      if (bytes.length < length) continue;
+      this.#free[i] = this.#free[this.#free.length - 1];
+      this.#free.pop();
+      this.#bytes -= bytes.length;
+      return bytes;
+    }
+    return new Uint8Array(new ArrayBuffer(Math.min(length, FIRST_BYTES)));
+  }
+
+  give(bytes: Uint8Array): void {
+    if (bytes.length < FIRST_BYTES || this.#bytes + bytes.length > MOST_KEPT) return;
+    this.#bytes += bytes.length;
+    this.#free.push(bytes);
+  }
+}
+
+export class Part {
+  /** Of the reader of a message that is read as it comes. */
+  tag: unknown = undefined;
+  /** The rest of it will not come. */
+  onDrop: (() => void) | undefined = undefined;
+  received = 0;
+  bytes: Uint8Array;
+  /** Its memory is its reader's. */
+  #taken = false;
+
+  constructor(
+    readonly pool: PartPool,
+    readonly call: number,
+    readonly turn: number,
+    readonly kind: number,
+    readonly length: number,
+  ) {
+    this.bytes = pool.take(length);
+  }
+
+  get whole(): boolean {
+    return this.received === this.length;
+  }
+
+  /** Memory for `n` bytes behind what came. */
+  room(n: number): Uint8Array {
+    const end = this.received + n;
+    if (end > this.bytes.length) {
+      const larger = new Uint8Array(Math.min(this.length, Math.max(end, 2 * this.bytes.length)));
+      larger.set(this.bytes.subarray(0, this.received));
+      if (!this.#taken) this.pool.give(this.bytes);
+      this.#taken = false;
+      this.bytes = larger;
+    }
+    return this.bytes;
+  }
+
+  /** What came, which is the taker's from now on. */
+  take(): Buffer {
+    this.#taken = true;
+    return Buffer.from(this.bytes.buffer as ArrayBuffer, this.bytes.byteOffset, this.received);
+  }
+
+  /** Nobody needs it any more. */
+  drop(): void {
+    if (!this.#taken) this.pool.give(this.bytes);
+    this.#taken = true;
+    if (!this.whole) this.onDrop?.();
+  }
+}

@@ -1,0 +1,373 @@
+/** An endpoint whose calls are promises and whose requests go to handlers: polled in the event loop. */
+import { feed, gathered, outgoingOf, type Pieces, RpcBody, Streamed, wholeBody } from './body.js';
+import type { Endpoint } from './endpoint.js';
+import { errorBody, RpcError } from './errors.js';
+import type { KeptRequest, RpcEvent } from './event.js';
+import { FrameKind } from './frame.js';
+import { type Driven, type Turns, turnsOf } from './loop.js';
+import type { Outgoing } from './outgoing.js';
+import type { Part } from './parts.js';
+import type { RpcPeer } from './peer.js';
+import type { Entered } from './place.js';
+import { Request } from './request.js';
+import type { RpcServer } from './server.js';
+
+/** Events told of before what they gave others to do is done. */
+const BATCH = 64;
+
+interface Wish {
+  signal?: AbortSignal;
+  stream?: boolean;
+}
+
+/** A call that somebody waits for: the tag of its events. */
+class Pending {
+  /** 0: it has not begun, for want of room. */
+  number = 0;
+  body: RpcBody | undefined;
+  onAbort: (() => void) | undefined;
+  done = false;
+
+  constructor(
+    readonly wish: Wish,
+    readonly resolve: (response: never) => void,
+    readonly reject: (error: Error) => void,
+  ) {}
+}
+
+/** A call that found no room. */
+interface Waiting {
+  pending: Pending;
+  peer: RpcPeer;
+  body: Uint8Array | Outgoing;
+  /** Of the endpoint's clock. */
+  lateMs: number;
+}
+
+export class PromiseCalls implements Driven {
+  readonly endpoint: Endpoint;
+  readonly #turns: Turns;
+  readonly #events: RpcEvent[] = [];
+  readonly #waiting: Waiting[] = [];
+  readonly #pending = new Set<Pending>();
+  readonly #servers = new Set<RpcServer>();
+  #driven = false;
+  #held = false;
+  #flushing = false;
+  #closed = false;
+
+  constructor(readonly entered: Entered) {
+    this.endpoint = entered.endpoint;
+    this.#turns = turnsOf(entered.virtual?.key, entered.virtual?.time);
+  }
+
+  // ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Something was asked: it leaves at the end of the microtasks, and news is looked for. */
+  #touch(): void {
+    if (!this.#flushing) {
+      this.#flushing = true;
+      queueMicrotask(this.#flush);
+    }
+    if (this.#driven) this.#turns.wake();
+    else {
+      this.#driven = true;
+      this.#turns.add(this);
+    }
+    this.#hold();
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    this.endpoint.flush();
+  };
+
+  #hold(): void {
+    const wanted = this.#pending.size > 0 || this.#servers.size > 0;
+    if (wanted !== this.#held) this.entered.hold(wanted);
+    this.#held = wanted;
+  }
+
+  turn(): number | undefined {
+    if (this.#closed) return undefined;
+    const events = this.#events;
+    let n: number;
+    try {
+      this.entered.open();
+      if (this.#waiting.length > 0) this.#retry();
+      n = this.endpoint.poll(events, BATCH);
+    } catch (error) {
+      this.#end(error as Error);
+      return undefined;
+    }
+    for (let i = 0; i < n; i++) this.#tell(events[i]);
+    if (n > 0) {
+      this.endpoint.flush();
+      if (this.#pending.size === 0) this.#hold();
+    }
+    return n;
+  }
+
+  get waits(): boolean {
+    return this.#pending.size > 0;
+  }
+
+  get nextMs(): number {
+    return this.endpoint.nextMs;
+  }
+
+  get nowMs(): number {
+    return this.endpoint.nowMs();
+  }
+
+  wait(): Promise<unknown> {
+    return this.endpoint.ready ? Promise.resolve() : this.entered.wait();
+  }
+
+  rouse(): void {
+    this.entered.rouse();
+  }
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  call(peer: RpcPeer, body: Uint8Array | Outgoing, deadline: number | undefined, wish: Wish): Promise<never> {
+    return new Promise((resolve, reject) => {
+      const pending = new Pending(wish, resolve, reject);
+      if (wish.signal !== undefined && !this.#follow(pending, wish.signal)) return;
+      this.#pending.add(pending);
+      const number = this.#waiting.length > 0 ? 0 : this.endpoint.begin(peer, body, pending, deadline, true);
+      pending.number = number;
+      if (number === 0) {
+        const lateMs = deadline === undefined ? Number.POSITIVE_INFINITY : this.endpoint.nowMs() + deadline;
+        this.#waiting.push({ pending, peer, body, lateMs });
+      }
+      this.#touch();
+    });
+  }
+
+  callStreamed(
+    peer: RpcPeer,
+    body: Streamed,
+    out: Outgoing,
+    deadline: number | undefined,
+    wish: Wish,
+  ): Promise<never> {
+    const answered = this.call(peer, out, deadline, wish);
+    // The newest of them.
+    let pending!: Pending;
+    for (const p of this.#pending) pending = p;
+    feed(body, out, () => {
+      if (pending.number > 0 && !pending.done) this.endpoint.goOn(pending.number);
+      this.#touch();
+    }).catch(error => this.#giveUp(pending, error));
+    return answered;
+  }
+
+  /** Whether the signal was not aborted before. */
+  #follow(pending: Pending, signal: AbortSignal): boolean {
+    const aborted = (): RpcError =>
+      new RpcError('ABORT_ERR', 'the call was aborted', { cause: signal.reason });
+    if (signal.aborted) {
+      pending.reject(aborted());
+      return false;
+    }
+    pending.onAbort = () => this.#giveUp(pending, aborted());
+    signal.addEventListener('abort', pending.onAbort, { once: true });
+    return true;
+  }
+
+  /** Ends a call by its caller's will. */
+  #giveUp(pending: Pending, error: Error): void {
+    if (pending.done) return;
+    if (pending.number > 0) this.endpoint.cancel(pending.number);
+    this.#over(pending, error);
+    this.#touch();
+  }
+
+  /** The promise is settled by whoever calls this, or rejects with `error`. */
+  #over(pending: Pending, error?: Error): void {
+    pending.done = true;
+    this.#pending.delete(pending);
+    if (pending.onAbort) pending.wish.signal!.removeEventListener('abort', pending.onAbort);
+    if (error === undefined) return;
+    pending.body?.fail(error);
+    pending.reject(error);
+  }
+
+  #retry(): void {
+    const list = this.#waiting;
+    const nowMs = this.endpoint.nowMs();
+    let done = 0;
+    for (const { pending, peer, body, lateMs } of list) {
+      if (!pending.done && lateMs <= nowMs)
+        this.#over(pending, new RpcError('ETIMEDOUT', 'no room before the deadline'));
+      if (!pending.done) {
+        const left = lateMs === Number.POSITIVE_INFINITY ? undefined : lateMs - nowMs;
+        pending.number = this.endpoint.begin(peer, body, pending, left, true);
+        if (pending.number === 0) break;
+      }
+      done++;
+    }
+    list.splice(0, done);
+  }
+
+  // ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #tell(event: RpcEvent): void {
+    if (event.kind === 'request') this.#serve(event);
+    else if (event.kind === 'response') this.#answered(event, event.tag as Pending);
+    else if (event.kind === 'failed') {
+      const pending = event.tag as Pending;
+      if (!pending.done) this.#over(pending, event.error);
+    } else if (event.kind === 'part') this.#part(event, event.part!);
+    else (event.tag as Request).cancel();
+  }
+
+  #answered(event: RpcEvent, pending: Pending): void {
+    if (pending.done) return;
+    this.#over(pending);
+    if (pending.wish.stream !== true) return pending.resolve(event.take() as never);
+    const body = (pending.body ??= new RpcBody(event.length));
+    body.push(rest(event, body));
+    pending.resolve(body as never);
+  }
+
+  #part(event: RpcEvent, part: Part): void {
+    if (event.tag === undefined) return this.#requestPart(event, part);
+    const pending = event.tag as Pending;
+    if (pending.done || pending.wish.stream !== true) return;
+    pending.body ??= new RpcBody(event.length);
+    pending.body.push(part.bytes.slice(pending.body.received, part.received));
+    pending.resolve(pending.body as never);
+  }
+
+  #requestPart(event: RpcEvent, part: Part): void {
+    const server = event.service as RpcServer;
+    if (server.options.stream !== true) return;
+    let request = part.tag as Request | undefined;
+    if (request === undefined) {
+      request = new Request(event.from, new RpcBody(event.length));
+      part.tag = request;
+      const reading = request;
+      part.onDrop = () => reading.lose(new RpcError('ECONNRESET', 'the rest of the request did not come'));
+      this.#handle(server, request, request.body);
+    }
+    request.body!.push(part.bytes.slice(request.body!.received, part.received));
+  }
+
+  #serve(event: RpcEvent): void {
+    const server = event.service as RpcServer;
+    const begun = event.part?.tag as Request | undefined;
+    if (begun !== undefined) {
+      begun.body!.push(rest(event, begun.body!));
+      begun.keep(event.keep(begun));
+      return;
+    }
+    const request = new Request(undefined, undefined);
+    let body: Buffer | RpcBody;
+    if (server.options.stream === true) {
+      body = new RpcBody(event.length);
+      body.push(event.take());
+    } else body = event.take();
+    request.keep(event.keep(request));
+    this.#handle(server, request, body);
+  }
+
+  #handle(server: RpcServer, request: Request, body: unknown): void {
+    let answer: unknown;
+    try {
+      answer = server.handler(body, request);
+    } catch (error) {
+      return this.#refuse(request, error);
+    }
+    if (typeof (answer as Promise<unknown> | undefined)?.then === 'function')
+      (answer as Promise<unknown>).then(
+        a => this.#answer(request, a),
+        e => this.#refuse(request, e),
+      );
+    else this.#answer(request, answer);
+  }
+
+  #answer(request: Request, answer: unknown): void {
+    try {
+      const whole = wholeBody(answer);
+      if (whole !== undefined) this.#reply(request, FrameKind.RESPONSE, whole);
+      else if (answer instanceof Streamed) this.#replyStreamed(request, answer);
+      else
+        gathered(answer as Pieces).then(
+          bytes => this.#reply(request, FrameKind.RESPONSE, bytes),
+          e => this.#refuse(request, e),
+        );
+    } catch (error) {
+      this.#refuse(request, error);
+    }
+  }
+
+  #refuse(request: Request, error: unknown): void {
+    this.#reply(request, FrameKind.ERROR, errorBody(error));
+  }
+
+  #reply(request: Request, kind: FrameKind, body: Uint8Array): void {
+    request.answer(kept => {
+      kept.carrier.reply(kept, kind, body, true);
+      this.#touch();
+    });
+  }
+
+  #replyStreamed(request: Request, body: Streamed): void {
+    request.answer((kept: KeptRequest) => {
+      const out = outgoingOf(body);
+      const { carrier, link } = kept;
+      if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) return;
+      this.#touch();
+      feed(body, out, () => {
+        carrier.goOn(link);
+        this.#touch();
+      }).catch(error => {
+        carrier.breakOff(kept, out, errorBody(error));
+        this.#touch();
+      });
+    });
+  }
+
+  // ── serving, and the end ──────────────────────────────────────────────────────────────────────────────────────
+
+  async serve(server: RpcServer): Promise<void> {
+    const { port = 0, address, carriers } = server.options;
+    const wish = { port, data: server, ...(address === undefined ? {} : { address }) };
+    const { close, ...place } = await this.endpoint.listen(wish, carriers);
+    this.#servers.add(server);
+    server.listening({
+      ...place,
+      close: () => {
+        close();
+        this.#servers.delete(server);
+        this.#touch();
+      },
+    });
+    this.#touch();
+  }
+
+  /** Whoever waits hears why. */
+  #end(error: Error): void {
+    this.#closed = true;
+    for (const pending of [...this.#pending]) this.#over(pending, error);
+    this.#servers.clear();
+    this.#hold();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    for (const server of [...this.#servers]) server.close();
+    this.endpoint.close();
+    this.#end(new RpcError('ERR_RPC_CLOSED', 'the RPC was closed'));
+    this.#turns.wake();
+    await this.entered.leave();
+  }
+}
+
+/** What of a message its reader does not have yet. */
+function rest(event: RpcEvent, body: RpcBody): Uint8Array {
+  if (body.received === 0 && event.part === undefined) return event.take();
+  return event.part!.bytes.slice(body.received, event.length);
+}

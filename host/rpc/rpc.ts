@@ -1,0 +1,154 @@
+/**
+ * RPCs with promises: the same over any carrier.
+ *
+ *   const rpc = await stack.rpc({ carrier: 'tcp' });
+ *   await rpc.serve({ port: 7 }, async request => request);
+ *   const response = await rpc.call({ address: '10.0.0.1', port: 7 }, 'hello', { deadline: 100 });
+ */
+import {
+  gathered,
+  outgoingOf,
+  type Pieces,
+  type RpcBody,
+  type RpcBodyInput,
+  Streamed,
+  wholeBody,
+} from './body.js';
+import { RpcBurst } from './burst.js';
+import type { RpcPlace } from './place.js';
+import { PromiseCalls } from './promises.js';
+import { type RpcHandler, RpcServer, type ServeOptions } from './server.js';
+
+export interface RpcAddress {
+  /** IPv4 or IPv6. */
+  address: string;
+  port: number;
+}
+
+export interface CallOptions {
+  /** Ends the call when it is aborted. */
+  signal?: AbortSignal;
+  /** ms, from now on; of the engine's time. Default: the RPC's. */
+  deadline?: number;
+}
+
+export interface RpcOptions {
+  /** Name of the carrier of calls: `tcp`, `homa`, or that of a transport of datagrams. Default: the first that the stack has. */
+  carrier?: string;
+  /** ms, for calls that do not say. Default: none. */
+  deadline?: number;
+}
+
+export class Rpc {
+  readonly #place: RpcPlace;
+  readonly #options: RpcOptions;
+  #promises: PromiseCalls | undefined;
+  #burst: RpcBurst | undefined;
+  #leave: (() => Promise<void>) | undefined;
+  #use: string;
+  #closing: Promise<void> | undefined;
+
+  /** @internal Use stack.rpc(). */
+  constructor(place: RpcPlace, options: RpcOptions) {
+    this.#place = place;
+    this.#options = options;
+    this.#use = place.carrier(options.carrier);
+  }
+
+  /** Name of the carrier that new calls go by. */
+  get carrier(): string {
+    return this.#use;
+  }
+
+  /** Names of the carriers that there are. A server takes requests on all of them. */
+  get carriers(): readonly string[] {
+    return this.#place.carriers;
+  }
+
+  /** New calls go by that carrier; those in flight end on theirs. @throws RpcError ERR_RPC_NO_CARRIER */
+  use(name: string): void {
+    this.#use = this.#place.carrier(name);
+    this.#promises?.endpoint.use(name);
+    this.#burst?.endpoint.use(name);
+  }
+
+  get #calls(): PromiseCalls {
+    this.#place.open();
+    this.#promises ??= new PromiseCalls(this.#place.enter(this.#use, true));
+    return this.#promises;
+  }
+
+  /**
+   * Calls: resolves with the response. A body of bytes must not be changed before that.
+   * @throws RpcError ETIMEDOUT, ECONNREFUSED, ECONNRESET, EHOSTUNREACH … as Linux names what happened; EMSGSIZE; ABORT_ERR
+   * (an AbortError) when `signal` was aborted; ERR_RPC_REMOTE: the handler threw; ERR_RPC_BODY: the body is none, or not as
+   * long as was said; ERR_RPC_CLOSED. EtherloomError ERR_ADDRESS, ERR_STACK_CLOSED. A call that failed may have been served: it is made at most once
+   */
+  call(to: RpcAddress, body: RpcBodyInput, options?: CallOptions & { stream?: false }): Promise<Buffer>;
+  /** The same, with a response that is read while it comes: resolves with its first bytes. */
+  call(to: RpcAddress, body: RpcBodyInput, options: CallOptions & { stream: true }): Promise<RpcBody>;
+  call(
+    to: RpcAddress,
+    body: RpcBodyInput,
+    options: CallOptions & { stream?: boolean } = {},
+  ): Promise<Buffer | RpcBody> {
+    try {
+      const calls = this.#calls;
+      const whole = wholeBody(body);
+      const { deadline = this.#options.deadline } = options;
+      const peer = calls.endpoint.peer(to.address, to.port);
+      if (whole !== undefined) return calls.call(peer, whole, deadline, options);
+      if (body instanceof Streamed)
+        return calls.callStreamed(peer, body, outgoingOf(body), deadline, options);
+      return gathered(body as Pieces).then(bytes => calls.call(peer, bytes, deadline, options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Answers requests: `handler` returns, or resolves with, the response; what it throws is the caller's ERR_RPC_REMOTE.
+   * @throws SocketError EADDRINUSE, EADDRNOTAVAIL; RpcError ERR_RPC_OPTIONS
+   */
+  serve(options: ServeOptions & { stream: true }, handler: RpcHandler<RpcBody>): Promise<RpcServer>;
+  serve(options: ServeOptions & { stream?: false }, handler: RpcHandler<Buffer>): Promise<RpcServer>;
+  async serve(
+    options: ServeOptions & { stream?: boolean },
+    handler: RpcHandler<RpcBody> | RpcHandler<Buffer>,
+  ): Promise<RpcServer> {
+    const server = new RpcServer(options, handler as RpcHandler<unknown>);
+    await this.#calls.serve(server);
+    return server;
+  }
+
+  /** Calls and requests in batches, without promises: an application of its own. */
+  get burst(): RpcBurst {
+    this.#place.open();
+    if (this.#burst === undefined) {
+      const entered = this.#place.enter(this.#use, false);
+      this.#burst = new RpcBurst(entered.endpoint, entered);
+      this.#leave = entered.leave;
+    }
+    return this.#burst;
+  }
+
+  /**
+   * Ends it: servers take nothing more, calls in flight fail with ERR_RPC_CLOSED, and what was answered is delivered.
+   * The stack goes on.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#promises?.close();
+    this.#burst?.endpoint.close();
+    await this.#leave?.();
+    await this.#place.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

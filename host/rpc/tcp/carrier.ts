@@ -1,0 +1,210 @@
+/**
+ * The TCP carrier: frames over connections of the burst API. One connection a peer, opened by its first call and again when it
+ * has ended; many calls in flight, answered in any order.
+ *
+ *   begin ─▶ Link ─ Sender ─▶ send ring            receive ring ─▶ Receiver ─ Link ─▶ events
+ */
+import type { Call } from '../calls.js';
+import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
+import { codeOf } from '../errors.js';
+import type { Events, KeptRequest } from '../event.js';
+import { FrameKind, MOST_MESSAGE } from '../frame.js';
+import type { Outgoing } from '../outgoing.js';
+import type { RpcPeer } from '../peer.js';
+import type { ConnectionNews, TcpCalls } from './connection.js';
+import { Link } from './link.js';
+
+/** A listener's `data`. */
+class Served {
+  readonly links = new Set<Link>();
+
+  constructor(
+    readonly carrier: TcpCarrier,
+    readonly service: unknown,
+  ) {}
+}
+
+export class TcpCarrier implements Carrier {
+  readonly name = 'tcp';
+  readonly links = new Set<Link>();
+  /** Those with news. */
+  private readyLinks: Link[] = [];
+  private readonly touched: Link[] = [];
+
+  constructor(
+    readonly index: number,
+    readonly home: CarrierHome,
+    readonly calls: TcpCalls,
+    readonly limits: CarrierLimits,
+  ) {}
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
+    const link = (call.peer.places[this.index] as Link | undefined) ?? this.connect(call.peer);
+    if (link.sender.waiting > this.limits.unsent) return false;
+    call.link = link;
+    link.calls++;
+    // One that could not be made ends when its calls can hear of it.
+    call.out = link.sender.send(FrameKind.REQUEST, call.place, call.turn, body, own);
+    return true;
+  }
+
+  private connect(peer: RpcPeer): Link {
+    const link = new Link(this, peer);
+    peer.places[this.index] = link;
+    this.links.add(link);
+    try {
+      const connection = this.calls.connect(peer.address, peer.port, link);
+      if (connection !== undefined) link.opened(connection);
+    } catch (error) {
+      // The call that wanted it is to fail, too.
+      queueMicrotask(() => this.refused(link, error));
+    }
+    return link;
+  }
+
+  /** There will be no connection. */
+  refused(link: Link, error: unknown): void {
+    link.end(codeOf(error), (error as Error).message, true);
+  }
+
+  cancel(call: Call): void {
+    const link = call.link as Link;
+    link.calls--;
+    link.withdraw(call);
+    link.receiver?.forget(call.place);
+  }
+
+  // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  listen(wish: ListenWish): ServePlace | Promise<ServePlace> {
+    const { data, ...where } = wish;
+    const served = new Served(this, data);
+    const listening = this.calls.listen(where, served);
+    const place = (listener: Awaited<typeof listening>): ServePlace => {
+      listener.data = served;
+      return {
+        port: listener.place.port,
+        close: () => {
+          listener.close();
+          for (const link of [...served.links]) link.end('ECONNABORTED', 'the server was closed', false);
+        },
+      };
+    };
+    return listening instanceof Promise ? listening.then(place) : place(listening);
+  }
+
+  reply(asked: Asked, kind: FrameKind, body: Uint8Array | Outgoing, own: boolean): boolean {
+    const link = asked.link as Link;
+    const known = link.open.get(asked.call);
+    if (known === undefined || (typeof known === 'number' ? known : known.turn) !== asked.turn) return false;
+    if (body.length > MOST_MESSAGE) throw new RangeError(`a response of ${body.length} bytes`);
+    link.open.delete(asked.call);
+    link.sender.send(kind, asked.call, asked.turn, body, own);
+    link.goOn();
+    return true;
+  }
+
+  breakOff(asked: Asked, out: Outgoing, error: Uint8Array): void {
+    const link = asked.link as Link;
+    if (link.over || out.dropped || out.whole) return;
+    link.sender.drop(out);
+    link.sender.send(FrameKind.ERROR, asked.call, asked.turn, error, true);
+  }
+
+  keep(kept: KeptRequest): void {
+    const link = kept.link as Link;
+    if (link.open.get(kept.call) === kept.turn) link.open.set(kept.call, kept);
+    else kept.over = true;
+  }
+
+  remote(asked: Asked): { address: string; port: number } {
+    return (asked.link as Link).connection?.remote ?? { address: '', port: 0 };
+  }
+
+  // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** News of a connection. Whether it is one of its own. */
+  news(event: ConnectionNews): boolean {
+    const { connection } = event;
+    if (event.accepted) {
+      const served = connection.listener?.data;
+      if (!(served instanceof Served) || served.carrier !== this) return false;
+      this.accept(connection, served);
+    }
+    const link = connection.data;
+    if (!(link instanceof Link) || link.carrier !== this) return false;
+    // One that another thread was asked for.
+    if (link.connection === undefined) link.opened(connection);
+    if (event.writable || event.connected) link.writable();
+    if (event.readable || event.ended || event.closed) this.makeReady(link);
+    return true;
+  }
+
+  private accept(connection: ConnectionNews['connection'], served: Served): void {
+    if (this.links.size >= this.limits.connections) return connection.abort();
+    const link = new Link(this, undefined);
+    this.links.add(link);
+    served.links.add(link);
+    link.served = served.links;
+    link.service = served.service;
+    link.opened(connection);
+  }
+
+  makeReady(link: Link): void {
+    if (link.ready || link.over) return;
+    link.ready = true;
+    this.readyLinks.push(link);
+  }
+
+  touch(link: Link): void {
+    link.touched = true;
+    this.touched.push(link);
+  }
+
+  get ready(): boolean {
+    return this.readyLinks.length > 0;
+  }
+
+  work(events: Events): void {
+    const list = this.readyLinks;
+    let done = 0;
+    while (done < list.length && !events.full) {
+      const link = list[done];
+      if (link.work(events)) break;
+      link.ready = false;
+      done++;
+    }
+    if (done === list.length) list.length = 0;
+    else if (done > 0) list.splice(0, done);
+  }
+
+  done(): void {
+    const { touched } = this;
+    for (let i = 0; i < touched.length; i++) touched[i].done();
+    touched.length = 0;
+  }
+
+  goOn(link: unknown): void {
+    (link as Link).sender.pump();
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  ended(link: Link, code: string, reason: string): void {
+    this.links.delete(link);
+    const { peer } = link;
+    if (peer === undefined) return;
+    if (peer.places[this.index] === link) peer.places[this.index] = undefined;
+    if (link.calls > 0) this.home.failAll(call => call.link === link, code, reason);
+  }
+
+  tick(nowMs: number): void {
+    for (const link of [...this.links]) link.tick(nowMs);
+  }
+
+  close(): void {
+    for (const link of [...this.links]) link.end('ERR_RPC_CLOSED', 'the RPC was closed', false);
+  }
+}

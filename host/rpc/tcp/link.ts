@@ -1,0 +1,237 @@
+/** One connection that carries calls: a client's, or one that came to a server. */
+import type { Call } from '../calls.js';
+import type { Events, KeptRequest } from '../event.js';
+import { FrameKind } from '../frame.js';
+import type { RpcPeer } from '../peer.js';
+import type { TcpCarrier } from './carrier.js';
+import type { LinkToBe, RpcConnection } from './connection.js';
+import { Found, Receiver } from './receiver.js';
+import { Sender } from './sender.js';
+
+export class Link implements LinkToBe {
+  connection: RpcConnection | undefined;
+  readonly sender = new Sender();
+  receiver: Receiver | undefined;
+  /** It stands in the carrier's list of those with news. */
+  ready = false;
+  /** Its last events have bytes in the ring. */
+  touched = false;
+  /** A server's: requests that were not answered, by call: the turn, or who keeps it. */
+  readonly open = new Map<number, number | KeptRequest>();
+  /** A client's: calls in flight. */
+  calls = 0;
+  over = false;
+  /** Of a server's: those of its listener, and what that was made with. */
+  served: Set<Link> | undefined;
+  service: unknown;
+  /** It is to end when the bytes of its events are given back. */
+  private ending: { code: string; reason: string; reset: boolean } | undefined;
+  /** A server's: not read on before something was answered, or sent. */
+  private paused = false;
+  /** What `tick` saw the last time, and since when it is so. */
+  private seenIn = 0;
+  private seenOut = 0;
+  private received = 0;
+  private inSinceMs: number;
+  private outSinceMs: number;
+
+  /** @param peer whom a client's connection leads to; undefined for one that came */
+  constructor(
+    readonly carrier: TcpCarrier,
+    readonly peer: RpcPeer | undefined,
+  ) {
+    this.inSinceMs = this.outSinceMs = carrier.home.nowMs();
+  }
+
+  opened(connection: RpcConnection): void {
+    if (this.over) return connection.abort();
+    this.connection = connection;
+    connection.data = this;
+    const { arena } = connection.end.app;
+    this.receiver = new Receiver(connection.end, arena.u8, arena.dv, this.carrier.home.pool);
+    this.sender.opened(connection);
+    this.sender.pump();
+  }
+
+  refused(error: unknown): void {
+    this.carrier.refused(this, error);
+  }
+
+  /** Takes what came. Returns whether there may be more. */
+  work(events: Events): boolean {
+    const { receiver } = this;
+    if (receiver === undefined) return false;
+    while (!this.over && this.ending === undefined) {
+      if (events.full) return true;
+      if (this.isFull) {
+        if (this.connection?.closed) break;
+        this.paused = true;
+        return false;
+      }
+      const found = receiver.next();
+      if (found === Found.NOTHING) break;
+      this.received = (this.received + 1) | 0;
+      if (!this.touched) this.carrier.touch(this);
+      if (found === Found.WHOLE) this.heard(events, receiver);
+      else if (found === Found.BAD) this.finish('EPROTO', receiver.wrong, true);
+      else this.part(events, receiver);
+    }
+    const { connection } = this;
+    if (!this.over && connection !== undefined && (connection.closed || connection.ended))
+      this.finish(connection.error ?? 'ECONNRESET', 'the peer ended the connection', false);
+    return false;
+  }
+
+  private get isFull(): boolean {
+    const { limits } = this.carrier;
+    return this.open.size >= limits.unanswered || this.sender.waiting > limits.unsent;
+  }
+
+  private heard(events: Events, receiver: Receiver): void {
+    const { kind, call, turn } = receiver.head;
+    if (this.peer !== undefined) {
+      if (kind === FrameKind.RESPONSE || kind === FrameKind.ERROR) this.answered(events, receiver);
+      else this.finish('EPROTO', 'a server that calls', true);
+    } else if (kind === FrameKind.REQUEST) {
+      if (this.open.has(call)) return this.finish('EPROTO', 'a call that was made twice', true);
+      this.open.set(call, turn);
+      const event = events.next();
+      event.kind = 'request';
+      event.tag = undefined;
+      this.fill(event, receiver);
+    } else if (kind === FrameKind.CANCEL) {
+      receiver.forget(call);
+      this.sender.dropOf(call, turn);
+      const kept = this.open.get(call);
+      if (kept === undefined || (typeof kept === 'number' ? kept : kept.turn) !== turn) return;
+      this.open.delete(call);
+      if (typeof kept !== 'number') this.carrier.home.cancelled(kept);
+    } else this.finish('EPROTO', 'a client that answers', true);
+  }
+
+  private answered(events: Events, receiver: Receiver): void {
+    const { kind, turn } = receiver.head;
+    const call = this.carrier.home.find(receiver.head.call, turn);
+    // One that nobody waits for any more.
+    if (call === undefined || call.link !== this) return;
+    const event = events.next();
+    event.kind = kind === FrameKind.RESPONSE ? 'response' : 'failed';
+    event.tag = call.tag;
+    event.code = kind === FrameKind.RESPONSE ? undefined : 'ERR_RPC_REMOTE';
+    this.fill(event, receiver);
+    // It was answered before all of it was sent: what is left is not.
+    if (call.out !== undefined && !call.out.whole) this.withdraw(call);
+    this.calls--;
+    this.carrier.home.over(call);
+  }
+
+  private fill(event: ReturnType<Events['next']>, receiver: Receiver): void {
+    event.carrier = this.carrier;
+    event.service = this.service;
+    event.link = this;
+    event.call = receiver.head.call;
+    event.turn = receiver.head.turn;
+    event.length = receiver.head.length;
+    event.memory = receiver.memory;
+    event.at = receiver.at;
+    event.first = receiver.first;
+    event.again = receiver.again;
+    event.part = receiver.part;
+  }
+
+  /** More of a message came: who reads it meanwhile is told. */
+  private part(events: Events, receiver: Receiver): void {
+    const { head, part } = receiver;
+    if (part === undefined || part.kind > FrameKind.RESPONSE) return;
+    let tag: unknown;
+    if (this.peer !== undefined) {
+      const call = this.carrier.home.find(head.call, head.turn);
+      // The rest of what nobody waits for may never come.
+      if (call === undefined || call.link !== this) return receiver.forget(head.call);
+      tag = call.tag;
+    }
+    if (!this.carrier.home.inParts) return;
+    const event = events.next();
+    event.kind = 'part';
+    event.tag = tag;
+    event.carrier = this.carrier;
+    event.service = this.service;
+    event.link = this;
+    event.call = head.call;
+    event.turn = head.turn;
+    event.length = head.length;
+    event.part = part;
+  }
+
+  /** Takes back what of a request was not sent; the peer is told, if it knows of it. */
+  withdraw(call: Call): void {
+    const { out } = call;
+    const waits = out !== undefined && !out.whole;
+    const begun = waits ? this.sender.drop(out) : true;
+    if (begun && !this.over) this.sender.send(FrameKind.CANCEL, call.place, call.turn, NOTHING, true);
+  }
+
+  /** Something was answered, or sent: perhaps it goes on. */
+  goOn(): void {
+    if (!this.paused || this.isFull || this.over) return;
+    this.paused = false;
+    this.carrier.makeReady(this);
+  }
+
+  /** There is room. */
+  writable(): void {
+    this.sender.pump();
+    this.goOn();
+  }
+
+  /** Peers that are too late with the rest of a frame, or do not take what is sent. */
+  tick(nowMs: number): void {
+    const { limits } = this.carrier;
+    const { receiver, sender, connection } = this;
+    const moved = this.received + (receiver?.source.readable ?? 0);
+    const waits = receiver !== undefined && !this.paused && (receiver.inFrame || receiver.inMessage);
+    if (!waits || moved !== this.seenIn) this.inSinceMs = nowMs;
+    this.seenIn = moved;
+    if (sender.empty || sender.moved !== this.seenOut) this.outSinceMs = nowMs;
+    this.seenOut = sender.moved;
+    const most = receiver?.inFrame ? limits.frameMs : limits.partMs;
+    if (nowMs - this.inSinceMs > most) this.end('ETIMEDOUT', 'the rest of a message did not come', true);
+    else if (nowMs - this.outSinceMs > limits.stallMs && connection?.connected)
+      this.end('ETIMEDOUT', 'the peer takes nothing', true);
+  }
+
+  /** The same when nobody looks at its ring any more: events of this poll may. */
+  private finish(code: string, reason: string, reset: boolean): void {
+    if (this.touched) this.ending ??= { code, reason, reset };
+    else this.end(code, reason, reset);
+  }
+
+  /** The bytes of its events are given back. */
+  done(): void {
+    this.touched = false;
+    if (this.over) return;
+    this.receiver!.done();
+    const { ending } = this;
+    if (ending !== undefined) this.end(ending.code, ending.reason, ending.reset);
+  }
+
+  /** It is over, and so is what it carried. */
+  end(code: string, reason: string, reset: boolean): void {
+    if (this.over) return;
+    this.over = true;
+    const { connection, carrier } = this;
+    this.sender.close();
+    if (connection !== undefined) {
+      connection.data = undefined;
+      if (reset) connection.abort();
+      else connection.close();
+    }
+    this.receiver?.drop();
+    for (const kept of this.open.values()) if (typeof kept !== 'number') carrier.home.cancelled(kept);
+    this.open.clear();
+    this.served?.delete(this);
+    carrier.ended(this, code, reason);
+  }
+}
+
+const NOTHING = new Uint8Array(0);

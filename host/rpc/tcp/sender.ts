@@ -1,0 +1,165 @@
+/**
+ * What leaves over a connection: a message that fits goes straight into the send ring; others wait, and take turns frame by
+ * frame, so that a long one holds up nobody for longer than one of its frames.
+ */
+import { FRAME_HEAD, type FrameKind, writeHead } from '../frame.js';
+import { Outgoing } from '../outgoing.js';
+import type { RpcConnection } from './connection.js';
+import { MOST_PARTS } from './receiver.js';
+
+/** Longest body of a frame that is sent, bytes. */
+const FRAME_BYTES = 32_768;
+/** A frame of a longer message is not made for less room than this, bytes. */
+const LEAST_BYTES = 1024;
+/** Messages that take turns. */
+const AT_ONCE = MOST_PARTS / 2;
+/** Up to so many bytes a copy one by one is quicker than a call of `set`. */
+const SHORT = 16;
+
+export class Sender {
+  private connection: RpcConnection | undefined;
+  /** The send ring is there, and all that was written before it was. */
+  private fast = false;
+  private u8!: Uint8Array;
+  private dv!: DataView;
+  private readonly queue: Outgoing[] = [];
+  private turn = 0;
+  /** Bytes that wait. */
+  waiting = 0;
+  /** Bytes that were sent, modulo 2^32. */
+  moved = 0;
+  private readonly head = new Uint8Array(FRAME_HEAD);
+  private readonly headView = new DataView(this.head.buffer);
+
+  /** The connection is there: it may still connect. */
+  opened(connection: RpcConnection): void {
+    this.connection = connection;
+    this.u8 = connection.end.app.arena.u8;
+    this.dv = connection.end.app.arena.dv;
+  }
+
+  get empty(): boolean {
+    return this.queue.length === 0;
+  }
+
+  /** Sends a message, or as much of it as there is room for: what waits of one that is not whole by then is returned. */
+  send(
+    kind: FrameKind,
+    call: number,
+    turn: number,
+    body: Uint8Array | Outgoing,
+    own: boolean,
+  ): Outgoing | undefined {
+    let out: Outgoing;
+    if (body instanceof Uint8Array) {
+      const n = body.length;
+      if (this.queue.length === 0 && n <= FRAME_BYTES && this.put(kind, n, 0, call, turn, body))
+        return undefined;
+      out = Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body));
+    } else out = body;
+    out.kind = kind;
+    out.call = call;
+    out.turn = turn;
+    this.waiting += out.length;
+    this.queue.push(out);
+    this.pump();
+    return out.whole ? undefined : out;
+  }
+
+  /** Writes a frame, if there is room for all of it. */
+  private put(
+    kind: FrameKind,
+    length: number,
+    offset: number,
+    call: number,
+    turn: number,
+    bytes: Uint8Array,
+  ): boolean {
+    const connection = this.connection;
+    if (connection === undefined) return false;
+    const n = bytes.length;
+    const all = FRAME_HEAD + n;
+    if (this.fast) {
+      const at = connection.end.reserve(all);
+      if (at !== 0) {
+        writeHead(this.dv, at, kind, n, length, offset, call, turn);
+        if (n > SHORT) this.u8.set(bytes, at + FRAME_HEAD);
+        else for (let i = 0; i < n; i++) this.u8[at + FRAME_HEAD + i] = bytes[i];
+        connection.end.handOver(all);
+        this.moved = (this.moved + all) | 0;
+        return true;
+      }
+    } else this.fast = connection.settled && connection.writable;
+    if (connection.room < all) return false;
+    writeHead(this.headView, 0, kind, n, length, offset, call, turn);
+    connection.write(this.head);
+    connection.write(bytes);
+    this.moved = (this.moved + all) | 0;
+    return true;
+  }
+
+  /** Sends what waits, as far as there is room; of room for the rest an event tells. */
+  pump(): void {
+    const { connection, queue } = this;
+    if (connection === undefined) return;
+    while (queue.length > 0) {
+      const out = this.choose();
+      if (out === undefined) return;
+      const want = Math.min(out.waiting, FRAME_BYTES, out.length === 0 ? 0 : LEAST_BYTES);
+      let room = connection.room;
+      if (room < FRAME_HEAD + want) {
+        if (!connection.wantRoom(FRAME_HEAD + want)) return;
+        room = connection.room;
+        if (room < FRAME_HEAD + want) return;
+      }
+      const bytes = out.length === 0 ? NOTHING : out.peek(Math.min(FRAME_BYTES, room - FRAME_HEAD));
+      if (!this.put(out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
+      this.waiting -= bytes.length;
+      if (bytes.length > 0) out.took(bytes.length);
+      if (out.whole) this.remove(out);
+      else this.turn++;
+    }
+  }
+
+  /** Whose turn it is: of the first in the queue one that has bytes. */
+  private choose(): Outgoing | undefined {
+    const { queue } = this;
+    const n = Math.min(queue.length, AT_ONCE);
+    for (let i = 0; i < n; i++) {
+      const out = queue[(this.turn + i) % n];
+      if (out.waiting === 0 && out.length > 0) continue;
+      this.turn = (this.turn + i) % n;
+      return out;
+    }
+    return undefined;
+  }
+
+  private remove(out: Outgoing): void {
+    const at = this.queue.indexOf(out);
+    if (at >= 0) this.queue.splice(at, 1);
+  }
+
+  /** A message is not wanted any more. Whether some of it was sent. */
+  drop(out: Outgoing): boolean {
+    this.waiting -= out.length - out.sent;
+    this.remove(out);
+    out.drop();
+    return out.sent > 0;
+  }
+
+  /** Drops what waits for a call. Whether there was something. */
+  dropOf(call: number, turn: number): void {
+    for (const out of [...this.queue]) if (out.call === call && out.turn === turn) this.drop(out);
+  }
+
+  /** It is over. */
+  close(): void {
+    this.connection = undefined;
+    this.fast = false;
+    for (const out of this.queue) out.drop();
+    this.queue.length = 0;
+    this.waiting = 0;
+  }
+}
+
+const NOTHING = new Uint8Array(0);
