@@ -102,12 +102,16 @@ interface Needs {
   imports: Set<string>;
   packetLoads: boolean;
   tailCalls: Set<number>;
+  /** Calls by slot: tail calls, and loops whose function is not known. */
+  table: boolean;
   /** Functions that hand their frame pointer to something. */
   handsFp: Set<number>;
 }
 
 function findNeeds(program: Program, all: readonly FunctionAnalysis[]): Needs {
-  const needs: Needs = { imports: new Set(), packetLoads: false, tailCalls: new Set(), handsFp: new Set() };
+  const needs: Needs = {
+    ...{ imports: new Set(), packetLoads: false, tailCalls: new Set(), table: false, handsFp: new Set() },
+  };
   for (const name of [...program.guardedHelpers.values(), ...program.callxHelpers.values()])
     needs.imports.add(name);
   for (const fn of all) {
@@ -118,8 +122,13 @@ function findNeeds(program: Program, all: readonly FunctionAnalysis[]): Needs {
       } else if (plan.kind === 'export') {
         needs.imports.add(plan.name);
         if (plan.callback) needs.handsFp.add(fn.entry);
-      } else if (plan.kind === 'tail') needs.tailCalls.add(fn.entry);
-      else if (plan.kind === 'loop') needs.handsFp.add(fn.entry);
+      } else if (plan.kind === 'tail') {
+        needs.tailCalls.add(fn.entry);
+        needs.table = true;
+      } else if (plan.kind === 'loop') {
+        needs.handsFp.add(fn.entry);
+        needs.table ||= plan.callback === undefined;
+      }
     for (const b of fn.graph.blocks)
       for (let pc = b.start; pc <= b.last; pc++) {
         const { op } = program.insns[pc];
@@ -157,7 +166,8 @@ class Compiler {
     const needs = findNeeds(program, all);
 
     m.importMemory('env', 'memory');
-    if (!guarded) m.importTable('env', 'table');
+    // V8 tells every instance that ever had a table of each change in it, and keeps them all: most programs need none.
+    if (!guarded && needs.table) m.importTable('env', 'table');
     const globals = guarded
       ? { stack: m.importGlobal('env', 'stack', I32), lane: -1, state: -1, slots: -1 }
       : {

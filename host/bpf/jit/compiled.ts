@@ -2,7 +2,7 @@
  * CompiledProgram: a Wasm module made from a VerifiedProgram for one arena, and how a lane takes it in.
  *
  * The module imports
- *   env.memory  the arena                        env.table   the lane's function table (funcref)
+ *   env.memory  the arena                        env.table   the lane's function table (funcref), if it calls by slot
  *   env.stack   i32 const: LaneState.stackTop     env.lane    i32 const: lane number
  *   env.state   i32 const: address of LaneState   env.slots   i32 const: first of the program's table slots
  *   o.<n>       i32 const: ObjectType of the objects that it makes
