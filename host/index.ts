@@ -64,6 +64,7 @@ export type { VerifiedProgram, VerifierStats } from './bpf/verify/verified.js';
 export { verify } from './bpf/verify/verify.js';
 export { type CaptureRun, type CaptureRunOptions, runCapture } from './engine/capture_run.js';
 export { CongestionControl, type CongestionOptions, registerCongestion } from './engine/congestion.js';
+export type { ControlPlace, ControlSocket } from './engine/control_socket.js';
 export type { Counters, PortCounters } from './engine/counters.js';
 export { type Attachment, Engine, type EngineOptions, type HookName } from './engine/engine.js';
 export type { LoadedProgram } from './engine/program.js';

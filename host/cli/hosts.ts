@@ -25,6 +25,8 @@ export interface HostOptions {
   connections: number;
   /** Of each ring of a connection, bytes; they grow by need without. */
   buffer?: number;
+  /** Path of a control socket for etherloom swap. */
+  control?: string;
 }
 
 /** Hosts at work. */
@@ -96,17 +98,18 @@ async function openModel(spec: ModelSpec, options: HostOptions): Promise<CliHost
   return closing(engine, async () => {
     const stacks = [
       await Stack.create({
-        engine,
+        ...{ engine, name: 'near' },
         ports: { 'link.a': { addresses: [own] } },
         transport: transportOf(options),
       }),
       await Stack.create({
-        engine,
+        ...{ engine, name: 'far' },
         ports: { 'link.b': { addresses: [FAR] } },
         transport: transportOf(options),
       }),
     ];
     await engine.start();
+    if (options.control !== undefined) await engine.openControl({ path: options.control });
     const range = (from: number): number[] => Array.from({ length: threads }, (_, i) => from + i);
     return {
       ...{ engine, spec, own: stacks[0], far: stacks[1], address: FAR.split('/')[0] },
@@ -144,8 +147,14 @@ async function openOutside(
   const engine = await Engine.create({ nics: [nic], lanes: threads, ...engineOptions(options, 1) });
   return closing(engine, async () => {
     const port: PortNetwork = { addresses, ...(gateway ? { gateway } : {}), ...(shared ? SHARED : {}) };
-    const own = await Stack.create({ engine, ports: { [nic.name]: port }, transport: transportOf(options) });
+    const own = await Stack.create({
+      engine,
+      name: 'host',
+      ports: { [nic.name]: port },
+      transport: transportOf(options),
+    });
     await engine.start();
+    if (options.control !== undefined) await engine.openControl({ path: options.control });
     const report = nicReport(nic);
     const lanes = Array.from({ length: threads }, (_, i) => i);
     return {

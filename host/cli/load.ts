@@ -19,6 +19,8 @@ export interface LastingOptions {
   /** Bytes of each ring of a connection; they grow by need without. */
   buffer?: number;
   interval: number;
+  /** Path of a control socket for etherloom swap. */
+  control?: string;
   json?: boolean;
 }
 

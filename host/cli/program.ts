@@ -11,6 +11,7 @@ import type { JitOptions } from './commands/jit.js';
 import type { KvBenchOptions, KvServerOptions } from './commands/kv.js';
 import type { RunOptions } from './commands/run.js';
 import type { ServeFolderOptions } from './commands/serve.js';
+import type { SwapOptions } from './commands/swap.js';
 import type { TestRunCliOptions } from './commands/test_run.js';
 import type { VerifyOptions } from './commands/verify.js';
 import { givenOptions } from './given.js';
@@ -52,6 +53,15 @@ function seconds(text: string): number {
   return n;
 }
 
+/** 5s, 500ms, or seconds; ms. */
+function time(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|)$/.exec(text) ?? [];
+  const ms = Number(digits) * (unit === 'ms' ? 1 : 1000);
+  if (!digits || ms < 1 || ms > 3_600_000)
+    throw new InvalidArgumentError('expected a time from 1ms to 3600s, as in 5s or 500ms');
+  return ms;
+}
+
 function share(text: string): number {
   const n = Number(text);
   if (!/^\d*\.?\d+$/.test(text) || n > 1) throw new InvalidArgumentError('expected a number from 0 to 1');
@@ -70,6 +80,13 @@ const append = (text: string, before: string[] = []): string[] => [...before, ..
 
 /** What an application may stand on: `Level` of host/apps/levels.ts, which is loaded when it is needed. */
 const LEVELS = ['duplex', 'burst', 'lane'];
+
+const SWAP = `
+Connections stay, nothing is dropped; what cannot be done is refused, and all is as before. Exit code 1 when it was refused,
+or the old programs were put back. To see it at work:
+  etherloom echo client --nic model --control /tmp/echo.sock --duration 60 &
+  etherloom swap --control /tmp/echo.sock --list
+  etherloom swap --control /tmp/echo.sock near/tcp bpf-progs/obj/tcp.bpf.o --probation 5s`;
 
 /** Thrown where commander would end the process after printing help or version. */
 class Answered extends Error {}
@@ -255,6 +272,7 @@ export async function parse(argv: readonly string[]): Promise<number> {
         'bytes of each ring of a connection (default: they grow)',
         wholeNumber(2048, 1 << 24),
       )
+      .option('--control <path>', 'open a Unix socket there, for etherloom swap')
       .option('--interval <s>', 'seconds between two lines', seconds, 1);
   /** What stands behind a NIC's name, and who is at the other end. */
   const OUTSIDE = `
@@ -362,6 +380,26 @@ key): lanes share the store, connections are spread over them by RSS.`;
     .action(async (folder: string, _own, self: Command) => {
       const options = self.optsWithGlobals<ServeFolderOptions>();
       code = await (await import('./commands/serve.js')).serveFolder(folder, options);
+    });
+
+  command('swap', 'replace the programs of a transport in an engine that runs')
+    .argument('[transport]', 'tcp, udp …; of several stacks STACK/NAME')
+    .argument('[object]', 'its new programs: a compiled object (.bpf.o)')
+    .requiredOption(
+      '--control <path>',
+      'control socket of the engine, as its --control or openControl has it',
+    )
+    .option('--list', 'say which transports there are, instead')
+    .option(
+      '--probation <time>',
+      'put the old programs back if errors rise faster in this time: 5s, 500ms',
+      time,
+    )
+    .option('--fresh <list>', 'maps whose contents may go if their layout differs', append)
+    .addHelpText('after', SWAP)
+    .action(async (transport: string | undefined, object: string | undefined, _own, self: Command) => {
+      const options = self.optsWithGlobals<SwapOptions>();
+      code = await (await import('./commands/swap.js')).swap(transport, object, options);
     });
 
   command('nics', 'list the NICs that can be used here, and why the others cannot').action(

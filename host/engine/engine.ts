@@ -26,6 +26,7 @@ import { endAtExit } from './at_exit.js';
 import { type BadDescriptor, BadDescriptors } from './bad_descriptors.js';
 import { EngineClock } from './clock.js';
 import type { ControlAck, LaneExit } from './control.js';
+import { type ControlPlace, ControlSocket } from './control_socket.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric } from './fabric.js';
 import { HostEnd, type HostSocket, type TakePacket } from './host_end.js';
@@ -103,6 +104,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   #pollMs = 1;
   #stopping: Promise<EngineReport> | undefined;
   readonly #onStopped = new Set<() => void>();
+  readonly #controls: ControlSocket[] = [];
   /** Of the last seat that was taken. */
   #seat = 0;
   /** What `ref` and `unref` said, if they did; stacks that are on it; and whether it keeps the process alive for now. */
@@ -318,6 +320,19 @@ export class Engine extends EventEmitter<EngineEvents> {
       if (!this.#supervisor || performance.now() > until) return false;
       await sleep(1);
     }
+  }
+
+  /**
+   * Opens a Unix socket (0600) by which `etherloom swap` and others of the same user see and upgrade the transports. It ends
+   * with the engine. @throws EtherloomError ERR_CONTROL_PATH, ERR_CONTROL_IN_USE; ERR_ENGINE_STATE
+   */
+  async openControl(place: ControlPlace): Promise<ControlSocket> {
+    if (this.#state === 'stopped')
+      throw new EtherloomError('ERR_ENGINE_STATE', 'a control socket of an engine that is stopped');
+    const socket = await ControlSocket.open(this, place);
+    if ((this.state as State) === 'stopped') await socket.close();
+    else this.#controls.push(socket);
+    return socket;
   }
 
   // ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -663,6 +678,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     endAtExit(this, false);
     this.#holdOn();
     clearTimeout(this.#pump);
+    await Promise.all(this.#controls.splice(0).map(socket => socket.close()));
     // Why it failed is said by start().
     await this.#starting?.catch(() => {});
     let exits: LaneExit[] = [];

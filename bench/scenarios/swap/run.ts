@@ -73,7 +73,6 @@ const transfers = new Transfers(engine, client, server, bytes);
 
 // First without: whatever is sent again then is the machine's.
 const least = 2;
-let alone: Moved | undefined;
 let turns = 0;
 await transfers.run(() => turns++ === 1);
 
@@ -97,7 +96,7 @@ await upgrading;
 if (failure) throw failure;
 // As many transfers as then.
 let again = 0;
-alone = await transfers.run(() => again++ >= Math.max(least, under.transfers));
+const alone = await transfers.run(() => again++ >= Math.max(least, under.transfers));
 const { crashes } = engine;
 await client.close();
 await server.close();
@@ -111,7 +110,7 @@ const count = (m: Moved, name: string): number => m.counted[name] ?? 0;
 const caused = count(under, 'RetransSegs') - count(under, 'TCPLossProbes');
 const group = `swap: ${upgrades} upgrades of TCP under ${under.transfers} transfers of ${bytes / 1e6} MB`;
 const where = `${lanes} worker lanes, both hosts in one engine, applications in the main thread`;
-const row = (name: string, value: number, unit: string, more: Partial<Row> = {}): Row => ({
+const row = (name: string, value: number, unit: Row['unit'], more: Partial<Row> = {}): Row => ({
   ...{ group, name, value, unit, conditions: where },
   ...more,
 });
@@ -122,13 +121,16 @@ const rows: Row[] = [
   row('pause of a lane, max', pausesUs.at(-1) ?? 0, 'µs'),
   row('an upgrade, p50', percentile(tookMs, 50), 'ms'),
   row('an upgrade, max', tookMs.at(-1) ?? 0, 'ms'),
-  row('transfers with another sha256', under.wrong, '', { target: '0', met: under.wrong === 0 }),
-  row('segments that were sent and did not come', lost(under), '', { target: '0', met: lost(under) === 0 }),
-  row('segments sent again, probes left out', caused, '', { target: '≤ 0', met: caused <= 0 }),
-  row('loss probes', count(under, 'TCPLossProbes'), '', {
+  row('transfers with another sha256', under.wrong, 'count', { target: '0', met: under.wrong === 0 }),
+  row('segments that were sent and did not come', lost(under), 'count', {
+    target: '0',
+    met: lost(under) === 0,
+  }),
+  row('segments sent again, probes left out', caused, 'count', { target: '≤ 0', met: caused <= 0 }),
+  row('loss probes', count(under, 'TCPLossProbes'), 'count', {
     remark: `${count(alone, 'TCPLossProbes')} in ${alone.transfers} transfers without upgrades`,
   }),
-  row('lanes that died', crashes.length, '', { target: '0', met: crashes.length === 0 }),
+  row('lanes that died', crashes.length, 'count', { target: '0', met: crashes.length === 0 }),
   row('rate', rate(under), 'MB/s', { remark: `${rate(alone).toFixed(0)} without upgrades` }),
 ];
 console.log(at);

@@ -1,8 +1,8 @@
 /** 100 MB from one host of an engine to the other, again and again, while somebody upgrades TCP's programs. */
 import { createHash, type Hash } from 'node:crypto';
+import type { ConnectionOptions, Engine, Stack } from '../../../host/index.js';
 import type { Connection } from '../../../host/net/burst/connection.js';
 import type { StackEvent } from '../../../host/net/burst/sockets.js';
-import type { ConnectionOptions, Engine, Stack } from '../../../host/index.js';
 
 type C = Connection<ConnectionOptions>;
 

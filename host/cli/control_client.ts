@@ -1,0 +1,60 @@
+/** The other end of an engine's control socket: one request, one answer. */
+import { createConnection } from 'node:net';
+import type { ProbationReport, TransportState, UpgradeReport } from '../engine/transports.js';
+import { EtherloomError } from '../errors.js';
+
+/** Longest answer, bytes. */
+const MAX_ANSWER = 1 << 20;
+
+export interface ControlAnswers {
+  list: { transports: TransportState[] };
+  upgrade: UpgradeReport & { probation?: ProbationReport };
+}
+
+/**
+ * @throws EtherloomError ERR_CONTROL_CONNECT when nobody listens there or may be spoken to; ERR_CONTROL_ANSWER; what the engine
+ * refuses for, with its code
+ */
+export function ask<M extends keyof ControlAnswers>(
+  path: string,
+  method: M,
+  params: object = {},
+): Promise<ControlAnswers[M]> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(path);
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const fail = (code: string, message: string, expected: string, cause?: unknown): void => {
+      socket.destroy();
+      reject(new EtherloomError(code, message, { file: path, expected, cause }));
+    };
+    socket.on('connect', () => socket.write(`${JSON.stringify({ id: 1, method, params })}\n`));
+    socket.on('error', cause =>
+      fail(
+        'ERR_CONTROL_CONNECT',
+        `cannot speak to the engine: ${(cause as NodeJS.ErrnoException).code ?? cause.message}`,
+        'the socket of an engine that runs, opened by --control or engine.openControl(), and its owner',
+        cause,
+      ),
+    );
+    socket.on('data', piece => {
+      bytes += piece.length;
+      pieces.push(piece);
+      if (bytes > MAX_ANSWER) return fail('ERR_CONTROL_ANSWER', 'an answer too long', `${MAX_ANSWER} bytes`);
+      if (!piece.includes(10)) return;
+      const line = Buffer.concat(pieces).toString('utf8').split('\n')[0];
+      try {
+        const { result, error } = JSON.parse(line) as {
+          result?: ControlAnswers[M];
+          error?: { code: string; message: string };
+        };
+        socket.destroy();
+        if (error) reject(new EtherloomError(error.code, error.message));
+        else resolve(result!);
+      } catch (cause) {
+        fail('ERR_CONTROL_ANSWER', 'an answer that is no JSON', 'the control socket of an engine', cause);
+      }
+    });
+    socket.on('close', () => fail('ERR_CONTROL_ANSWER', 'the engine ended before it answered', 'an answer'));
+  });
+}
