@@ -204,7 +204,8 @@ export {
 } from './streams/stream_apps.js';
 export { StreamEnd } from './streams/stream_end.js';
 export type { AnyTransport, Endpoint, LoadedAny, Transport } from './transports/contract.js';
-export type { DatagramTransport, LoadedDatagrams } from './transports/datagrams.js';
+export { type DatagramTransportOptions, datagramTransport } from './transports/datagrams/index.js';
+export type { DatagramTransport, DatagramView, LoadedDatagrams } from './transports/datagrams.js';
 export { type SocketErrno, SocketError } from './transports/errno.js';
 export { type HomaOptions, homa } from './transports/homa/index.js';
 export type {
@@ -216,7 +217,7 @@ export type {
   ServeWish,
   SlotsWish,
 } from './transports/messages.js';
-export { registerTransport } from './transports/registry.js';
+export { registerDatagrams, registerTransport } from './transports/registry.js';
 export {
   type CongestionName,
   type ConnectionOptions,

@@ -127,7 +127,7 @@ export class RemoteApps<O extends object> {
       });
     const datagrams = remote.sockets.get(asked.id);
     if (!datagrams)
-      throw new EtherloomError('ERR_UDP_SOCKET', `stream ${asked.id} is no socket of that application`);
+      throw new EtherloomError('ERR_STACK_SOCKET', `stream ${asked.id} is no socket of that application`);
     if (asked.call === 'associate') return datagrams.associate(asked.id, asked.remote, asked.local);
     if (asked.call === 'dissociate') datagrams.dissociate(asked.id);
     else {

@@ -35,7 +35,7 @@ export interface LoadedDatagrams extends LoadedAny {
   readonly transport: DatagramTransport;
   /** Plain data from which any thread makes its view: DatagramTransport.view. */
   readonly shared: unknown;
-  /** @throws SocketError EADDRINUSE, ENOBUFS, ENETDOWN; EtherloomError ERR_UDP_SOCKETS when the tables are full */
+  /** @throws SocketError EADDRINUSE, ENOBUFS, ENETDOWN; EtherloomError ERR_STACK_SOCKETS when the tables are full */
   bind(wish: BindWish): BindPlace;
   /** From now on the socket takes datagrams of this peer only, and hears of its errors. @throws SocketError EADDRINUSE */
   associate(id: number, local: string, remote: Endpoint): void;

@@ -1,11 +1,15 @@
 /** Transports by name: an application in another thread is told the name, and makes its view by it. */
 import { EtherloomError } from '../errors.js';
+import type { Arena } from '../mem/arena.js';
 import type { Transport } from './contract.js';
-import type { DatagramTransport } from './datagrams.js';
+import type { DatagramTransport, DatagramView } from './datagrams.js';
 import type { MessageTransport } from './messages.js';
 
+/** Sees sockets of a transport of datagrams from the present thread: DatagramTransport.view. */
+type MakeView = (arena: Arena, shared: unknown) => DatagramView;
+
 const known = new Map<string, Transport>();
-const knownDatagrams = new Map<string, DatagramTransport>();
+const knownViews = new Map<string, MakeView>();
 const knownMessages = new Map<string, MessageTransport>();
 
 /** Makes a transport known in this thread. The last of a name counts. */
@@ -13,9 +17,14 @@ export function registerTransport<O extends object>(transport: Transport<O>): vo
   known.set(transport.name, transport as unknown as Transport);
 }
 
-/** The same for one of datagrams. */
+/** The same for one of datagrams. Those of `datagramTransport` need none. */
 export function registerDatagrams(transport: DatagramTransport): void {
-  knownDatagrams.set(transport.name, transport);
+  knownViews.set(transport.name, (arena, shared) => transport.view(arena, shared));
+}
+
+/** Makes views known by a name: what `viewedBy` of transports says. */
+export function registerViews(name: string, view: MakeView): void {
+  knownViews.set(name, view);
 }
 
 /** The same for one of messages. */
@@ -35,8 +44,7 @@ function named<T>(name: string, among: ReadonlyMap<string, T>, how: string): T {
 export const transportNamed = (name: string): Transport => named(name, known, 'registerTransport');
 
 /** @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
-export const datagramsNamed = (name: string): DatagramTransport =>
-  named(name, knownDatagrams, 'registerDatagrams');
+export const viewsNamed = (name: string): MakeView => named(name, knownViews, 'registerDatagrams');
 
 /** @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
 export const messagesNamed = (name: string): MessageTransport =>

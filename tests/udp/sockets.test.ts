@@ -161,7 +161,7 @@ test('as many sockets as udp({ sockets }) says, and without a transport of datag
       const two = [b.stack.burst.bind(), b.stack.burst.bind()];
       assert.is(
         refusal(() => b.stack.burst.bind()),
-        'ERR_UDP_SOCKETS',
+        'ERR_STACK_SOCKETS',
       );
       two[0].close();
       b.stack.burst.bind();

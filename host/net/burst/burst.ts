@@ -59,7 +59,7 @@ export class Burst<O> {
 
   /**
    * Makes a socket of datagrams. @throws SocketError EADDRINUSE, EADDRNOTAVAIL, ENOBUFS, ENETDOWN; EtherloomError
-   * ERR_STACK_OPTIONS, ERR_ADDRESS, ERR_UDP_SOCKETS, ERR_STACK_CLOSED, ERR_STACK_DATAGRAMS for a stack without such a transport,
+   * ERR_STACK_OPTIONS, ERR_ADDRESS, ERR_STACK_SOCKETS, ERR_STACK_CLOSED, ERR_STACK_DATAGRAMS for a stack without such a transport,
    * ERR_STACK_TRANSPORT for one that is being closed
    */
   bind(options: BindOptions = {}): DatagramSocket {

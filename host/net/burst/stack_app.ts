@@ -9,10 +9,10 @@ import type { MessagePort } from 'node:worker_threads';
 import { EtherloomError } from '../../errors.js';
 import { Arena } from '../../mem/arena.js';
 import type { ListenPlace, Made, TransportView } from '../../transports/contract.js';
-import { datagramsNamed, transportNamed } from '../../transports/registry.js';
+import { transportNamed, viewsNamed } from '../../transports/registry.js';
 import '../../transports/tcp/index.js';
-import '../../transports/udp/index.js';
 import { Rpc, type RpcOptions } from '../../rpc/rpc.js';
+import '../../transports/datagrams/index.js';
 import { StreamApp } from '../../streams/stream_app.js';
 import { ThreadRpcPlace } from '../rpc_place.js';
 import { AskedDatagrams } from './asked_datagrams.js';
@@ -88,7 +88,7 @@ export class StackApp<O = object> {
 
   /** Sockets of a transport from now on. @throws EtherloomError ERR_TRANSPORT_UNKNOWN */
   #learn(told: DatagramsTold, usual = false): Datagrams {
-    const seen = datagramsNamed(told.viewedBy).view(this.sockets.app.arena, told.shared);
+    const seen = viewsNamed(told.viewedBy)(this.sockets.app.arena, told.shared);
     const ask = (asked: Asked): Promise<Told> => this.#question(asked);
     const tell = (asked: Asked): void => this.#post({ n: 0, asked });
     this.#lives.set(told.name, told.life);

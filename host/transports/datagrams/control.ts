@@ -1,11 +1,11 @@
 /**
- * The control plane of UDP: it loads the programs and fills their maps. Sockets are made, connected and taken away here;
- * what happens to a datagram is the programs' affair (bpf-progs/transports/udp/), which only read the tables.
+ * The control plane of a transport of datagrams: it loads the programs and fills their maps, which bear the transport's name
+ * (object.ts). Sockets are made, connected and taken away here; what happens to a datagram is the programs' affair
+ * (bpf-progs/transports/udp/, and whatever a user writes), which only read the tables.
  *
- *   bind ─▶ a stream, udp_sockets[its number], udp4 and udp6        associate ─▶ the same tables        own ─▶ udp_addresses
+ *   bind ─▶ a stream, NAME_sockets[its number], NAME4 and NAME6      associate ─▶ the same tables      own ─▶ NAME_addresses
  */
-import { fileURLToPath } from 'node:url';
-import type { CpuMap } from '../../bpf/maps/index.js';
+import type { BpfMap, CpuMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { EtherloomError } from '../../errors.js';
@@ -18,27 +18,27 @@ import { LocalPorts, type PortRange } from '../local_ports.js';
 import { AF_INET, AF_INET6, laneOf, RecordTable, recordsOf } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
 import { LiveObject } from '../upgrade/live_object.js';
-import type { UdpShared } from './view.js';
+import { checkSockets, datagramPlan } from './object.js';
+import type { DatagramShared } from './view.js';
 
-export const UDP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/udp.bpf.o', import.meta.url));
-export const UDP_PROTOCOL = 17;
-
-/** Maps with an entry for each stream. */
-const PER_STREAM = ['udp_sockets', 'udp_clocks'];
-/** Counters that tell that something is wrong with the programs, or with the network: udp_count. */
-const ERRORS = ['InErrors', 'InCsumErrors', 'SndbufErrors', 'NoPorts', 'OutTooLong', 'OutNoRoutes'];
-/** enum udp_state. */
-const UDP_FREE = 0;
-const UDP_OPEN = 1;
+/** enum socket_state. */
+const FREE = 0;
+const OPEN = 1;
 const FAMILIES: readonly Family[] = [4, 6];
 const BYTES = { 4: 4, 6: 16 } as const;
 const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 
-export interface UdpSettings {
+export interface DatagramSettings {
+  /** File of clang. */
+  object: string;
   sockets: number;
   addresses: number;
   ephemeral: PortRange;
   seed: number | undefined;
+  /** Counters that tell that something is wrong with the programs, or with the network. */
+  errors: readonly string[];
+  /** Entries of maps of the transport's own, by their names. */
+  entries: Readonly<Record<string, number>>;
 }
 
 interface Socket {
@@ -51,7 +51,7 @@ interface Socket {
 
 const familyOf = (address: string): Family => (address.includes(':') ? 6 : 4);
 
-/** `struct udp_key4` and `struct udp_key6`. */
+/** `struct datagram_key4` and `struct datagram_key6`. */
 function keyOf(family: Family, local: string, port: number, remote: Endpoint): Uint8Array {
   const bytes = BYTES[family];
   const key = new Uint8Array(bytes * 2 + 4);
@@ -63,68 +63,89 @@ function keyOf(family: Family, local: string, port: number, remote: Endpoint): U
   return key;
 }
 
-export class UdpControl implements LoadedDatagrams {
-  readonly shared: UdpShared;
+export class DatagramControl implements LoadedDatagrams {
+  readonly shared: DatagramShared;
   readonly #records: RecordTable;
   readonly #sockets = new Map<number, Socket>();
   readonly #ports: LocalPorts;
   readonly #lanes: Lanes;
   readonly #most: number;
+  /** What the programs keep of each stream for themselves. */
+  readonly #flows: BpfMap | undefined;
+  readonly #families: readonly Family[];
   #nextLane = 0;
 
   private constructor(
     readonly transport: DatagramTransport,
     readonly env: TransportEnv,
-    readonly settings: UdpSettings,
+    readonly settings: DatagramSettings,
     readonly live: LiveObject,
   ) {
-    this.shared = { sockets: recordsOf(live.maps.udp_sockets) };
+    this.shared = { sockets: recordsOf(this.#map('_sockets')) };
+    checkSockets(transport.name, this.shared.sockets);
     this.#records = new RecordTable(env.engine.arena, this.shared.sockets);
-    this.#most = live.maps.udp4.maxEntries - 1;
+    this.#flows = this.#has('_flows') ? this.#map('_flows') : undefined;
+    this.#families = FAMILIES.filter(family => this.#has(`${family}`));
+    this.#most = this.#table(this.#families[0]).maxEntries - 1;
     this.#ports = new LocalPorts(settings.ephemeral, settings.seed);
     this.#lanes = new Lanes(env.engine);
-    this.#lanes.fill(live.map<CpuMap>('udp_lanes'), live.program('udp_handover').placed);
+    this.#lanes.fill(this.#map<CpuMap>('_lanes'), this.#program('_handover'));
   }
 
-  /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
+  /**
+   * @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do, ERR_TRANSPORT_OBJECT for an object that lacks
+   * what a transport of datagrams has; VerifierError
+   */
   static async load(
     transport: DatagramTransport,
     env: TransportEnv,
-    settings: UdpSettings,
-  ): Promise<UdpControl> {
-    const { engine } = env;
-    const streams = engine.arena.header.streamCount;
-    const sockets = Math.min(settings.sockets, streams);
-    // One more: a socket that gets connected has two entries for a moment.
-    const sizes: Record<string, number> = {
-      ...{ udp_addresses: settings.addresses, udp4: sockets + 1, udp6: sockets + 1 },
-    };
-    for (const name of PER_STREAM) sizes[name] = streams;
-    const live = await LiveObject.load(env, {
-      ...{ name: transport.name, object: UDP_OBJECT, sizes },
-      globals: { '.rodata': { udp_table: env.table } },
-      ...{ counters: 'udp_counters', errors: ERRORS },
-    });
-    return new UdpControl(transport, env, settings, live);
+    settings: DatagramSettings,
+  ): Promise<DatagramControl> {
+    const { name } = transport;
+    const streams = env.engine.arena.header.streamCount;
+    const plan = datagramPlan({ name, table: env.table, streams, ...settings });
+    const live = await LiveObject.load(env, plan);
+    try {
+      return new DatagramControl(transport, env, settings, live);
+    } catch (error) {
+      // Types of its maps that are not as they must be.
+      await live.close();
+      throw error;
+    }
   }
 
   get programs(): TransportPrograms {
-    const placed = (name: string): LoadedProgram => this.live.program(name).placed;
-    return { ingress: placed('udp_ingress'), errors: placed('udp_icmp'), gen: placed('udp_gen') };
+    const maybe = (suffix: string): LoadedProgram | undefined =>
+      this.live.collection.programs[this.transport.name + suffix]?.placed;
+    return {
+      ingress: this.#program('_ingress'),
+      errors: maybe('_icmp'),
+      gen: this.#program('_gen'),
+      egress: maybe('_egress'),
+    };
   }
 
-  #map<K, V>(name: string): KeyedMap<K, V> {
-    return this.live.map(name) as unknown as KeyedMap<K, V>;
+  #program(suffix: string): LoadedProgram {
+    return this.live.program(this.transport.name + suffix).placed;
+  }
+
+  /** A map of the object by what follows the transport's name. */
+  #map<M extends BpfMap>(suffix: string): M {
+    return this.live.map<M>(this.transport.name + suffix);
+  }
+
+  #has(suffix: string): boolean {
+    return Object.hasOwn(this.live.maps, this.transport.name + suffix);
   }
 
   #table(family: Family): KeyedMap<Uint8Array, number> {
-    return this.#map(`udp${family}`);
+    return this.#map(`${family}`);
   }
 
   own(address: string, on: boolean): void {
     const key = new Uint8Array(16);
     key.set(parseIp(address));
-    const map = this.#map<Uint8Array, number>('udp_addresses');
+    const map = this.#map<KeyedMap<Uint8Array, number>>('_addresses');
     if (on) map.set(key, 1);
     else map.delete(key);
   }
@@ -134,11 +155,15 @@ export class UdpControl implements LoadedDatagrams {
   bind(wish: BindWish): BindPlace {
     const { address, app, ifindex, send, receive } = wish;
     if (this.#sockets.size >= this.#most)
-      throw new EtherloomError('ERR_UDP_SOCKETS', `all ${this.#most} sockets are taken`, {
-        expected: 'udp({ sockets }) for more, and streams.count of the engine',
+      throw new EtherloomError('ERR_STACK_SOCKETS', `all ${this.#most} sockets are taken`, {
+        expected: `${this.transport.name}({ sockets }) for more, and streams.count of the engine`,
       });
-    const families =
-      address !== undefined ? [familyOf(address)] : wish.family === undefined ? FAMILIES : [wish.family];
+    const family = address !== undefined ? familyOf(address) : wish.family;
+    const families = this.#families.filter(f => family === undefined || f === family);
+    if (families.length === 0)
+      throw new SocketError('EAFNOSUPPORT', `"${this.transport.name}" has no IPv${family}`, {
+        expected: `IPv${this.#families[0]}`,
+      });
     const port = wish.port || this.#freePort(address, families);
     if (this.#taken(address, port, families))
       throw new SocketError('EADDRINUSE', `${address ?? 'any address'} port ${port} is a socket's`, {
@@ -151,7 +176,7 @@ export class UdpControl implements LoadedDatagrams {
       });
     let id: number;
     try {
-      id = this.env.apps.openId(app, { send, receive, lane, ifindex, transport: UDP_PROTOCOL });
+      id = this.env.apps.openId(app, { send, receive, lane, ifindex, transport: this.transport.protocol });
     } catch (cause) {
       throw new SocketError('ENOBUFS', `no stream for port ${port}: ${(cause as Error).message}`, { cause });
     }
@@ -194,10 +219,14 @@ export class UdpControl implements LoadedDatagrams {
     const { id, address, port } = place;
     const { u8, dv } = this.env.engine.arena;
     u8.fill(0, r.records.at + id * r.records.stride, r.records.at + (id + 1) * r.records.stride);
+    if (this.#flows) {
+      const { dataAt, stride } = this.#flows;
+      u8.fill(0, dataAt! + id * stride!, dataAt! + (id + 1) * stride!);
+    }
     dv.setUint16(r.at(id, 'port'), port);
     if (address !== undefined) u8.set(parseIp(address), r.at(id, 'local'));
     if (families.length === 1) r.set(id, 'family', families[0] === 4 ? AF_INET : AF_INET6);
-    r.set(id, 'state', UDP_OPEN);
+    r.set(id, 'state', OPEN);
   }
 
   #boundKeys({ place, families }: Socket): Socket['keys'] {
@@ -218,13 +247,15 @@ export class UdpControl implements LoadedDatagrams {
 
   #socket(id: number): Socket {
     const socket = this.#sockets.get(id);
-    if (!socket) throw new EtherloomError('ERR_UDP_SOCKET', `stream ${id} is no socket`);
+    if (!socket) throw new EtherloomError('ERR_STACK_SOCKET', `stream ${id} is no socket`);
     return socket;
   }
 
   associate(id: number, local: string, remote: Endpoint): void {
     const socket = this.#socket(id);
     const family = familyOf(remote.address);
+    if (!this.#families.includes(family))
+      throw new SocketError('EAFNOSUPPORT', `"${this.transport.name}" has no IPv${family}`);
     this.#enter(socket, [{ family, key: keyOf(family, local, socket.place.port, remote) }]);
   }
 
@@ -245,7 +276,7 @@ export class UdpControl implements LoadedDatagrams {
       if (socket.lane !== lane || laneOf(this.env.engine.arena, id) !== lane) continue;
       this.unbind(id);
       // The lane is no more: its words are ours.
-      this.#records.set(id, 'state', UDP_FREE);
+      this.#records.set(id, 'state', FREE);
       this.#records.set(id, 'error', ERRNO.ENETDOWN);
       this.#records.add(id, 'errors', 1);
     }

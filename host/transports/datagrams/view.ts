@@ -1,18 +1,18 @@
-/** How UDP's sockets stand, read from `udp_sockets` where it lies in the arena: from any thread, asking nobody. */
+/** How sockets of datagrams stand, read from `NAME_sockets` where it lies in the arena: from any thread, asking nobody. */
 import type { Arena } from '../../mem/arena.js';
 import type { DatagramView } from '../datagrams.js';
 import { errnoName } from '../errno.js';
 import { type Records, RecordTable } from '../records.js';
 
 /** What a thread needs to look at sockets. */
-export interface UdpShared {
+export interface DatagramShared {
   sockets: Records;
 }
 
-export class UdpView implements DatagramView {
+export class SocketsView implements DatagramView {
   readonly #sockets: RecordTable;
 
-  constructor(arena: Arena, { sockets }: UdpShared) {
+  constructor(arena: Arena, { sockets }: DatagramShared) {
     this.#sockets = new RecordTable(arena, sockets);
   }
 
