@@ -47,14 +47,14 @@ static inline __u32 icmp6_errno(__u8 type, __u8 code)
 }
 
 /* Takes the error apart: `d` is made a datagram from the peer that the quoted one went to. Its errno; 0: none of ours. */
-static inline __u32 icmp_quoted(struct xdp_md *ctx, struct udp_datagram *d)
+static inline __u32 icmp_quoted(struct xdp_md *ctx, struct datagram *d)
 {
 	__u32 at = 0, len = 0, whole, error, i;
 	struct icmphdr icmp;
 	struct udphdr udp;
 	__u64 sum = 0;
 
-	if (udp_ip(ctx, d, &at, &len) != DATAGRAM_OK || bpf_xdp_load_bytes(ctx, at, &icmp, sizeof(icmp)))
+	if (datagram_ip(ctx, d, &at, &len) != DATAGRAM_OK || bpf_xdp_load_bytes(ctx, at, &icmp, sizeof(icmp)))
 		return 0;
 	whole = el_packet_sum(ctx, at, len);
 	if (d->family == AF_INET6) {
@@ -92,21 +92,21 @@ static inline __u32 icmp_quoted(struct xdp_md *ctx, struct udp_datagram *d)
 	return error;
 }
 
-static inline int udp_error(struct xdp_md *ctx, struct udp_datagram *d)
+static inline int udp_error(struct xdp_md *ctx, struct datagram *d)
 {
 	__u32 error = icmp_quoted(ctx, d), entry, id;
 	struct udp_socket *s;
 
 	if (!error)
 		return XDP_PASS;
-	entry = udp_connected(d);
+	entry = datagram_connected(d);
 	if (!entry)
 		return XDP_PASS;
 	if (entry >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id())
 		return hand_over(entry);
 	id = entry & ENTRY_ID;
 	s = socket_of(id);
-	if (!s || s->state != UDP_OPEN)
+	if (!s || s->state != SOCKET_OPEN)
 		return XDP_PASS;
 	count(ErrorsIn);
 	udp_fail(s, id, error);

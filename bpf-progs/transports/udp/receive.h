@@ -19,10 +19,10 @@ static inline int udp_lost(enum udp_count why)
  * Writes the record over the end of the headers, which stand before the payload and are needed no more, and copies both
  * in one pass; the sum that this makes says whether the datagram is as it was sent. What is not stays beyond the end.
  */
-static inline int udp_deliver(struct xdp_md *ctx, struct udp_socket *s, __u32 id, const struct udp_datagram *d)
+static inline int udp_deliver(struct xdp_md *ctx, struct udp_socket *s, __u32 id, const struct datagram *d)
 {
-	struct udp_record r = { .len = d->len, .family = d->family, .ttl = d->ttl, .port = d->sport, .tos = d->tos };
-	__u32 need = udp_room(d->len), at = d->payload - sizeof(r), *words = (__u32 *)&r, i;
+	struct datagram_record r = { .len = d->len, .family = d->family, .ttl = d->ttl, .port = d->sport, .tos = d->tos };
+	__u32 need = datagram_room(d->len), at = d->payload - sizeof(r), *words = (__u32 *)&r, i;
 	__u64 written = 0;
 	int sum;
 
@@ -56,9 +56,9 @@ static inline int udp_deliver(struct xdp_md *ctx, struct udp_socket *s, __u32 id
 }
 
 /* For a port that nobody has: the port's responder answers (RFC 1122 §4.1.3.1), as often as it may. */
-static inline int udp_nobody(const struct udp_datagram *d)
+static inline int udp_nobody(const struct datagram *d)
 {
-	struct udp_address own;
+	struct datagram_address own;
 
 	memcpy(own.address, d->dst, sizeof(own.address));
 	if (bpf_map_lookup_elem(&udp_addresses, &own))
@@ -66,20 +66,20 @@ static inline int udp_nobody(const struct udp_datagram *d)
 	return XDP_PASS;
 }
 
-static inline int udp_take(struct xdp_md *ctx, const struct udp_datagram *d)
+static inline int udp_take(struct xdp_md *ctx, const struct datagram *d)
 {
-	__u32 entry = udp_connected(d), id;
+	__u32 entry = datagram_connected(d), id;
 	struct udp_socket *s;
 
 	if (!entry)
-		entry = udp_bound(d);
+		entry = datagram_bound(d);
 	if (!entry)
 		return udp_nobody(d);
 	if (entry >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id())
 		return hand_over(entry);
 	id = entry & ENTRY_ID;
 	s = socket_of(id);
-	if (!s || s->state != UDP_OPEN)
+	if (!s || s->state != SOCKET_OPEN)
 		return udp_nobody(d);
 	return udp_deliver(ctx, s, id, d);
 }

@@ -8,7 +8,7 @@ static inline int udp_free(struct udp_socket *s, __u32 id)
 {
 	if (s->parked)
 		udp_forget(id);
-	s->state = UDP_FREE;
+	s->state = SOCKET_FREE;
 	el_stream_event(id, EL_EV_HUP);
 	el_stream_free(id);
 	return XDP_ABORTED;
@@ -19,7 +19,7 @@ static inline int udp_done(struct udp_socket *s, __u32 id, __u32 bytes)
 {
 	s->sent += bytes;
 	el_stream_acked(id, s->sent);
-	return el_stream_snd_end(id) != s->sent || s->state == UDP_CLOSING ? XDP_TX : XDP_PASS;
+	return el_stream_snd_end(id) != s->sent || s->state == SOCKET_CLOSING ? XDP_TX : XDP_PASS;
 }
 
 /* The datagram cannot be sent. Nothing goes out, and the run ends: the next one begins with what follows it. */
@@ -41,7 +41,7 @@ static inline int udp_nonsense(struct udp_socket *s, __u32 id, __u32 bytes)
 /* Another port has it to be: GEN comes back with a frame of that. */
 static inline int udp_elsewhere(__u32 id, __u32 ifindex)
 {
-	el_stream_route(id, ifindex, UDP_TRANSPORT);
+	el_stream_route(id, ifindex, TRANSPORT_PROTOCOL);
 	el_ready(id);
 	return XDP_ABORTED;
 }
@@ -61,9 +61,9 @@ static inline int udp_unpark(struct xdp_md *ctx, struct udp_socket *s, __u32 id,
 {
 	struct udp_slots *p = udp_slots_here();
 	struct udp_payload *payload;
-	struct udp_record r;
-	struct udp_route *w;
-	struct udp_hop hop;
+	struct datagram_record r;
+	struct datagram_route *w;
+	struct datagram_hop hop;
 	struct udp_slot *c;
 	__u32 i;
 
@@ -81,7 +81,7 @@ static inline int udp_unpark(struct xdp_md *ctx, struct udp_socket *s, __u32 id,
 		return -1;
 	payload = bpf_map_lookup_elem(&udp_payloads, &i);
 	r = c->record;
-	w = udp_way(ctx, &r, now, &hop);
+	w = datagram_way(ctx, &r, now, &hop);
 	if (!w && now - c->since_ns < UNANSWERED_NS) {
 		udp_look_at(p, id, r.address, now + NEIGHBOUR_NS);
 		/* Those of another neighbour may be due, too. */
@@ -106,11 +106,11 @@ static inline int udp_unpark(struct xdp_md *ctx, struct udp_socket *s, __u32 id,
 }
 
 /* Takes the next datagram out of the ring, to wait for its neighbour in a slot. The run ends: the next one begins with what follows it. */
-static inline int udp_park(struct xdp_md *ctx, struct udp_socket *s, __u32 id, const struct udp_record *r,
-			   const struct udp_hop *hop, __u64 now)
+static inline int udp_park(struct xdp_md *ctx, struct udp_socket *s, __u32 id, const struct datagram_record *r,
+			   const struct datagram_hop *hop, __u64 now)
 {
 	struct udp_slots *p = udp_slots_here();
-	__u32 room = udp_room(r->len), i, len = r->len;
+	__u32 room = datagram_room(r->len), i, len = r->len;
 	struct udp_payload *payload;
 	struct udp_slot *c;
 	int sum;
@@ -166,9 +166,9 @@ static inline int udp_before(struct udp_socket *s, __u32 id, const __be32 *addre
 static inline int udp_send(struct xdp_md *ctx, struct udp_socket *s, __u32 id, __u32 waiting, __u64 now)
 {
 	void *data = data_of(ctx), *end = data_end_of(ctx);
-	struct udp_hop hop = {};
-	struct udp_record r;
-	struct udp_route *w;
+	struct datagram_hop hop = {};
+	struct datagram_record r;
+	struct datagram_route *w;
 	__u32 room;
 	int sum;
 
@@ -177,12 +177,12 @@ static inline int udp_send(struct xdp_md *ctx, struct udp_socket *s, __u32 id, _
 	if (waiting < sizeof(r) || el_stream_fetch(ctx, 0, id, s->sent, sizeof(r)) < 0)
 		return udp_nonsense(s, id, waiting);
 	memcpy(&r, data, sizeof(r));
-	room = udp_room(r.len);
+	room = datagram_room(r.len);
 	if (r.len > 0xffff || room > waiting || (r.family != AF_INET && r.family != AF_INET6) ||
 	    (s->family && s->family != r.family) ||
 	    (r.family == AF_INET && (r.address[1] | r.address[2] | r.address[3])))
 		return udp_nonsense(s, id, waiting);
-	w = udp_way(ctx, &r, now, &hop);
+	w = datagram_way(ctx, &r, now, &hop);
 	if (!w)
 		return hop.ifindex == ctx->egress_ifindex ? udp_park(ctx, s, id, &r, &hop, now) : udp_elsewhere(id, hop.ifindex);
 	if (w->error)

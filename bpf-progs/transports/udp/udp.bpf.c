@@ -10,7 +10,7 @@
 SEC("xdp")
 int udp_ingress(struct xdp_md *ctx)
 {
-	struct udp_datagram d = {};
+	struct datagram d = {};
 
 	switch (udp_parse(ctx, &d)) {
 	case DATAGRAM_OK:
@@ -29,7 +29,7 @@ int udp_ingress(struct xdp_md *ctx)
 SEC("xdp")
 int udp_icmp(struct xdp_md *ctx)
 {
-	struct udp_datagram d = {};
+	struct datagram d = {};
 
 	return udp_error(ctx, &d);
 }
@@ -38,7 +38,7 @@ int udp_icmp(struct xdp_md *ctx)
 SEC("xdp/cpumap")
 int udp_handover(struct xdp_md *ctx)
 {
-	struct udp_datagram d = {};
+	struct datagram d = {};
 
 	switch (udp_parse(ctx, &d)) {
 	case DATAGRAM_OK:
@@ -63,12 +63,12 @@ int udp_gen(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	asked = el_stream_requests(id);
 	/* A stream that never became a socket: nobody but its application knows of it. */
-	if (asked & EL_REQ_ABORT || (asked & EL_REQ_CLOSE && s->state == UDP_FREE))
+	if (asked & EL_REQ_ABORT || (asked & EL_REQ_CLOSE && s->state == SOCKET_FREE))
 		return udp_free(s, id);
-	if (s->state == UDP_FREE)
+	if (s->state == SOCKET_FREE)
 		return XDP_ABORTED;
 	if (asked & EL_REQ_CLOSE)
-		s->state = UDP_CLOSING;
+		s->state = SOCKET_CLOSING;
 	if (asked & EL_REQ_REVIVED) {
 		el_stream_received(id, s->received);
 		el_stream_acked(id, s->sent);
@@ -83,7 +83,7 @@ int udp_gen(struct xdp_md *ctx)
 	waiting = el_stream_snd_end(id) - s->sent;
 	if (waiting)
 		return udp_send(ctx, s, id, waiting, now);
-	return s->state == UDP_CLOSING && !s->parked ? udp_free(s, id) : XDP_ABORTED;
+	return s->state == SOCKET_CLOSING && !s->parked ? udp_free(s, id) : XDP_ABORTED;
 }
 
 license("Dual MIT/GPL");

@@ -22,7 +22,7 @@ struct udp_slot {
 	__u64 since_ns; /* that its neighbour is asked for */
 	__u64 look_ns;  /* when to look next: the same for all of a socket's to one address */
 	__be32 hop[4];
-	struct udp_record record;
+	struct datagram_record record;
 	__u32 sum;      /* of the payload */
 	__u32 pad;
 };

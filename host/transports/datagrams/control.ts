@@ -15,7 +15,7 @@ import type { BindPlace, BindWish, DatagramTransport, LoadedDatagrams } from '..
 import type { TransportPrograms } from '../entrance.js';
 import { ERRNO, SocketError } from '../errno.js';
 import { LocalPorts, type PortRange } from '../local_ports.js';
-import { AF_INET, AF_INET6, laneOf, RecordTable, recordsOf } from '../records.js';
+import { AF_INET, AF_INET6, laneOf, lifeOf, RecordTable, recordsOf } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
 import { LiveObject } from '../upgrade/live_object.js';
 import { checkSockets, datagramPlan } from './object.js';
@@ -37,12 +37,16 @@ export interface DatagramSettings {
   seed: number | undefined;
   /** Counters that tell that something is wrong with the programs, or with the network. */
   errors: readonly string[];
+  /** Sockets hear of what they sent until their streams end, after they were closed. */
+  lingers: boolean;
   /** Entries of maps of the transport's own, by their names. */
   entries: Readonly<Record<string, number>>;
 }
 
 interface Socket {
   place: BindPlace;
+  /** Of the stream: its number may be another's by now. */
+  life: number;
   lane: number;
   families: readonly Family[];
   /** What of the tables is its own. */
@@ -67,6 +71,9 @@ export class DatagramControl implements LoadedDatagrams {
   readonly shared: DatagramShared;
   readonly #records: RecordTable;
   readonly #sockets = new Map<number, Socket>();
+  /** Closed, and in the tables until their streams end. */
+  readonly #leaving = new Set<Socket>();
+  #lives = 0;
   readonly #ports: LocalPorts;
   readonly #lanes: Lanes;
   readonly #most: number;
@@ -154,7 +161,8 @@ export class DatagramControl implements LoadedDatagrams {
 
   bind(wish: BindWish): BindPlace {
     const { address, app, ifindex, send, receive } = wish;
-    if (this.#sockets.size >= this.#most)
+    this.#sweep();
+    if (this.#sockets.size + this.#leaving.size >= this.#most)
       throw new EtherloomError('ERR_STACK_SOCKETS', `all ${this.#most} sockets are taken`, {
         expected: `${this.transport.name}({ sockets }) for more, and streams.count of the engine`,
       });
@@ -181,7 +189,8 @@ export class DatagramControl implements LoadedDatagrams {
       throw new SocketError('ENOBUFS', `no stream for port ${port}: ${(cause as Error).message}`, { cause });
     }
     const place = { id, address, port };
-    const socket: Socket = { place, lane, families, keys: [] };
+    const life = lifeOf(this.env.engine.arena, id);
+    const socket: Socket = { place, life, lane, families, keys: [] };
     this.#write(socket);
     this.#enter(socket, this.#boundKeys(socket));
     this.#sockets.set(id, socket);
@@ -199,7 +208,7 @@ export class DatagramControl implements LoadedDatagrams {
   }
 
   #taken(address: string | undefined, port: number, families: readonly Family[]): boolean {
-    for (const { place, families: theirs } of this.#sockets.values()) {
+    for (const { place, families: theirs } of [...this.#sockets.values(), ...this.#leaving]) {
       if (place.port !== port || !theirs.some(f => families.includes(f))) continue;
       if (!place.address || !address || place.address === address) return true;
     }
@@ -226,6 +235,7 @@ export class DatagramControl implements LoadedDatagrams {
     dv.setUint16(r.at(id, 'port'), port);
     if (address !== undefined) u8.set(parseIp(address), r.at(id, 'local'));
     if (families.length === 1) r.set(id, 'family', families[0] === 4 ? AF_INET : AF_INET6);
+    if ('life' in r.records.fields) r.set(id, 'life', ++this.#lives);
     r.set(id, 'state', OPEN);
   }
 
@@ -267,8 +277,20 @@ export class DatagramControl implements LoadedDatagrams {
   unbind(id: number): void {
     const socket = this.#sockets.get(id);
     if (!socket) return;
-    for (const { family, key } of socket.keys) this.#table(family).delete(key);
     this.#sockets.delete(id);
+    if (this.settings.lingers) this.#leaving.add(socket);
+    else this.#enter(socket, []);
+  }
+
+  /** Sockets whose streams have ended leave the tables: their ports are free. */
+  #sweep(): void {
+    const { arena } = this.env.engine;
+    for (const socket of this.#leaving) {
+      const { id } = socket.place;
+      if (laneOf(arena, id) === socket.lane && lifeOf(arena, id) === socket.life) continue;
+      this.#leaving.delete(socket);
+      this.#enter(socket, []);
+    }
   }
 
   laneLost(lane: number): void {

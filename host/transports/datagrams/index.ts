@@ -40,6 +40,11 @@ export interface DatagramTransportOptions extends SocketsOptions {
    * "datagrams.h" counts.
    */
   errors?: readonly string[];
+  /**
+   * After a socket is closed its programs still get what comes for it, until they free its stream: for those that are
+   * answered what they sent. So long its port is taken. Default false.
+   */
+  lingers?: boolean;
   /** Entries of maps of its own, by their names in the object. Default: what the object says. */
   entries?: Readonly<Record<string, number>>;
 }
@@ -76,7 +81,7 @@ class ObjectTransport implements DatagramTransport {
  * @throws EtherloomError ERR_TRANSPORT_OPTIONS
  */
 export function datagramTransport(options: DatagramTransportOptions): DatagramTransport {
-  const { name, protocol, object, headerBytes, entries = {}, errors = ERRORS } = options;
+  const { name, protocol, object, headerBytes, entries = {}, errors = ERRORS, lingers = false } = options;
   if (typeof name !== 'string' || !/^[a-z]\w{0,31}$/i.test(name))
     throw refused(`name: ${String(name)}`, 'an identifier of C, at most 32 characters');
   whole('protocol', protocol, 0, 255);
@@ -85,7 +90,8 @@ export function datagramTransport(options: DatagramTransportOptions): DatagramTr
     throw refused(`object: ${String(object)}`, 'the path of an object, or its URL');
   for (const [map, n] of Object.entries(entries)) whole(`entries.${map}`, n, 1, MOST);
   const path = typeof object === 'string' ? object : fileURLToPath(object);
-  const settings = { object: path, entries, errors, ...socketsSettings(options, 'ERR_TRANSPORT_OPTIONS') };
+  const own = { object: path, entries, errors, lingers };
+  const settings = { ...own, ...socketsSettings(options, 'ERR_TRANSPORT_OPTIONS') };
   return new ObjectTransport(name, protocol, headerBytes, settings);
 }
 

@@ -1,17 +1,17 @@
 /*
  * The next hop of a destination: asked of the engine's routes (bpf_fib_lookup), and remembered by the lane for a while. A
- * neighbour that is not known is asked for by the lookup itself; the datagram waits for it (unresolved.h).
+ * neighbour that is not known is asked for by the lookup itself; the datagram is to wait for it.
  */
 #pragma once
-#include "socket.h"
+#include "datagrams/record.h"
 
 /* Table of the engine's routes that these programs' host has for its own; 0: local and main, as any program. */
-const volatile __u32 udp_table = 0;
+const volatile __u32 OWN(_table) = 0;
 
 #define ROUTES 64
 #define ROUTE_NS (2000 * NS_PER_MS)
 
-struct udp_route {
+struct datagram_route {
 	__be32 to[4];
 	__be32 from[4];
 	__u64 until_ns;
@@ -26,31 +26,26 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, ROUTES);
 	__type(key, __u32);
-	__type(value, struct udp_route);
-} udp_routes SEC(".maps");
+	__type(value, struct datagram_route);
+} OWN(_routes) SEC(".maps");
 
 /* The neighbour that is to have a datagram, and the port that it is behind. */
-struct udp_hop {
+struct datagram_hop {
 	__be32 address[4];
 	__u32 ifindex;
 };
 
-static inline __u32 same_address(const __be32 *a, const __be32 *b)
-{
-	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
-}
-
 /* Asks the routes. 0: `w` says how to get there, or `error` why not; 1: `hop` does not answer yet. */
-static inline int udp_ask(struct xdp_md *ctx, struct udp_route *w, const struct udp_record *r, __u64 now, struct udp_hop *hop)
+static inline int datagram_ask(struct xdp_md *ctx, struct datagram_route *w, const struct datagram_record *r, __u64 now, struct datagram_hop *hop)
 {
-	__u32 flags = BPF_FIB_LOOKUP_SRC | (udp_table ? BPF_FIB_LOOKUP_DIRECT | BPF_FIB_LOOKUP_TBID : 0);
+	__u32 flags = BPF_FIB_LOOKUP_SRC | (OWN(_table) ? BPF_FIB_LOOKUP_DIRECT | BPF_FIB_LOOKUP_TBID : 0);
 	struct bpf_fib_lookup p = {};
 	int result;
 
 	p.family = r->family;
-	p.l4_protocol = IPPROTO_UDP;
+	p.l4_protocol = TRANSPORT_PROTOCOL;
 	p.ifindex = ctx->egress_ifindex;
-	p.tbid = udp_table;
+	p.tbid = OWN(_table);
 	if (r->family == AF_INET)
 		p.ipv4_dst = r->address[0];
 	else
@@ -82,22 +77,22 @@ static inline int udp_ask(struct xdp_md *ctx, struct udp_route *w, const struct 
 	return 0;
 }
 
-static inline struct udp_route *udp_route_of(const struct udp_record *r)
+static inline struct datagram_route *datagram_route_of(const struct datagram_record *r)
 {
 	__u32 key = (r->address[0] ^ r->address[1] ^ r->address[2] ^ r->address[3]) * 0x9e3779b1U >> 26;
 
-	return bpf_map_lookup_elem(&udp_routes, &key);
+	return bpf_map_lookup_elem(&OWN(_routes), &key);
 }
 _Static_assert(ROUTES == 1 << (32 - 26), "a hash of six bits names a route");
 
 /* The way of a datagram, perhaps none (`error`); NULL: `hop` is asked for, and does not answer yet. */
-static inline struct udp_route *udp_way(struct xdp_md *ctx, const struct udp_record *r, __u64 now, struct udp_hop *hop)
+static inline struct datagram_route *datagram_way(struct xdp_md *ctx, const struct datagram_record *r, __u64 now, struct datagram_hop *hop)
 {
-	struct udp_route *w = udp_route_of(r);
+	struct datagram_route *w = datagram_route_of(r);
 
 	if (!w)
 		return 0;
 	if (now < w->until_ns && same_address(w->to, r->address))
 		return w;
-	return udp_ask(ctx, w, r, now, hop) ? 0 : w;
+	return datagram_ask(ctx, w, r, now, hop) ? 0 : w;
 }
