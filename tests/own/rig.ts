@@ -54,8 +54,10 @@ export class Receiver {
       const data = Buffer.from(buffer as ArrayBuffer, byteOffset, length);
       const [number, mark] = [data.readUInt32LE(0), data.readUInt32LE(4)];
       const expected = this.got.get(mark) ?? 0;
-      if (number !== expected) throw new Error(`number ${number} of sender ${mark} where ${expected} is next`);
-      if (!data.subarray(8).every(b => b === (number & 255))) throw new Error(`number ${number} is not whole`);
+      if (number !== expected)
+        throw new Error(`number ${number} of sender ${mark} where ${expected} is next`);
+      if (!data.subarray(8).every(b => b === (number & 255)))
+        throw new Error(`number ${number} is not whole`);
       this.got.set(mark, expected + 1);
     }
     this.socket.done();
@@ -74,9 +76,91 @@ export async function transfer(
     hosts,
     () => {
       for (const s of senders) s.more();
+      for (const host of hosts) host.stack.burst.flush();
       for (const r of receivers) r.take();
       return receivers.reduce((sum, r) => sum + r.total, 0) === total;
     },
     limitMs,
   );
 }
+
+// ── packets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const Kind = { DATA: 1, ACK: 2 } as const;
+/** Ethernet, IPv4, struct datagram_header, struct window_header. */
+export const HEADERS = 14 + 20 + 8 + 12;
+
+export interface WindowPacket {
+  src: string;
+  dst: string;
+  sport: number;
+  dport: number;
+  kind: number;
+  epoch: number;
+  number: number;
+  payload: Uint8Array;
+}
+
+/** One's-complement sum of big-endian words. */
+function sumOf(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i] << 8) | (bytes[i + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return sum;
+}
+
+/** A frame of IPv4. @throws Error for a sum that is wrong */
+export function readWindow(frame: Uint8Array): WindowPacket {
+  const b = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
+  const length = b.readUInt16BE(14 + 20 + 4);
+  const body = b.subarray(34, 34 + length);
+  if (b[14 + 9] !== PROTOCOL || sumOf(b.subarray(14, 34)) !== 0xffff) throw new Error('no packet of ours');
+  if (sumOf(Buffer.concat([pseudo(b.subarray(26, 34), length), body])) !== 0xffff) throw new Error('sum');
+  return {
+    src: b.subarray(26, 30).join('.'),
+    dst: b.subarray(30, 34).join('.'),
+    sport: body.readUInt16BE(0),
+    dport: body.readUInt16BE(2),
+    kind: body.readUInt32BE(8),
+    epoch: body.readUInt32BE(12),
+    number: body.readUInt32BE(16),
+    payload: body.subarray(20),
+  };
+}
+
+const PROTOCOL = 253;
+const pseudo = (addresses: Uint8Array, length: number): Buffer =>
+  Buffer.concat([addresses, Buffer.from([0, PROTOCOL, length >> 8, length & 255])]);
+
+/** A frame from the neighbour of tests/udp/rig.ts. */
+export function windowFrame(p: WindowPacket, dmac: string): Uint8Array {
+  const length = 20 + p.payload.length;
+  const b = Buffer.alloc(34 + length);
+  b.set(Buffer.from(dmac.replaceAll(':', ''), 'hex'), 0);
+  b.set(Buffer.from('020000000002', 'hex'), 6);
+  b.writeUInt16BE(0x0800, 12);
+  b.set([0x45, 0, (20 + length) >> 8, (20 + length) & 255, 0, 0, 0, 0, 64, PROTOCOL], 14);
+  b.set(p.src.split('.').map(Number), 26);
+  b.set(p.dst.split('.').map(Number), 30);
+  b.writeUInt16BE(0xffff - sumOf(b.subarray(14, 34)), 24);
+  b.writeUInt16BE(p.sport, 34);
+  b.writeUInt16BE(p.dport, 36);
+  b.writeUInt16BE(length, 38);
+  b.writeUInt32BE(p.kind, 42);
+  b.writeUInt32BE(p.epoch >>> 0, 46);
+  b.writeUInt32BE(p.number >>> 0, 50);
+  b.set(p.payload, 54);
+  const sum = sumOf(Buffer.concat([pseudo(b.subarray(26, 34), length), b.subarray(34)]));
+  b.writeUInt16BE(0xffff - sum, 40);
+  return b;
+}
+
+/** The answer to a packet: `number` is waited for. */
+export const ack = (to: WindowPacket, number: number, dmac: string): Uint8Array =>
+  windowFrame(
+    {
+      ...{ src: to.dst, dst: to.src, sport: to.dport, dport: to.sport },
+      ...{ kind: Kind.ACK, epoch: to.epoch, number, payload: new Uint8Array(0) },
+    },
+    dmac,
+  );

@@ -118,13 +118,15 @@ static inline int window_input(struct xdp_md *ctx, struct datagram *d, struct da
 }
 DATAGRAM_INGRESS(window_input);
 
-/* Takes the next datagram out of the send ring, if there is one and the window has room. */
-static inline void window_next(struct xdp_md *ctx, struct datagram_socket *s, struct window_flow *f, __u32 id, __u64 now)
+/* Those at the front that are done leave the window, and the next datagram of the send ring takes their room. */
+static noinline void window_next(struct xdp_md *ctx, struct datagram_socket *s, struct window_flow *f, __u32 id, __u64 now)
 {
 	struct flight fresh = { .at = f->taken, .due_ns = now };
 	struct datagram_record r = {};
 	struct window_peer *p;
 
+	for (__u32 i = 0; i < WINDOW && f->first != f->end && f->flight[f->first % WINDOW].done; i++)
+		socket_done(s, id, f->flight[f->first++ % WINDOW].room);
 	if (f->end - f->first >= WINDOW || !(fresh.room = datagram_read(ctx, s, id, f->taken, &r)))
 		return;
 	fresh.to = peer_to(&r, s);
@@ -136,11 +138,9 @@ static inline void window_next(struct xdp_md *ctx, struct datagram_socket *s, st
 	f->flight[f->end++ % WINDOW] = fresh;
 }
 
-/* The first flight that is due, WINDOW: none is. Those at the front that are done leave the window. */
-static noinline __u32 window_due(struct datagram_socket *s, struct window_flow *f, __u32 id, __u64 now)
+/* The first flight that is due; WINDOW: none is. */
+static noinline __u32 window_due(struct window_flow *f, __u64 now)
 {
-	for (__u32 i = 0; i < WINDOW && f->first != f->end && f->flight[f->first % WINDOW].done; i++)
-		socket_done(s, id, f->flight[f->first++ % WINDOW].room);
 	for (__u32 i = f->first; i - f->first < WINDOW && i != f->end; i++)
 		if (!f->flight[i % WINDOW].done && f->flight[i % WINDOW].due_ns <= now)
 			return i % WINDOW;
@@ -184,7 +184,7 @@ int window_gen(struct xdp_md *ctx)
 	if (!s || !f || !socket_attend(s, id))
 		return XDP_ABORTED;
 	window_next(ctx, s, f, id, now);
-	due = window_due(s, f, id, now);
+	due = window_due(f, now);
 	if (due < WINDOW)
 		return window_send(ctx, s, f, id, &f->flight[due], now);
 	if (f->first != f->end)
