@@ -49,6 +49,8 @@ const PATIENT = [
   'interp',
   'jit',
   'layout',
+  'own/load',
+  'own/window',
   'progs/capture',
   'progs/filters',
   'progs/objects',
