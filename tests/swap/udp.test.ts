@@ -1,6 +1,6 @@
 /** UDP's programs replaced while datagrams are under way: each arrives once. */
 import type { Datagram } from '../../host/net/burst/datagram.js';
-import { UDP_OBJECT } from '../../host/transports/udp/control.js';
+import { UDP_OBJECT } from '../../host/transports/udp/index.js';
 import { AT, until, wired } from '../stack/rig.js';
 import { assert, suite } from '../support/suite.js';
 

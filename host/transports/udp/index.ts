@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { datagramTransport, type SocketsOptions, socketsSettings } from '../datagrams/index.js';
 import type { DatagramTransport } from '../datagrams.js';
 
-const UDP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/udp.bpf.o', import.meta.url));
+export const UDP_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/udp.bpf.o', import.meta.url));
 
 /** Counters that tell that something is wrong with the programs, or with the network: udp_count. */
 const ERRORS = ['InErrors', 'InCsumErrors', 'SndbufErrors', 'NoPorts', 'OutTooLong', 'OutNoRoutes'];
