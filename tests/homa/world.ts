@@ -121,7 +121,7 @@ export class World {
     for (;;) {
       this.work();
       each();
-      engine.step();
+      while (engine.step() !== 0);
       if (done()) return true;
       if (this.a.app.pending || this.b.app.pending) continue;
       const next = engine.nextDueNs();

@@ -4,7 +4,7 @@
  */
 #pragma once
 #include "clock.h"
-#include "grant.h"
+#include "pace.h"
 #include "parse.h"
 
 struct homa_channel_key {
@@ -72,6 +72,9 @@ noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 	if (r->state == SLOT_SERVER || r->state == SLOT_GONE)
 		homa_forget(r);
 	homa_ungrant(r, id);
+	if (r->pacing == PACING_WAITS)
+		unthrottle(id);
+	r->pacing = PACING_NOT;
 	r->state = SLOT_FREE;
 	r->error = error;
 	el_stream_event(id, error ? EL_EV_ERR | EL_EV_HUP : EL_EV_HUP);

@@ -1,6 +1,7 @@
 /* DATA: bytes of a message, to the receive ring of its slot. */
 #pragma once
 #include "channel.h"
+#include "cutoffs.h"
 
 /* A part of a message, as its packet says. */
 struct homa_part {
@@ -40,10 +41,10 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	spans_clear(r);
 	if (r->phase == PHASE_OUT)
 		homa_out_done(r, id);
+	r->due &= DUE_CUTOFFS;
 	if (r->state == SLOT_SERVER) {
 		r->id = p->id ^ 1;
 		memcpy(r->local, p->dst, sizeof(r->local));
-		r->due = 0;
 	}
 	r->phase = PHASE_IN;
 	r->in_len = d->total;
@@ -53,6 +54,7 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	if (r->in_granted > d->total)
 		r->in_granted = d->total;
 	r->in_born = 0;
+	count_length(d->total, r->in_granted);
 	r->ask = 0;
 }
 
@@ -175,6 +177,10 @@ static inline int homa_take_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 i
 		return XDP_DROP;
 	}
 	r->heard = 1;
+	if (wants_cutoffs(p)) {
+		r->due |= DUE_CUTOFFS;
+		el_ready(id);
+	}
 	if (!homa_place(ctx, r, id, p, d))
 		homa_tell(r, id);
 	return XDP_DROP;

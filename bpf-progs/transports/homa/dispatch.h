@@ -98,6 +98,8 @@ static inline int to_client(struct xdp_md *ctx, const struct homa_packet *p)
 	if (r->rport != p->h.common.sport || !same_address(r->remote, p->src) || !same_address(r->local, p->dst))
 		return bad(BadPackets);
 	switch (p->h.common.type) {
+	case HOMA_CUTOFFS:
+		return take_cutoffs(ctx, p);
 	case HOMA_DATA:
 		return client_data(ctx, r, id, p);
 	case HOMA_GRANT:
@@ -219,6 +221,8 @@ static inline int to_server(struct xdp_md *ctx, const struct homa_packet *p)
 		return XDP_DROP;
 	}
 	switch (p->h.common.type) {
+	case HOMA_CUTOFFS:
+		return take_cutoffs(ctx, p);
 	case HOMA_GRANT:
 		return homa_granted(ctx, r, id, p);
 	case HOMA_RESEND:

@@ -22,6 +22,21 @@ const volatile __u32 homa_max_sched = 3; /* highest priority of granted bytes */
 const volatile __u32 homa_fifo_grant = 50; /* thousandths of granted bytes for the oldest, */
 const volatile __u32 homa_fifo_step = 50000; /* so many at a time */
 
+struct homa_own_cutoffs {
+	__u32 cutoffs[HOMA_PRIORITIES]; /* longest message of each priority, lowest first */
+	__u32 version;                  /* 0: senders do as they like, */
+	__u32 max_sched;                /* and of granted bytes homa_max_sched is the highest priority */
+};
+HOMA_MAP(homa_cutoffs, ARRAY, 1, __u32, struct homa_own_cutoffs);
+
+static inline __u32 max_sched(void)
+{
+	__u32 key = 0;
+	struct homa_own_cutoffs *own = bpf_map_lookup_elem(&homa_cutoffs, &key);
+
+	return own && own->version ? own->max_sched : homa_max_sched;
+}
+
 /* A slot that waits in a tree: for a grant, or for the NIC (pace.h). */
 struct homa_want {
 	__u32 left; /* bytes */
@@ -214,7 +229,7 @@ static inline int grant_to(struct homa_rpc *r, __u32 id, __u32 to, __u32 priorit
 noinline __u32 sched_priority(__u32 left)
 {
 	struct homa_receiver *v = receiver_here();
-	__u32 rank = 0, i, top = homa_max_sched;
+	__u32 rank = 0, i, top = max_sched();
 
 	if (!v)
 		return 0;
@@ -250,7 +265,7 @@ noinline int grant_active(struct homa_rpc *r NONNULL, __u32 id)
 	o = old ? rpc_of(old) : 0;
 	if (o && o->granting == GRANTING_WAITS && o->in_granted < in_received(o) + homa_fifo_step) {
 		count(FifoGrants);
-		grant_to(o, old, in_received(o) + homa_fifo_step, homa_max_sched);
+		grant_to(o, old, in_received(o) + homa_fifo_step, max_sched());
 	}
 	return 0;
 }

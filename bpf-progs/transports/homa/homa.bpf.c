@@ -44,6 +44,8 @@ noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
 		el_stream_acked(id, r->acked);
 		/* The clock may be lost, and the place in the tree. */
 		homa_ungrant(r, id);
+		unthrottle(id);
+		r->pacing = PACING_NOT;
 		homa_arm(r, id, TICK_MS, ARMED_TICK);
 	}
 	if (!(asked & (EL_REQ_ABORT | EL_REQ_CLOSE)))
@@ -110,7 +112,10 @@ int homa_gen(struct xdp_md *ctx)
 	}
 	if (r->phase != PHASE_OUT || r->state == SLOT_GONE)
 		return XDP_ABORTED;
-	return homa_output(ctx, r, id, p);
+	verdict = homa_output(ctx, r, id, p);
+	if (verdict != XDP_TX)
+		homa_turn_over(r);
+	return verdict;
 }
 
 license("Dual MIT/GPL");

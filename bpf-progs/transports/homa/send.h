@@ -1,7 +1,7 @@
 /* What leaves: control packets that are due, what is asked for again, then new bytes, in the frame that GEN got. */
 #pragma once
 #include "channel.h"
-#include "peer.h"
+#include "cutoffs.h"
 #include "reply.h"
 
 /* Bytes of a message that go without being asked for. */
@@ -117,6 +117,26 @@ static inline int homa_missing(struct homa_rpc *r, __u32 id, struct el_range *ho
 	return el_intervals_next_hole(&r->spans, from, to, hole) > 0;
 }
 
+/* Tells the peer our cutoffs. */
+noinline int send_cutoffs(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, const struct homa_peer *p NONNULL)
+{
+	__u32 key = 0, at = homa_at(r), i;
+	struct homa_own_cutoffs *own = bpf_map_lookup_elem(&homa_cutoffs, &key);
+	struct homa_cutoffs h = {};
+
+	if (!own)
+		return XDP_ABORTED;
+	write_common(&h.common, r->port, r->rport, HOMA_CUTOFFS, 0, r->id);
+	for (i = 0; i < HOMA_PRIORITIES; i++)
+		h.unsched_cutoffs[i] = htonl(own->cutoffs[i]);
+	h.cutoff_version = htons(own->version);
+	if (homa_frame(ctx, r, p, sizeof(h), HOMA_CONTROL_PRIORITY) || bpf_xdp_store_bytes(ctx, at, &h, sizeof(h)) ||
+	    homa_seal(ctx, at, r->local, r->remote, sizeof(h), el_packet_sum(ctx, at, sizeof(h))))
+		return XDP_ABORTED;
+	count(Cutoffs);
+	return XDP_TX;
+}
+
 static inline int homa_due(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, const struct homa_peer *p)
 {
 	struct homa_order o = { .priority = HOMA_CONTROL_PRIORITY };
@@ -127,6 +147,9 @@ static inline int homa_due(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, con
 		o.type = HOMA_RPC_UNKNOWN;
 		o.flags = UNKNOWN_RESET;
 		count(Unknowns);
+	} else if (r->due & DUE_CUTOFFS) {
+		r->due &= ~DUE_CUTOFFS;
+		return send_cutoffs(ctx, r, p);
 	} else if (r->due & DUE_NEED_ACK) {
 		r->due &= ~DUE_NEED_ACK;
 		o.type = HOMA_NEED_ACK;
@@ -161,8 +184,11 @@ static inline int homa_due(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, con
 
 /* ── messages ── */
 
+/* Of homa_send: the slot waits for its turn (pace.h). */
+#define SEND_LATER -2
+
 /* Makes a DATA packet of the first of these bytes of the message, as many as it takes. How many; less than 0: the run ends. */
-noinline int homa_send(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL,
+noinline int homa_send(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL,
 			      const struct el_range *part NONNULL)
 {
 	__u32 at = homa_at(r), head = at + sizeof(struct homa_data), most, offset = part->from, bytes = part->to - offset, priority;
@@ -179,6 +205,8 @@ noinline int homa_send(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, __u
 		return -1;
 	if (bytes > most - head)
 		bytes = most - head;
+	if (!homa_may_send(ctx, r, id, head + bytes))
+		return SEND_LATER;
 	sum = el_stream_fetch(ctx, head, id, r->out_at + HOMA_ALIGN + offset, bytes);
 	if (sum < 0)
 		return -1;
@@ -263,12 +291,16 @@ noinline int homa_next(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id)
 	r->phase = PHASE_OUT;
 	r->out_len = rec.len;
 	r->out_next = 0;
+	r->out_born = 0;
 	r->begun = 0;
 	r->out_granted = rec.len < homa_unscheduled ? rec.len : homa_unscheduled;
 	r->priority = 0;
 	/* More than the ring may have: it is to become larger while it is written. */
-	if (rec.len > FIRST_RING / 2)
+	if (rec.len > FIRST_RING / 2) {
 		el_stream_snd_goal(id, homa_room(rec.len));
+		/* An application that found its ring full before it was known for what it waits asks again. */
+		el_stream_event(id, EL_EV_OUT);
+	}
 	return NEXT_MESSAGE;
 }
 

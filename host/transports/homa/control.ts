@@ -29,6 +29,7 @@ import type {
 } from '../messages.js';
 import { laneOf, namedCounters, RecordTable, recordsOf } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
+import { type Cutoffs, cutoffsOf, LENGTH_CLASSES } from './cutoffs.js';
 import type { HomaShared } from './view.js';
 
 export const HOMA_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/homa.bpf.o', import.meta.url));
@@ -55,6 +56,8 @@ export interface HomaSettings {
   seed: number | undefined;
   /** Variables of the programs. */
   globals: Record<string, number>;
+  /** Cutoffs are made anew so often, ms; 0: never by themselves. */
+  adaptMs: number;
 }
 
 interface Served {
@@ -74,6 +77,8 @@ export class HomaControl implements LoadedMessages {
   readonly #serverPorts: LocalPorts;
   readonly #lanes: Lanes;
   #nextLane = 0;
+  #version = 0;
+  readonly #adapting: NodeJS.Timeout | undefined;
 
   private constructor(
     readonly transport: MessageTransport,
@@ -87,6 +92,9 @@ export class HomaControl implements LoadedMessages {
     this.#serverPorts = new LocalPorts(SERVER_PORTS, settings.seed);
     this.#lanes = new Lanes(env.engine);
     this.#lanes.fill(collection.map<CpuMap>('homa_lanes'), collection.program('homa_handover').placed);
+    // In virtual time nobody knows when: whoever has the clock calls `adapt`.
+    if (settings.adaptMs > 0 && !env.engine.virtual)
+      this.#adapting = setInterval(() => this.adapt(), settings.adaptMs).unref();
   }
 
   /** @throws EtherloomError ERR_ARENA_FULL when the engine's mapBytes do not do; VerifierError */
@@ -252,6 +260,49 @@ export class HomaControl implements LoadedMessages {
     }
   }
 
+  // ── priorities ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Makes cutoffs of the messages that came since the last time, and tells those who send by others. Undefined: nothing
+   * came, or they are those that there were.
+   */
+  adapt(): Cutoffs | undefined {
+    const map = this.#map<number, { unscheduled: bigint; scheduled: bigint }[]>('homa_lengths');
+    const lengths = Array.from({ length: LENGTH_CLASSES }, (_, key) => {
+      const lanes = map.get(key)!;
+      const sum = { unscheduled: 0, scheduled: 0 };
+      for (const lane of lanes) {
+        sum.unscheduled += Number(lane.unscheduled);
+        sum.scheduled += Number(lane.scheduled);
+      }
+      // What is counted between the two is lost: it is a sample.
+      if (sum.unscheduled || sum.scheduled)
+        map.set(
+          key,
+          lanes.map(() => ({ unscheduled: 0n, scheduled: 0n })),
+        );
+      return sum;
+    });
+    const made = cutoffsOf(lengths);
+    if (!made || made.cutoffs.join() === this.#cutoffs?.cutoffs.join()) return undefined;
+    this.setCutoffs(made);
+    return made;
+  }
+  #cutoffs: Cutoffs | undefined;
+
+  /** Senders are told these from now on, each when it next sends. */
+  setCutoffs(made: Cutoffs): void {
+    const value = new Uint8Array(40);
+    const dv = new DataView(value.buffer);
+    for (const [i, n] of made.cutoffs.entries()) dv.setUint32(4 * i, n, true);
+    // 0 is who was told nothing yet.
+    this.#version = (this.#version % 0xffff) + 1;
+    dv.setUint32(32, this.#version, true);
+    dv.setUint32(36, made.maxSched, true);
+    this.#map<number, Uint8Array>('homa_cutoffs').set(0, value);
+    this.#cutoffs = made;
+  }
+
   // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────
 
   counters(): Record<string, number> {
@@ -261,6 +312,7 @@ export class HomaControl implements LoadedMessages {
   async close(): Promise<void> {
     for (const port of [...this.#served.keys()]) this.unserve(port);
     this.#clients.clear();
+    clearInterval(this.#adapting);
     await this.collection.close();
   }
 }

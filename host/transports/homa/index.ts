@@ -15,12 +15,49 @@ export interface HomaOptions {
   addresses?: number;
   /** Bytes of a message that are sent without being asked for. Default 40,000. */
   unscheduled?: number;
+  /** Bytes that are granted and have not come, of all messages together. Default 400,000. */
+  maxIncoming?: number;
+  /** Of each message that is granted; 0, the default: maxIncoming / (messages that are granted + 1). */
+  window?: number;
+  /** Messages that are granted at a time, 1 … 8, one of a peer at most. Default 8. */
+  overcommit?: number;
+  /** Highest priority of granted bytes, until cutoffs are made of traffic. Default 3. */
+  maxSchedPriority?: number;
+  /** Thousandths of granted bytes for the message that waits longest, `fifoGrantStep` bytes at a time. Default 50 and 50,000. */
+  fifoGrant?: number;
+  fifoGrantStep?: number;
+  /** Rate of the ports, Mbit/s, for the pacer; 0, the default: no pacer. */
+  linkMbps?: number;
+  /** What may wait in the NIC, ns. Default 5000; nobody is kept for longer than `nicQueueHardNs` at a time, default 40,000. */
+  nicQueueNs?: number;
+  nicQueueHardNs?: number;
+  /** Packets of fewer bytes do not wait for the NIC. Default 1000. */
+  throttleMinBytes?: number;
+  /** Thousandths of the pacer's turns for the message that waits longest. Default 50. */
+  fifoPace?: number;
+  /** Unscheduled priorities are made of traffic so often, ms; 0: never. Default 1000. In virtual time: never by themselves. */
+  adaptMs?: number;
   /** Makes the choice of ports repeat: for tests. */
   seed?: number;
 }
 
 const MOST = 2 ** 20;
 const LONGEST = 1_000_000;
+/** Settings that are variables of the programs: default, least, most. */
+const VARIABLES = {
+  unscheduled: ['homa_unscheduled', 40_000, 1, LONGEST],
+  maxIncoming: ['homa_max_incoming', 400_000, 1500, 2 ** 30],
+  window: ['homa_window', 0, 0, LONGEST],
+  overcommit: ['homa_overcommit', 8, 1, 8],
+  maxSchedPriority: ['homa_max_sched', 3, 0, 6],
+  fifoGrant: ['homa_fifo_grant', 50, 0, 500],
+  fifoGrantStep: ['homa_fifo_step', 50_000, 1, LONGEST],
+  nicQueueNs: ['homa_nic_queue_ns', 5000, 0, 10_000_000],
+  nicQueueHardNs: ['homa_nic_queue_hard_ns', 40_000, 1, 10_000_000],
+  throttleMinBytes: ['homa_throttle_min', 1000, 0, 65535],
+  fifoPace: ['homa_fifo_pace', 50, 0, 500],
+} as const;
+const PS_PER_S_BYTE = 8e12;
 
 function whole(name: string, n: unknown, least: number, most: number): number {
   if (Number.isInteger(n) && (n as number) >= least && (n as number) <= most) return n as number;
@@ -35,11 +72,17 @@ class Homa implements MessageTransport {
   readonly #settings: HomaSettings;
 
   constructor(o: HomaOptions) {
+    const globals: Record<string, number> = {};
+    for (const [name, [variable, usual, least, most]] of Object.entries(VARIABLES))
+      globals[variable] = whole(name, o[name as keyof typeof VARIABLES] ?? usual, least, most);
+    const mbps = whole('linkMbps', o.linkMbps ?? 0, 0, 1_000_000);
+    globals.homa_ps_per_byte = mbps === 0 ? 0 : Math.round(PS_PER_S_BYTE / (mbps * 1e6));
     this.#settings = {
       listeners: whole('listeners', o.listeners ?? 64, 1, 32768),
       addresses: whole('addresses', o.addresses ?? 1024, 1, MOST),
+      adaptMs: whole('adaptMs', o.adaptMs ?? 1000, 0, 3_600_000),
       seed: o.seed,
-      globals: { homa_unscheduled: whole('unscheduled', o.unscheduled ?? 40_000, 1, LONGEST) },
+      globals,
     };
   }
 
