@@ -77,8 +77,7 @@ int homa_gen(struct xdp_md *ctx)
 		homa_expire(r, id);
 	if (r->state == SLOT_FREE)
 		return XDP_ABORTED;
-	if (r->acked != r->out_at)
-		homa_release(r, id);
+	homa_release(r, id);
 	/* The application has read, perhaps. */
 	if (r->stalled && r->phase == PHASE_IN)
 		homa_consider(r, id);

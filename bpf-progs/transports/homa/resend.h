@@ -3,6 +3,24 @@
 #include "data.h"
 #include "reply.h"
 
+/* The peer has the first bytes of what goes out: of our own kind, it says so with what it asks for. */
+static inline void homa_has(struct homa_rpc *r, __u32 id, const struct homa_packet *p)
+{
+	__u32 has = ntohl(p->h.common.sequence);
+
+	if (r->phase != PHASE_OUT || has <= r->out_freed || has > r->out_next)
+		return;
+	r->out_freed = has;
+	if (r->spans.count) {
+		__u32 rest = el_intervals_trim(&r->spans, has);
+
+		if (rest)
+			el_intervals_add(&r->spans, has, has + rest);
+	}
+	r->acked = r->out_at + HOMA_ALIGN + has;
+	el_stream_acked(id, r->acked);
+}
+
 /* The peer asks for bytes of what goes out. What was not sent yet comes anyhow: it is told BUSY then. */
 noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
 {
@@ -15,6 +33,7 @@ noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 i
 	r->heard = 1;
 	if (r->phase == PHASE_REST)
 		return XDP_DROP;
+	homa_has(r, id, p);
 	from = ntohl(h.offset);
 	to = ntohl(h.length);
 	/* What is asked for may be sent: its GRANT was lost. */
@@ -28,6 +47,11 @@ noinline int homa_resend(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 i
 			el_ready(id);
 		}
 		return homa_turn(ctx, p, HOMA_BUSY, 0);
+	}
+	if (from < r->out_freed) {
+		/* It was here, and is no more: asked for before what followed it. */
+		to = to > r->out_freed - from ? to - (r->out_freed - from) : 0;
+		from = r->out_freed;
 	}
 	to = to > r->out_next - from ? r->out_next : from + to;
 	r->asked_priority = h.priority & 7;
@@ -46,6 +70,7 @@ noinline int homa_granted(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 
 	count(GrantsIn);
 	if (bpf_xdp_load_bytes(ctx, p->at, &h, sizeof(h)) || r->phase != PHASE_OUT)
 		return XDP_DROP;
+	homa_has(r, id, p);
 	to = ntohl(h.offset);
 	if (to > r->out_len)
 		to = r->out_len;

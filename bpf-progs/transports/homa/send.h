@@ -79,7 +79,10 @@ struct homa_order {
 	__u32 length;
 };
 
-/* Makes a control packet. GRANT has offset and priority, RESEND these and a length. */
+/*
+ * Makes a control packet. GRANT has offset and priority, RESEND these and a length; in `sequence`, which HomaModule leaves 0,
+ * how much has come without a gap: the sender may forget it, so a message may be longer than rings that find no memory.
+ */
 noinline int homa_control(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, const struct homa_peer *p NONNULL,
 				 const struct homa_order *o NONNULL)
 {
@@ -87,6 +90,8 @@ noinline int homa_control(struct xdp_md *ctx, const struct homa_rpc *r NONNULL, 
 	struct homa_resend h = {};
 
 	write_common(&h.common, r->port, r->rport, o->type, o->flags, r->id);
+	if (r->phase == PHASE_IN)
+		h.common.sequence = htonl(r->in_next);
 	h.offset = htonl(o->offset);
 	if (o->type == HOMA_GRANT)
 		*((__u8 *)&h + offsetof(struct homa_grant, priority)) = o->priority;
@@ -245,18 +250,19 @@ enum homa_next { NEXT_NONE, NEXT_MESSAGE, NEXT_SKIPPED, NEXT_ENDED };
 
 static inline enum homa_next client_next(struct homa_rpc *r, __u32 id, const struct homa_record *rec)
 {
-	__u64 seq = r->base + rec->call;
+	/* Numbers of calls wrap, those of RPCs do not: what counts is how much later it is than the last one. */
+	__s32 later = rec->call - (__u32)((r->id >> ID_SEQ_SHIFT) - r->base);
 
 	if ((rec->family != AF_INET && rec->family != AF_INET6) ||
 	    (rec->family == AF_INET && (rec->address[1] | rec->address[2] | rec->address[3])) ||
-	    homa_after(seq << ID_SEQ_SHIFT, r->id) <= 0) {
+	    later <= 0) {
 		homa_nonsense(r, id, EPROTO);
 		return NEXT_ENDED;
 	}
 	r->family = rec->family;
 	r->rport = rec->port;
 	memcpy(r->remote, rec->address, sizeof(r->remote));
-	r->id = seq << ID_SEQ_SHIFT | (__u64)id << 1;
+	r->id = ((r->id >> ID_SEQ_SHIFT) + later) << ID_SEQ_SHIFT | (__u64)id << 1;
 	r->known = 0;
 	r->tries = 0;
 	count(CallsOut);
@@ -292,6 +298,7 @@ noinline int homa_next(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id)
 	r->out_len = rec.len;
 	r->out_next = 0;
 	r->out_born = 0;
+	r->out_freed = 0;
 	r->begun = 0;
 	r->out_granted = rec.len < homa_unscheduled ? rec.len : homa_unscheduled;
 	r->priority = 0;

@@ -92,6 +92,7 @@ struct homa_rpc {
 	__u32 out_len;
 	__u32 out_next;    /* bytes sent; never more than */
 	__u32 out_granted;
+	__u32 out_freed;   /* bytes that the peer has for certain: not in the ring any more */
 	__u32 acked;       /* position before which the send ring is free */
 	__u32 in_at;       /* position of the record that comes in, or will next */
 	__u32 in_len;
@@ -164,7 +165,7 @@ static inline void homa_release(struct homa_rpc *r, __u32 id)
 {
 	__u32 end;
 
-	if (r->acked == r->out_at)
+	if ((__s32)(r->out_at - r->acked) <= 0)
 		return;
 	end = el_stream_snd_end(id);
 	/* First here, then to the stream: a lane that dies between the two says it again. */
