@@ -109,6 +109,15 @@ export class World {
     return made;
   }
 
+  /** A slot of that lane. */
+  openIn(lane: number): ClientSlot {
+    const { a } = this;
+    const [id] = a.messages.openSlots(this.client, 1, { ifindex: a.ifindex, lane });
+    const slot = new ClientSlot(a.app.end(id));
+    this.slots.push(slot);
+    return slot;
+  }
+
   work(): void {
     workClient(this.a.app, this.slots);
     this.server.work();
