@@ -28,10 +28,7 @@ function answered(w: World, slots: ClientSlot[], each: number, limitMs = 10_000,
   for (const [s, slot] of slots.entries()) {
     assert.not(slot.failed, w.a.view.error(slot.end.id));
     for (let k = 0; k < each; k++)
-      assert.is(
-        sha(slot.answers[k].bytes),
-        sha(backwards({ bytes: pattern(sizeOf(s + 8 * k), s + 8 * k) })),
-      );
+      assert.is(sha(slot.answers[k].bytes), sha(backwards({ bytes: pattern(sizeOf(s + 8 * k), s + 8 * k) })));
   }
   assert.is(w.server.requests.length, slots.length * each);
 }

@@ -8,6 +8,7 @@ import { StreamApps } from '../../host/streams/stream_apps.js';
 import { type HomaOptions, homa } from '../../host/transports/homa/index.js';
 import type { ClientPlace, LoadedMessages, MessageView } from '../../host/transports/messages.js';
 import { assert } from '../support/suite.js';
+import type { Rounds } from '../tcp/pair.js';
 import { ClientSlot, type Message, Server, workClient } from './slots.js';
 
 export const ADDRESS = { 4: ['10.0.0.1', '10.0.0.2'], 6: ['fd00::1', 'fd00::2'] } as const;
@@ -32,6 +33,8 @@ export interface WorldOptions extends LinkSettings {
   engine?: Partial<EngineOptions>;
   /** The second host serves PORT. Default true. */
   serves?: boolean;
+  /** Makes the rounds instead of the engine, which is not started then. */
+  rounds?: (engine: Engine, hosts: readonly Host[]) => Rounds;
 }
 
 export const backwards = ({ bytes }: { bytes: Uint8Array }): Uint8Array => Uint8Array.from(bytes).reverse();
@@ -47,6 +50,7 @@ export class World {
     /** Calls, and answers. */
     readonly a: Host,
     readonly b: Host,
+    readonly rounds: Rounds,
     options: WorldOptions,
   ) {
     this.client = a.messages.client({ app: a.app.number });
@@ -96,8 +100,9 @@ export class World {
       return { stack, messages, view, app: apps.open(), ifindex: engine.port(name).ifindex };
     };
     const hosts = [await host(0), await host(1)];
-    await engine.start();
-    return new World(engine, [a, b], hosts[0], hosts[1], options);
+    if (!options.rounds) await engine.start();
+    const rounds = options.rounds?.(engine, hosts) ?? engine;
+    return new World(engine, [a, b], hosts[0], hosts[1], rounds, options);
   }
 
   open(n = 1): ClientSlot[] {
@@ -125,15 +130,15 @@ export class World {
 
   /** Lets time pass until `done`, at most `limitMs`. Whether it was. `each`: what else is to be done at every step. */
   run(done: () => boolean, limitMs = 10_000, each: () => void = () => {}): boolean {
-    const { engine } = this;
+    const { engine, rounds } = this;
     const until = engine.now() + BigInt(Math.round(limitMs * 1000)) * (MS / 1000n);
     for (;;) {
       this.work();
       each();
-      while (engine.step() !== 0);
+      while (rounds.step() !== 0);
       if (done()) return true;
       if (this.a.app.pending || this.b.app.pending) continue;
-      const next = engine.nextDueNs();
+      const next = rounds.nextDueNs();
       if (next === undefined || next > until) {
         if (until > engine.now()) engine.advance(until - engine.now());
         return done();

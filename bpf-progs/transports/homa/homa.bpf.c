@@ -39,13 +39,19 @@ int homa_handover(struct xdp_md *ctx)
 /* What the application wants, or recovery. 0: the slot goes on. */
 noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
 {
-	if (asked & EL_REQ_REVIVED && r->state != SLOT_FREE) {
+	if (asked & EL_REQ_REVIVED) {
+		/* The lane died before the stream became a slot, or before all of its end was said. */
+		if (r->state == SLOT_FREE) {
+			homa_end(r, id, r->error);
+			return 1;
+		}
 		el_stream_received(id, r->received);
 		el_stream_acked(id, r->acked);
-		/* The clock may be lost, and the place in the tree. */
+		/* The clock may be lost, and the places in trees. */
 		homa_ungrant(r, id);
 		unthrottle(id);
 		r->pacing = PACING_NOT;
+		r->heard = 1;
 		homa_arm(r, id, TICK_MS, ARMED_TICK);
 	}
 	if (!(asked & (EL_REQ_ABORT | EL_REQ_CLOSE)))
