@@ -7,6 +7,8 @@ import type { Engine } from '../engine/engine.js';
 import { LIMITS } from '../rpc/carrier.js';
 import { type CarrierMaker, Endpoint } from '../rpc/endpoint.js';
 import { RpcError } from '../rpc/errors.js';
+import type { SlotCalls } from '../rpc/homa/calls.js';
+import { HomaCarrier } from '../rpc/homa/carrier.js';
 import type { VirtualTime } from '../rpc/loop.js';
 import type { Entered, RpcPlace } from '../rpc/place.js';
 import { TcpCarrier } from '../rpc/tcp/carrier.js';
@@ -20,18 +22,24 @@ const NS_PER_MS = 1e6;
 /** Of connections that carry calls: what is written leaves at once. */
 export const NO_DELAY = { noDelay: true } as const;
 
-const NAMES = ['tcp'];
+/** The name, if it is one of those. @throws RpcError ERR_RPC_NO_CARRIER */
+function carrierNamed(name: string | undefined, names: readonly string[]): string {
+  if (name === undefined) return names[0];
+  if (names.includes(name)) return name;
+  throw new RpcError('ERR_RPC_NO_CARRIER', `no carrier "${String(name)}"`, { expected: names.join(', ') });
+}
 
-function carrierNamed(name: string | undefined): string {
-  if (name === undefined) return NAMES[0];
-  if (NAMES.includes(name)) return name;
-  throw new RpcError('ERR_RPC_NO_CARRIER', `no carrier "${String(name)}"`, { expected: NAMES.join(', ') });
+/** What the carriers of one application ask of its stack. */
+export interface CarrierCalls {
+  tcp: TcpCalls;
+  /** Of a stack that has a transport of messages. */
+  homa: SlotCalls | undefined;
 }
 
 /** An endpoint over the sockets of one application. */
 export function endpointOver<O>(
   sockets: Sockets<O>,
-  calls: TcpCalls,
+  calls: CarrierCalls,
   nowMs: () => number,
   use: string,
   inParts: boolean,
@@ -40,10 +48,17 @@ export function endpointOver<O>(
   let tcp: TcpCarrier | undefined;
   const makers: CarrierMaker[] = [
     (index, home) => {
-      tcp = new TcpCarrier(index, home, calls, LIMITS);
+      tcp = new TcpCarrier(index, home, calls.tcp, LIMITS);
       return tcp;
     },
   ];
+  const { homa } = calls;
+  if (homa)
+    makers.push((index, home) => {
+      const carrier = new HomaCarrier(index, home, homa, LIMITS);
+      sockets.datagrams = carrier;
+      return carrier;
+    });
   const news = (): number => {
     const n = sockets.poll(events, BATCH);
     for (let i = 0; i < n; i++) tcp!.news(events[i] as never);
@@ -56,7 +71,8 @@ export function endpointOver<O>(
 export interface StackRpcHome<O> {
   readonly engine: Engine;
   /** An application, and what is asked for it. @throws EtherloomError ERR_APPS_FULL, ERR_ARENA_FULL */
-  enter(): { sockets: Sockets<O>; calls: TcpCalls; leave(): Promise<void> };
+  enter(): { sockets: Sockets<O>; calls: CarrierCalls; leave(): Promise<void> };
+  readonly carriers: readonly string[];
   open(): void;
 }
 
@@ -84,7 +100,6 @@ function virtualOf(engine: Engine): { key: object; time: VirtualTime } | undefin
 const INLINE_REST_MS = 100;
 
 export class StackRpcPlace<O> implements RpcPlace {
-  readonly carriers = NAMES;
   readonly #entered = new Set<Entered>();
 
   constructor(
@@ -92,8 +107,12 @@ export class StackRpcPlace<O> implements RpcPlace {
     readonly onClose: (place: StackRpcPlace<O>) => void,
   ) {}
 
+  get carriers(): readonly string[] {
+    return this.home.carriers;
+  }
+
   carrier(name: string | undefined): string {
-    return carrierNamed(name);
+    return carrierNamed(name, this.carriers);
   }
 
   open(): void {
@@ -129,14 +148,14 @@ export class StackRpcPlace<O> implements RpcPlace {
 
 /** The same over an application of another thread, which it takes for itself: its endpoint is one. */
 export class ThreadRpcPlace<O extends object> implements RpcPlace {
-  readonly carriers = NAMES;
+  readonly carriers = ['tcp'];
   readonly #alive = new Alive();
   #entered = false;
 
   constructor(readonly app: StackApp<O>) {}
 
   carrier(name: string | undefined): string {
-    return carrierNamed(name);
+    return carrierNamed(name, this.carriers);
   }
 
   open(): void {
@@ -166,7 +185,7 @@ export class ThreadRpcPlace<O extends object> implements RpcPlace {
         }),
     };
     return {
-      endpoint: endpointOver(sockets, calls, () => performance.now(), use, inParts),
+      endpoint: endpointOver(sockets, { tcp: calls, homa: undefined }, () => performance.now(), use, inParts),
       virtual: undefined,
       open: () => app.open(),
       hold: on => this.#alive.hold(on),

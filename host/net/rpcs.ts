@@ -4,10 +4,13 @@ import { Rpc, type RpcOptions } from '../rpc/rpc.js';
 import type { TcpCalls } from '../rpc/tcp/connection.js';
 import type { StreamApps } from '../streams/stream_apps.js';
 import type { LoadedTransport } from '../transports/contract.js';
+import type { LoadedMessages } from '../transports/messages.js';
 import { restOfThreads, Sockets } from './burst/sockets.js';
+import type { Network } from './network.js';
 import type { StackRequests } from './requests.js';
 import { InlineRest } from './rest.js';
-import { NO_DELAY, StackRpcPlace } from './rpc_place.js';
+import { type CarrierCalls, NO_DELAY, StackRpcPlace } from './rpc_place.js';
+import { slotCalls } from './rpc_slots.js';
 
 /** How long an RPC that is closed waits for rings for what it had written first, ms. */
 const SETTLE_MS = 1000;
@@ -23,13 +26,20 @@ export class StackRpcs<O extends object> {
     readonly apps: StreamApps,
     readonly transport: LoadedTransport<O>,
     readonly requests: StackRequests<O>,
+    readonly network: Network,
+    readonly messages: LoadedMessages | undefined,
   ) {}
+
+  get #carriers(): string[] {
+    return this.messages ? ['tcp', this.messages.transport.name] : ['tcp'];
+  }
 
   /** @throws RpcError ERR_RPC_NO_CARRIER */
   make(options: RpcOptions): Rpc {
     const home = {
       engine: this.engine,
       enter: () => this.#enter(),
+      carriers: this.#carriers,
       open: () => this.requests.open(),
     };
     const place = new StackRpcPlace<O>(home, () => this.#open.delete(rpc));
@@ -38,7 +48,7 @@ export class StackRpcs<O extends object> {
     return rpc;
   }
 
-  #enter(): { sockets: Sockets<O>; calls: TcpCalls; leave(): Promise<void> } {
+  #enter(): { sockets: Sockets<O>; calls: CarrierCalls; leave(): Promise<void> } {
     const { engine, apps, transport, requests } = this;
     const app = apps.open();
     this.former.delete(app.number);
@@ -47,7 +57,7 @@ export class StackRpcs<O extends object> {
     const sockets = new Sockets<O>(app, view, rest, slot => transport.unlisten(slot));
     this.#sockets.add(sockets);
     const options = NO_DELAY as unknown as O;
-    const calls: TcpCalls = {
+    const tcp: TcpCalls = {
       connect(host, port, link) {
         const made = requests.connect({ host, port, options }, app.number);
         return sockets.connecting(made.id, made, link);
@@ -62,7 +72,8 @@ export class StackRpcs<O extends object> {
       this.former.add(app.number);
       if (!app.ended) apps.close(app.number);
     };
-    return { sockets, calls, leave };
+    const homa = this.messages && slotCalls(engine, this.network, this.messages, app);
+    return { sockets, calls: { tcp, homa }, leave };
   }
 
   /** The engine was stopped: who waits is to hear of it. */

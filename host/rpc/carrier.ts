@@ -80,6 +80,8 @@ export interface CarrierHome {
   find(call: number, turn: number): Call | undefined;
   /** Fails all calls for which it holds. Of each there will be an event. */
   failAll(holds: (call: Call) => boolean, code: string, reason: string): void;
+  /** The same of one call. */
+  fail(call: Call, code: string, reason: string): void;
   /** A call was answered, whole or with an error: it is given back. */
   over(call: Call): void;
   /** A request that was kept is over: there will be an event. */

@@ -148,10 +148,11 @@ export class Endpoint implements CarrierHome {
   }
 
   failAll(holds: (call: Call) => boolean, code: string, reason: string): void {
-    for (const call of this.#calls.table) if (call.live && holds(call)) this.#fail(call, code, reason);
+    for (const call of this.#calls.table) if (call.live && holds(call)) this.fail(call, code, reason);
   }
 
-  #fail(call: Call, code: string, reason: string): void {
+  fail(call: Call, code: string, reason: string): void {
+    if (!call.live) return;
     // No answer is its any more; its place is another's when it was told.
     call.live = false;
     this.#failures.push({ call, code, reason });
@@ -181,7 +182,8 @@ export class Endpoint implements CarrierHome {
       for (const place of places) place.close();
     };
     try {
-      for (const name of carriers) {
+      // One whose ports are fewer chooses for the others.
+      for (const name of [...carriers].sort((a, b) => +(b === 'homa') - +(a === 'homa'))) {
         const place = await this.named(name).listen({ ...wish, port });
         places.push(place);
         port = place.port;
@@ -231,7 +233,7 @@ export class Endpoint implements CarrierHome {
   #lateCalls(nowMs: number): void {
     for (const call of this.#calls.late(nowMs)) {
       call.carrier.cancel(call);
-      this.#fail(call, 'ETIMEDOUT', 'no answer before the deadline');
+      this.fail(call, 'ETIMEDOUT', 'no answer before the deadline');
     }
   }
 

@@ -15,7 +15,7 @@ export class Outgoing {
   dropped = false;
   readonly #chunks: Uint8Array[] = [];
 
-  constructor(readonly length: number) {}
+  constructor(public length: number) {}
 
   /** A message that is there. */
   static of(bytes: Uint8Array): Outgoing {
@@ -33,6 +33,14 @@ export class Outgoing {
     if (chunk.length === 0) return;
     this.#chunks.push(chunk);
     this.waiting += chunk.length;
+  }
+
+  /** The same with some bytes before it. */
+  behind(head: Uint8Array): this {
+    this.length += head.length;
+    this.waiting += head.length;
+    this.#chunks.unshift(head);
+    return this;
   }
 
   /** What is to be sent next: at most `most` bytes in one piece. */

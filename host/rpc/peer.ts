@@ -5,12 +5,20 @@ export class RpcPeer {
   /** What each carrier keeps of it, by the carrier's index. */
   readonly places: unknown[] = [];
   readonly address: string;
+  /** The address in words as they lie in memory: IPv4 in the first, the others 0. */
+  readonly family: 4 | 6;
+  readonly words: readonly [number, number, number, number];
 
   /** @throws EtherloomError ERR_ADDRESS */
   constructor(
     address: string,
     readonly port: number,
   ) {
-    this.address = formatIp(parseIp(address));
+    const bytes = parseIp(address);
+    this.address = formatIp(bytes);
+    this.family = bytes.length === 4 ? 4 : 6;
+    const dv = new DataView(new ArrayBuffer(16));
+    for (const [i, b] of bytes.entries()) dv.setUint8(i, b);
+    this.words = [0, 4, 8, 12].map(at => dv.getUint32(at, true)) as [number, number, number, number];
   }
 }

@@ -67,6 +67,8 @@ export interface LoadedMessages extends LoadedAny {
 export interface MessageView {
   /** What ended the slot, as Linux names it; undefined for one that works. */
   error(id: number): string | undefined;
+  /** Own port of the slot: the one that is served, or the client's. */
+  port(id: number): number;
   /** Figures of the slot, for people and metrics. */
   info(id: number): Record<string, number>;
 }

@@ -33,7 +33,7 @@ async function until(
   }
 }
 
-for (const { name: carrier, options } of CARRIERS) {
+for (const { name: carrier, options, tellsCancel } of CARRIERS) {
   const test = suite(`rpc: burst over ${carrier}`);
   const hosts = (work: (w: World) => Promise<void>, more: Partial<WorldOptions> = {}): Promise<void> =>
     world({ carrier, ...options, ...more }, work);
@@ -111,21 +111,17 @@ for (const { name: carrier, options } of CARRIERS) {
       await until(w, heard, () => outcome.length === 6);
       assert.ok(client.cancel(calls[2]));
       assert.not(client.cancel(calls[2]));
-      await until(w, heard, () => outcome.length === 8);
-      assert.not(kept.get('c')!.reply(Buffer.from('late')));
+      if (tellsCancel) await until(w, heard, () => outcome.length === 8);
+      // Who was not told sends in vain, and hears of it then.
+      const late = kept.get('c')!.reply(Buffer.from('late'));
+      assert.is(late, !tellsCancel);
       client.begin(peer, Buffer.from('d'), 'd', 10);
-      await until(w, heard, () => outcome.length === 13);
-      assert.equal(outcome.slice(0, 8), [
-        'b',
-        'response',
-        'B',
-        'a',
-        'failed',
-        'ERR_RPC_REMOTE',
-        'cancelled',
-        'c',
-      ]);
-      assert.equal(outcome.slice(8).sort(), ['ETIMEDOUT', 'cancelled', 'd', 'd', 'failed']);
+      await until(w, heard, () => outcome.includes('ETIMEDOUT') && (!tellsCancel || outcome.length === 13));
+      assert.equal(outcome.slice(0, 6), ['b', 'response', 'B', 'a', 'failed', 'ERR_RPC_REMOTE']);
+      const after = tellsCancel
+        ? ['ETIMEDOUT', 'c', 'cancelled', 'cancelled', 'd', 'd', 'failed']
+        : ['ETIMEDOUT', 'd', 'failed'];
+      assert.equal(outcome.slice(6).sort(), after);
       assert.is(client.inFlight, 0);
     }));
 
@@ -154,7 +150,7 @@ for (const { name: carrier, options } of CARRIERS) {
         ]),
         () => answered === begun,
       );
-      assert.ok(client.begin(peer, Buffer.alloc(1), 0) > 0);
+      assert.ok(client.begin(peer, Buffer.alloc(1), 0) > 0, 'there is room again');
     }));
 }
 

@@ -9,7 +9,7 @@ import { CLIENT, codeOf, pattern, SERVER, type World, type WorldOptions, world }
 const to = (port: number) => ({ address: SERVER, port });
 const LENGTHS = [0, 1, 31, 32, 33, 1000, 1024, 1400, 1500, 2048, 4096, 32_768, 65_536, 100_001, 1_000_000];
 
-for (const { name: carrier, options } of CARRIERS) {
+for (const { name: carrier, options, tellsCancel, brokenOff } of CARRIERS) {
   const test = suite(`rpc: calls over ${carrier}`);
   const hosts = (work: (w: World) => Promise<void>, more: Partial<WorldOptions> = {}): Promise<void> =>
     world({ carrier, ...options, ...more }, work);
@@ -109,7 +109,7 @@ for (const { name: carrier, options } of CARRIERS) {
       assert.is(await other, 'ETIMEDOUT');
       // The last cancellation is on its way still.
       assert.is(await codeOf(caller.call(to(700), 'x', { deadline: 20 })), 'ETIMEDOUT');
-      assert.ok(aborted >= 2, `${aborted} heard`);
+      if (tellsCancel) assert.ok(aborted >= 2, `${aborted} heard`);
     }));
 
   test('a streamed body arrives while it is made, and one that is not as long as was said ends the call', () =>
@@ -158,7 +158,7 @@ for (const { name: carrier, options } of CARRIERS) {
         ),
       );
       await callee.serve({ port: 701 }, request => request);
-      assert.is(await codeOf(caller.call(to(700), 'x')), 'ERR_RPC_REMOTE');
+      assert.is(await codeOf(caller.call(to(700), 'x')), brokenOff);
       assert.is(String(await caller.call(to(701), 'x')), 'x');
     }));
 

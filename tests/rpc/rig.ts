@@ -31,7 +31,7 @@ export async function world(options: WorldOptions, work: (w: World) => Promise<v
   const { a, b } = modelLink({ name: 'wire', packets: 4096, delayNs: 50_000, ...options.link });
   const engine = await Engine.create({
     ...{ nics: [a, b], inline: true, clock: 'virtual', warmMs: 0, frames: 8192, seed: 1 },
-    streams: { count: 256, bytes: 64 << 20, apps: 12 },
+    streams: { count: 2048, bytes: 96 << 20, apps: 12 },
     ...options.engine,
   });
   try {
@@ -43,6 +43,10 @@ export async function world(options: WorldOptions, work: (w: World) => Promise<v
     const { carrier } = options;
     const [caller, callee] = [await client.rpc({ carrier }), await server.rpc({ carrier })];
     await work({ engine, client, server, caller, callee });
+    await caller.close();
+    await callee.close();
+    // Homa's servers remember what ended for as long as packets live.
+    if (client.messages) engine.run({ untilNs: engine.now() + 6_000_000_000n });
     await client.close();
     await server.close();
     const streams = takeStreamLedger(engine.arena);

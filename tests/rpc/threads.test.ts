@@ -18,7 +18,7 @@ for (const { name: carrier, options } of CARRIERS) {
     const { a, b } = modelLink({ name: 'wire', firstLanes: [0, 1] });
     const engine = await Engine.create({
       ...{ nics: [a, b], lanes: 2, warmMs: 0, frames: 8192 },
-      streams: { count: 256, bytes: 64 << 20, apps: 12 },
+      streams: { count: 2048, bytes: 96 << 20, apps: 12 },
     });
     const stack = (port: string, address: string): Promise<Stack> => {
       const more = options.stack?.() as Partial<StackOptions>;

@@ -25,9 +25,15 @@ const FIGURES = {
 
 export class HomaView implements MessageView {
   readonly #rpcs: RecordTable;
+  readonly #dv: DataView;
 
   constructor(arena: Arena, { rpcs }: HomaShared) {
     this.#rpcs = new RecordTable(arena, rpcs);
+    this.#dv = arena.dv;
+  }
+
+  port(id: number): number {
+    return this.#dv.getUint16(this.#rpcs.at(id, 'port'));
   }
 
   error(id: number): string | undefined {

@@ -1,0 +1,235 @@
+/**
+ * The Homa carrier: each call goes over a slot (host/transports/homa/README.md), of which there are as many as calls in
+ * flight. Nothing is framed: a request is Homa's message, and a response, too, unless it is an error (envelope.ts).
+ *
+ *   begin ─▶ Pool ─ a free Slot ─▶ record and message in its send ring       receive ring ─▶ Slot ─▶ events
+ */
+import { StreamEvent, StreamLayout } from '../../layout/layout.gen.js';
+import type { StreamEnd } from '../../streams/stream_end.js';
+import type { Call } from '../calls.js';
+import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
+import { codeOf, RpcError } from '../errors.js';
+import type { Events, KeptRequest } from '../event.js';
+import { FrameKind, MOST_MESSAGE } from '../frame.js';
+import type { Outgoing } from '../outgoing.js';
+import type { ServedPort, SlotCalls } from './calls.js';
+import { ENVELOPE, Enveloped, enveloped, envelopeHead, isMarked } from './envelope.js';
+import { Pool } from './pool.js';
+import { Slot } from './slot.js';
+
+const GONE = StreamEvent.HUP | StreamEvent.ERR | StreamEvent.FREED;
+
+export class HomaCarrier implements Carrier {
+  readonly name = 'homa';
+  /** By number of the stream. */
+  private readonly slots = new Map<number, Slot>();
+  /** By lane and port of the engine. */
+  private readonly pools = new Map<string, Pool>();
+  /** What ports are served with. */
+  private readonly served = new Map<number, { data: unknown }>();
+  private readySlots: Slot[] = [];
+  private touched: Slot[] = [];
+
+  constructor(
+    readonly index: number,
+    readonly home: CarrierHome,
+    readonly calls: SlotCalls,
+    readonly limits: CarrierLimits,
+  ) {}
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
+    const { peer } = call;
+    try {
+      const pool = (peer.places[this.index] ??= this.pool(peer.address)) as Pool;
+      return pool.begin(call, body, own);
+    } catch (error) {
+      // No way there: the call fails as those do whose server is not there.
+      const { turn } = call;
+      queueMicrotask(() => {
+        if (call.turn === turn) this.home.fail(call, codeOf(error), (error as Error).message);
+      });
+      return true;
+    }
+  }
+
+  private pool(address: string): Pool {
+    const way = this.calls.way(address);
+    const key = `${way.lane} ${way.ifindex}`;
+    let pool = this.pools.get(key);
+    if (pool === undefined) {
+      pool = new Pool(this, way);
+      this.pools.set(key, pool);
+    }
+    return pool;
+  }
+
+  /** A stream that was opened for a pool. */
+  opened(id: number, pool: Pool): Slot {
+    const slot = new Slot(this, this.calls.end(id), pool, undefined);
+    this.slots.set(id, slot);
+    return slot;
+  }
+
+  cancel(call: Call): void {
+    const { link } = call;
+    if (link instanceof Pool) return link.cancel(call);
+    if (!(link instanceof Slot)) return;
+    const slot = link;
+    slot.current = undefined;
+    slot.finish('ECONNRESET', 'the call was given up');
+  }
+
+  // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  listen(wish: ListenWish): ServePlace | Promise<ServePlace> {
+    const { data, ...where } = wish;
+    const serving = this.calls.serve(where);
+    const place = (served: ServedPort): ServePlace => {
+      this.served.set(served.port, { data });
+      return {
+        port: served.port,
+        close: () => {
+          served.close();
+          this.served.delete(served.port);
+          for (const slot of [...this.slots.values()])
+            if (slot.pool === undefined && slot.service === data)
+              slot.finish('ECONNABORTED', 'the server was closed');
+        },
+      };
+    };
+    return serving instanceof Promise ? serving.then(place) : place(serving);
+  }
+
+  reply(asked: Asked, kind: FrameKind, body: Uint8Array | Outgoing, own: boolean): boolean {
+    const slot = asked.link as Slot;
+    if (slot.over || !slot.open || slot.asked !== asked.call) return false;
+    if (body.length > MOST_MESSAGE) throw new RpcError('EMSGSIZE', `a response of ${body.length} bytes`);
+    let message = body;
+    if (kind === FrameKind.ERROR) message = enveloped(Enveloped.ERROR, body as Uint8Array);
+    else if (!(body instanceof Uint8Array)) message = this.streamed(body);
+    else if (body.length > 0 && body[0] === 0xe7 && isMarked(body))
+      message = enveloped(Enveloped.RESPONSE, body);
+    slot.open = false;
+    slot.kept = undefined;
+    slot.writer.send(asked.call, undefined, message, own || message !== body);
+    return true;
+  }
+
+  /** What a stream begins with is not known yet: it is enveloped. Its bytes are passed on as they come. */
+  private streamed(body: Outgoing): Outgoing {
+    if (body.length + ENVELOPE > MOST_MESSAGE)
+      throw new RpcError('EMSGSIZE', `a streamed response of ${body.length} bytes`);
+    return body.behind(envelopeHead(Enveloped.RESPONSE));
+  }
+
+  breakOff(asked: Asked, out: Outgoing, error: Uint8Array): void {
+    const slot = asked.link as Slot;
+    if (slot.over || out.dropped || out.whole) return;
+    // What was promised cannot be taken back, and nothing else said instead of it.
+    void error;
+    slot.finish('ECONNABORTED', 'the response broke off');
+  }
+
+  keep(kept: KeptRequest): void {
+    const slot = kept.link as Slot;
+    if (!slot.over && slot.open && slot.asked === kept.call) slot.kept = kept;
+    else kept.over = true;
+  }
+
+  remote(asked: Asked): { address: string; port: number } {
+    return (asked.link as Slot).remote;
+  }
+
+  // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Events of a stream. Whether it is a slot. */
+  heard(end: StreamEnd, bits: number): boolean {
+    let slot = this.slots.get(end.id);
+    if (slot?.end !== end) {
+      const { dv, header } = end.app.arena;
+      if (
+        dv.getUint32(header.streamsAt + end.id * StreamLayout.size + StreamLayout.transport, true) !==
+        this.calls.protocol
+      )
+        return false;
+      if (bits & GONE) {
+        end.release();
+        return true;
+      }
+      slot = this.accept(end);
+    }
+    if (bits & StreamEvent.OUT) slot.writable();
+    if (bits & GONE) slot.ends(this.calls.view.error(end.id) ?? 'ECONNRESET');
+    if (bits & (StreamEvent.IN | GONE)) this.makeReady(slot);
+    return true;
+  }
+
+  /** A slot that a client's first call made. */
+  private accept(end: StreamEnd): Slot {
+    const served = this.served.get(this.calls.view.port(end.id));
+    const slot = new Slot(this, end, undefined, served?.data);
+    this.slots.set(end.id, slot);
+    if (served === undefined) slot.finish('ECONNABORTED', 'the server was closed');
+    return slot;
+  }
+
+  makeReady(slot: Slot): void {
+    if (slot.ready || slot.over) return;
+    slot.ready = true;
+    this.readySlots.push(slot);
+  }
+
+  touch(slot: Slot): void {
+    slot.touched = true;
+    this.touched.push(slot);
+  }
+
+  get ready(): boolean {
+    return this.readySlots.length > 0;
+  }
+
+  work(events: Events): void {
+    const list = this.readySlots;
+    let done = 0;
+    while (done < list.length && !events.full) {
+      const slot = list[done];
+      if (slot.work(events)) break;
+      slot.ready = false;
+      done++;
+    }
+    if (done === list.length) list.length = 0;
+    else if (done > 0) list.splice(0, done);
+  }
+
+  done(): void {
+    const { touched } = this;
+    for (let i = 0; i < touched.length; i++) touched[i].done();
+    touched.length = 0;
+  }
+
+  goOn(link: unknown): void {
+    if (link instanceof Slot) link.writable();
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  ended(slot: Slot, code: string, reason: string): void {
+    if (this.slots.get(slot.end.id) === slot) this.slots.delete(slot.end.id);
+    const { pool } = slot;
+    if (pool === undefined) return;
+    if (slot.current !== undefined) this.home.fail(slot.current, code, reason);
+    pool.lost(slot);
+  }
+
+  tick(): void {
+    // A ring that could not grow when it was asked may by now.
+    for (const slot of this.slots.values()) if (slot.writer.busy) slot.writable();
+  }
+
+  close(): void {
+    for (const slot of [...this.slots.values()]) slot.finish('ERR_RPC_CLOSED', 'the RPC was closed');
+    this.calls.leave();
+  }
+}

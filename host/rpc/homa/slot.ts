@@ -1,0 +1,186 @@
+/** A slot as a carrier has it: a client's, which makes one call after another, or one that came to a server. */
+import { StreamRequest } from '../../layout/layout.gen.js';
+import type { StreamEnd } from '../../streams/stream_end.js';
+import { formatIp } from '../../wire/address.js';
+import type { Call } from '../calls.js';
+import type { Events, KeptRequest } from '../event.js';
+import type { Outgoing } from '../outgoing.js';
+import { Found } from '../tcp/receiver.js';
+import type { HomaCarrier } from './carrier.js';
+import { Enveloped } from './envelope.js';
+import type { Pool } from './pool.js';
+import { SlotReader } from './reader.js';
+import { SlotWriter } from './writer.js';
+
+export class Slot {
+  readonly reader: SlotReader;
+  readonly writer: SlotWriter;
+  ready = false;
+  touched = false;
+  over = false;
+  /** A client's: the call that it carries, and the number of the next. */
+  current: Call | undefined = undefined;
+  private number = 0;
+  /** Of a request that is not in the ring yet: its length. */
+  private unsent = 0;
+  /** A server's: whether a request is to be answered, which, and who keeps it. */
+  open = false;
+  asked = 0;
+  kept: KeptRequest | undefined = undefined;
+  /** It is to end: why. */
+  private ending: { code: string; reason: string } | undefined;
+
+  /** @param pool of a client's @param service of a server's: what the port was served with */
+  constructor(
+    readonly carrier: HomaCarrier,
+    readonly end: StreamEnd,
+    readonly pool: Pool | undefined,
+    readonly service: unknown,
+  ) {
+    this.reader = new SlotReader(end, carrier.home.pool, pool !== undefined);
+    this.writer = new SlotWriter(end);
+  }
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  begin(call: Call, body: Uint8Array | Outgoing, own: boolean): void {
+    this.current = call;
+    call.link = this;
+    call.out = this.writer.send(this.number++, call.peer, body, own);
+    if (call.out !== undefined) {
+      this.unsent = body.length;
+      this.pool!.unsent += this.unsent;
+    }
+  }
+
+  /** There is room. */
+  writable(): void {
+    this.writer.pump();
+    if (!this.writer.busy) this.sent();
+  }
+
+  private sent(): void {
+    if (this.unsent > 0) this.pool!.unsent -= this.unsent;
+    this.unsent = 0;
+  }
+
+  /** Whose request it is, as text. */
+  get remote(): { address: string; port: number } {
+    const { family, port, w0, w1, w2, w3 } = this.reader;
+    const dv = new DataView(new ArrayBuffer(16));
+    for (const [i, w] of [w0, w1, w2, w3].entries()) dv.setUint32(4 * i, w, true);
+    return { address: formatIp(new Uint8Array(dv.buffer, 0, family === 4 ? 4 : 16)), port };
+  }
+
+  // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The transport has ended it: what came before is still told. */
+  ends(code: string): void {
+    this.ending ??= { code, reason: REASONS[code] ?? 'the transport ended it' };
+  }
+
+  /** Takes what came. Returns whether there may be more. */
+  work(events: Events): boolean {
+    const { reader } = this;
+    while (!this.over) {
+      if (events.full) return true;
+      const found = reader.next();
+      if (found === Found.NOTHING) break;
+      if (!this.touched) this.carrier.touch(this);
+      if (found === Found.BAD) this.ends('EPROTO');
+      else if (found === Found.PART) this.part(events);
+      else if (this.pool !== undefined) this.answered(events);
+      else this.requested(events);
+      if (found === Found.BAD) break;
+    }
+    if (this.ending !== undefined && !this.touched) this.finish(this.ending.code, this.ending.reason);
+    return false;
+  }
+
+  private requested(events: Events): void {
+    this.give();
+    this.open = true;
+    this.asked = this.reader.call;
+    const event = events.next();
+    event.kind = 'request';
+    event.tag = undefined;
+    this.fill(event);
+  }
+
+  private answered(events: Events): void {
+    const call = this.current;
+    // A call that was given up has ended its slot.
+    if (call === undefined || this.reader.call !== this.number - 1) return this.ends('EPROTO');
+    const event = events.next();
+    const failed = this.reader.enveloped === Enveloped.ERROR;
+    event.kind = failed ? 'failed' : 'response';
+    event.tag = call.tag;
+    event.code = failed ? 'ERR_RPC_REMOTE' : undefined;
+    this.fill(event);
+    this.current = undefined;
+    this.carrier.home.over(call);
+    // It was answered before all of it was sent: nobody waits for the rest, which was promised.
+    if (this.writer.busy) this.ends('ECONNRESET');
+    else if (this.ending === undefined) this.pool!.give(this);
+  }
+
+  private fill(event: ReturnType<Events['next']>): void {
+    const { reader } = this;
+    event.carrier = this.carrier;
+    event.service = this.service;
+    event.link = this;
+    event.call = reader.call;
+    event.turn = this.end.generation;
+    event.length = reader.length;
+    event.memory = reader.memory;
+    event.at = reader.at;
+    event.first = reader.first;
+    event.again = reader.again;
+    event.part = reader.part;
+  }
+
+  private part(events: Events): void {
+    if (!this.carrier.home.inParts || this.reader.enveloped === Enveloped.ERROR) return;
+    const event = events.next();
+    event.kind = 'part';
+    event.tag = this.current?.tag;
+    this.fill(event);
+  }
+
+  /** The bytes of its events are given back. */
+  done(): void {
+    this.touched = false;
+    if (this.over) return;
+    if (this.reader.done() || this.ending !== undefined) this.carrier.makeReady(this);
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Nobody answers the last request any more. */
+  private give(): void {
+    const { kept } = this;
+    this.kept = undefined;
+    this.open = false;
+    if (kept !== undefined) this.carrier.home.cancelled(kept);
+  }
+
+  /** Gives the slot up: the peer hears ECONNRESET, or that nobody waits. */
+  finish(code: string, reason: string): void {
+    if (this.over) return;
+    this.over = true;
+    this.end.request(StreamRequest.ABORT);
+    this.end.release();
+    this.writer.drop();
+    this.sent();
+    this.reader.drop();
+    this.give();
+    this.carrier.ended(this, code, reason);
+  }
+}
+
+const REASONS: Record<string, string> = {
+  ETIMEDOUT: 'the peer is silent',
+  ECONNREFUSED: 'nobody serves the port',
+  ECONNRESET: 'the server gave the call up',
+  EPROTO: 'what came is no message',
+};
