@@ -10,6 +10,7 @@ import type { KeyedMap } from '../bpf/maps/keyed.js';
 import { EtherloomError } from '../errors.js';
 import { StreamFlag, StreamLayout } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
+import { beginWrite, endWrite, readCell, unmoved } from './records_cell.js';
 
 export const AF_INET = 2;
 export const AF_INET6 = 10;
@@ -27,6 +28,8 @@ export interface Records {
   count: number;
   /** By name; those of inner structures as `opt.flags`. */
   fields: Record<string, Field>;
+  /** Word of the arena that says whether they have moved (records_cell.ts); none: they do not. */
+  cell?: number;
 }
 
 /** Which life of a stream's number this is; never 0. */
@@ -73,10 +76,42 @@ export function recordsOf(map: BpfMap): Records {
 
 /** One array of structures, field by field. */
 export class RecordTable {
+  #records: Records;
+  #version = 0;
+
   constructor(
     readonly arena: Arena,
-    readonly records: Records,
-  ) {}
+    records: Records,
+  ) {
+    this.#records = records;
+  }
+
+  /** Where they are. An upgrade of their transport may have moved them. */
+  get records(): Records {
+    const { cell } = this.#records;
+    if (cell !== undefined && !unmoved(this.arena, cell, this.#version)) this.#look(cell);
+    return this.#records;
+  }
+
+  #look(cell: number): void {
+    const { version, text } = readCell(this.arena, cell);
+    if (text !== undefined) this.#records = { ...(JSON.parse(text) as Records), cell };
+    this.#version = version;
+  }
+
+  /** Does what writes; what moves them meanwhile waits for it, and it for that. */
+  #write(work: () => void): void {
+    for (;;) {
+      const { cell } = this.records;
+      if (cell === undefined) return work();
+      if (!beginWrite(this.arena, cell, this.#version)) continue;
+      try {
+        return work();
+      } finally {
+        endWrite(this.arena, cell);
+      }
+    }
+  }
 
   /** Address of a field. @throws EtherloomError ERR_TRANSPORT_OBJECT for one that the object does not have */
   at(index: number, field: string): number {
@@ -105,6 +140,10 @@ export class RecordTable {
   }
 
   set(index: number, field: string, value: number): void {
+    this.#write(() => this.#set(index, field, value));
+  }
+
+  #set(index: number, field: string, value: number): void {
     const at = this.at(index, field);
     const { dv } = this.arena;
     switch (this.records.fields[field].size) {
@@ -128,7 +167,7 @@ export class RecordTable {
   }
 
   add(index: number, field: string, by: number): void {
-    Atomics.add(this.arena.u32, this.at(index, field) >> 2, by);
+    this.#write(() => Atomics.add(this.arena.u32, this.at(index, field) >> 2, by));
   }
 
   /** Fields of an inner structure, by their names in it. */

@@ -76,3 +76,31 @@ export const UNSAFE: Edit = {
   from: '	return s ? icmp_error(ctx, s) : XDP_ABORTED;',
   to: '	return s ? icmp_error(ctx, s) + *(char *)data_of(ctx) : XDP_ABORTED;',
 };
+
+/** What brings the flows of before along: the new member tells what it began with. */
+export const MIGRATING: Edit = {
+  file: 'tcp.bpf.c',
+  from: 'license("Dual MIT/GPL");',
+  to: `#include "migrate.h"
+
+struct old_flow {
+	__u32 id;
+	__u8 state;
+	__u8 rest[1147];
+};
+
+SEC("migrate/tcp_flows")
+int widen(struct xdp_md *ctx)
+{
+	MIGRATE_VALUES(ctx, struct old_flow, was, struct tcp_flow, now);
+	now->upgrades = was->state ? 7 : 0;
+	return MIGRATE_KEEP;
+}
+
+license("Dual MIT/GPL");`,
+};
+/** The same, and then it does not go on. */
+export const FAILING: Edit = {
+  ...MIGRATING,
+  to: MIGRATING.to.replace('return MIGRATE_KEEP', 'return was->state ? -5 : 0'),
+};

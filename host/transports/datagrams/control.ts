@@ -15,7 +15,7 @@ import type { BindPlace, BindWish, DatagramTransport, LoadedDatagrams } from '..
 import type { TransportPrograms } from '../entrance.js';
 import { ERRNO, SocketError } from '../errno.js';
 import { LocalPorts, type PortRange } from '../local_ports.js';
-import { AF_INET, AF_INET6, laneOf, lifeOf, RecordTable, recordsOf } from '../records.js';
+import { AF_INET, AF_INET6, laneOf, lifeOf, RecordTable } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
 import { LiveObject } from '../upgrade/live_object.js';
 import { checkSockets, datagramPlan } from './object.js';
@@ -77,8 +77,6 @@ export class DatagramControl implements LoadedDatagrams {
   readonly #ports: LocalPorts;
   readonly #lanes: Lanes;
   readonly #most: number;
-  /** What the programs keep of each stream for themselves. */
-  readonly #flows: BpfMap | undefined;
   readonly #families: readonly Family[];
   #nextLane = 0;
 
@@ -88,10 +86,9 @@ export class DatagramControl implements LoadedDatagrams {
     readonly settings: DatagramSettings,
     readonly live: LiveObject,
   ) {
-    this.shared = { sockets: recordsOf(this.#map('_sockets')) };
+    this.shared = { sockets: live.records(`${transport.name}_sockets`) };
     checkSockets(transport.name, this.shared.sockets);
     this.#records = new RecordTable(env.engine.arena, this.shared.sockets);
-    this.#flows = this.#has('_flows') ? this.#map('_flows') : undefined;
     this.#families = FAMILIES.filter(family => this.#has(`${family}`));
     this.#most = this.#table(this.#families[0]).maxEntries - 1;
     this.#ports = new LocalPorts(settings.ephemeral, settings.seed);
@@ -130,6 +127,11 @@ export class DatagramControl implements LoadedDatagrams {
       gen: this.#program('_gen'),
       egress: maybe('_egress'),
     };
+  }
+
+  /** What the programs keep of each stream for themselves. An upgrade may bring another. */
+  get #flows(): BpfMap | undefined {
+    return this.#has('_flows') ? this.#map('_flows') : undefined;
   }
 
   #program(suffix: string): LoadedProgram {

@@ -25,7 +25,7 @@ import type {
 import type { TransportPrograms } from '../entrance.js';
 import { SocketError } from '../errno.js';
 import { LocalPorts, type PortRange } from '../local_ports.js';
-import { AF_INET, AF_INET6, laneOf, lifeOf, RecordTable, recordsOf } from '../records.js';
+import { AF_INET, AF_INET6, laneOf, lifeOf, RecordTable } from '../records.js';
 import { LiveObject } from '../upgrade/live_object.js';
 import { fetchFlowsAhead } from './ahead.js';
 import { Lanes } from './lanes.js';
@@ -87,7 +87,7 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
   readonly #ports: LocalPorts;
   readonly #tuples: Tuples;
   readonly #lanes: Lanes;
-  readonly #endAhead: () => void;
+  #endAhead: () => void;
   readonly #view: TcpView;
 
   private constructor(
@@ -97,11 +97,10 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     readonly live: LiveObject,
   ) {
     const { arena } = env.engine;
-    const { maps } = live;
     this.shared = {
-      flows: recordsOf(maps.tcp_flows),
-      control: recordsOf(maps.tcp_control),
-      backlogs: recordsOf(maps.tcp_backlogs),
+      flows: live.records('tcp_flows'),
+      control: live.records('tcp_control'),
+      backlogs: live.records('tcp_backlogs'),
     };
     this.#backlogs = new RecordTable(arena, this.shared.backlogs);
     this.#control = new RecordTable(arena, this.shared.control);
@@ -109,11 +108,20 @@ export class TcpControl implements LoadedTransport<ConnectionOptions> {
     this.#ports = new LocalPorts(settings.ephemeral, settings.seed);
     this.#tuples = new Tuples(
       arena,
-      { open: { 4: this.#map('tcp4'), 6: this.#map('tcp6') }, late: this.#map('tcp_timewaits') },
+      // An upgrade may bring others.
+      {
+        open: family => this.#map(`tcp${family}`),
+        late: () => this.#map('tcp_timewaits'),
+      },
       () => env.engine.now(),
     );
     this.#lanes = new Lanes(env.engine);
-    this.#endAhead = fetchFlowsAhead(env.engine, name => live.map(name));
+    const ahead = (): (() => void) => fetchFlowsAhead(env.engine, name => live.map(name));
+    this.#endAhead = ahead();
+    live.onMoved(() => {
+      this.#endAhead();
+      this.#endAhead = ahead();
+    });
     this.#view = new TcpView(arena, this.shared);
   }
 

@@ -33,9 +33,9 @@ function keyOf(
 
 export interface TupleTables {
   /** `tcp4`, `tcp6`: open connections. */
-  open: Record<4 | 6, KeyedMap<Uint8Array, unknown>>;
+  open(family: 4 | 6): KeyedMap<Uint8Array, unknown>;
   /** `tcp_timewaits`. */
-  late: KeyedMap<Uint8Array, { until_ns: bigint }>;
+  late(): KeyedMap<Uint8Array, { until_ns: bigint }>;
 }
 
 export class Tuples {
@@ -60,9 +60,9 @@ export class Tuples {
     const here = parseIp(local.address);
     const there = parseIp(remote.address);
     const bytes = here.length as 4 | 16;
-    if (this.tables.open[bytes === 4 ? 4 : 6].has(keyOf(here, there, local.port, remote.port, bytes)))
+    if (this.tables.open(bytes === 4 ? 4 : 6).has(keyOf(here, there, local.port, remote.port, bytes)))
       return true;
-    const late = this.tables.late.get(keyOf(here, there, local.port, remote.port, 16));
+    const late = this.tables.late().get(keyOf(here, there, local.port, remote.port, 16));
     return late !== undefined && late.until_ns > this.now();
   }
 
@@ -71,7 +71,7 @@ export class Tuples {
     const here = parseIp(local.address);
     const bytes = here.length as 4 | 16;
     const key = keyOf(here, parseIp(remote.address), local.port, remote.port, bytes);
-    const table = this.tables.open[bytes === 4 ? 4 : 6];
+    const table = this.tables.open(bytes === 4 ? 4 : 6);
     if (Number(table.get(key)) === entry) table.delete(key);
   }
 

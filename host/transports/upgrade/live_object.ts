@@ -13,13 +13,15 @@ import type { KeyedMap } from '../../bpf/maps/keyed.js';
 import { refusesReuse } from '../../bpf/maps/reuse.js';
 import { isRunnable } from '../../bpf/program_types.js';
 import { residenceOf } from '../../bpf/residence.js';
-import type { MapSpec } from '../../bpf/spec.js';
+import type { MapSpec, ProgramSpec } from '../../bpf/spec.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import type { LiveTransport, ObjectSource, UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
 import { EtherloomError } from '../../errors.js';
 import type { TransportEnv } from '../contract.js';
-import { namedCounters } from '../records.js';
+import { namedCounters, type Records, recordsOf } from '../records.js';
+import { closeCell, freeCell, newCell, openCell } from '../records_cell.js';
 import { mapDifferences } from './layouts.js';
+import { immovable, Migration } from './migration.js';
 import { type ObjectSettings, PreparedObject } from './prepared.js';
 import { probation } from './probation.js';
 import { openSource } from './source.js';
@@ -56,7 +58,12 @@ interface MapPlan {
   given: Record<string, BpfMap>;
   /** Names of those that begin anew. */
   fresh: string[];
+  /** Names of those whose values a program of the object rewrites. */
+  migrated: string[];
 }
+
+/** Who has places of maps in hand. What it is told by must not throw. */
+type Follower = () => void;
 
 export class LiveObject implements LiveTransport {
   readonly name: string;
@@ -73,6 +80,9 @@ export class LiveObject implements LiveTransport {
   readonly #prepared = new Map<string, PreparedObject>();
   /** Former programs that could not be unloaded. */
   #leftover: Loaded[] = [];
+  readonly #followers = new Set<Follower>();
+  /** By map: the word that tells threads where its records are. */
+  readonly #cells = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
   #closing = false;
   readonly #unlist: () => void;
@@ -127,6 +137,14 @@ export class LiveObject implements LiveTransport {
     return this.#collection.program(name);
   }
 
+  /** Records of a map, for RecordTable in any thread: it follows when an upgrade moves them. */
+  records(name: string): Records {
+    const { arena } = this.env.engine;
+    let cell = this.#cells.get(name);
+    if (cell === undefined) this.#cells.set(name, (cell = newCell(arena)));
+    return { ...recordsOf(this.map(name)), cell };
+  }
+
   counters(): Record<string, number> {
     return namedCounters(this.map(this.plan.counters) as unknown as KeyedMap<number, bigint[]>);
   }
@@ -139,10 +157,11 @@ export class LiveObject implements LiveTransport {
       const before = this.#current;
       const next = this.#prepare(objects);
       if (options.probationMs === undefined) return this.#change(next, options);
+      this.#requireWayBack(next, options);
       const watched = {
         counters: () => this.counters(),
         names: this.errorCounters,
-        change: () => this.#change(next, options),
+        change: (changed: () => void) => this.#change(next, options, changed),
         back: () => this.#change(before, options),
       };
       return probation(watched, options);
@@ -156,7 +175,11 @@ export class LiveObject implements LiveTransport {
     return this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan);
   }
 
-  async #change(next: PreparedObject, { fresh = [] }: UpgradeOptions): Promise<UpgradeReport> {
+  async #change(
+    next: PreparedObject,
+    { fresh = [] }: UpgradeOptions,
+    changed: () => void = () => {},
+  ): Promise<UpgradeReport> {
     const began = performance.now();
     const { engine } = this.env;
     if (this.#closing)
@@ -168,18 +191,37 @@ export class LiveObject implements LiveTransport {
       ...{ maps: plan.given, compile: next.compile, keepEntries: true },
     });
     const made = collection.disown();
+    const migrations: Migration[] = [];
+    const migrators: LoadedProgram[] = [];
+    const endMigrations = async (): Promise<void> => {
+      for (const m of migrations) m.free();
+      for (const program of migrators.splice(0)) await engine.unload(program);
+    };
     const heirs = new Map<LoadedProgram, LoadedProgram>();
     for (const [name, { placed }] of Object.entries(old.programs))
       if (Object.hasOwn(collection.programs, name)) heirs.set(placed, collection.programs[name].placed);
     let pausesNs: number[];
+    const stops: (readonly number[])[] = Object.values(collection.programs).map(p => p.placed.pausesNs);
     try {
-      pausesNs = await engine.supersede(heirs);
+      for (const name of plan.migrated) {
+        const program = next.migrations.get(name)!;
+        const compiled = next.compile(program, boundTo(program, collection));
+        const placed = await engine.load(compiled);
+        migrators.push(placed);
+        stops.push(placed.pausesNs);
+        migrations.push(new Migration(engine, placed, this.#maps[name], collection.map(name)));
+      }
+      const moves = plan.migrated.length + plan.fresh.length > 0;
+      pausesNs = await engine.supersede(heirs, moves ? () => this.#move(migrations, collection) : undefined);
     } catch (error) {
+      await endMigrations();
       emptyEntries(plan.given, collection);
       collection.adopt(made);
       await collection.close();
       throw error;
     }
+    changed();
+    await endMigrations();
     collection.fillEntries();
     const replaced = this.#take(collection, made);
     this.#collection = collection;
@@ -189,23 +231,36 @@ export class LiveObject implements LiveTransport {
     await this.#endLeftover();
     for (const map of replaced) this.#end(map);
     this.#keep(next);
-    const stops = [...Object.values(collection.programs).map(p => p.placed.pausesNs), pausesNs];
+    stops.push(pausesNs);
     return {
       transport: `${this.stack}/${this.name}`,
       object: next.label,
       generation: this.#generation,
       pausesNs: byLane(stops).map(ns => Math.max(0, ...ns)),
       stops: byLane(stops).map(ns => ({ count: ns.length, totalNs: ns.reduce((a, b) => a + b, 0) })),
-      newMaps: made.filter(map => !map.spec.frozen).map(map => map.name),
-      migrated: [],
+      newMaps: made.filter(m => !m.spec.frozen && !plan.migrated.includes(m.name)).map(m => m.name),
+      migrated: migrations.map(m => ({ map: m.to.name, values: m.values })),
       tookMs: performance.now() - began,
     };
+  }
+
+  /** The old programs cannot be put back over values of another layout. @throws EtherloomError ERR_UPGRADE_OPTIONS */
+  #requireWayBack(next: PreparedObject, { fresh = [] }: UpgradeOptions): void {
+    const { migrated, fresh: lost } = this.#planMaps(next, fresh);
+    const moved = [...migrated, ...lost];
+    if (moved.length)
+      throw new EtherloomError(
+        'ERR_UPGRADE_OPTIONS',
+        `a probation of an object that changes the layout of ${moved.join(', ')}`,
+        { file: next.label, expected: 'no probation: there is no way back' },
+      );
   }
 
   /** Which maps the new programs take over. @throws EtherloomError ERR_UPGRADE_LAYOUT with every reason against */
   #planMaps(next: PreparedObject, freshNames: readonly string[]): MapPlan {
     const given: Record<string, BpfMap> = {};
     const fresh: string[] = [];
+    const migrated: string[] = [];
     const against: string[] = [];
     for (const wanted of Object.values(next.spec.maps)) {
       if (wanted.frozen) {
@@ -219,7 +274,11 @@ export class LiveObject implements LiveTransport {
       if (wanted.maxEntries === 0) wanted.maxEntries = map.maxEntries;
       const differences = mapDifferences(map.spec, wanted);
       if (!differences.length) given[wanted.name] = map;
-      else if (freshNames.includes(wanted.name) && !NAMING.has(wanted.type)) fresh.push(wanted.name);
+      else if (next.migrations.has(wanted.name)) {
+        const why = immovable(map.spec, wanted);
+        if (why) against.push(`map "${wanted.name}": ${why}`);
+        else migrated.push(wanted.name);
+      } else if (freshNames.includes(wanted.name) && !NAMING.has(wanted.type)) fresh.push(wanted.name);
       else against.push(...differences.map(text => `map "${wanted.name}": ${text}`));
     }
     if (against.length) {
@@ -231,7 +290,47 @@ export class LiveObject implements LiveTransport {
         { file: next.label, expected: 'the maps and records of the object at work' },
       );
     }
-    return { given, fresh };
+    return { given, fresh, migrated };
+  }
+
+  /**
+   * While every lane stands still, on this thread: values are rewritten, and whoever has places of maps in hand looks at the
+   * new ones. When it throws nothing has changed.
+   */
+  #move(migrations: readonly Migration[], collection: Loaded): void {
+    const { arena } = this.env.engine;
+    const moved = [...this.#cells].filter(
+      ([name]) => this.#maps[name] !== (collection.maps[name] ?? this.#maps[name]),
+    );
+    const before = { ...this.#maps };
+    for (const [, cell] of moved) closeCell(arena, cell);
+    let texts: (string | undefined)[] = [];
+    try {
+      for (const m of migrations) m.run();
+      texts = moved.map(([name]) => JSON.stringify(recordsOf(collection.map(name))));
+      Object.assign(this.#maps, collection.maps);
+    } finally {
+      moved.forEach(([, cell], i) => {
+        openCell(arena, cell, texts[i]);
+      });
+    }
+    try {
+      for (const follow of this.#followers) follow();
+    } catch (cause) {
+      Object.assign(this.#maps, before);
+      for (const [name, cell] of moved) {
+        closeCell(arena, cell);
+        openCell(arena, cell, JSON.stringify(recordsOf(before[name])));
+      }
+      for (const follow of this.#followers) follow();
+      throw cause;
+    }
+  }
+
+  /** Has `follow` told when maps are in other places: lanes stand still meanwhile. Returns what ends that. */
+  onMoved(follow: Follower): () => void {
+    this.#followers.add(follow);
+    return () => this.#followers.delete(follow);
   }
 
   /** Constants are the object's own: a map with the very same, of whichever object. */
@@ -262,13 +361,9 @@ export class LiveObject implements LiveTransport {
   /** Takes on what a collection uses, and owns what was made for it. Returns maps that nobody uses any more. */
   #take(collection: Loaded, made: readonly BpfMap[]): BpfMap[] {
     for (const map of made) this.#owned.add(map);
-    const replaced: BpfMap[] = [];
-    for (const [name, map] of Object.entries(collection.maps)) {
-      const before = this.#maps[name];
-      if (before && before !== map && !before.spec.frozen) replaced.push(before);
-      this.#maps[name] = map;
-    }
-    return replaced;
+    Object.assign(this.#maps, collection.maps);
+    const used = new Set(Object.values(this.#maps));
+    return [...this.#owned].filter(map => !map.spec.frozen && !used.has(map));
   }
 
   /** Keeps the code of an object, as long as it is one of the last; lets constants go that no code kept has in it. */
@@ -326,9 +421,15 @@ export class LiveObject implements LiveTransport {
       this.#closing = false;
       throw cause;
     }
+    for (const cell of this.#cells.values()) freeCell(this.env.engine.arena, cell);
+    this.#cells.clear();
     this.#unlist();
   }
 }
+
+/** Maps that a program uses, by the keys that it has for them. @throws EtherloomError ERR_COLLECTION_MAP */
+const boundTo = ({ maps }: ProgramSpec, collection: Loaded): Record<string, BpfMap> =>
+  Object.fromEntries(Object.entries(maps).map(([key, map]) => [key, collection.map(map.name)]));
 
 /** Takes programs that will not be at work out of the entries that were free for them. */
 function emptyEntries(maps: Readonly<Record<string, BpfMap>>, collection: Loaded): void {

@@ -9,6 +9,7 @@ import { type BpfMap, mapBinding } from '../../bpf/maps/index.js';
 import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
 import { verifyOnce } from '../../bpf/verify/verify.js';
 import { EtherloomError } from '../../errors.js';
+import { asProgram, migrates } from './migration.js';
 import type { OpenedSource } from './source.js';
 
 export interface ObjectSettings {
@@ -25,6 +26,8 @@ interface Made {
 }
 
 export class PreparedObject {
+  /** By map: who rewrites its values. */
+  readonly migrations = new Map<string, ProgramSpec>();
   /** Maps of constants that its code was compiled for. */
   readonly constants = new Set<BpfMap>();
   readonly #code = new Map<string, Made>();
@@ -48,7 +51,18 @@ export class PreparedObject {
         expected: 'the global variables that the transport is set by',
       });
     }
-    return new PreparedObject(source.key, source.label, spec);
+    const prepared = new PreparedObject(source.key, source.label, spec);
+    for (const [name, program] of Object.entries(spec.programs)) {
+      const map = migrates(program);
+      if (map === undefined) continue;
+      if (!Object.hasOwn(spec.maps, map) || prepared.migrations.has(map))
+        throw new EtherloomError('ERR_UPGRADE_MIGRATION', `${name} is to migrate "${map}"`, {
+          ...{ file: source.label, expected: 'a map of the object, and one program for it' },
+        });
+      prepared.migrations.set(map, asProgram(program));
+      delete spec.programs[name];
+    }
+    return prepared;
   }
 
   /** For CollectionOptions.compile. @throws VerifierError, EtherloomError ERR_JIT_* */

@@ -10,7 +10,8 @@ export interface Watched {
   counters(): Record<string, number>;
   /** Those that tell of errors. */
   names: readonly string[];
-  change(): Promise<UpgradeReport>;
+  /** @param changed is called when all lanes have changed. */
+  change(changed: () => void): Promise<UpgradeReport>;
   /** Puts the old programs back. */
   back(): Promise<UpgradeReport>;
 }
@@ -45,10 +46,15 @@ export async function probation(watched: Watched, options: UpgradeOptions): Prom
   const first = watched.counters();
   const firstAt = performance.now();
   await sleep(baselineMs);
-  const report = await watched.change();
-  const second = watched.counters();
-  const from = performance.now();
-  const perMs = (name: string): number => risen(first, second, name) / (from - firstAt);
+  const before = watched.counters();
+  const beforeMs = performance.now() - firstAt;
+  let second = before;
+  let from = 0;
+  const report = await watched.change(() => {
+    second = watched.counters();
+    from = performance.now();
+  });
+  const perMs = (name: string): number => risen(first, before, name) / beforeMs;
   for (;;) {
     const left = from + ms - performance.now();
     await sleep(Math.max(LEAST_LOOK_MS, Math.min(left, ms / LOOKS)));

@@ -23,6 +23,7 @@ export const target: FuzzTarget = {
     const parts: (string | undefined)[] = [];
     for (let at = 0; at < bytes.length; at += cut) parts.push(...pieces.take(bytes.subarray(at, at + cut)));
     if (JSON.stringify(whole) !== JSON.stringify(parts)) throw new Error('other lines from other pieces');
+    let refused: ControlError | undefined;
     for (const line of whole) {
       if (line === undefined) continue;
       if (Buffer.byteLength(line) > 3 * MAX_LINE) throw new Error('a line that is too long');
@@ -33,8 +34,10 @@ export const target: FuzzTarget = {
       } catch (error) {
         // What is wrong with one does not keep the next from being read.
         if (!(error instanceof ControlError) || !error.code.startsWith('ERR_CONTROL_')) throw error;
+        refused = error;
       }
     }
+    if (refused) throw refused;
   },
   dictionary: [
     '"id":',
