@@ -5,11 +5,9 @@
  *   serve ─▶ homa_listeners        client, openSlots ─▶ streams, homa_rpcs[their numbers]        own ─▶ homa_addresses
  */
 import { fileURLToPath } from 'node:url';
-import { Collection } from '../../bpf/collection.js';
-import { configureGlobals } from '../../bpf/config.js';
+import type { Collection } from '../../bpf/collection.js';
 import type { CpuMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
-import { openObject } from '../../bpf/open.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { EtherloomError } from '../../errors.js';
 import { MAX_LANES } from '../../layout/layout.gen.js';
@@ -27,8 +25,9 @@ import type {
   ServeWish,
   SlotsWish,
 } from '../messages.js';
-import { laneOf, namedCounters, RecordTable, recordsOf } from '../records.js';
+import { laneOf, RecordTable } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
+import { LiveObject } from '../upgrade/live_object.js';
 import { type Cutoffs, cutoffsOf, LENGTH_CLASSES } from './cutoffs.js';
 import type { HomaShared } from './view.js';
 
@@ -36,6 +35,20 @@ export const HOMA_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/homa.bp
 
 /** Maps with an entry for each stream. */
 const PER_STREAM = ['homa_rpcs', 'homa_clocks', 'homa_channels', 'homa_places'];
+/** Counters that tell that something is wrong with the programs, or with the network: homa_count. */
+const ERRORS = [
+  ...[
+    'Retransmits',
+    'BadPackets',
+    'CsumErrors',
+    'NoPorts',
+    'NoStreams',
+    'NoMemory',
+    'NoRoutes',
+    'BadRecords',
+  ],
+  ...['Timeouts', 'Refused'],
+];
 /** enum homa_state. */
 const SLOT_FREE = 0;
 const SLOT_CLIENT = 1;
@@ -84,14 +97,14 @@ export class HomaControl implements LoadedMessages {
     readonly transport: MessageTransport,
     readonly env: TransportEnv,
     readonly settings: HomaSettings,
-    readonly collection: Collection<LoadedProgram>,
+    readonly live: LiveObject,
   ) {
-    this.shared = { rpcs: recordsOf(collection.maps.homa_rpcs) };
+    this.shared = { rpcs: live.records('homa_rpcs') };
     this.#records = new RecordTable(env.engine.arena, this.shared.rpcs);
     this.#ports = new LocalPorts(CLIENT_PORTS, settings.seed);
     this.#serverPorts = new LocalPorts(SERVER_PORTS, settings.seed);
     this.#lanes = new Lanes(env.engine);
-    this.#lanes.fill(collection.map<CpuMap>('homa_lanes'), collection.program('homa_handover').placed);
+    this.#lanes.fill(live.map<CpuMap>('homa_lanes'), live.program('homa_handover').placed);
     // In virtual time nobody knows when: whoever has the clock calls `adapt`.
     if (settings.adaptMs > 0 && !env.engine.virtual)
       this.#adapting = setInterval(() => this.adapt(), settings.adaptMs).unref();
@@ -103,22 +116,31 @@ export class HomaControl implements LoadedMessages {
     env: TransportEnv,
     settings: HomaSettings,
   ): Promise<HomaControl> {
-    const { engine } = env;
-    const spec = openObject(HOMA_OBJECT);
-    spec.maps.homa_addresses.maxEntries = settings.addresses;
-    spec.maps.homa_listeners.maxEntries = settings.listeners;
-    for (const name of PER_STREAM) spec.maps[name].maxEntries = engine.arena.header.streamCount;
-    configureGlobals(spec, { '.rodata': { homa_table: env.table, ...settings.globals } });
-    return new HomaControl(transport, env, settings, await Collection.load(spec, engine));
+    const { streamCount } = env.engine.arena.header;
+    const sizes: Record<string, number> = {
+      ...{ homa_addresses: settings.addresses, homa_listeners: settings.listeners },
+    };
+    for (const name of PER_STREAM) sizes[name] = streamCount;
+    const live = await LiveObject.load(env, {
+      ...{ name: transport.name, object: HOMA_OBJECT, sizes },
+      globals: { '.rodata': { homa_table: env.table, ...settings.globals } },
+      ...{ counters: 'homa_counters', errors: ERRORS },
+    });
+    return new HomaControl(transport, env, settings, live);
+  }
+
+  /** The programs at work: others after an upgrade. */
+  get collection(): Collection<LoadedProgram> {
+    return this.live.collection;
   }
 
   get programs(): TransportPrograms {
-    const placed = (name: string): LoadedProgram => this.collection.program(name).placed;
+    const placed = (name: string): LoadedProgram => this.live.program(name).placed;
     return { ingress: placed('homa_ingress'), gen: placed('homa_gen') };
   }
 
   #map<K, V>(name: string): KeyedMap<K, V> {
-    return this.collection.map(name) as unknown as KeyedMap<K, V>;
+    return this.live.map(name) as unknown as KeyedMap<K, V>;
   }
 
   own(address: string, on: boolean): void {
@@ -306,13 +328,13 @@ export class HomaControl implements LoadedMessages {
   // ── knowing and ending ────────────────────────────────────────────────────────────────────────────────────────
 
   counters(): Record<string, number> {
-    return namedCounters(this.#map<number, bigint[]>('homa_counters'));
+    return this.live.counters();
   }
 
   async close(): Promise<void> {
     for (const port of [...this.#served.keys()]) this.unserve(port);
     this.#clients.clear();
     clearInterval(this.#adapting);
-    await this.collection.close();
+    await this.live.close();
   }
 }
