@@ -119,6 +119,7 @@ export type { SocketOptions as DgramSocketOptions } from './net/datagrams/option
 export type { Socket as DgramSocket } from './net/datagrams/socket.js';
 export { InLane, type InLaneEnd, type InLaneOptions } from './net/in_lane/in_lane.js';
 export type { LaneApp, LaneHandler, LaneModule } from './net/in_lane/lane_app.js';
+export type { LaneRpc, LaneRpcOptions } from './net/in_lane/lane_rpc.js';
 export type { SocketAddress } from './net/sockets/address.js';
 export type { Connector, ConnectorOptions, StackAgent, StackSecureAgent } from './net/sockets/agents.js';
 export type { ServerListenOptions, SocketConnectOptions } from './net/sockets/arguments.js';

@@ -11,10 +11,10 @@ import type { Network } from './network.js';
 export function wayOf(engine: Engine, network: Network, address: string): Way {
   const way = network.wayTo(address, undefined);
   const { ifindex } = way.port;
-  if (engine.laneCount === 1) return { lane: 0, ifindex };
+  if (engine.laneCount === 1) return { lane: 0, ifindex, address };
   const port = engine.port(ifindex);
   const hash = rssHashOf(parseIp(way.address), parseIp(address));
-  return { lane: port.queue(port.rss.queue(hash)).lane, ifindex };
+  return { lane: port.queue(port.rss.queue(hash)).lane, ifindex, address };
 }
 
 export function slotCalls(
@@ -29,9 +29,16 @@ export function slotCalls(
     protocol: transport.protocol,
     view: transport.view(engine.arena, shared),
     way: address => wayOf(engine, network, address),
-    open(way, n) {
-      client ??= messages.client({ app: app.number });
-      return messages.openSlots(client, n, way);
+    open({ lane, ifindex }, n, opened, refused) {
+      let ids: number[];
+      try {
+        client ??= messages.client({ app: app.number });
+        ids = messages.openSlots(client, n, { lane, ifindex });
+      } catch (error) {
+        refused(error);
+        return;
+      }
+      opened(ids);
     },
     end: id => app.end(id),
     serve({ port, address }) {

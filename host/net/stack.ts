@@ -346,8 +346,8 @@ export class Stack<O extends object = ConnectionOptions> {
    */
   async openInLane(options: InLaneOptions): Promise<InLane<O>> {
     this.#requests.open();
-    const { engine, apps, transport } = this;
-    const home = { engine, apps, transport, requests: this.#requests };
+    const { engine, apps, transport, network, messages } = this;
+    const home = { engine, apps, transport, requests: this.#requests, network, messages };
     return InLane.open<O>(home, options, inLane => this.#inLanes.add(inLane));
   }
 

@@ -204,14 +204,19 @@ export class Endpoint implements CarrierHome {
    * poll told of is given back.
    */
   poll(into: RpcEvent[], most = Number.MAX_SAFE_INTEGER): number {
-    const { carriers } = this;
-    for (let i = 0; i < carriers.length; i++) carriers[i].done();
+    this.done();
     // What comes to a listener that the stack was asked for waits until it is there.
     if (this.#listening === 0) this.home.news();
     return this.take(into, most);
   }
 
-  /** The same, when carriers have had the news. */
+  /** Gives back what the last poll told of. */
+  done(): void {
+    const { carriers } = this;
+    for (let i = 0; i < carriers.length; i++) carriers[i].done();
+  }
+
+  /** The rest of a poll, when carriers have had the news. */
   take(into: RpcEvent[], most: number): number {
     const { events, carriers } = this;
     events.list = into;

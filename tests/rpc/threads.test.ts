@@ -60,6 +60,42 @@ for (const { name: carrier, options } of CARRIERS) {
   );
 
   test(
+    'a server and callers inside of lanes: each call is answered once, by the lane that it came to',
+    () =>
+      hosts(async (client, server) => {
+        const module = new URL('lane_app.mjs', import.meta.url);
+        const callee = await server.openInLane({ module, lanes: [1], data: { carrier, serve: 700 } });
+        const run = async (call: object): Promise<unknown> => {
+          const data = { carrier, call: { address: SERVER, port: 700, ...call } };
+          const caller = await client.openInLane({ module, lanes: [0], data });
+          const ended = once(caller, 'ended').then(([{ error }]) => error);
+          const told = await Promise.race([once(caller, 'told').then(([what]) => what), ended]);
+          await caller.close();
+          return told;
+        };
+        const good = { once: true, codes: {}, left: 0 };
+        assert.equal(await run({ calls: 2000, inFlight: 64, length: 32 }), good);
+        assert.equal(await run({ calls: 200, inFlight: 1, length: 1500 }), good);
+        assert.equal(await run({ calls: 20, inFlight: 4, length: 200_000 }), good);
+        const refused = { once: false, codes: { ECONNREFUSED: 8 }, left: 0 };
+        assert.equal(await run({ calls: 8, inFlight: 4, length: 32, port: 701 }), refused);
+        // From the main thread, too.
+        const rpc = await client.rpc({ carrier });
+        assert.is(String(await rpc.call({ address: SERVER, port: 700 }, 'x')), 'x');
+        await callee.close();
+        assert.ok(
+          ['ECONNREFUSED', 'ECONNRESET'].includes(
+            await codeOf(rpc.call({ address: SERVER, port: 700 }, 'x')),
+          ),
+        );
+      }),
+    LONG,
+  );
+
+  // An application of another thread has connections only.
+  if (carrier !== 'tcp') continue;
+
+  test(
     'a server and a caller in threads of their own',
     () =>
       hosts(async (client, server) => {

@@ -45,6 +45,9 @@ export type Asked =
   | { call: 'associate'; id: number; remote: Endpoint; local: string | undefined }
   | { call: 'dissociate' | 'unbind'; id: number }
   | { call: 'reach'; address: string; transport: string }
+  /** Of calls over a transport of messages: slots towards a peer, requests at a port. */
+  | { call: 'slots'; address: string; n: number }
+  | { call: 'serve'; port: number; address?: string }
   | { call: 'datagrams'; name: string };
 
 /** What a thread is told of a transport of datagrams, to have sockets of it. */
@@ -61,7 +64,7 @@ export interface DatagramsTold {
 }
 
 /** What the stack answers: where it listens, what it made, the own address that a peer sees. */
-export type Told = ListenPlace | Made | BindPlace | DatagramsTold | string | undefined;
+export type Told = ListenPlace | Made | BindPlace | DatagramsTold | string | readonly number[] | undefined;
 
 export interface Ask {
   /** Number of the question; 0 wants no answer. */

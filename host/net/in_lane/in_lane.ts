@@ -12,11 +12,22 @@ import type { Engine } from '../../engine/engine.js';
 import { laneModule } from '../../engine/lane_file.js';
 import { EtherloomError } from '../../errors.js';
 import type { StreamApps } from '../../streams/stream_apps.js';
-import type { ListenPlace, LoadedTransport, Made } from '../../transports/contract.js';
+import type { LoadedTransport } from '../../transports/contract.js';
+import type { ClientPlace, LoadedMessages } from '../../transports/messages.js';
 import type { Requests } from '../burst/burst.js';
-import { type Answer, type Ask, type ConnectOptions, errorTold, type ListenOptions } from '../burst/calls.js';
+import {
+  type Answer,
+  type Ask,
+  type ConnectOptions,
+  errorTold,
+  type ListenOptions,
+  type Told,
+} from '../burst/calls.js';
+import type { Network } from '../network.js';
+import { wayOf } from '../rpc_slots.js';
 import type { FromLane, InLaneGiven, ToLane } from './messages.js';
 import { SharedListeners } from './shared_listeners.js';
+import { SharedPorts } from './shared_ports.js';
 
 export interface InLaneOptions {
   /** URL of an ES module that Node loads as it is: its default export is a LaneModule. */
@@ -55,6 +66,8 @@ interface Instance {
   ended: boolean;
   /** Its number may be another's. */
   released: boolean;
+  /** Of its calls over a transport of messages. */
+  client: ClientPlace | undefined;
   /** Ends its seat while that is being taken. */
   leaving: AbortController;
   /** Resolves when the module was called, and when it is over; rejects with what it threw at first. */
@@ -70,6 +83,9 @@ export interface InLaneHome<O extends object> {
   readonly apps: StreamApps;
   readonly transport: LoadedTransport<O>;
   readonly requests: Requests<O>;
+  readonly network: Network;
+  /** Transport of messages, if there is one. */
+  readonly messages: LoadedMessages | undefined;
 }
 
 /** How long `close` waits for a lane to end its application, ms. */
@@ -80,6 +96,7 @@ const BEGIN_MS = 60_000;
 export class InLane<O extends object = object> extends EventEmitter<InLaneEvents> {
   readonly #instances = new Map<number, Instance>();
   readonly #listeners: SharedListeners<O>;
+  readonly #ports: SharedPorts | undefined;
   readonly #unfollow: () => void;
   /** A connection that nobody will take any more does not wait: its listener, which others may have, counts it as taken. */
   readonly #untaken: (id: number) => void;
@@ -96,6 +113,8 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     const { engine, requests, transport } = home;
     const appOf = (lane: number): number => this.#instances.get(lane)?.number ?? 0;
     this.#listeners = new SharedListeners(requests, transport, appOf, engine.laneCount);
+    const { messages } = home;
+    this.#ports = messages && new SharedPorts(messages, appOf, engine.laneCount);
     this.#unfollow = engine.onLaneLost(lane => this.#lost(lane));
     const view = transport.transport.view(engine.arena, transport.shared);
     this.#untaken = id => {
@@ -188,7 +207,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     const bell = new Int32Array(new SharedArrayBuffer(4));
     this.#instances.set(lane, {
       ...{ lane, number, bell, port: undefined, unseat: undefined, lives: 0, begun: false, ended: false },
-      ...{ released: false, leaving: new AbortController(), began, onBegan, over, onOver },
+      ...{ released: false, client: undefined, leaving: new AbortController(), began, onBegan, over, onOver },
     });
   }
 
@@ -218,12 +237,13 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
   #release(instance: Instance): void {
     if (instance.released || !instance.ended) return;
     instance.released = true;
+    if (instance.client) this.home.messages?.closeClient(instance.client);
     this.home.apps.hold(instance.number, false);
   }
 
   /** A life of the lane begins: so does the application there. */
   #begin(instance: Instance): { data: InLaneGiven; transfer: MessagePort[] } {
-    const { apps, transport } = this.home;
+    const { apps, transport, messages } = this.home;
     instance.port?.close();
     const { port1, port2 } = new MessageChannel();
     instance.port = port1;
@@ -236,6 +256,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     const data: InLaneGiven = {
       ...{ module: String(this.options.module), data: this.options.data, number: instance.number },
       ...{ transport: transport.transport.name, shared: transport.shared },
+      messages: messages && { transport: messages.transport.name, shared: messages.shared },
       ...{ port: port2, bell: instance.bell.buffer as SharedArrayBuffer },
     };
     // Of a lane that died of its end nothing more is asked. Its port is for the thread that is being started.
@@ -270,13 +291,24 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     if (n !== 0) this.#say(instance, answer);
   }
 
-  #do(instance: Instance, asked: Ask['asked']): ListenPlace | Made | undefined {
+  #do(instance: Instance, asked: Ask['asked']): Told {
     const { lane, number } = instance;
     if (asked.call === 'connect')
       return this.home.requests.connect({ ...asked.options, lane } as ConnectOptions<O>, number);
     if (asked.call === 'listen') return this.#listeners.listen(lane, asked.options as ListenOptions<O>);
     if (asked.call === 'unlisten') this.#listeners.unlisten(lane, asked.slot);
-    return undefined;
+    if (asked.call === 'serve') this.#ports?.serve(lane, asked.port, asked.address);
+    return asked.call === 'slots' ? this.#slots(instance, asked.address, asked.n) : undefined;
+  }
+
+  /** Slots of that lane, for calls of its application. */
+  #slots(instance: Instance, address: string, n: number): number[] {
+    const { engine, network, messages } = this.home;
+    if (!messages) return [];
+    const { lane, number } = instance;
+    instance.client ??= messages.client({ app: number });
+    const { ifindex } = wayOf(engine, network, address);
+    return messages.openSlots(instance.client, n, { lane, ifindex });
   }
 
   #say(instance: Instance, message: ToLane): void {
@@ -299,6 +331,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     this.#holdOn();
     const { lane, number } = instance;
     this.#listeners.leave(lane);
+    this.#ports?.leave(lane);
     const { apps } = this.home;
     apps.untaken(number, this.#untaken);
     apps.close(number);

@@ -5,20 +5,31 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { EtherloomError } from '../../errors.js';
 import type { Arena } from '../../mem/arena.js';
+import type { RpcEvent } from '../../rpc/event.js';
 import { StreamApp } from '../../streams/stream_app.js';
 import type { ListenPlace, Made, TransportView } from '../../transports/contract.js';
-import { transportNamed } from '../../transports/registry.js';
+import { messagesNamed, transportNamed } from '../../transports/registry.js';
+import '../../transports/homa/index.js';
 import '../../transports/tcp/index.js';
-import { type ConnectOptions, errorHeard, type ListenOptions } from '../burst/calls.js';
+import {
+  type Asked,
+  type ConnectOptions,
+  errorHeard,
+  type ListenOptions,
+  type Told,
+} from '../burst/calls.js';
 import type { Connection } from '../burst/connection.js';
 import type { Listener } from '../burst/listener.js';
 import { restOfThreads, Sockets, type StackEvent } from '../burst/sockets.js';
+import { LaneRpc, type LaneRpcHome, type LaneRpcOptions } from './lane_rpc.js';
 import type { FromLane, InLaneGiven, ToLane } from './messages.js';
 
 /** What an application's module has in each lane. All are called from the lane's loop: none may wait. */
 export interface LaneHandler<O extends object = object> {
   /** What happened to connections in this round: the first `n` of `events`, whose objects are used again. */
-  news(events: readonly StackEvent<O>[], n: number): void;
+  news?(events: readonly StackEvent<O>[], n: number): void;
+  /** The same of calls and requests of `app.rpc()`: their bytes are good until the next round. */
+  calls?(events: readonly RpcEvent[], n: number): void;
   /** Called some 50 times a second, 10 times while the lane sleeps for want of work: for who counts or must end things. */
   tick?(nowMs: number): void;
   /** A `connect` or `listen` that the stack refused. Without it that ends the application in this lane. */
@@ -37,6 +48,14 @@ export type LaneModule<O extends object = object> = (
 
 type Wish<O> = ConnectOptions<O> | ListenOptions<O>;
 
+/** A question to the stack, and who hears the answer: of those without the handler's `refused`, and `data` of the wish. */
+interface Question<O> {
+  wish: Wish<O> | undefined;
+  listens: boolean;
+  told: ((result: Told) => void) | undefined;
+  refused: ((error: Error) => void) | undefined;
+}
+
 /** Time between two ticks, ns. */
 const TICK_NS = 20e6;
 /**
@@ -50,13 +69,16 @@ export class LaneApp<O extends object = object> {
   readonly #port: MessagePort;
   readonly #bell: Int32Array;
   #heard = 0;
-  readonly #asked = new Map<number, Wish<O>>();
+  readonly #asked = new Map<number, Question<O>>();
   #questions = 0;
   /** Listeners that are asked for: until they are known their connections would be nobody's. */
   #listening = 0;
   #handler: LaneHandler<O> | undefined;
   #ticked = 0;
   #over = false;
+  #nowMs = 0;
+  #rpc: LaneRpc<O> | undefined;
+  readonly #messages: LaneRpcHome<O>['messages'];
   readonly #events: StackEvent<O>[] = [];
 
   /** @internal Made by lane_side.ts. */
@@ -65,7 +87,11 @@ export class LaneApp<O extends object = object> {
     readonly lane: number,
     given: InLaneGiven,
   ) {
-    const { number, transport, shared, port, bell } = given;
+    const { number, transport, shared, messages, port, bell } = given;
+    if (messages) {
+      const { name, protocol, view } = messagesNamed(messages.transport);
+      this.#messages = { name, protocol, view: view(arena, messages.shared) };
+    }
     const view = transportNamed(transport).view(arena, shared) as unknown as TransportView<O>;
     this.#port = port;
     this.#bell = new Int32Array(bell);
@@ -101,11 +127,44 @@ export class LaneApp<O extends object = object> {
   }
 
   #ask(call: 'listen' | 'connect', wish: Wish<O>): void {
+    const { data: _, ...options } = wish as ConnectOptions<O>;
+    const listens = call === 'listen';
+    this.#put({ call, options } as never, { wish, listens, told: undefined, refused: undefined });
+  }
+
+  #put(asked: Asked, question: Question<O>): void {
     if (this.#over) throw new EtherloomError('ERR_STACK_CLOSED', 'the application has ended in this lane');
     const n = ++this.#questions;
-    this.#asked.set(n, wish);
-    const { data: _, ...options } = wish as ConnectOptions<O>;
-    this.#say({ n, asked: { call, options } as never });
+    this.#asked.set(n, question);
+    this.#say({ n, asked });
+  }
+
+  /**
+   * Calls and requests of calls in this lane, as `rpc.burst` has them: `handler.calls` is told. The same one each time.
+   * @throws RpcError ERR_RPC_NO_CARRIER
+   */
+  rpc(options: LaneRpcOptions = {}): LaneRpc<O> {
+    this.#rpc ??= new LaneRpc<O>(
+      {
+        lane: this.lane,
+        sockets: this.#sockets,
+        messages: this.#messages,
+        nowMs: () => this.#nowMs,
+        ask: (asked, listens, told, refused) => {
+          if (listens) this.#listening++;
+          this.#put(asked, { wish: undefined, listens, told, refused });
+        },
+        connecting: (result, link) => {
+          const made = result as Made;
+          return this.#sockets.connecting(made.id, made, link);
+        },
+        listening: (result, data) => {
+          this.#sockets.listening(result as ListenPlace).data = data;
+        },
+      },
+      options,
+    );
+    return this.#rpc;
   }
 
   /** Says something to whoever opened the application: InLane's event `told`. It is cloned. */
@@ -122,9 +181,9 @@ export class LaneApp<O extends object = object> {
 
   /** @internal The module was called. */
   begin(handler: LaneHandler<O>): void {
-    if (typeof handler?.news !== 'function')
+    if (typeof handler?.news !== 'function' && typeof handler?.calls !== 'function')
       throw new EtherloomError('ERR_IN_LANE', 'the module has returned no news()', {
-        expected: '{ news(events, n) }',
+        expected: '{ news(events, n) }, or { calls(events, n) }',
       });
     this.#handler = handler;
     this.#say({ began: true });
@@ -147,11 +206,14 @@ export class LaneApp<O extends object = object> {
     if (this.#bell[0] !== this.#heard) work += this.#hear();
     const handler = this.#handler;
     if (handler === undefined || this.#listening > 0 || this.#over) return work;
-    const n = this.#sockets.poll(this.#events, BATCH);
-    if (n > 0) {
-      handler.news(this.#events, n);
-      this.#sockets.flush();
-    }
+    this.#nowMs = nowNs / 1e6;
+    const rpc = this.#rpc;
+    if (rpc !== undefined) rpc.done();
+    let n = this.#sockets.poll(this.#events, BATCH);
+    const others = n > 0 && rpc !== undefined ? rpc.news(this.#events, n) : n;
+    if (others > 0) handler.news?.(this.#events, others);
+    if (rpc !== undefined && handler.calls !== undefined) n += rpc.tell(this.#calls);
+    if (n > 0) this.#sockets.flush();
     if (handler.tick !== undefined && nowNs - this.#ticked >= TICK_NS) {
       this.#ticked = nowNs;
       handler.tick(nowNs / 1e6);
@@ -159,6 +221,8 @@ export class LaneApp<O extends object = object> {
     }
     return work + n;
   }
+
+  readonly #calls = (events: readonly RpcEvent[], n: number): void => this.#handler!.calls!(events, n);
 
   #hear(): number {
     this.#heard = Atomics.load(this.#bell, 0);
@@ -178,12 +242,15 @@ export class LaneApp<O extends object = object> {
   }
 
   #answered({ n, result, error }: Extract<ToLane, { n: number }>): void {
-    const wish = this.#asked.get(n);
-    if (wish === undefined) return;
+    const question = this.#asked.get(n);
+    if (question === undefined) return;
     this.#asked.delete(n);
-    const listens = !('host' in wish);
+    const { wish, listens, told, refused } = question;
     if (listens) this.#listening--;
-    if (error) {
+    if (wish === undefined) {
+      if (error) refused?.(errorHeard(error));
+      else told?.(result);
+    } else if (error) {
       const heard = errorHeard(error);
       if (this.#handler?.refused === undefined) throw heard;
       this.#handler.refused(heard, wish);
@@ -199,6 +266,7 @@ export class LaneApp<O extends object = object> {
   end(error: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
+    this.#rpc?.close();
     this.#sockets.abandon();
     const { message = String(error), stack } = error ?? {};
     this.#say(error === undefined ? { ended: undefined } : { ended: message, ...(stack ? { stack } : {}) });

@@ -16,6 +16,8 @@ export interface InLaneGiven {
   /** Name of the transport, and where its connections stand in memory. */
   transport: string;
   shared: unknown;
+  /** The same of messages, if the stack has a transport of them. */
+  messages: { transport: string; shared: unknown } | undefined;
   port: MessagePort;
   /** One word: raised for each message to the lane. */
   bell: SharedArrayBuffer;

@@ -6,6 +6,8 @@ import type { MessageView } from '../../transports/messages.js';
 export interface Way {
   lane: number;
   ifindex: number;
+  /** Of a peer there. */
+  address: string;
 }
 
 export interface SlotCalls {
@@ -14,8 +16,13 @@ export interface SlotCalls {
   readonly view: MessageView;
   /** @throws SocketError ENETUNREACH, EHOSTUNREACH; EtherloomError ERR_ADDRESS */
   way(address: string): Way;
-  /** Numbers of streams. @throws SocketError ENOBUFS, ENETDOWN */
-  open(way: Way, n: number): number[] | Promise<number[]>;
+  /** Tells `opened` numbers of streams, at once or later; or `refused` why there are none: ENOBUFS, ENETDOWN. */
+  open(
+    way: Way,
+    n: number,
+    opened: (ids: readonly number[]) => void,
+    refused: (error: unknown) => void,
+  ): void;
   end(id: number): StreamEnd;
   serve(wish: { port: number; address?: string }): ServedPort | Promise<ServedPort>;
   /** The client's port is given back: its slots are let go of before. */

@@ -83,6 +83,11 @@ export class HomaCarrier implements Carrier {
 
   // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** The port is served: its requests are for `service`. */
+  serves(port: number, service: unknown): void {
+    this.served.set(port, { data: service });
+  }
+
   listen(wish: ListenWish): ServePlace | Promise<ServePlace> {
     const { data, ...where } = wish;
     const serving = this.calls.serve(where);

@@ -33,11 +33,7 @@ export class Pool {
   /** False: there are too many that wait. */
   begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
     if (this.unsent > this.carrier.limits.unsent) return false;
-    let slot = this.free.pop();
-    if (slot === undefined) {
-      this.grow();
-      slot = this.free.pop();
-    }
+    const slot = this.free.pop();
     if (slot !== undefined) {
       slot.begin(call, body, own);
       return true;
@@ -47,6 +43,7 @@ export class Pool {
     const kept = own || !(body instanceof Uint8Array) ? body : Uint8Array.prototype.slice.call(body);
     this.unsent += body.length;
     this.waiting.push({ call, body: kept });
+    this.grow();
     return true;
   }
 
@@ -77,37 +74,30 @@ export class Pool {
 
   private grow(): void {
     if (this.opening || this.slots >= MOST_SLOTS) return;
-    try {
-      const ids = this.carrier.calls.open(this.way, Math.max(FIRST, this.slots));
-      if (!(ids instanceof Promise)) return this.opened(ids);
-      this.opening = true;
-      ids
-        .finally(() => {
-          this.opening = false;
-        })
-        .then(
-          list => this.opened(list),
-          error => this.refused(error),
-        );
-    } catch (error) {
-      this.refused(error);
-    }
+    this.opening = true;
+    this.carrier.calls.open(
+      this.way,
+      Math.max(FIRST, this.slots),
+      ids => this.opened(ids),
+      error => this.refused(error),
+    );
   }
 
   private opened(ids: readonly number[]): void {
+    this.opening = false;
     this.slots += ids.length;
     for (const id of ids) this.give(this.carrier.opened(id, this));
   }
 
   /** There are none: calls wait for those in use, or fail. */
   private refused(error: unknown): void {
+    this.opening = false;
     if (this.slots > 0) return;
-    this.carrier.home.failAll(call => call.link === this, codeOf(error), (error as Error).message);
-    // The one that wants a slot now waits by then.
-    queueMicrotask(() => {
-      for (const { body } of this.waiting) this.unsent -= body.length;
-      this.waiting = [];
-      this.carrier.home.failAll(call => call.link === this, codeOf(error), (error as Error).message);
-    });
+    const { message } = error as Error;
+    for (const { call, body } of this.waiting) {
+      this.unsent -= body.length;
+      this.carrier.home.fail(call, codeOf(error), message);
+    }
+    this.waiting = [];
   }
 }

@@ -78,6 +78,11 @@ export class TcpCarrier implements Carrier {
 
   // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** What the `data` of a listener is to be whose connections carry requests for `service`. */
+  served(service: unknown): unknown {
+    return new Served(this, service);
+  }
+
   listen(wish: ListenWish): ServePlace | Promise<ServePlace> {
     const { data, ...where } = wish;
     const served = new Served(this, data);
