@@ -146,7 +146,7 @@ export function windowFrame(p: WindowPacket, dmac: string): Uint8Array {
   b.writeUInt16BE(p.sport, 34);
   b.writeUInt16BE(p.dport, 36);
   b.writeUInt16BE(length, 38);
-  b.writeUInt32BE(p.kind, 42);
+  b.writeUInt32BE(p.kind >>> 0, 42);
   b.writeUInt32BE(p.epoch >>> 0, 46);
   b.writeUInt32BE(p.number >>> 0, 50);
   b.set(p.payload, 54);
