@@ -50,6 +50,7 @@ const PATIENT = [
   'jit',
   'layout',
   'own/load',
+  'own/object',
   'own/window',
   'progs/capture',
   'progs/filters',
