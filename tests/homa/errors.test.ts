@@ -217,3 +217,24 @@ test('a channel that rests is given back after two seconds, and the next call is
     assert.ok(w.run(() => slot.open === 0, 100));
     assert.is(w.counters[1].Opened, 2);
   }));
+
+test('a message that is granted and does not come is not waited for by others of its peer', () =>
+  inWorld({ answer: m => (m.bytes.length === 7 ? undefined : pattern(500_000, 4)) }, w => {
+    const [slow, other] = w.open(2);
+    slow.call(to, pattern(7));
+    w.run(() => w.server.requests.length === 1, 100);
+    const [{ id, message }] = w.server.requests;
+    // Fewer bytes left than the other will have, and all but the end of it is written.
+    const { writer } = w.server.slots.get(id)!;
+    const whole = inRing({ ...message, bytes: pattern(400_000, 3) });
+    writer.put(whole.subarray(0, 200_000));
+    w.run(() => false, 50);
+    other.call(to, pattern(8));
+    assert.ok(
+      w.run(() => other.open === 0, 100),
+      JSON.stringify([w.counters, w.a.view.info(other.end.id)]),
+    );
+    writer.put(whole.subarray(200_000));
+    assert.ok(w.run(() => slow.open === 0, 100));
+    assert.equal(slow.answers[0].bytes, pattern(400_000, 3));
+  }));

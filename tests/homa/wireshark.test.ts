@@ -3,11 +3,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PcapWriter } from '../../host/nic/pcap/index.js';
-import { buildHoma, HOMA_RESEND_ALL, type HomaAck, type HomaPacket, HomaType } from '../../host/wire/homa.js';
+import { PcapWriter, readCapture } from '../../host/nic/pcap/index.js';
+import {
+  buildHoma,
+  HOMA_PROTOCOL,
+  HOMA_RESEND_ALL,
+  type HomaAck,
+  type HomaPacket,
+  HomaType,
+  parseHoma,
+} from '../../host/wire/homa.js';
+import { pattern } from '../support/pattern.js';
 import { assert, suite } from '../support/suite.js';
 import { missingTool, run } from '../support/tools.js';
 import { EACH, EDGES, homaFrame } from './packets.js';
+import { inWorld } from './world.js';
 
 const test = suite('homa: wireshark');
 const SCRIPT = fileURLToPath(new URL('../../docs/wireshark/homa.lua', import.meta.url));
@@ -134,6 +144,56 @@ test(
     const experts = got.map(g => /homa\.(truncated|unknown_type|bad_length)/.exec(g.all)?.[1]);
     assert.equal(experts, ['truncated', 'truncated', 'unknown_type', 'bad_length', 'bad_length', undefined]);
     for (const g of got) assert.not.match(g.all, /lua\.error/i);
+  },
+  { missing },
+);
+
+test(
+  'what our programs send, over a wire that loses: every packet is read as what it is',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'etherloom-homa-'));
+    try {
+      const file = join(folder, 'calls.pcap');
+      await inWorld({ captured: file, loss: 0.05, delayNs: 10_000, rate: 10e9 }, w => {
+        for (const family of [4, 6] as const)
+          for (const n of [0, 10, 3000, 200_000]) w.call(pattern(n), { family });
+      });
+      const packets: HomaPacket[] = [];
+      for (const { data } of readCapture(file)) {
+        const v6 = data[12] === 0x86;
+        if (data[v6 ? 20 : 23] !== HOMA_PROTOCOL) continue;
+        const from = v6 ? 54 : 34;
+        const dv = new DataView(data.buffer, data.byteOffset);
+        const packet = parseHoma(data.subarray(from, v6 ? 54 + dv.getUint16(18) : 14 + dv.getUint16(16)));
+        assert.not(
+          'problem' in packet,
+          JSON.stringify(packet, (_, v) => (typeof v === 'bigint' ? `${v}` : v)),
+        );
+        packets.push(packet as HomaPacket);
+      }
+      const args = ['-X', `lua_script:${SCRIPT}`, '-r', file, '-Y', 'homa', '-T', 'fields'];
+      const lines = run('tshark', [
+        ...args,
+        '-e',
+        'homa.type',
+        '-e',
+        'homa.sender_id',
+        '-e',
+        '_ws.expert',
+      ]).trimEnd();
+      const seen = lines.split('\n').map(line => line.split('\t'));
+      assert.is(seen.length, packets.length);
+      for (const [i, p] of packets.entries())
+        assert.equal(
+          [Number(seen[i][0]), BigInt(seen[i][1]), seen[i][2] ?? ''],
+          [HomaType[p.type], p.senderId, ''],
+        );
+      const types = new Set(packets.map(p => p.type));
+      for (const type of ['DATA', 'GRANT', 'RESEND', 'NEED_ACK', 'ACK'] as const)
+        assert.ok(types.has(type), type);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   },
   { missing },
 );

@@ -2,7 +2,7 @@
 import { Engine, type EngineOptions } from '../../host/engine/engine.js';
 import { takeStreamLedger } from '../../host/mem/streams.js';
 import { Stack } from '../../host/net/stack.js';
-import { type LinkSettings, type ModelEnd, modelLink } from '../../host/nic/index.js';
+import { capture, type HostNic, type LinkSettings, type ModelEnd, modelLink } from '../../host/nic/index.js';
 import type { StreamApp } from '../../host/streams/stream_app.js';
 import { StreamApps } from '../../host/streams/stream_apps.js';
 import { type HomaOptions, homa } from '../../host/transports/homa/index.js';
@@ -33,6 +33,10 @@ export interface WorldOptions extends LinkSettings {
   engine?: Partial<EngineOptions>;
   /** The second host serves PORT. Default true. */
   serves?: boolean;
+  /** One more port of each host, behind which somebody else may stand. */
+  outside?: readonly [HostNic, HostNic];
+  /** File that all packets of the first host are written to. */
+  captured?: string;
   /** Makes the rounds instead of the engine, which is not started then. */
   rounds?: (engine: Engine, hosts: readonly Host[]) => Rounds;
 }
@@ -64,14 +68,25 @@ export class World {
       streams = 64,
       streamBytes = 32 << 20,
       homa: h,
-      answer,
-      serves,
       engine: more,
+      outside = [],
+      answer: _answer,
+      serves: _serves,
+      rounds: _rounds,
+      captured,
       ...link
     } = options;
     const { a, b } = modelLink({ name: 'wire', packets: 65536, seed, ...link });
     const engine = await Engine.create({
-      ...{ nics: [a, b], inline: true, clock: 'virtual', warmMs: 0, frames: 8192, mapBytes: 64 << 20, seed },
+      ...{
+        nics: [captured ? capture(a, { file: captured }) : a, b, ...outside],
+        inline: true,
+        clock: 'virtual',
+        warmMs: 0,
+        frames: 8192,
+        mapBytes: 64 << 20,
+        seed,
+      },
       streams: { count: streams, bytes: streamBytes, apps: 8 },
       ...more,
     });
@@ -89,6 +104,7 @@ export class World {
             })),
             announce: false,
           },
+          ...(outside[i] && { [outside[i].name]: { addresses: [`10.66.${i}.1/24`], announce: false } }),
         },
         neighbours: [4, 6].map(f => ({
           ...{ port: name, address: ADDRESS[f as 4 | 6][1 - i] },

@@ -43,6 +43,20 @@ static inline void homa_late(struct homa_rpc *r, __u32 id)
 	}
 }
 
+/* Grants, looked at by the clock. */
+static inline void homa_regrant(struct homa_rpc *r, __u32 id)
+{
+	__u32 got = in_received(r);
+
+	/* Its sender is granted more and sends nothing, whatever it says: others are not to wait for it. DATA brings it back. */
+	if (r->granting == GRANTING_ACTIVE && got < r->in_granted && got == r->in_seen)
+		homa_ungrant(r, id);
+	else if (r->stalled || (r->granting == GRANTING_NOT && got >= r->in_granted))
+		/* One that found no memory to wait in, or no room. */
+		homa_consider(r, id);
+	r->in_seen = got;
+}
+
 /* A timer fired. The slot may be over after it. */
 noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 {
@@ -65,9 +79,8 @@ noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 		/* GEN goes on, and looks for the neighbour. */
 		return 0;
 	}
-	/* One that found no memory to wait in, or no room. */
-	if (r->phase == PHASE_IN && r->in_granted < r->in_len && (r->granting == GRANTING_NOT || r->stalled))
-		homa_consider(r, id);
+	if (r->phase == PHASE_IN && r->in_granted < r->in_len)
+		homa_regrant(r, id);
 	if (r->heard || !homa_waits(r, id)) {
 		r->silent = 0;
 		if (r->state == SLOT_SERVER && r->phase == PHASE_OUT)

@@ -100,6 +100,7 @@ struct homa_rpc {
 	__u32 in_granted;
 	__u32 in_most;     /* end of the last byte that came */
 	__u32 received;    /* position that the application was told */
+	__u32 in_seen;     /* bytes that had come when the clock looked last */
 	__u32 in_born;     /* order of messages that want grants; 0: it does not yet */
 	__u32 out_born;    /* the same of messages that wait for the NIC */
 	__u32 ask;         /* up to where a round of RESENDs has asked */
