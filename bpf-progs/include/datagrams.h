@@ -99,11 +99,11 @@ static inline void socket_free(struct datagram_socket *s, __u32 id)
 	el_stream_free(id);
 }
 
-/* The send ring before position `s->sent` is done with. */
-static inline void socket_done(struct datagram_socket *s, __u32 id, __u32 bytes)
+/* The send ring before that position is done with. Saying it twice does no harm, as a lane may die after the first time. */
+static inline void socket_done(struct datagram_socket *s, __u32 id, __u32 upto)
 {
-	s->sent += bytes;
-	el_stream_acked(id, s->sent);
+	s->sent = upto;
+	el_stream_acked(id, upto);
 }
 
 /* Begins a run of gen: what the application asked for. 0: there is no socket any more. */

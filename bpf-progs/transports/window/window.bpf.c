@@ -50,7 +50,7 @@ struct flight { /* a datagram under way; it lies in the send ring until the peer
 
 struct window_flow { /* flight[first % WINDOW] to flight[(end - 1) % WINDOW] are used */
 	struct flight flight[WINDOW];
-	__u32 first, end, taken; /* `taken`: position in the send ring of what is not under way yet */
+	__u32 first, end;
 };
 DATAGRAM_MAP(window_flows, ARRAY, 1024, __u32, struct window_flow);
 
@@ -97,8 +97,7 @@ static inline int window_input(struct xdp_md *ctx, struct datagram *d, struct da
 		p->same = number == p->acked ? p->same + 1 : 0;
 		p->acked = number, p->alive_ns = now;
 		window_mark(f, &who, number, p->same == SAME_ACKS);
-		el_ready(id);
-		return count(InAcks), XDP_DROP;
+		return count(InAcks), el_ready(id), XDP_DROP;
 	}
 	if (h.kind == htonl(DATA) && !number && (!p->known || ((__s32)(ntohl(h.epoch) - p->theirs) > 0 ||
 	    (ntohl(h.epoch) != p->theirs && now - p->alive_ns > QUIET_NS)))) /* numbers begin anew */
@@ -113,29 +112,31 @@ static inline int window_input(struct xdp_md *ctx, struct datagram *d, struct da
 	else
 		count(InDatagrams), p->waited++;
 	h.kind = htonl(ACK), h.number = htonl(p->waited);
-	count(OutAcks);
-	return datagram_answer(ctx, d, &h, sizeof(h));
+	return count(OutAcks), datagram_answer(ctx, d, &h, sizeof(h));
 }
 DATAGRAM_INGRESS(window_input);
 
 /* Those at the front that are done leave the window, and the next datagram of the send ring takes their room. */
 static noinline void window_next(struct xdp_md *ctx, struct datagram_socket *s, struct window_flow *f, __u32 id, __u64 now)
 {
-	struct flight fresh = { .at = f->taken, .due_ns = now };
+	struct flight *last = &f->flight[(f->end - 1) % WINDOW], *fl = &f->flight[f->end % WINDOW];
 	struct datagram_record r = {};
 	struct window_peer *p;
+	__u32 at, room;
 
-	for (__u32 i = 0; i < WINDOW && f->first != f->end && f->flight[f->first % WINDOW].done; i++)
-		socket_done(s, id, f->flight[f->first++ % WINDOW].room);
-	if (f->end - f->first >= WINDOW || !(fresh.room = datagram_read(ctx, s, id, f->taken, &r)))
+	for (__u32 i = 0; i < WINDOW && f->first != f->end && f->flight[f->first % WINDOW].done; i++, f->first++)
+		socket_done(s, id, f->flight[f->first % WINDOW].at + f->flight[f->first % WINDOW].room);
+	if (f->first != f->end && !last->done && (p = peer_of(&last->to, now)))
+		p->next = last->number + 1; /* a lane may die after any line: `end` says what was taken, all else shows */
+	at = f->first == f->end ? s->sent : last->at + last->room;
+	if (f->end - f->first >= WINDOW || !(room = datagram_read(ctx, s, id, at, &r)))
 		return;
-	fresh.to = peer_to(&r, s);
-	if (!(p = peer_of(&fresh.to, now)))
+	fl->to = peer_to(&r, s);
+	if (!(p = peer_of(&fl->to, now)))
 		return;
 	p->alive_ns = p->next == p->acked ? now : p->alive_ns;
-	fresh.number = p->next++;
-	f->taken += fresh.room;
-	f->flight[f->end++ % WINDOW] = fresh;
+	fl->number = p->next, fl->at = at, fl->room = room, fl->due_ns = now, fl->tries = fl->done = 0;
+	f->end++, p->next = fl->number + 1;
 }
 
 /* The first flight that is due; WINDOW: none is. */
@@ -167,8 +168,7 @@ static inline int window_send(struct xdp_md *ctx, struct datagram_socket *s, str
 	} else if (result < 0) { /* what is under way to the peer is lost, and numbers begin anew */
 		window_mark(f, &fl->to, p->next, 0);
 		p->epoch = (now >> 10) + 1, p->next = p->acked = p->same = 0;
-		socket_fail(s, id, -result), el_ready(id);
-		count(GivenUp);
+		count(GivenUp), socket_fail(s, id, -result), el_ready(id);
 	}
 	return result == XDP_TX ? XDP_TX : XDP_ABORTED;
 }
