@@ -1,23 +1,27 @@
 /**
- * npm run bench:swap [-- --upgrades N] [--bytes N] [--lanes N] [--object FILE.bpf.o] [--json FILE]
+ * npm run bench:swap [-- --upgrades N] [--bytes N] [--swaps N] [--calls N] [--lanes N] [--object FILE.bpf.o] [--json FILE]
  *
  * Upgrades of TCP's programs under transfers of 100 MB, and the same transfers without: how long lanes stand still, that
- * each byte arrives, and that nothing is sent again for it.
+ * each byte arrives, and that nothing is sent again for it. Then RPCs whose carrier is TCP and Homa in turn.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Engine, Stack } from '../../../host/index.js';
 import { modelLink } from '../../../host/nic/index.js';
+import { HOMA_OBJECT } from '../../../host/transports/homa/control.js';
 import { TCP_OBJECT } from '../../../host/transports/tcp/control.js';
 import type { Row } from '../../harness/bench.js';
 import { conditions, printTable, writeJson } from '../../harness/print.js';
+import { callStacks, callUnderSwaps } from './calls.js';
 import { type Moved, Transfers } from './transfers.js';
 
 const USAGE = `npm run bench:swap -- [OPTIONS]
 
   --upgrades N      of TCP's programs; default 1000
   --bytes N         of one transfer; default 100,000,000
+  --swaps N         of the carrier of RPCs, TCP and Homa in turn; default 1000
+  --calls N         in flight then; default 64
   --lanes N         default 2
   --object FILE     every second upgrade is to this object; default: TCP's own, verified and compiled apart
   --json FILE       default bench/results/swap.json`;
@@ -26,6 +30,8 @@ const { values } = parseArgs({
   options: {
     upgrades: { type: 'string', default: '1000' },
     bytes: { type: 'string', default: '100000000' },
+    swaps: { type: 'string', default: '1000' },
+    calls: { type: 'string', default: '64' },
     lanes: { type: 'string', default: '2' },
     object: { type: 'string' },
     json: { type: 'string', default: fileURLToPath(new URL('../../results/swap.json', import.meta.url)) },
@@ -36,7 +42,7 @@ if (values.help) {
   console.log(USAGE);
   process.exit(0);
 }
-const whole = (name: 'upgrades' | 'bytes' | 'lanes'): number => {
+const whole = (name: 'upgrades' | 'bytes' | 'swaps' | 'calls' | 'lanes'): number => {
   const n = Number(values[name]);
   if (Number.isInteger(n) && n >= 1) return n;
   console.error(`--${name} ${values[name]}: not a whole number from 1 on\n\n${USAGE}`);
@@ -44,6 +50,8 @@ const whole = (name: 'upgrades' | 'bytes' | 'lanes'): number => {
 };
 const upgrades = whole('upgrades');
 const bytes = whole('bytes');
+const swaps = whole('swaps');
+const inFlight = whole('calls');
 const lanes = whole('lanes');
 
 /** TCP's own with another licence, and so another object: it is verified and compiled for itself. */
@@ -133,10 +141,40 @@ const rows: Row[] = [
   row('lanes that died', crashes.length, 'count', { target: '0', met: crashes.length === 0 }),
   row('rate', rate(under), 'MB/s', { remark: `${rate(alone).toFixed(0)} without upgrades` }),
 ];
+rows.push(...(await rpcRows()));
 console.log(at);
 console.log(printTable(rows));
 writeJson(values.json, rows, started, at);
 process.exitCode = rows.some(r => r.met === false) ? 1 : 0;
+
+/** RPCs on an engine of their own. */
+async function rpcRows(): Promise<Row[]> {
+  const ends = modelLink({ name: 'wire', packets: 16384, delayNs: 0 });
+  const engine = await Engine.create({
+    ...{ nics: [ends.a, ends.b], lanes, frames: 16384, mapBytes: 128 << 20 },
+    streams: { count: 4096, bytes: 192 << 20, apps: 12 },
+  });
+  const stacks = await callStacks(engine);
+  const under = ['a/tcp', 'b/homa', 'b/tcp', 'a/homa'].map(name => ({
+    name,
+    object: name.endsWith('tcp') ? TCP_OBJECT : HOMA_OBJECT,
+  }));
+  const done = await callUnderSwaps(engine, stacks, swaps, inFlight, under);
+  await stacks.client.close();
+  await stacks.server.close();
+  await engine.stop();
+  const group = `swap: ${done.swaps} swaps TCP ↔ Homa under ${inFlight} calls in flight, ${done.upgrades} upgrades of the two meanwhile`;
+  const rpc = (name: string, value: number, unit: Row['unit'], more: Partial<Row> = {}): Row => ({
+    ...row(name, value, unit, more),
+    group,
+  });
+  return [
+    rpc('calls', done.calls, 'count', { remark: `${done.byHoma} by Homa` }),
+    rpc('calls lost', done.lost, 'count', { target: '0', met: done.lost === 0 }),
+    rpc('calls doubled', done.doubled, 'count', { target: '0', met: done.doubled === 0 }),
+    rpc('rate', done.calls / done.ms, 'k/s'),
+  ];
+}
 
 function lost(m: Moved): number {
   return count(m, 'OutSegs') - count(m, 'InSegs');
