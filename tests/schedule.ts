@@ -61,6 +61,8 @@ const PATIENT = [
   'stack/listeners',
   'stack/memory',
   'stack/networks',
+  'swap/homa',
+  'swap/records',
   'tcp/ahead',
   'tcp/attack',
   'tcp/congestion',

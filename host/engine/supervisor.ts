@@ -342,8 +342,8 @@ export class Supervisor extends EventEmitter {
 
   #fail(i: number, cause: unknown): void {
     this.#lost.add(i);
-    this.#mailbox.fail(cause);
     const error = new EtherloomError('ERR_LANE_CRASHED', `lane ${i} could not be kept alive`, { cause });
+    this.#mailbox.fail(error);
     this.#say('failed', error);
   }
 

@@ -120,7 +120,7 @@ export class Transports {
    * @throws EtherloomError ERR_TRANSPORT_*; ERR_UPGRADE_LAYOUT when state lies otherwise in the new object;
    * ERR_UPGRADE_PROGRAM, ERR_UPGRADE_SETTING; VerifierError; ERR_ARENA_FULL; ERR_ENGINE_STATE
    */
-  upgrade(name: string, objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
+  async upgrade(name: string, objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
     return this.get(name).upgrade(objects, options);
   }
 }
