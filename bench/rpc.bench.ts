@@ -1,0 +1,104 @@
+/**
+ * RPCs over TCP and Homa on three levels, beside @grpc/grpc-js: a call of 32 B at a time, 64 in flight, messages of 1 MB.
+ * All in one run; the round in the middle counts.
+ */
+import type { Bench } from './harness/bench.js';
+import type { CallFigures, Load } from './scenarios/rpc/figures.js';
+import { byGrpc, missingGrpc } from './scenarios/rpc/grpc.js';
+import { inBursts, inPromises } from './scenarios/rpc/inline.js';
+import { inLanes } from './scenarios/rpc/lanes.js';
+
+const CARRIERS = ['homa', 'tcp'] as const;
+const LEVELS = {
+  lane: { run: inLanes, how: 'shm NIC, both ends inside of lanes, a CPU each' },
+  burst: { run: inBursts, how: 'shm NIC, burst API, both ends and the engine in one thread' },
+  promise: { run: inPromises, how: 'shm NIC, promises, both ends and the engine in one thread' },
+} as const;
+const PARTS: Record<string, Load> = {
+  one: { inFlight: 1, bytes: 32 },
+  many: { inFlight: 64, bytes: 32 },
+  large: { inFlight: 4, bytes: 1_000_000 },
+};
+/** Against gRPC: its time for one call, its calls with 64 in flight. */
+const LIMITS = { p50: 20, rate: 50 };
+const LANE_P50_US = 3;
+
+interface Of {
+  carrier: string;
+  level: keyof typeof LEVELS;
+  figures: CallFigures;
+}
+
+function rows(
+  bench: Bench,
+  part: string,
+  { carrier, level, figures }: Of,
+  tcp: CallFigures,
+  grpc: CallFigures | undefined,
+): void {
+  const { inFlight, bytes } = PARTS[part];
+  const group = `RPC: ${bytes} B, ${inFlight} in flight`;
+  const name = `${carrier}, ${level}`;
+  const conditions = `${LEVELS[level].how}; peer: unary calls over loopback, a process and a CPU for each end`;
+  const peer = (value: number | undefined) =>
+    value === undefined ? {} : { peer: { name: '@grpc/grpc-js', value } };
+  if (part === 'large') {
+    const rate = (f: CallFigures): number => (f.callsPerS * 2 * bytes) / 1e6;
+    const own =
+      carrier === 'tcp'
+        ? peer(grpc && rate(grpc))
+        : { peer: { name: 'the same over tcp', value: rate(tcp) } };
+    const target = carrier === 'tcp' ? {} : { target: '≥ 0.9', met: rate(figures) >= 0.9 * rate(tcp) };
+    bench.row({ group, name, conditions, unit: 'MB/s', value: rate(figures), ...own, ...target });
+    return;
+  }
+  if (part === 'one') {
+    const met =
+      level === 'lane' ? figures.p50Us <= LANE_P50_US : grpc && figures.p50Us * LIMITS.p50 <= grpc.p50Us;
+    const target = level === 'lane' ? `≤ ${LANE_P50_US}` : `≤ 1/${LIMITS.p50}`;
+    const value = figures.p50Us;
+    bench.row({
+      ...{ group, name: `${name}, p50`, conditions, unit: 'µs', value, ...peer(grpc?.p50Us) },
+      ...(met === undefined ? {} : { target, met }),
+    });
+    bench.row({
+      group,
+      name: `${name}, p99`,
+      conditions,
+      unit: 'µs',
+      value: figures.p99Us,
+      ...peer(grpc?.p99Us),
+    });
+    return;
+  }
+  const met = grpc && level !== 'promise' ? figures.callsPerS >= LIMITS.rate * grpc.callsPerS : undefined;
+  bench.row({
+    ...{
+      group,
+      name,
+      conditions,
+      unit: 'k/s',
+      value: figures.callsPerS / 1000,
+      ...peer(grpc && grpc.callsPerS / 1000),
+    },
+    ...(met === undefined ? {} : { target: `≥ ${LIMITS.rate}`, met }),
+  });
+}
+
+export default async function rpc(bench: Bench): Promise<void> {
+  const missing = missingGrpc();
+  if (missing) console.error(`  rpc: without its peer: ${missing}`);
+  const [rounds, ms] = bench.quick ? [1, 100] : [5, 700];
+  for (const [part, load] of Object.entries(PARTS)) {
+    if (!bench.wants(part)) continue;
+    const taken: Of[] = [];
+    for (const [level, { run }] of Object.entries(LEVELS))
+      for (const carrier of CARRIERS)
+        taken.push({ carrier, level: level as Of['level'], figures: await run(carrier, load, rounds, ms) });
+    const grpc = missing ? undefined : await byGrpc(load, rounds, bench.quick ? 300 : ms);
+    for (const of of taken) {
+      const tcp = taken.find(o => o.level === of.level && o.carrier === 'tcp')!;
+      rows(bench, part, of, tcp.figures, grpc);
+    }
+  }
+}
