@@ -46,6 +46,7 @@ const PATIENT = [
   'forward/responder',
   'forward/segments',
   'fuzz',
+  'homa',
   'interp',
   'jit',
   'layout',

@@ -238,3 +238,33 @@ test('a message that is granted and does not come is not waited for by others of
     assert.ok(w.run(() => slow.open === 0, 100));
     assert.equal(slow.answers[0].bytes, pattern(400_000, 3));
   }));
+
+test('a server that closes its slot once it has answered: the answer arrives, over a wire that loses, too', () =>
+  inWorld({ loss: 0.2, seed: 5, answer: () => undefined }, w => {
+    const [slot] = w.open();
+    slot.call(to, pattern(40));
+    w.run(() => w.server.requests.length === 1, 1000);
+    const [{ id, message }] = w.server.requests;
+    const { end, writer } = w.server.slots.get(id)!;
+    writer.put(inRing({ ...message, bytes: pattern(20_000) }));
+    w.run(() => !writer.waiting, 1000);
+    end.request(StreamRequest.CLOSE);
+    assert.ok(w.run(() => slot.open === 0 || slot.failed, 5000));
+    assert.not(slot.failed, w.a.view.error(slot.end.id));
+    assert.equal(slot.answers[0].bytes, pattern(20_000));
+    assert.ok(w.run(() => w.server.slots.size === 0, 1000));
+  }));
+
+test('a call that was given up is not made when its request comes once more', () =>
+  inWorld({ answer: () => undefined, duplicate: 1 }, w => {
+    const [slot] = w.open();
+    slot.call(to, pattern(40));
+    w.run(() => w.server.requests.length === 1, 1000);
+    w.server.slots.get(w.server.requests[0].id)!.end.request(StreamRequest.ABORT);
+    assert.is(failure(w), 'ECONNRESET');
+    w.run(() => false, 50);
+    assert.is(w.server.requests.length, 1);
+    const [next] = w.open();
+    next.call(to, pattern(41));
+    assert.ok(w.run(() => w.server.requests.length === 2, 100));
+  }));

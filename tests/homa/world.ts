@@ -185,8 +185,7 @@ export class World {
   async close(): Promise<void> {
     const apps = StreamApps.of(this.engine);
     for (const { app } of [this.a, this.b]) apps.close(app.number);
-    // Servers' slots say that they are no more for as long as packets live.
-    this.run(() => false, 6000);
+    this.run(() => false, 5);
     await this.a.stack.close();
     await this.b.stack.close();
     const s = takeStreamLedger(this.engine.arena);

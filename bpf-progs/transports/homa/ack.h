@@ -12,7 +12,7 @@ static inline void homa_acked(struct homa_rpc *r, __u32 id)
 	r->phase = PHASE_REST;
 	r->due = 0;
 	/* An answer to a call that was given up before may stand behind it. */
-	if (el_stream_snd_end(id) != r->out_at)
+	if (r->closing || el_stream_snd_end(id) != r->out_at)
 		el_ready(id);
 }
 

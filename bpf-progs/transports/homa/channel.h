@@ -21,6 +21,13 @@ struct homa_channel_key {
 /* The loader sets max_entries to the number of streams. */
 HOMA_MAP(homa_channels, HASH, 1024, struct homa_channel_key, __u32);
 
+/*
+ * Calls that servers gave up while their client waited: who asks is told so, and that none is executed a second time. The
+ * oldest are forgotten for new ones.
+ */
+#define GONE 4096
+HOMA_MAP(homa_gone, LRU_HASH, GONE, struct homa_channel_key, __u64 /* id of the last one, as the client has it */);
+
 struct homa_listener {
 	__be32 address[4]; /* zeros: any of the host's */
 	__u32 any;
@@ -56,21 +63,36 @@ static inline __u32 channel_of(const struct homa_packet *p)
 	return entry ? *entry : 0;
 }
 
-/* Packets find it no more. */
-noinline int homa_forget(struct homa_rpc *r NONNULL)
+/* Packets find it no more. `given_up`: its client waits still. */
+noinline int homa_forget(struct homa_rpc *r NONNULL, __u32 given_up)
 {
 	struct homa_channel_key k = { .port = r->rport, .served = r->port, .slot = ID_SLOT(r->id) };
+	__u64 id = r->id ^ 1;
 
 	channel_address(&k, r->remote, r->family);
+	if (given_up)
+		bpf_map_update_elem(&homa_gone, &k, &id, BPF_ANY);
 	bpf_map_delete_elem(&homa_channels, &k);
 	return 0;
+}
+
+/* Whether the call that a packet is of was given up, or one after it. */
+static inline int was_given_up(const struct homa_packet *p)
+{
+	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
+	__u64 *id;
+
+	channel_address(&k, p->src, p->family);
+	id = bpf_map_lookup_elem(&homa_gone, &k);
+	return id && homa_after(p->id, *id) <= 0;
 }
 
 /* The slot is over: its stream's memory goes when the application lets go of it, too. */
 noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 {
-	if (r->state == SLOT_SERVER || r->state == SLOT_GONE)
-		homa_forget(r);
+	/* Of one that is gone the channel may be another's by now. */
+	if (r->state == SLOT_SERVER)
+		homa_forget(r, 0);
 	homa_ungrant(r, id);
 	if (r->pacing == PACING_WAITS)
 		unthrottle(id);
@@ -82,15 +104,14 @@ noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 	return 0;
 }
 
-/* The server gives a call up that its client waits for: who asks for it is told so, for as long as packets live. */
+/* The server gives up a call that its client waits for: GEN tells that, and ends the slot. */
 static inline void homa_reset(struct homa_rpc *r, __u32 id, __u32 error)
 {
+	homa_forget(r, 1);
 	homa_ungrant(r, id);
 	r->state = SLOT_GONE;
 	r->error = error;
 	r->due = DUE_UNKNOWN;
-	el_stream_event(id, EL_EV_ERR | EL_EV_HUP);
-	homa_arm(r, id, REST_MS, ARMED_REST);
 	el_ready(id);
 }
 

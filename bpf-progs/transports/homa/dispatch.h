@@ -144,6 +144,8 @@ noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NON
 		return XDP_PASS;
 	if (p->h.common.type == HOMA_DATA && !homa_sound(ctx, p))
 		return bad(CsumErrors);
+	if (was_given_up(p))
+		return homa_turn(ctx, p, HOMA_RPC_UNKNOWN, UNKNOWN_RESET);
 	l = listener_of(p);
 	if (!l) {
 		count(NoPorts);
@@ -207,11 +209,8 @@ static inline int to_server(struct xdp_md *ctx, const struct homa_packet *p)
 		return hand_over(entry >> ENTRY_LANE_SHIFT);
 	id = entry & ENTRY_ID;
 	r = rpc_of(id);
-	if (!r)
+	if (!r || r->state != SLOT_SERVER)
 		return XDP_DROP;
-	if (r->state == SLOT_GONE)
-		return p->h.common.type == HOMA_DATA || p->h.common.type == HOMA_RESEND ?
-			homa_turn(ctx, p, HOMA_RPC_UNKNOWN, UNKNOWN_RESET) : XDP_DROP;
 	if (p->h.common.type == HOMA_DATA)
 		return server_data(ctx, r, id, p);
 	if (r->id != (p->id ^ 1)) {

@@ -63,7 +63,9 @@ noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 	__u32 ms = TICK_MS;
 
 	r->ticked = 0;
-	if (r->state == SLOT_GONE || (r->state == SLOT_SERVER && r->phase == PHASE_REST && !r->heard)) {
+	if (r->state == SLOT_GONE)
+		return 0;
+	if (r->state == SLOT_SERVER && r->phase == PHASE_REST && !r->heard) {
 		/* It was quiet for as long as packets live. */
 		count(Closed);
 		homa_end(r, id, r->error);

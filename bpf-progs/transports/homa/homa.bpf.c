@@ -61,9 +61,25 @@ noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
 		homa_end(r, id, r->error);
 		return 1;
 	}
-	if (r->state == SLOT_SERVER)
+	if (r->state != SLOT_SERVER)
+		return 0;
+	/* What is answered already is to arrive. */
+	if (asked & EL_REQ_ABORT || (r->phase != PHASE_OUT && (r->phase != PHASE_SERVE || el_stream_snd_end(id) == r->out_at)))
 		homa_reset(r, id, ECONNRESET);
+	else
+		r->closing = 1;
 	return 0;
+}
+
+/* The slot failed: its client is told, and it ends. */
+static inline int homa_last_words(struct xdp_md *ctx, struct homa_rpc *r, __u32 id)
+{
+	struct homa_peer *p = r->due & DUE_UNKNOWN ? peer_of(r->remote) : 0;
+
+	if (p && homa_way(ctx, p, r->family) == WAY_KNOWN && homa_due(ctx, r, id, p) == XDP_TX)
+		return XDP_TX;
+	homa_end(r, id, r->error);
+	return XDP_ABORTED;
 }
 
 SEC("xdp_gen")
@@ -83,11 +99,17 @@ int homa_gen(struct xdp_md *ctx)
 		homa_expire(r, id);
 	if (r->state == SLOT_FREE)
 		return XDP_ABORTED;
+	if (r->state == SLOT_GONE)
+		return homa_last_words(ctx, r, id);
 	homa_release(r, id);
 	/* The application has read, perhaps. */
 	if (r->stalled && r->phase == PHASE_IN)
 		homa_consider(r, id);
-	if (r->state != SLOT_GONE && r->phase != PHASE_OUT) {
+	if (r->closing && r->phase == PHASE_REST) {
+		homa_end(r, id, r->error);
+		return XDP_ABORTED;
+	}
+	if (r->phase != PHASE_OUT) {
 		waiting = el_stream_snd_end(id) - r->out_at;
 		if ((__s32)waiting >= HOMA_ALIGN && (r->state == SLOT_SERVER || r->phase == PHASE_REST)) {
 			switch (homa_next(ctx, r, id)) {
@@ -103,7 +125,7 @@ int homa_gen(struct xdp_md *ctx)
 			}
 		}
 	}
-	if (!r->due && (r->phase != PHASE_OUT || r->state == SLOT_GONE))
+	if (!r->due && r->phase != PHASE_OUT)
 		return XDP_ABORTED;
 	p = homa_towards(ctx, r, id);
 	if (!p)
@@ -115,7 +137,7 @@ int homa_gen(struct xdp_md *ctx)
 		if (verdict == XDP_TX)
 			return verdict;
 	}
-	if (r->phase != PHASE_OUT || r->state == SLOT_GONE)
+	if (r->phase != PHASE_OUT)
 		return XDP_ABORTED;
 	verdict = homa_output(ctx, r, id, p);
 	if (verdict != XDP_TX)

@@ -48,7 +48,7 @@ static inline __u32 homa_room(__u32 len)
 	return HOMA_ALIGN + ((len + HOMA_ALIGN - 1) & ~(HOMA_ALIGN - 1));
 }
 
-enum homa_state { SLOT_FREE, SLOT_CLIENT, SLOT_SERVER, SLOT_GONE /* a server's that failed: says so to who asks, for a while */ };
+enum homa_state { SLOT_FREE, SLOT_CLIENT, SLOT_SERVER, SLOT_GONE /* a server's that failed: it tells its client, and ends */ };
 enum homa_phase { PHASE_REST, PHASE_OUT, PHASE_IN, PHASE_SERVE };
 
 /* Control packets that a slot is to make. */
@@ -86,6 +86,8 @@ struct homa_rpc {
 	__u8 granting; /* enum homa_granting */
 	__u8 stalled;  /* less was granted than might be: there was no room for it */
 	__u8 pacing;   /* enum homa_pacing */
+	__u8 closing;  /* servers: it ends when the response has arrived */
+	__u8 pad[7];
 	__u16 silent;    /* ticks */
 	__u16 unresolved; /* ms that the neighbour does not answer */
 	__u32 out_at;      /* position of the record that goes out, or will next */

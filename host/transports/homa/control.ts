@@ -276,9 +276,17 @@ export class HomaControl implements LoadedMessages {
     const { arena } = this.env.engine;
     for (let id = 1; id < arena.header.streamCount; id++) {
       if (laneOf(arena, id) !== lane || this.#records.get(id, 'state') === SLOT_FREE) continue;
-      // The lane is no more: its words are ours. Channels stay, so that no call of theirs is executed again.
+      // The lane is no more: its words are ours.
       this.#records.set(id, 'state', SLOT_FREE);
       this.#records.set(id, 'error', ERRNO.ENETDOWN);
+    }
+    // Clients of its channels are told that it is over, and make no call of theirs a second time.
+    const channels = this.#map<unknown, number>('homa_channels');
+    const gone = this.#map<unknown, bigint>('homa_gone');
+    for (const [key, entry] of [...channels]) {
+      if (entry >>> 24 !== lane) continue;
+      gone.set(key, arena.dv.getBigUint64(this.#records.at(entry & 0xffffff, 'id'), true) ^ 1n);
+      channels.delete(key);
     }
   }
 
