@@ -27,7 +27,7 @@ import { openStack, receive } from "./stack";
 import { frameOf, freeFrame } from "../mem/frames";
 import { descAddr, descLen, descOptions, entry, peek, reserve, ringAt, unread } from "../mem/ring";
 import { flush, portUp, transmit } from "../nic/tx";
-import { link_next_due, mayBring, pump } from "../nic/link";
+import { link_next_due, mayBring, pump, rests } from "../nic/link";
 import { play } from "../nic/replay";
 import { reap, refill, takeBack } from "../nic/umem";
 import { beginTurn, endTurn, turnAwaited } from "../stream/turn";
@@ -114,6 +114,7 @@ function receiveBurst(ls: LaneState, q: Queue): u32 {
   const rx = ringAt(q.rxAt);
   let n: u32;
   if ((q.linkAt | q.replayAt) != 0) {
+    if (q.replayAt == 0 && rests(q.linkAt) && !unread(rx)) return 0;
     const limit = budgetOf(ls, q, ls.burst);
     if (limit == 0) return 0;
     if (q.linkAt != 0) pump(q.linkAt, limit);

@@ -49,6 +49,18 @@ export function pump(at: u32, limit: u32): u32 {
 }
 
 /**
+ * Whether a link with times has nothing to do now: nothing sent, nothing due, nothing whose turn at the wire has come. In a
+ * network of many hosts that is most of them at any time. False for a plain one: its rings are looked at once only.
+ */
+export function rests(at: u32): bool {
+  const l = changetype<Link>(at as usize);
+  if (l.plain != 0 || (l.heapCount != 0 && load<u64>(l.heapAt as usize) <= nowNs)) return false;
+  if (l.waiting != 0 && l.busyUntil <= nowNs * 1000) return false;
+  for (let i: u32 = 0; i < l.fromCount; i++) if (unread(ringAt(l.fromAt + i * RING_SIZE))) return false;
+  return true;
+}
+
+/**
  * Whether there is something to pump, as far as a look at memory can tell: what comes by time may be due. The next entry is
  * looked at with it: what another core wrote there is on its way while the word that tells of it is.
  */

@@ -10,7 +10,7 @@ const LIMIT = { timeoutMs: 120_000 };
 const run = (o: Partial<LoadOptions>): Promise<Outcome> =>
   simulate({
     transport: dctcp({ ports: 2 }),
-    network: { hostsPerRack: 3 },
+    shape: { hostsPerRack: 3 },
     workload: workload('w3', true),
     ...{ load: 0.6, messages: 400, seed: 4 },
     ...o,

@@ -24,6 +24,8 @@ export interface DctcpOptions {
   ring?: number;
   /** Bytes that wait at an output of a switch before it drops. */
   buffer?: number;
+  /** Answers have 100 bytes. */
+  oneWay?: boolean;
   /** Options of the connections, beside those that make them DCTCP's. */
   connection?: ConnectionOptions;
 }
@@ -34,6 +36,7 @@ export function dctcp({
   marks = 20,
   ring = 128 << 10,
   buffer = 1 << 20,
+  oneWay = false,
   connection: more,
 }: DctcpOptions = {}): Transport {
   const connection: ConnectionOptions = {
@@ -53,11 +56,12 @@ export function dctcp({
         core: { ecnBytes: ecnBytes * 4, packets: 16384 },
       };
     },
-    engine(hosts) {
-      const connections = hosts * (hosts - 1) * ports;
+    engine({ hosts, pairs }) {
+      const connections = pairs * ports;
       return {
         frames: 65536,
-        mapBytes: (64 << 20) + connections * 2 * 4096,
+        // Each stack has room for every stream of the engine.
+        mapBytes: hosts * ((4 << 20) + (2 * connections + 64) * 3584),
         ...{
           streams: {
             count: 2 * connections + 64,
@@ -74,7 +78,7 @@ export function dctcp({
         list.push(HEADERS + Math.min(left, most));
       return list;
     },
-    async host(engine, network, self) {
+    async host(engine, self, peers) {
       const stack = await Stack.create({
         engine,
         ports: { [self.name]: { addresses: [{ address: `${self.address}/16`, dad: false }] } },
@@ -83,13 +87,13 @@ export function dctcp({
       });
       const uniform = new Uniform(self.index + 1);
       const messages = new TcpMessages(stack.burst, {
-        ...{ port: PORT, ports, connection, news: 'take' },
+        ...{ port: PORT, ports, connection, oneWay, news: 'take' },
         choose: n => Math.floor(uniform.next() * n),
       });
       return {
         open() {
           messages.serve();
-          for (const peer of network.hosts) if (peer !== self) messages.meet(peer.address);
+          for (const peer of peers) messages.meet(peer.address);
           return messages;
         },
         flush: () => messages.flush(),

@@ -23,11 +23,11 @@ export interface Transport {
   readonly name: string;
   /** What the network and the engine must be like for it. */
   network(rate: number): NetworkOptions;
-  engine(hosts: number): Partial<EngineOptions>;
+  engine(crowd: { hosts: number; pairs: number }): Partial<EngineOptions>;
   /** Ethernet frames of a message, bytes. */
   frames(bytes: number): number[];
-  /** A carrier whose peers are all other hosts, in their order. */
-  host(engine: Engine, network: Network, self: NetworkHost): Promise<SimulatedHost>;
+  /** A carrier with these peers, in their order. */
+  host(engine: Engine, self: NetworkHost, peers: readonly NetworkHost[]): Promise<SimulatedHost>;
 }
 
 export interface SimulatedHost {
@@ -41,7 +41,10 @@ export interface SimulatedHost {
 
 export interface LoadOptions {
   transport: Transport;
-  network: NetworkOptions;
+  /** Of each host's line, bits per second. Default 10 Gbit/s. */
+  rate?: number;
+  /** Hosts. Lines and marks are the transport's to say. */
+  shape: Pick<NetworkOptions, 'racks' | 'hostsPerRack'>;
   workload: Workload;
   /** Share of each host's line that frames of messages are to take, requests and answers together. */
   load: number;
@@ -54,13 +57,17 @@ export interface LoadOptions {
   drainMs?: number;
   /** Each host sends one request at a time, none before the last is answered: unloaded. */
   alone?: boolean;
-  /** Who calls whom; default: everybody everybody else. */
-  peer?: (from: number, uniform: () => number) => number;
-  /** Hosts that make requests. Default all. */
+  /** The one that is called by all. Default: everybody calls everybody else, evenly. */
+  callee?: number;
+  /** Hosts that make requests, from the first on. Default all. */
   callers?: number;
+  /** When a host's messages come, and how long they are. Default: Arrivals of the workload at the load. */
+  schedule?: (self: number) => Schedule;
   /** Called before each look at time, ns: for faults. */
   at?: (nowNs: number, sim: { network: Network; begun: number }) => void;
 }
+
+export type Schedule = Pick<Arrivals, 'next' | 'peer'>;
 
 export interface Outcome {
   transport: string;
@@ -71,6 +78,10 @@ export interface Outcome {
   errors: Record<string, number>;
   /** Of counted messages that completed: length, time and the best one, ns. */
   bytes: Float64Array;
+  /** When it was begun, ns after the start. */
+  at: Float64Array;
+  from: Uint8Array;
+  to: Uint8Array;
   took: Float64Array;
   best: Float64Array;
   /** Bytes per second of messages, requests and answers, all hosts: asked for while counted, and done. */
@@ -86,17 +97,22 @@ export interface Outcome {
   steps: number;
 }
 
+/** More than happen at one time: a round that finds nothing is the last. */
+const ROUNDS = 64;
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 export async function simulate(options: LoadOptions): Promise<Outcome> {
-  const { transport, workload, load, messages, seed } = options;
-  const rate = options.network.up?.rate ?? 10e9;
-  const network = new Network({ ...transport.network(rate), ...options.network, seed });
+  const { transport, workload, load, messages, seed, rate = 10e9 } = options;
+  const network = new Network({ ...transport.network(rate), ...options.shape, seed });
   const { hosts } = network;
+  const callers = options.callers ?? hosts.length;
+  const peersOf = ({ index }: NetworkHost): NetworkHost[] =>
+    index < callers ? hosts.filter(h => h.index !== index && (options.callee ?? h.index) === h.index) : [];
+  const pairs = hosts.reduce((n, h) => n + peersOf(h).length, 0);
   const engine = await Engine.create({
     nics: [...network.nics],
     ...{ inline: true, clock: 'virtual', warmMs: 0, seed, ringSlots: 1024 },
-    ...transport.engine(hosts.length),
+    ...transport.engine({ hosts: hosts.length, pairs }),
   });
   try {
     await network.install(engine);
@@ -108,7 +124,7 @@ export async function simulate(options: LoadOptions): Promise<Outcome> {
           engine.routes.addNeighbour({ port, address: address6, mac });
         }
     const made: SimulatedHost[] = [];
-    for (const host of hosts) made.push(await transport.host(engine, network, host));
+    for (const host of hosts) made.push(await transport.host(engine, host, peersOf(host)));
     await engine.start();
     const carriers = made.map(m => m.open());
     const run = new Run(engine, network, carriers, made, options, rate);
@@ -146,13 +162,14 @@ class Run {
     this.#now = Number(engine.now());
   }
 
-  /** Everything that happens at the present time. */
+  /** Everything that happens at the present time: rounds until one finds nothing, until no host has news of that. */
   #work(): void {
     for (;;) {
       this.#steps++;
-      let moved = this.engine.step(16);
-      for (const carrier of this.carriers) moved += carrier.turn();
-      if (moved === 0) return;
+      this.engine.step(ROUNDS);
+      let news = 0;
+      for (const carrier of this.carriers) news += carrier.turn();
+      if (news === 0) return;
     }
   }
 
@@ -206,10 +223,12 @@ class Run {
       frames(bytes).reduce((a, b) => a + b, 0) +
       frames(carriers[0].answerBytes(bytes)).reduce((a, b) => a + b, 0);
     const sources = hosts.slice(0, callers).map(({ index }) => {
-      const arrivals = new Arrivals({
-        ...{ workload, rate: this.rate, load, wireBytes },
-        seed: options.seed * 7919 + index,
-      });
+      const arrivals: Schedule =
+        options.schedule?.(index) ??
+        new Arrivals({
+          ...{ workload, rate: this.rate, load, wireBytes },
+          seed: options.seed * 7919 + index,
+        });
       return { arrivals, next: arrivals.next() };
     });
     const out: Outcome = {
@@ -222,6 +241,9 @@ class Run {
         errors: {},
       },
       bytes: new Float64Array(messages),
+      at: new Float64Array(messages),
+      from: new Uint8Array(messages),
+      to: new Uint8Array(messages),
       took: new Float64Array(messages),
       best: new Float64Array(messages),
       ...{ offered: 0, goodput: 0, countedMs: 0, drainedMs: 0, counters: {}, cpuS: 0, steps: 0 },
@@ -240,15 +262,14 @@ class Run {
       if (n === warmup + 1) from = this.#now;
       if (n === messages) to = this.#now;
       const { arrivals } = sources[self];
-      const peer = options.peer
-        ? options.peer(self, () => arrivals.peer(1 << 30, -1) / (1 << 30))
-        : arrivals.peer(hosts.length, self);
+      const peer = options.callee ?? arrivals.peer(hosts.length, self);
+      const number = options.callee !== undefined ? 0 : peer > self ? peer - 1 : peer;
       const both = bytes + carriers[self].answerBytes(bytes);
       if (counts) offeredBytes += both;
       const at = this.#now;
       open++;
       busy[self] = 1;
-      carriers[self].begin(peer > self ? peer - 1 : peer, bytes, error => {
+      carriers[self].begin(number, bytes, error => {
         open--;
         busy[self] = 0;
         if (error !== undefined) {
@@ -260,6 +281,9 @@ class Run {
         if (from > 0 && this.#now <= to) doneBytes += both;
         if (!counts) return;
         out.bytes[counted] = bytes;
+        out.at[counted] = at - began;
+        out.from[counted] = self;
+        out.to[counted] = peer;
         out.took[counted] = this.#now - at;
         out.best[counted] = best(hosts[self], hosts[peer], bytes);
         counted++;
@@ -270,6 +294,7 @@ class Run {
       let soonest = to === NEVER ? NEVER : to + drain + 1;
       for (let i = 0; i < sources.length && out.begun < messages; i++) {
         const source = sources[i];
+        const before = out.begun;
         for (;;) {
           const at = options.alone ? (busy[i] ? NEVER : this.#now) : began + source.next.atNs;
           if (at > this.#now || out.begun === messages) {
@@ -279,7 +304,7 @@ class Run {
           begin(i, source.next.bytes);
           source.next = source.arrivals.next();
         }
-        made[i].flush();
+        if (out.begun !== before) made[i].flush();
       }
       options.at?.(this.#now, { network, begun: out.begun });
       if (out.begun === messages && (open === 0 || this.#now > to + drain)) break;
@@ -295,9 +320,8 @@ class Run {
     out.drainedMs = (this.#now - to) / 1e6;
     out.offered = offeredBytes / ((to - from) / 1e9);
     out.goodput = doneBytes / ((to - from) / 1e9);
-    out.bytes = out.bytes.subarray(0, counted);
-    out.took = out.took.subarray(0, counted);
-    out.best = out.best.subarray(0, counted);
+    for (const key of ['bytes', 'at', 'took', 'best'] as const) out[key] = out[key].subarray(0, counted);
+    for (const key of ['from', 'to'] as const) out[key] = out[key].subarray(0, counted);
     return out;
   }
 }
