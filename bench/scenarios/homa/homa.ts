@@ -1,0 +1,71 @@
+/** Homa as what carries messages. */
+import { HomaMessages } from '../../../host/apps/cp/homa_messages.js';
+import { homaFrames } from '../../../host/apps/workloads/slowdown.js';
+import { Stack } from '../../../host/net/stack.js';
+import type { NetworkOptions } from '../../../host/sim/index.js';
+import { homa as homaTransport, type HomaOptions } from '../../../host/transports/homa/index.js';
+import type { Transport } from './simulation.js';
+
+/** Where messages are taken. */
+const PORT = 400;
+const MTU = 1500;
+
+export interface HomaTransportOptions {
+  /** Answers have 100 bytes. */
+  oneWay?: boolean;
+  /** Streams of each host: as many calls can be under way, those that it makes and those that it answers. */
+  streams?: number;
+  /** Of the programs. */
+  homa?: HomaOptions;
+  /** Bytes that wait at an output of a switch before it drops. */
+  buffer?: number;
+}
+
+export function homa({
+  oneWay = false,
+  streams = 1024,
+  homa: own,
+  buffer = 1 << 20,
+}: HomaTransportOptions = {}): Transport {
+  return {
+    name: 'homa',
+    network(rate): NetworkOptions {
+      // Hosts' NICs take one packet after the other; what Homa does about it is its pacer.
+      return {
+        up: { rate, delayNs: 500, packets: 8192 },
+        down: { queueBytes: buffer, packets: 8192 },
+        core: { packets: 16384 },
+      };
+    },
+    engine({ hosts }) {
+      const count = hosts * streams;
+      return {
+        frames: 65536,
+        // Each stack has room for every stream of the engine, its TCP as well.
+        mapBytes: hosts * ((8 << 20) + count * 4480),
+        streams: { count, bytes: 1 << 30, apps: 2 * hosts + 8 },
+      };
+    },
+    frames: bytes => homaFrames(bytes, { mtu: MTU, family: 4 }),
+    async host(engine, self, peers) {
+      const stack = await Stack.create({
+        engine,
+        ports: { [self.name]: { addresses: [{ address: `${self.address}/16`, dad: false }], announce: false } },
+        messages: homaTransport({ seed: self.index + 1, listeners: 4, addresses: 4, ...own }),
+        datagrams: false,
+      });
+      const { ifindex } = engine.port(self.name);
+      const messages = new HomaMessages(stack, { port: PORT, ifindex, oneWay, news: 'take' });
+      return {
+        open() {
+          messages.serve();
+          for (const peer of peers) messages.meet(peer.address);
+          return messages;
+        },
+        flush: () => messages.flush(),
+        counters: () => stack.counters('messages'),
+        close: () => stack.close({ lingerMs: 0 }),
+      };
+    },
+  };
+}
