@@ -4,7 +4,7 @@ import { Uniform } from '../../../host/apps/workloads/arrivals.js';
 import { Stack } from '../../../host/net/stack.js';
 import type { NetworkOptions } from '../../../host/sim/index.js';
 import { type ConnectionOptions, tcp } from '../../../host/transports/tcp/index.js';
-import type { Transport } from './simulation.js';
+import { DELAY_NS, type Transport } from './simulation.js';
 
 /** Where messages are taken. */
 const PORT = 4000;
@@ -24,6 +24,8 @@ export interface DctcpOptions {
   ring?: number;
   /** Bytes that wait at an output of a switch before it drops. */
   buffer?: number;
+  /** Of each line, ns: with what hosts need for a packet. */
+  delayNs?: number;
   /** Answers have 100 bytes. */
   oneWay?: boolean;
   /** Options of the connections, beside those that make them DCTCP's. */
@@ -37,6 +39,7 @@ export function dctcp({
   ring = 128 << 10,
   buffer = 1 << 20,
   oneWay = false,
+  delayNs = DELAY_NS,
   connection: more,
 }: DctcpOptions = {}): Transport {
   const connection: ConnectionOptions = {
@@ -51,7 +54,7 @@ export function dctcp({
       const ecnBytes = Math.round((marks * FULL_FRAME * rate) / 10e9);
       // The host's own queue marks, too, as a qdisc does: else it would be the one that grows.
       return {
-        up: { rate, delayNs: 500, ecnBytes, packets: 8192 },
+        up: { rate, delayNs, ecnBytes, packets: 8192 },
         down: { ecnBytes, queueBytes: buffer, packets: 8192 },
         core: { ecnBytes: ecnBytes * 4, packets: 16384 },
       };

@@ -4,7 +4,8 @@ import { homaFrames } from '../../../host/apps/workloads/slowdown.js';
 import { Stack } from '../../../host/net/stack.js';
 import type { NetworkOptions } from '../../../host/sim/index.js';
 import { homa as homaTransport, type HomaOptions } from '../../../host/transports/homa/index.js';
-import type { Transport } from './simulation.js';
+import type { HomaControl } from '../../../host/transports/homa/control.js';
+import { DELAY_NS, type Transport } from './simulation.js';
 
 /** Where messages are taken. */
 const PORT = 400;
@@ -17,6 +18,8 @@ export interface HomaTransportOptions {
   streams?: number;
   /** Of the programs. */
   homa?: HomaOptions;
+  /** Of each line, ns: with what hosts need for a packet. */
+  delayNs?: number;
   /** Bytes that wait at an output of a switch before it drops. */
   buffer?: number;
 }
@@ -25,14 +28,17 @@ export function homa({
   oneWay = false,
   streams = 1024,
   homa: own,
+  delayNs = DELAY_NS,
   buffer = 1 << 20,
 }: HomaTransportOptions = {}): Transport {
+  let linkMbps = 0;
   return {
     name: 'homa',
     network(rate): NetworkOptions {
+      linkMbps = rate / 1e6;
       // Hosts' NICs take one packet after the other; what Homa does about it is its pacer.
       return {
-        up: { rate, delayNs: 500, packets: 8192 },
+        up: { rate, delayNs, packets: 8192 },
         down: { queueBytes: buffer, packets: 8192 },
         core: { packets: 16384 },
       };
@@ -51,7 +57,7 @@ export function homa({
       const stack = await Stack.create({
         engine,
         ports: { [self.name]: { addresses: [{ address: `${self.address}/16`, dad: false }], announce: false } },
-        messages: homaTransport({ seed: self.index + 1, listeners: 4, addresses: 4, ...own }),
+        messages: homaTransport({ seed: self.index + 1, listeners: 4, addresses: 4, linkMbps, ...own }),
         datagrams: false,
       });
       const { ifindex } = engine.port(self.name);
@@ -63,6 +69,8 @@ export function homa({
           return messages;
         },
         flush: () => messages.flush(),
+        // The clock is virtual: nobody else does.
+        adapt: () => (stack.messages as HomaControl).adapt(),
         counters: () => stack.counters('messages'),
         close: () => stack.close({ lingerMs: 0 }),
       };

@@ -17,6 +17,9 @@ import {
   type NetworkStats,
 } from '../../../host/sim/index.js';
 
+/** Of each line, ns. */
+export const DELAY_NS = 500;
+
 /** One host's carrier, made before the engine starts. */
 export interface Transport {
   /** `homa`, `tcp (dctcp)` … */
@@ -35,6 +38,8 @@ export interface SimulatedHost {
   open(): MessageCarrier;
   /** Publishes what was begun. */
   flush(): void;
+  /** Makes of the traffic so far what it makes of traffic: called in the warm-up, at its half and its end. */
+  adapt?(): void;
   counters(): Record<string, number>;
   close(): Promise<void>;
 }
@@ -259,6 +264,7 @@ class Run {
     const begin = (self: number, bytes: number): void => {
       const n = ++out.begun;
       const counts = n > warmup;
+      if (n === warmup >> 1 || n === warmup) for (const m of made) m.adapt?.();
       if (n === warmup + 1) from = this.#now;
       if (n === messages) to = this.#now;
       const { arrivals } = sources[self];
