@@ -8,6 +8,7 @@ import type { Bench, Row } from './harness/bench.js';
 import { type Curve, writeSlowdownChart } from './harness/slowdown_chart.js';
 import { death, incast, overload } from './scenarios/homa/crowds.js';
 import { dctcp } from './scenarios/homa/dctcp.js';
+import { homa as homaTransport } from './scenarios/homa/homa.js';
 import {
   byLength,
   FEW,
@@ -50,8 +51,14 @@ const DCTCP: Make = {
   impatient: () => dctcp({ connection: { userTimeoutMs: 100 } }),
 };
 
+const HOMA: Make = {
+  echo: () => homaTransport(),
+  oneWay: () => homaTransport({ oneWay: true, streams: 64 }),
+  impatient: () => homaTransport(),
+};
+
 /** Homa first. */
-const TRANSPORTS: Make[] = [DCTCP];
+const TRANSPORTS: Make[] = [HOMA, DCTCP];
 
 function rowsOf(bench: Bench, group: string, name: Name, runs: Outcome[]): void {
   const of = lengths(name);

@@ -1,5 +1,6 @@
 /** The load of messages in virtual time that bench -- homa is made of: every message is counted, alone it takes what its frames take. */
 import { dctcp } from '../../bench/scenarios/homa/dctcp.js';
+import { homa } from '../../bench/scenarios/homa/homa.js';
 import { type LoadOptions, type Outcome, simulate } from '../../bench/scenarios/homa/simulation.js';
 import { workload } from '../../host/apps/workloads/workload.js';
 import { assert, suite } from '../support/suite.js';
@@ -42,6 +43,29 @@ test(
       assert.is(o.completed, 20);
       for (const s of slowdowns(o)) assert.ok(s >= 1 && s < 1.05, `${bytes} B: ${s}`);
     }
+  },
+  LIMIT,
+);
+
+test(
+  'Homa: every message completes, short ones alone take exactly what their frames take, and wait little under load',
+  async () => {
+    const transport = (): ReturnType<typeof homa> => homa({ streams: 256 });
+    const alone = await run({
+      transport: transport(),
+      workload: workload(1400),
+      messages: 20,
+      alone: true,
+      callers: 1,
+    });
+    assert.is(alone.completed, 20);
+    for (const s of slowdowns(alone)) assert.is(s, 1);
+    const o = await run({ transport: transport() });
+    assert.is(o.completed, 400);
+    assert.is(o.counters.CallsIn, 400, 'at most once');
+    const all = slowdowns(o);
+    assert.ok(Math.min(...all) >= 1, 'faster than possible');
+    assert.ok(Math.max(...all) > 2, 'nothing waited: that was no load');
   },
   LIMIT,
 );

@@ -3,8 +3,8 @@ import { HomaMessages } from '../../../host/apps/cp/homa_messages.js';
 import { homaFrames } from '../../../host/apps/workloads/slowdown.js';
 import { Stack } from '../../../host/net/stack.js';
 import type { NetworkOptions } from '../../../host/sim/index.js';
-import { homa as homaTransport, type HomaOptions } from '../../../host/transports/homa/index.js';
 import type { HomaControl } from '../../../host/transports/homa/control.js';
+import { type HomaOptions, homa as homaTransport } from '../../../host/transports/homa/index.js';
 import { DELAY_NS, type Transport } from './simulation.js';
 
 /** Where messages are taken. */
@@ -56,7 +56,9 @@ export function homa({
     async host(engine, self, peers) {
       const stack = await Stack.create({
         engine,
-        ports: { [self.name]: { addresses: [{ address: `${self.address}/16`, dad: false }], announce: false } },
+        ports: {
+          [self.name]: { addresses: [{ address: `${self.address}/16`, dad: false }], announce: false },
+        },
         messages: homaTransport({ seed: self.index + 1, listeners: 4, addresses: 4, linkMbps, ...own }),
         datagrams: false,
       });

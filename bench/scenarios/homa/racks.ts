@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { conditions } from '../../harness/print.js';
 import { writeSlowdownChart } from '../../harness/slowdown_chart.js';
 import { dctcp } from './dctcp.js';
+import { homa } from './homa.js';
 import { byLength, LOAD, lengths, type Name, said, shortest, WORKLOADS } from './plan.js';
 import { simulate, type Transport } from './simulation.js';
 
@@ -18,7 +19,10 @@ const { values, positionals } = parseArgs({
     transport: { type: 'string', multiple: true },
   },
 });
-const MAKE: Record<string, () => Transport> = { dctcp: () => dctcp({ ports: 1, ring: 64 << 10 }) };
+const MAKE: Record<string, () => Transport> = {
+  homa: () => homa({ streams: 128 }),
+  dctcp: () => dctcp({ ports: 1, ring: 64 << 10 }),
+};
 const names = (positionals.length ? positionals : ['w4']) as Name[];
 const transports = values.transport ?? Object.keys(MAKE);
 const wrong = [...names.filter(n => !WORKLOADS.includes(n)), ...transports.filter(t => !(t in MAKE))];
