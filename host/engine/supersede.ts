@@ -7,8 +7,6 @@
  *   slots of the old ──┐ (table of a lane)     hook · PROG_ARRAY · cpumap · timer: old, then new
  *   slots of the new ──┴──▶ functions of the new
  */
-import { prototypeOf } from '../bpf/btf/types.js';
-import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import { type BpfMap, KeyedMap, StructOpsMap } from '../bpf/maps/index.js';
 import { mapsIn, recallTimers, timersCalling } from '../bpf/maps/map.js';
 import { type Residence, requireLoaded } from '../bpf/residence.js';
@@ -21,8 +19,6 @@ export type Heirs = ReadonlyMap<LoadedProgram, LoadedProgram>;
 
 /** Slots of a program before its callbacks: run and tail. */
 const FIRST_CALLBACK = 2;
-/** Parameters of a timer's callback: map, key, value. Callbacks of loops and trees have others, and nothing keeps them. */
-const TIMER_PARAMETERS = 3;
 
 const refuse = (message: string, expected: string): EtherloomError =>
   new EtherloomError('ERR_SUPERSEDE', message, { expected });
@@ -33,16 +29,9 @@ function callbackSlots(program: LoadedProgram): Map<string, number> {
   return new Map(callbacks.map((name, i) => [name, program.slots + FIRST_CALLBACK + i]));
 }
 
-/** Whether a callback may be a timer's: by its prototype, and where there is none it may. */
-function mayBeTimers({ spec }: CompiledProgram, name: string): boolean {
-  const typeId = spec.funcs?.find(f => f.name === name)?.typeId;
-  const proto = spec.btf && typeId ? prototypeOf(spec.btf, typeId) : undefined;
-  return !proto || proto.params.length === TIMER_PARAMETERS;
-}
-
 /**
  * Pairs of slots, old → new: entries by kind, callbacks by name.
- * @throws EtherloomError ERR_SUPERSEDE for programs of other kinds, and for a timer's callback that no new program has
+ * @throws EtherloomError ERR_SUPERSEDE for programs of other kinds, and for a function that timers call and no new program has
  */
 export function slotPairs(arena: Arena, heirs: Heirs): Map<number, number> {
   const pairs = new Map<number, number>();
@@ -59,7 +48,8 @@ export function slotPairs(arena: Arena, heirs: Heirs): Map<number, number> {
     for (const [name, slot] of callbackSlots(old)) {
       const to = own.get(name) ?? anywhere.get(name);
       if (to !== undefined) pairs.set(slot, to);
-      else if (mayBeTimers(old.compiled, name) || timersCalling(arena, slot, 1).length)
+      // One that is set from now until the lanes have changed calls the old function, whose program stays loaded for it.
+      else if (timersCalling(arena, slot, 1).length)
         throw refuse(`timers call ${name} of ${old.name}, which no new program has`, `a function ${name}`);
     }
   }

@@ -56,6 +56,21 @@ export function version(transport: string, edits: readonly Edit[]): Buffer {
   }
 }
 
+/** Bytes of small.c in this version. */
+export function small(n: number): Buffer {
+  const folder = mkdtempSync(join(tmpdir(), 'etherloom-swap-'));
+  try {
+    const object = join(folder, 'out.o');
+    const source = fileURLToPath(new URL('small.c', import.meta.url));
+    execFileSync(findClang()!.name, [...FLAGS, `-DVERSION=${n}`, '-c', source, '-o', object], {
+      ...{ cwd: PROGS, stdio: ['ignore', 'inherit', 'pipe'] },
+    });
+    return readFileSync(object);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** Each segment that brings data is acknowledged at once: another ACK policy. */
 export const EAGER: Edit = { file: 'input.h', from: 'f->unacked > f->rcv_mss ||', to: 'f->unacked > 0 ||' };
 /** A flow with a member more, in front of others. */

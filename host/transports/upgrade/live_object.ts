@@ -223,6 +223,9 @@ export class LiveObject implements LiveTransport {
     changed();
     await endMigrations();
     collection.fillEntries();
+    // Entries of programs, or by keys, that the new object does not have.
+    emptyEntries(plan.given, old);
+    emptyKeys(old, collection);
     const replaced = this.#take(collection, made);
     this.#collection = collection;
     this.#current = next;
@@ -431,12 +434,24 @@ export class LiveObject implements LiveTransport {
 const boundTo = ({ maps }: ProgramSpec, collection: Loaded): Record<string, BpfMap> =>
   Object.fromEntries(Object.entries(maps).map(([key, map]) => [key, collection.map(map.name)]));
 
-/** Takes programs that will not be at work out of the entries that were free for them. */
+/** Takes programs that are not at work, or will not be, out of entries. */
 function emptyEntries(maps: Readonly<Record<string, BpfMap>>, collection: Loaded): void {
   const programs = new Set(Object.values(collection.programs).map(p => residenceOf(p)!));
   for (const map of Object.values(maps))
     for (const [key] of map.programs?.pointingTo(programs) ?? [])
       (map as unknown as KeyedMap<number>).delete(key);
+}
+
+/** Empties the entries of prog arrays that the old object filled, and the new one leaves empty; others' entries stay. */
+function emptyKeys(old: Loaded, next: Loaded): void {
+  for (const { name, type, values = [] } of Object.values(old.spec.maps)) {
+    const after = Object.hasOwn(next.spec.maps, name) ? next.spec.maps[name] : undefined;
+    if (type !== 'prog_array' || !after || !Object.hasOwn(next.maps, name)) continue;
+    const map = next.maps[name] as unknown as KeyedMap<number>;
+    for (const { key, name: program } of values)
+      if (!after.values?.some(v => v.key === key) && map.get(key) === next.programs[program]?.placed)
+        map.delete(key);
+  }
 }
 
 /** Turns lists of each lane's standstills around: lanes that did not run have none. */

@@ -75,7 +75,13 @@ export async function probation(watched: Watched, options: UpgradeOptions): Prom
       ),
     };
     if (bad.length) {
-      const back = await watched.back();
+      const back = await watched.back().catch(cause => {
+        throw new EtherloomError(
+          'ERR_UPGRADE_ROLLBACK',
+          `${bad.join(', ')} rose, and the old programs cannot be put back: ${(cause as Error).message}`,
+          { cause, expected: 'another upgrade: the new programs are at work' },
+        );
+      });
       report.probation.rolledBack = bad;
       report.generation = back.generation;
       report.pausesNs = report.pausesNs.map((ns, i) => Math.max(ns, back.pausesNs[i] ?? 0));
