@@ -22,11 +22,15 @@ struct homa_channel_key {
 HOMA_MAP(homa_channels, HASH, 1024, struct homa_channel_key, __u32);
 
 /*
- * Calls that servers gave up while their client waited: who asks is told so, and that none is executed a second time. The
- * oldest are forgotten for new ones.
+ * What was the last call of channels that are no more, for as long as packets live: none of those is executed a second time,
+ * and who asks for one is told that it is over. The oldest are forgotten for new ones.
  */
 #define GONE 4096
-HOMA_MAP(homa_gone, LRU_HASH, GONE, struct homa_channel_key, __u64 /* id of the last one, as the client has it */);
+struct homa_past {
+	__u64 id; /* as the client has it */
+	__u64 until_ns;
+};
+HOMA_MAP(homa_gone, LRU_HASH, GONE, struct homa_channel_key, struct homa_past);
 
 struct homa_listener {
 	__be32 address[4]; /* zeros: any of the host's */
@@ -63,28 +67,27 @@ static inline __u32 channel_of(const struct homa_packet *p)
 	return entry ? *entry : 0;
 }
 
-/* Packets find it no more. `given_up`: its client waits still. */
-noinline int homa_forget(struct homa_rpc *r NONNULL, __u32 given_up)
+/* Packets find it no more; of its last call is known that it was. */
+noinline int homa_forget(struct homa_rpc *r NONNULL)
 {
 	struct homa_channel_key k = { .port = r->rport, .served = r->port, .slot = ID_SLOT(r->id) };
-	__u64 id = r->id ^ 1;
+	struct homa_past past = { .id = r->id ^ 1, .until_ns = bpf_ktime_get_ns() + LIFE_NS };
 
 	channel_address(&k, r->remote, r->family);
-	if (given_up)
-		bpf_map_update_elem(&homa_gone, &k, &id, BPF_ANY);
+	bpf_map_update_elem(&homa_gone, &k, &past, BPF_ANY);
 	bpf_map_delete_elem(&homa_channels, &k);
 	return 0;
 }
 
-/* Whether the call that a packet is of was given up, or one after it. */
-static inline int was_given_up(const struct homa_packet *p)
+/* Whether the call that a packet is of was one of a channel that is no more. */
+static inline int is_past(const struct homa_packet *p)
 {
 	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
-	__u64 *id;
+	struct homa_past *past;
 
 	channel_address(&k, p->src, p->family);
-	id = bpf_map_lookup_elem(&homa_gone, &k);
-	return id && homa_after(p->id, *id) <= 0;
+	past = bpf_map_lookup_elem(&homa_gone, &k);
+	return past && homa_after(p->id, past->id) <= 0 && (__u64)bpf_ktime_get_ns() < past->until_ns;
 }
 
 /* The slot is over: its stream's memory goes when the application lets go of it, too. */
@@ -92,7 +95,7 @@ noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 {
 	/* Of one that is gone the channel may be another's by now. */
 	if (r->state == SLOT_SERVER)
-		homa_forget(r, 0);
+		homa_forget(r);
 	homa_ungrant(r, id);
 	if (r->pacing == PACING_WAITS)
 		unthrottle(id);
@@ -107,7 +110,7 @@ noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 /* The server gives up a call that its client waits for: GEN tells that, and ends the slot. */
 static inline void homa_reset(struct homa_rpc *r, __u32 id, __u32 error)
 {
-	homa_forget(r, 1);
+	homa_forget(r);
 	homa_ungrant(r, id);
 	r->state = SLOT_GONE;
 	r->error = error;

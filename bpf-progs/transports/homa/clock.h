@@ -12,7 +12,8 @@
 #define RESEND_TICKS 5
 #define TIMEOUT_TICKS 100
 #define GRANTLESS_TICKS 1000 /* who waits for a grant may do so longer: many senders, one receiver */
-#define REST_MS 2000     /* longer than packets live: after it a duplicate of an old request is nobody's */
+#define REST_MS 500      /* a channel that is not used is freed after it, */
+#define LIFE_NS (2000 * NS_PER_MS) /* and what it was remembered for longer than packets live */
 
 static int on_clock(void *map, __u32 *id, struct homa_clock *clock)
 {

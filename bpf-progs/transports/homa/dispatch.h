@@ -144,7 +144,7 @@ noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NON
 		return XDP_PASS;
 	if (p->h.common.type == HOMA_DATA && !homa_sound(ctx, p))
 		return bad(CsumErrors);
-	if (was_given_up(p))
+	if (is_past(p))
 		return homa_turn(ctx, p, HOMA_RPC_UNKNOWN, UNKNOWN_RESET);
 	l = listener_of(p);
 	if (!l) {

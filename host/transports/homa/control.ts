@@ -59,6 +59,8 @@ const FIRST_BYTES = 4096;
 /** Ports for who wants any: clients', and above what people know servers'. */
 const CLIENT_PORTS = { first: HOMA_CLIENT_PORTS, last: 65535 };
 const SERVER_PORTS = { first: 1024, last: HOMA_CLIENT_PORTS - 1 };
+/** Packets live less long: LIFE_NS of clock.h. */
+const LIFE_NS = 2_000_000_000n;
 /** Bits of the numbers of calls: ids have slot and side in the 25 below. */
 const SEQ_BITS = 39n;
 
@@ -282,10 +284,12 @@ export class HomaControl implements LoadedMessages {
     }
     // Clients of its channels are told that it is over, and make no call of theirs a second time.
     const channels = this.#map<unknown, number>('homa_channels');
-    const gone = this.#map<unknown, bigint>('homa_gone');
+    const gone = this.#map<unknown, { id: bigint; until_ns: bigint }>('homa_gone');
+    const untilNs = this.env.engine.now() + LIFE_NS;
     for (const [key, entry] of [...channels]) {
       if (entry >>> 24 !== lane) continue;
-      gone.set(key, arena.dv.getBigUint64(this.#records.at(entry & 0xffffff, 'id'), true) ^ 1n);
+      const id = arena.dv.getBigUint64(this.#records.at(entry & 0xffffff, 'id'), true) ^ 1n;
+      gone.set(key, { id, until_ns: untilNs });
       channels.delete(key);
     }
   }
