@@ -11,6 +11,14 @@ export class StackBindings {
     return this.#usual;
   }
 
+  get names(): string[] {
+    return [...this.#of.keys()];
+  }
+
+  has(name: string): StackDatagrams | undefined {
+    return this.#of.get(name);
+  }
+
   add(datagrams: StackDatagrams, usual = false): void {
     this.#of.set(datagrams.name, datagrams);
     if (usual) this.#usual = datagrams;

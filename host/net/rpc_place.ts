@@ -5,6 +5,8 @@
 import { Alive } from '../engine/alive.js';
 import type { Engine } from '../engine/engine.js';
 import { LIMITS } from '../rpc/carrier.js';
+import type { DatagramCalls, RpcDatagramSocket } from '../rpc/datagrams/calls.js';
+import { DatagramCarrier } from '../rpc/datagrams/carrier.js';
 import { type CarrierMaker, Endpoint } from '../rpc/endpoint.js';
 import { RpcError } from '../rpc/errors.js';
 import type { SlotCalls } from '../rpc/homa/calls.js';
@@ -13,6 +15,7 @@ import type { VirtualTime } from '../rpc/loop.js';
 import type { Entered, RpcPlace } from '../rpc/place.js';
 import { TcpCarrier } from '../rpc/tcp/carrier.js';
 import type { RpcConnection, TcpCalls } from '../rpc/tcp/connection.js';
+import type { StreamEnd } from '../streams/stream_end.js';
 import type { Sockets, StackEvent } from './burst/sockets.js';
 import type { StackApp } from './burst/stack_app.js';
 
@@ -34,6 +37,17 @@ export interface CarrierCalls {
   tcp: TcpCalls;
   /** Of a stack that has a transport of messages. */
   homa: SlotCalls | undefined;
+  /** Reliable transports of datagrams. */
+  datagrams?: { names(): string[]; source(name: string): DatagramSource | undefined };
+}
+
+/** Sockets of datagrams of one application and transport. */
+export interface DatagramSource {
+  calls: DatagramCalls;
+  /** Event bits of a stream; false when it is no socket's. */
+  heard(end: StreamEnd, bits: number): boolean;
+  /** Who is told of news. */
+  hear(news: (socket: RpcDatagramSocket, failed: boolean) => void): void;
 }
 
 /** An endpoint over the sockets of one application. */
@@ -46,6 +60,7 @@ export function endpointOver<O>(
 ): Endpoint {
   const events: StackEvent<O>[] = [];
   let tcp: TcpCarrier | undefined;
+  const hearers: { heard(end: StreamEnd, bits: number): boolean }[] = [];
   const makers: CarrierMaker[] = [
     (index, home) => {
       tcp = new TcpCarrier(index, home, calls.tcp, LIMITS);
@@ -56,15 +71,31 @@ export function endpointOver<O>(
   if (homa)
     makers.push((index, home) => {
       const carrier = new HomaCarrier(index, home, homa, LIMITS);
-      sockets.datagrams = carrier;
+      hearers.push(carrier);
       return carrier;
     });
+  sockets.datagrams = { heard: (end, bits) => hearers.some(h => h.heard(end, bits)) };
   const news = (): number => {
     const n = sockets.poll(events, BATCH);
     for (let i = 0; i < n; i++) tcp!.news(events[i] as never);
     return n;
   };
-  return new Endpoint({ news, flush: () => sockets.flush(), nowMs }, makers, use, inParts);
+  const { datagrams } = calls;
+  const more = datagrams && {
+    names: () => datagrams.names(),
+    maker(name: string): CarrierMaker | undefined {
+      const source = datagrams.source(name);
+      if (source === undefined) return undefined;
+      return (index, home) => {
+        const carrier = new DatagramCarrier(index, home, source.calls, LIMITS);
+        source.hear((socket, failed) => carrier.news(socket, failed));
+        hearers.push(source);
+        return carrier;
+      };
+    },
+  };
+  const home = { news, flush: () => sockets.flush(), nowMs, ...(more ? { more } : {}) };
+  return new Endpoint(home, makers, use, inParts);
 }
 
 /** What a stack has for it. */
@@ -72,7 +103,7 @@ export interface StackRpcHome<O> {
   readonly engine: Engine;
   /** An application, and what is asked for it. @throws EtherloomError ERR_APPS_FULL, ERR_ARENA_FULL */
   enter(): { sockets: Sockets<O>; calls: CarrierCalls; leave(): Promise<void> };
-  readonly carriers: readonly string[];
+  carriers(): readonly string[];
   open(): void;
 }
 
@@ -108,7 +139,7 @@ export class StackRpcPlace<O> implements RpcPlace {
   ) {}
 
   get carriers(): readonly string[] {
-    return this.home.carriers;
+    return this.home.carriers();
   }
 
   carrier(name: string | undefined): string {

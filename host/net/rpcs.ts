@@ -1,17 +1,27 @@
 /** The RPCs of a stack: each has an application of the stack for its promises, and one for its bursts. */
 import type { Engine } from '../engine/engine.js';
+import { StreamEvent } from '../layout/layout.gen.js';
 import { Rpc, type RpcOptions } from '../rpc/rpc.js';
 import type { TcpCalls } from '../rpc/tcp/connection.js';
+import type { StreamApp } from '../streams/stream_app.js';
 import type { StreamApps } from '../streams/stream_apps.js';
 import type { LoadedTransport } from '../transports/contract.js';
 import type { LoadedMessages } from '../transports/messages.js';
+import type { StackBindings } from './bindings.js';
+import type { DatagramSocket } from './burst/datagram_socket.js';
+import { Datagrams } from './burst/datagrams.js';
 import { restOfThreads, Sockets } from './burst/sockets.js';
 import type { Network } from './network.js';
 import type { StackRequests } from './requests.js';
 import { InlineRest } from './rest.js';
-import { type CarrierCalls, NO_DELAY, StackRpcPlace } from './rpc_place.js';
+import { type CarrierCalls, type DatagramSource, NO_DELAY, StackRpcPlace } from './rpc_place.js';
 import { slotCalls } from './rpc_slots.js';
 
+/** A transport whose datagrams may be lost: it carries no calls. */
+const UNRELIABLE = 'udp';
+/** Of sockets that carry calls: room for some long messages. */
+const RINGS = { sendBuffer: 1 << 18, receiveBuffer: 1 << 20 };
+const FAILED = StreamEvent.ERR | StreamEvent.HUP | StreamEvent.FREED;
 /** How long an RPC that is closed waits for rings for what it had written first, ms. */
 const SETTLE_MS = 1000;
 
@@ -28,10 +38,34 @@ export class StackRpcs<O extends object> {
     readonly requests: StackRequests<O>,
     readonly network: Network,
     readonly messages: LoadedMessages | undefined,
+    readonly bindings: StackBindings,
   ) {}
 
   get #carriers(): string[] {
-    return this.messages ? ['tcp', this.messages.transport.name] : ['tcp'];
+    return ['tcp', ...(this.messages ? [this.messages.transport.name] : []), ...this.#datagrams];
+  }
+
+  /** Transports of datagrams that lose none. */
+  get #datagrams(): string[] {
+    return this.bindings.names.filter(name => name !== UNRELIABLE);
+  }
+
+  /** Sockets of such a transport for an application. */
+  #source(app: StreamApp, name: string): DatagramSource | undefined {
+    const binding = name === UNRELIABLE ? undefined : this.bindings.has(name);
+    if (binding === undefined) return undefined;
+    const datagrams = new Datagrams(app, binding);
+    return {
+      calls: {
+        name,
+        bind: (where, data) => datagrams.bind({ ...where, data, ...RINGS }) as DatagramSocket,
+        most: family => datagrams.most(family),
+      },
+      heard: (end, bits) => datagrams.heard(end, bits),
+      hear(news) {
+        datagrams.hearer = (socket, bits) => news(socket, (bits & FAILED) !== 0);
+      },
+    };
   }
 
   /** @throws RpcError ERR_RPC_NO_CARRIER */
@@ -39,7 +73,7 @@ export class StackRpcs<O extends object> {
     const home = {
       engine: this.engine,
       enter: () => this.#enter(),
-      carriers: this.#carriers,
+      carriers: () => this.#carriers,
       open: () => this.requests.open(),
     };
     const place = new StackRpcPlace<O>(home, () => this.#open.delete(rpc));
@@ -73,7 +107,11 @@ export class StackRpcs<O extends object> {
       if (!app.ended) apps.close(app.number);
     };
     const homa = this.messages && slotCalls(engine, this.network, this.messages, app);
-    return { sockets, calls: { tcp, homa }, leave };
+    const datagrams = {
+      names: () => this.#datagrams,
+      source: (name: string) => this.#source(app, name),
+    };
+    return { sockets, calls: { tcp, homa, datagrams }, leave };
   }
 
   /** The engine was stopped: who waits is to hear of it. */

@@ -122,7 +122,7 @@ export class Stack<O extends object = ConnectionOptions> {
     this.#sockets = new Sockets<O>(apps.open(), view, this.#rest, slot => transport.unlisten(slot));
     this.#requests = new StackRequests<O>(engine, network, transport);
     if (datagrams) this.#bindings.add(this.#binding(datagrams), true);
-    this.#rpcs = new StackRpcs<O>(engine, apps, transport, this.#requests, network, messages);
+    this.#rpcs = new StackRpcs<O>(engine, apps, transport, this.#requests, network, messages, this.#bindings);
     this.#remotes = new RemoteApps<O>(apps, transport, this.#requests, this.#bindings);
     this.#datagrams = this.#datagramsOf(this.#sockets);
     this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams, engine.alive);

@@ -41,6 +41,8 @@ export interface Carrier {
   readonly name: string;
   /** Its place in RpcPeer.places. */
   readonly index: number;
+  /** ms after which a call ends with ETIMEDOUT, of one that cannot say otherwise that nobody will answer. */
+  readonly patienceMs?: number;
   /**
    * Sends the request of a call. False: there is no room now. @param own the bytes will not be changed before they were
    * sent: no copy is needed

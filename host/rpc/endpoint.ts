@@ -20,6 +20,8 @@ export interface EndpointHome {
   /** Publishes what was written and asked. */
   flush(): void;
   nowMs(): number;
+  /** Carriers that may be asked for beside those that the endpoint was made with: names, and how they are made. */
+  more?: { names(): string[]; maker(name: string): CarrierMaker | undefined };
 }
 
 /** Makes a carrier for an endpoint. */
@@ -44,6 +46,7 @@ export class Endpoint implements CarrierHome {
   /** What poll is to tell of next. */
   readonly #failures: Failure[] = [];
   readonly #cancelled: KeptRequest[] = [];
+  readonly #served = new Set<{ wish: ListenWish; places: ServePlace[]; every: boolean }>();
   /** Listeners that are being made. */
   #listening = 0;
   #tickedMs = 0;
@@ -72,9 +75,22 @@ export class Endpoint implements CarrierHome {
   named(name: string): Carrier {
     const found = this.carriers.find(c => c.name === name);
     if (found !== undefined) return found;
+    const maker = this.home.more?.maker(name);
+    if (maker !== undefined) return this.#adopt(maker);
     throw new RpcError('ERR_RPC_NO_CARRIER', `no carrier "${String(name)}"`, {
       expected: this.carriers.map(c => c.name).join(', '),
     });
+  }
+
+  /** One more carrier: servers that were not told by which ones serve on it, too. */
+  #adopt(maker: CarrierMaker): Carrier {
+    const carrier = maker(this.carriers.length, this);
+    this.carriers.push(carrier);
+    for (const { wish, places, every } of this.#served) {
+      const place = every ? carrier.listen({ ...wish, port: places[0].port }) : undefined;
+      if (place !== undefined && !(place instanceof Promise)) places.push(place);
+    }
+    return carrier;
   }
 
   get carrier(): string {
@@ -118,7 +134,9 @@ export class Endpoint implements CarrierHome {
       this.#calls.give(call);
       return 0;
     }
-    if (deadlineMs !== undefined) this.#calls.setDeadline(call, this.home.nowMs() + deadlineMs);
+    const { patienceMs } = this.#current;
+    const most = patienceMs === undefined ? deadlineMs : Math.min(patienceMs, deadlineMs ?? patienceMs);
+    if (most !== undefined) this.#calls.setDeadline(call, this.home.nowMs() + most);
     return call.place + 1;
   }
 
@@ -171,19 +189,20 @@ export class Endpoint implements CarrierHome {
   // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Takes requests at a port, on every carrier, or those that are named. */
-  async listen(
-    wish: ListenWish,
-    carriers: readonly string[] = this.carriers.map(c => c.name),
-  ): Promise<ServePlace> {
+  async listen(wish: ListenWish, carriers?: readonly string[]): Promise<ServePlace> {
     const places: ServePlace[] = [];
+    const served = { wish, places, every: carriers === undefined };
+    const all = [...this.carriers.map(c => c.name), ...(this.home.more?.names() ?? [])];
+    const names = carriers ?? [...new Set(all)];
     let { port } = wish;
     this.#listening++;
     const close = (): void => {
+      this.#served.delete(served);
       for (const place of places) place.close();
     };
     try {
       // One whose ports are fewer chooses for the others.
-      for (const name of [...carriers].sort((a, b) => +(b === 'homa') - +(a === 'homa'))) {
+      for (const name of [...names].sort((a, b) => +(b === 'homa') - +(a === 'homa'))) {
         const place = await this.named(name).listen({ ...wish, port });
         places.push(place);
         port = place.port;
@@ -194,6 +213,7 @@ export class Endpoint implements CarrierHome {
     } finally {
       this.#listening--;
     }
+    this.#served.add(served);
     return { port, close };
   }
 

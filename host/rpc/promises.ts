@@ -269,7 +269,10 @@ export class PromiseCalls implements Driven {
       body = new RpcBody(event.length);
       body.push(event.take());
     } else body = event.take();
-    request.keep(event.keep(request));
+    const kept = event.keep(request);
+    // It was given up in the meantime.
+    if (kept.over) return;
+    request.keep(kept);
     this.#handle(server, request, body);
   }
 

@@ -1,5 +1,6 @@
 /** The carriers that the tests of this folder are made with, and what of the contract each leaves open. */
 import { homa } from '../../host/transports/homa/index.js';
+import { windowTransport } from '../own/rig.js';
 import type { WorldOptions } from './rig.js';
 
 export interface CarrierUnderTest {
@@ -7,16 +8,23 @@ export interface CarrierUnderTest {
   options: Partial<WorldOptions>;
   /** The server is told at once of a call that was given up. */
   tellsCancel: boolean;
-  /** What the caller hears of a response that breaks off. */
+  /** What the caller hears of a response that breaks off, where nobody serves, and where nobody does any more. */
   brokenOff: string;
+  refused: string;
+  closed: string;
 }
 
 export const CARRIERS: CarrierUnderTest[] = [
-  { name: 'tcp', options: {}, tellsCancel: true, brokenOff: 'ERR_RPC_REMOTE' },
   {
-    name: 'homa',
-    options: { stack: () => ({ messages: homa() }) },
-    tellsCancel: false,
-    brokenOff: 'ECONNRESET',
+    ...{ name: 'tcp', options: {}, tellsCancel: true },
+    ...{ brokenOff: 'ERR_RPC_REMOTE', refused: 'ECONNREFUSED', closed: 'ECONNRESET' },
+  },
+  {
+    ...{ name: 'homa', options: { stack: () => ({ messages: homa() }) }, tellsCancel: false },
+    ...{ brokenOff: 'ECONNRESET', refused: 'ECONNREFUSED', closed: 'ECONNRESET' },
+  },
+  {
+    ...{ name: 'window', options: { load: () => windowTransport() }, tellsCancel: true },
+    ...{ brokenOff: 'ERR_RPC_REMOTE', refused: 'ETIMEDOUT', closed: 'ETIMEDOUT' },
   },
 ];

@@ -5,6 +5,7 @@ import { Stack, type StackOptions } from '../../host/net/stack.js';
 import { modelLink } from '../../host/nic/index.js';
 import type { RpcError } from '../../host/rpc/errors.js';
 import type { Rpc } from '../../host/rpc/rpc.js';
+import type { DatagramTransport } from '../../host/transports/datagrams.js';
 import { assert } from '../support/suite.js';
 
 export const SERVER = '10.0.0.2';
@@ -24,6 +25,8 @@ export interface WorldOptions {
   engine?: Partial<EngineOptions>;
   link?: Partial<Parameters<typeof modelLink>[0]>;
   stack?: () => Partial<StackOptions>;
+  /** A transport that each stack is to load. */
+  load?: () => DatagramTransport;
 }
 
 /** Two hosts of one inline engine in virtual time; afterwards nothing of them must be left. */
@@ -40,7 +43,8 @@ export async function world(options: WorldOptions, work: (w: World) => Promise<v
     const client = await stack('wire.a', CLIENT);
     const server = await stack('wire.b', SERVER);
     await engine.start();
-    const { carrier } = options;
+    const { carrier, load } = options;
+    if (load) for (const stack of [client, server]) await stack.load(load());
     const [caller, callee] = [await client.rpc({ carrier }), await server.rpc({ carrier })];
     await work({ engine, client, server, caller, callee });
     await caller.close();

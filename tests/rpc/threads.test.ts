@@ -11,7 +11,7 @@ import { CLIENT, codeOf, pattern, SERVER } from './rig.js';
 
 const LONG = { timeoutMs: 60_000 };
 
-for (const { name: carrier, options } of CARRIERS) {
+for (const { name: carrier, options, refused } of CARRIERS) {
   const test = suite(`rpc: threads over ${carrier}`);
 
   const hosts = async (work: (client: Stack, server: Stack) => Promise<void>): Promise<void> => {
@@ -27,6 +27,8 @@ for (const { name: carrier, options } of CARRIERS) {
     const client = await stack('wire.a', CLIENT);
     const server = await stack('wire.b', SERVER);
     await engine.start();
+    const { load } = options;
+    if (load) for (const stack of [client, server]) await stack.load(load());
     await work(client, server);
     await closeClean({ engine, client, server });
   };
@@ -52,12 +54,15 @@ for (const { name: carrier, options } of CARRIERS) {
         // After a rest.
         await new Promise(next => setTimeout(next, 20));
         assert.is(String(await rpc.call(to, 'x')), 'x');
-        assert.is(await codeOf(rpc.call({ ...to, port: 701 }, 'x')), 'ECONNREFUSED');
+        assert.is(await codeOf(rpc.call({ ...to, port: 701 }, 'x')), refused);
         await callee.serve({ port: 702 }, () => new Promise<never>(() => {}));
         assert.is(await codeOf(rpc.call({ ...to, port: 702 }, 'x', { deadline: 20 })), 'ETIMEDOUT');
       }),
     LONG,
   );
+
+  // Lanes have no sockets of datagrams.
+  if (carrier === 'window') continue;
 
   test(
     'a server and callers inside of lanes: each call is answered once, by the lane that it came to',

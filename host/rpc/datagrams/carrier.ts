@@ -1,0 +1,255 @@
+/**
+ * A carrier over a transport of datagrams that promises each of them once and in order, or an error: such as the tutorial's
+ * (docs/own_transport.md). Each datagram is a frame (frame.ts). What the transport cannot say, that a server is no more or has
+ * lost an answer, is a call's patience: it ends with ETIMEDOUT.
+ */
+import type { Call } from '../calls.js';
+import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
+import { codeOf, RpcError } from '../errors.js';
+import type { Events, KeptRequest, RpcEvent } from '../event.js';
+import { type FrameHead, FrameKind, MOST_MESSAGE } from '../frame.js';
+import type { Outgoing } from '../outgoing.js';
+import type { Part } from '../parts.js';
+import type { RpcPeer } from '../peer.js';
+import type { DatagramCalls, RpcDatagramSocket } from './calls.js';
+import { Correspondence } from './correspondence.js';
+import { Post } from './post.js';
+
+const PATIENCE_MS = 60_000;
+const SILENT = 'the request did not arrive, or the server is no more';
+const NOTHING = new Uint8Array(0);
+
+export class DatagramCarrier implements Carrier {
+  readonly name: string;
+  readonly patienceMs = PATIENCE_MS;
+  private readonly posts = new Set<Post>();
+  private readyPosts: Post[] = [];
+  private touched: Post[] = [];
+
+  constructor(
+    readonly index: number,
+    readonly home: CarrierHome,
+    readonly calls: DatagramCalls,
+    readonly limits: CarrierLimits,
+  ) {
+    this.name = calls.name;
+  }
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
+    const { peer, turn } = call;
+    try {
+      let who = peer.places[this.index] as Correspondence | undefined;
+      if (who === undefined || who.post.over) peer.places[this.index] = who = this.server(peer);
+      if (who.post.waiting > this.limits.unsent) return false;
+      call.link = who;
+      call.out = who.post.send(who.to, FrameKind.REQUEST, call.place, turn, body, own);
+    } catch (error) {
+      queueMicrotask(() => {
+        if (call.turn === turn) this.home.fail(call, codeOf(error), (error as Error).message);
+      });
+    }
+    return true;
+  }
+
+  private server(peer: RpcPeer): Correspondence {
+    const post = this.post({ port: 0 }, undefined);
+    const [w0, w1, w2, w3] = peer.words;
+    const to = { family: peer.family, port: peer.port, w0, w1, w2, w3 };
+    post.server = new Correspondence(post, to, peer.address);
+    post.server.heardMs = this.home.nowMs();
+    return post.server;
+  }
+
+  private post(where: { port: number; address?: string }, service: unknown): Post {
+    const post = new Post(this, service);
+    post.socket = this.calls.bind(where, post);
+    this.posts.add(post);
+    return post;
+  }
+
+  cancel(call: Call): void {
+    const who = call.link as Correspondence | undefined;
+    if (who === undefined || who.post.over) return;
+    // Half of it: times are rounded, and who was heard since is no dead server.
+    if (this.home.nowMs() - who.heardMs >= PATIENCE_MS / 2) {
+      this.giveUp(who);
+      this.home.failAll(other => other.link === who && other !== call, 'ETIMEDOUT', SILENT);
+      return;
+    }
+    const { out } = call;
+    const begun = out !== undefined && !out.whole ? who.post.dropOut(out) : true;
+    who.forget(call.place);
+    if (begun && !who.post.over)
+      who.post.send(who.to, FrameKind.CANCEL, call.place, call.turn, NOTHING, true);
+  }
+
+  // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  listen({ port, address, data }: ListenWish): ServePlace {
+    const post = this.post({ port, ...(address === undefined ? {} : { address }) }, data);
+    return {
+      port: post.socket.port,
+      close: () => {
+        post.close();
+        this.posts.delete(post);
+      },
+    };
+  }
+
+  reply(asked: Asked, kind: FrameKind, body: Uint8Array | Outgoing, own: boolean): boolean {
+    const who = asked.link as Correspondence;
+    const known = who.open.get(asked.call);
+    if (who.post.over || known === undefined || turnOf(known) !== asked.turn) return false;
+    if (body.length > MOST_MESSAGE) throw new RpcError('EMSGSIZE', `a response of ${body.length} bytes`);
+    who.open.delete(asked.call);
+    who.post.send(who.to, kind, asked.call, asked.turn, body, own);
+    return true;
+  }
+
+  breakOff(asked: Asked, out: Outgoing, error: Uint8Array): void {
+    const who = asked.link as Correspondence;
+    if (who.post.over || out.dropped || out.whole) return;
+    who.post.dropOut(out);
+    who.post.send(who.to, FrameKind.ERROR, asked.call, asked.turn, error, true);
+  }
+
+  keep(kept: KeptRequest): void {
+    const { open } = kept.link as Correspondence;
+    if (open.get(kept.call) === kept.turn) open.set(kept.call, kept);
+    else kept.over = true;
+  }
+
+  remote(asked: Asked): { address: string; port: number } {
+    const { address, to } = asked.link as Correspondence;
+    return { address, port: to.port };
+  }
+
+  /** Nobody there waits any more. */
+  cancelAll({ open }: Correspondence): void {
+    for (const kept of open.values()) if (typeof kept !== 'number') this.home.cancelled(kept);
+    open.clear();
+  }
+
+  // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** News of a socket: bytes, room, an error. */
+  news(socket: RpcDatagramSocket, failed: boolean): void {
+    const post = socket.data as Post;
+    if (post.over) return;
+    if (failed && socket.nowError()) this.failed(post, socket.takeError() ?? 'ETIMEDOUT');
+    post.pump();
+    if (!post.ready && socket.readable) this.makeReady(post);
+  }
+
+  /** What was sent did not arrive: a client's calls are over. Whose call of a server's it was is not known. */
+  private failed(post: Post, code: string): void {
+    const { server } = post;
+    if (server === undefined) return;
+    this.giveUp(server);
+    this.home.failAll(call => call.link === server, code, SILENT);
+  }
+
+  /** The server may be another by now, to whom numbers of the old socket say nothing: the next call has a new one. */
+  private giveUp({ post }: Correspondence): void {
+    post.close();
+    this.posts.delete(post);
+  }
+
+  /** A message is whole: its event, which is to be filled. */
+  heard(events: Events, who: Correspondence, head: FrameHead, service: unknown): RpcEvent | undefined {
+    const { kind, call, turn } = head;
+    const isClient = who.post.server !== undefined;
+    if (isClient !== (kind === FrameKind.RESPONSE || kind === FrameKind.ERROR)) return undefined;
+    if (isClient) {
+      const mine = this.home.find(call, turn);
+      if (mine === undefined || mine.link !== who) return undefined;
+      const event = events.next();
+      event.kind = kind === FrameKind.RESPONSE ? 'response' : 'failed';
+      event.tag = mine.tag;
+      event.code = kind === FrameKind.RESPONSE ? undefined : 'ERR_RPC_REMOTE';
+      if (mine.out !== undefined && !mine.out.whole) this.cancel(mine);
+      this.home.over(mine);
+      return this.named(event, who, head, undefined);
+    }
+    const known = who.open.get(call);
+    if (kind === FrameKind.CANCEL) {
+      who.post.dropOf(who, call, turn);
+      if (known === undefined || turnOf(known) !== turn) return undefined;
+      who.open.delete(call);
+      if (typeof known !== 'number') this.home.cancelled(known);
+      return undefined;
+    }
+    if (known !== undefined || who.open.size >= this.limits.unanswered) return undefined;
+    who.open.set(call, turn);
+    const event = events.next();
+    event.kind = 'request';
+    event.tag = undefined;
+    return this.named(event, who, head, service);
+  }
+
+  /** More of a message came: who reads it meanwhile is told. */
+  part(events: Events, who: Correspondence, head: FrameHead, part: Part, service: unknown): void {
+    const call = this.home.find(head.call, head.turn);
+    if (who.post.server !== undefined && call?.link !== who) return who.forget(head.call);
+    if (!this.home.inParts || head.kind > FrameKind.RESPONSE) return;
+    const event = events.next();
+    event.kind = 'part';
+    event.tag = who.post.server !== undefined ? call!.tag : undefined;
+    event.length = head.length;
+    event.part = part;
+    this.named(event, who, head, service);
+  }
+
+  private named(event: RpcEvent, who: Correspondence, { call, turn }: FrameHead, service: unknown): RpcEvent {
+    event.carrier = this;
+    event.service = service;
+    event.link = who;
+    event.call = call;
+    event.turn = turn;
+    return event;
+  }
+
+  private makeReady(post: Post): void {
+    post.ready = true;
+    this.readyPosts.push(post);
+  }
+
+  touch(post: Post): void {
+    this.touched.push(post);
+  }
+
+  get ready(): boolean {
+    return this.readyPosts.length > 0;
+  }
+
+  work(events: Events): void {
+    const list = this.readyPosts;
+    this.readyPosts = [];
+    for (const post of list) {
+      post.ready = false;
+      if (!post.over && (events.full || post.work(events))) this.makeReady(post);
+    }
+  }
+
+  done(): void {
+    for (const post of this.touched) post.done();
+    this.touched = [];
+  }
+
+  goOn(link: unknown): void {
+    (link as Correspondence).post.pump();
+  }
+
+  tick(nowMs: number): void {
+    for (const post of this.posts) post.tick(nowMs);
+  }
+
+  close(): void {
+    for (const post of this.posts) post.close();
+    this.posts.clear();
+  }
+}
+
+const turnOf = (known: number | KeptRequest): number => (typeof known === 'number' ? known : known.turn);

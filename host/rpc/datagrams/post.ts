@@ -1,0 +1,249 @@
+/** A socket that carries calls: of a client, one for each server that it calls; or a server's, for everybody. */
+import type { Correspondent } from '../../streams/datagram_end.js';
+import type { Events, RpcEvent } from '../event.js';
+import { FRAME_HEAD, type FrameKind, newHead, readHead, writeHead } from '../frame.js';
+import { Outgoing } from '../outgoing.js';
+import { Part } from '../parts.js';
+import { MOST_PARTS } from '../tcp/receiver.js';
+import type { RpcDatagram, RpcDatagramSocket } from './calls.js';
+import type { DatagramCarrier } from './carrier.js';
+import { Correspondence } from './correspondence.js';
+
+/** Datagrams taken at a time. */
+const BATCH = 32;
+/** Messages that take turns. */
+const AT_ONCE = MOST_PARTS / 2;
+
+interface Queued {
+  out: Outgoing;
+  to: Correspondent;
+}
+
+export class Post {
+  socket!: RpcDatagramSocket;
+  ready = false;
+  over = false;
+  /** A client's: the server. */
+  server: Correspondence | undefined;
+  /** Bytes that wait. */
+  waiting = 0;
+  private readonly clients = new Map<string, Correspondence>();
+  private readonly batch: RpcDatagram[] = [];
+  private touched = false;
+  /** Messages that events have. */
+  private whole: Part[] = [];
+  private queue: Queued[] = [];
+  private turn = 0;
+  private dv: DataView | undefined;
+  private readonly head = newHead();
+  private readonly scratch: Uint8Array;
+  private readonly scratchView: DataView;
+
+  /** @param service of a server's: what it was made with */
+  constructor(
+    readonly carrier: DatagramCarrier,
+    readonly service: unknown,
+  ) {
+    this.scratch = new Uint8Array(Math.max(carrier.calls.most(4), carrier.calls.most(6)));
+    this.scratchView = new DataView(this.scratch.buffer);
+  }
+
+  // ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** As Sender.send. */
+  send(
+    to: Correspondent,
+    kind: FrameKind,
+    call: number,
+    turn: number,
+    body: Uint8Array | Outgoing,
+    own: boolean,
+  ): Outgoing | undefined {
+    const short =
+      body instanceof Uint8Array && body.length <= this.carrier.calls.most(to.family) - FRAME_HEAD;
+    if (short && this.queue.length === 0 && this.put(to, kind, body.length, 0, call, turn, body))
+      return undefined;
+    const out =
+      body instanceof Uint8Array ? Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body)) : body;
+    out.kind = kind;
+    out.call = call;
+    out.turn = turn;
+    this.waiting += out.length;
+    this.queue.push({ out, to });
+    this.pump();
+    return out.whole && !this.queue.some(q => q.out === out) ? undefined : out;
+  }
+
+  private put(
+    to: Correspondent,
+    kind: FrameKind,
+    length: number,
+    offset: number,
+    call: number,
+    turn: number,
+    bytes: Uint8Array,
+  ): boolean {
+    const n = bytes.length;
+    writeHead(this.scratchView, 0, kind, n, length, offset, call, turn);
+    this.scratch.set(bytes, FRAME_HEAD);
+    return this.socket.send(this.scratch.subarray(0, FRAME_HEAD + n), to);
+  }
+
+  pump(): void {
+    while (this.queue.length > 0 && !this.over) {
+      const n = Math.min(this.queue.length, AT_ONCE);
+      let at = -1;
+      for (let i = 0; i < n && at < 0; i++) {
+        const k = (this.turn + i) % n;
+        const { out } = this.queue[k];
+        if (out.waiting > 0 || out.length === 0) at = k;
+      }
+      if (at < 0) return;
+      this.turn = at + 1;
+      const { out, to } = this.queue[at];
+      const most = this.carrier.calls.most(to.family) - FRAME_HEAD;
+      const bytes = out.length === 0 ? NOTHING : out.peek(most);
+      if (!this.put(to, out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
+      this.waiting -= bytes.length;
+      if (bytes.length > 0) out.took(bytes.length);
+      if (out.whole) this.queue.splice(at, 1);
+    }
+  }
+
+  /** A message is not wanted any more. Whether some of it was sent. */
+  dropOut(out: Outgoing): boolean {
+    const at = this.queue.findIndex(q => q.out === out);
+    if (at >= 0) {
+      this.waiting -= out.length - out.sent;
+      this.queue.splice(at, 1);
+    }
+    out.drop();
+    return out.sent > 0;
+  }
+
+  dropOf(to: Correspondence, call: number, turn: number): void {
+    for (const { out, to: whose } of [...this.queue])
+      if (whose === to.to && out.call === call && out.turn === turn) this.dropOut(out);
+  }
+
+  // ── receiving ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes what came. Returns whether there may be more, at the next poll. */
+  work(events: Events): boolean {
+    if (this.touched) return true;
+    const n = this.socket.receive(this.batch, Math.min(BATCH, events.most - events.n));
+    if (n === 0) return false;
+    this.touched = true;
+    this.carrier.touch(this);
+    for (let i = 0; i < n; i++) this.take(events, this.batch[i]);
+    return true;
+  }
+
+  done(): void {
+    this.touched = false;
+    for (const part of this.whole) part.drop();
+    this.whole = [];
+    if (!this.over) this.socket.done();
+  }
+
+  /** Who sent it: servers make a note of everybody, clients know theirs. */
+  private whose(d: RpcDatagram): Correspondence | undefined {
+    if (this.server !== undefined) {
+      const { to } = this.server;
+      const same = to.port === d.port && to.w0 === d.w0 && to.w1 === d.w1 && to.w2 === d.w2 && to.w3 === d.w3;
+      return same ? this.server : undefined;
+    }
+    const key = `${d.port} ${d.w0} ${d.w1} ${d.w2} ${d.w3}`;
+    let known = this.clients.get(key);
+    if (known === undefined) {
+      if (this.clients.size >= this.carrier.limits.connections) return undefined;
+      const { family, port, w0, w1, w2, w3 } = d;
+      known = new Correspondence(this, { family, port, w0, w1, w2, w3 }, d.address);
+      this.clients.set(key, known);
+    }
+    return known;
+  }
+
+  private take(events: Events, d: RpcDatagram): void {
+    if (d.first < FRAME_HEAD) return;
+    this.dv ??= new DataView(d.memory.buffer);
+    const { head } = this;
+    // What is no frame is nobody's.
+    if (readHead(this.dv, d.at, head) !== undefined || head.bytes !== d.length - FRAME_HEAD) return;
+    const who = this.whose(d);
+    if (who === undefined) return;
+    who.heardMs = this.carrier.home.nowMs();
+    d.at += FRAME_HEAD;
+    d.first -= FRAME_HEAD;
+    d.length -= FRAME_HEAD;
+    const part = this.gather(who, d);
+    if (part === null) return;
+    if (part !== undefined && !part.whole) this.carrier.part(events, who, head, part, this.service);
+    else {
+      const event = this.carrier.heard(events, who, head, this.service);
+      if (event !== undefined) fill(event, head.length, d, part);
+      if (part !== undefined) this.whole.push(part);
+    }
+  }
+
+  /** The message that a frame is part of; undefined: it is one by itself; null: it is not wanted. */
+  private gather(who: Correspondence, d: RpcDatagram): Part | undefined | null {
+    const { kind, call, turn, length, offset, bytes } = this.head;
+    let part = who.parts.get(call);
+    if (offset === 0) {
+      if (part) who.forget(call);
+      if (bytes === length) return undefined;
+      if (who.parts.size >= MOST_PARTS) return null;
+      part = new Part(this.carrier.home.pool, call, turn, kind, length);
+      who.parts.set(call, part);
+    } else if (
+      !part ||
+      part.turn !== turn ||
+      part.kind !== kind ||
+      part.length !== length ||
+      part.received !== offset
+    )
+      return null;
+    const room = part.room(bytes);
+    const first = Math.min(bytes, d.first);
+    room.set(d.memory.subarray(d.at, d.at + first), part.received);
+    if (bytes > first) room.set(d.memory.subarray(d.again, d.again + bytes - first), part.received + first);
+    part.received += bytes;
+    if (part.whole) who.parts.delete(call);
+    return part;
+  }
+
+  /** Forgets who was silent for so long, and has nothing to be answered. */
+  tick(nowMs: number): void {
+    const { partMs, idleMs } = this.carrier.limits;
+    for (const [key, who] of this.clients) {
+      const silentMs = nowMs - who.heardMs;
+      if (silentMs > partMs) who.drop();
+      if (silentMs > idleMs && who.open.size === 0) this.clients.delete(key);
+    }
+  }
+
+  close(): void {
+    if (this.over) return;
+    this.over = true;
+    for (const { out } of this.queue) out.drop();
+    this.queue = [];
+    this.server?.drop();
+    for (const who of this.clients.values()) {
+      who.drop();
+      this.carrier.cancelAll(who);
+    }
+    this.socket.close();
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function fill(event: RpcEvent, length: number, d: RpcDatagram, part: Part | undefined): void {
+  event.length = length;
+  event.part = part;
+  event.memory = part ? part.bytes : d.memory;
+  event.at = part ? 0 : d.at;
+  event.first = part ? length : Math.min(length, d.first);
+  event.again = part ? 0 : d.again;
+}
