@@ -7,6 +7,7 @@ import { EtherloomError } from '../errors.js';
 import { addressesOf } from '../forward/interfaces.js';
 import { type PortNetwork, Stack } from '../net/stack.js';
 import { modelLink, type Nic, type RedirectRule } from '../nic/index.js';
+import { homa } from '../transports/homa/index.js';
 import { tcp } from '../transports/tcp/index.js';
 import { nicReport, nicWarnings, nicWords } from './nic_report.js';
 import { type ModelSpec, type NicSpec, parseNicSpec } from './nic_spec.js';
@@ -27,6 +28,8 @@ export interface HostOptions {
   buffer?: number;
   /** Path of a control socket for etherloom swap. */
   control?: string;
+  /** With Homa beside TCP. */
+  homa?: boolean;
 }
 
 /** Hosts at work. */
@@ -66,13 +69,18 @@ function engineOptions(options: HostOptions, hosts: number) {
   const count = hosts * connections + 64;
   return {
     ...({ spinUs: spin, pass: 'count', frames: 8192 * hosts * threads } as const),
-    ...{ mapBytes: (hosts + 1) * (4 << 20) + hosts * count * 4096 },
+    ...{
+      mapBytes:
+        (hosts + 1) * (options.homa ? 8 << 20 : 4 << 20) + hosts * count * (options.homa ? 4864 : 4096),
+    },
     streams: { count, bytes: hosts * connections * 2 * buffer + count * 10240 + (8 << 20), apps: 16 },
   };
 }
 
 const transportOf = ({ buffer }: HostOptions) =>
   tcp(buffer === undefined ? {} : { defaults: { sendBuffer: buffer, receiveBuffer: buffer } });
+
+const messagesOf = (options: HostOptions) => (options.homa ? { messages: homa() } : {});
 
 /** What only traffic of the link's own could heed. */
 const OF_TRAFFIC = ['pps', 'size', 'flows', 'queues'] as const;
@@ -101,11 +109,13 @@ async function openModel(spec: ModelSpec, options: HostOptions): Promise<CliHost
         ...{ engine, name: 'near' },
         ports: { 'link.a': { addresses: [own] } },
         transport: transportOf(options),
+        ...messagesOf(options),
       }),
       await Stack.create({
         ...{ engine, name: 'far' },
         ports: { 'link.b': { addresses: [FAR] } },
         transport: transportOf(options),
+        ...messagesOf(options),
       }),
     ];
     await engine.start();
@@ -141,6 +151,14 @@ async function openOutside(
       expected: '--address 10.0.0.1/24',
     });
   if (!shared) withNetworks(options.address ?? []);
+  if (shared && options.homa)
+    throw new EtherloomError(
+      'ERR_USAGE_NIC',
+      `--nic ${spec.text}: nothing of Homa is taken from the kernel`,
+      {
+        expected: `${spec.text},own=yes`,
+      },
+    );
   const rules: RedirectRule[] = ports.map(port => ({ protocol: 'tcp', port }));
   const nic: Nic = makeNic(spec, { rules });
   const { threads, gateway } = options;
@@ -152,6 +170,7 @@ async function openOutside(
       name: 'host',
       ports: { [nic.name]: port },
       transport: transportOf(options),
+      ...messagesOf(options),
     });
     await engine.start();
     if (options.control !== undefined) await engine.openControl({ path: options.control });

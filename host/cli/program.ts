@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
 import { EtherloomError } from '../errors.js';
 import type { AttachOptions } from './commands/attach.js';
+import type { CpOptions } from './commands/cp.js';
 import type { DemoOptions } from './commands/demo.js';
 import type { DisasmOptions } from './commands/disasm.js';
 import type { EchoClientOptions, EchoServerOptions } from './commands/echo.js';
@@ -11,6 +12,7 @@ import type { JitOptions } from './commands/jit.js';
 import type { KvBenchOptions, KvServerOptions } from './commands/kv.js';
 import type { RunOptions } from './commands/run.js';
 import type { ServeFolderOptions } from './commands/serve.js';
+import type { SlowdownOptions } from './commands/slowdown.js';
 import type { SwapOptions } from './commands/swap.js';
 import type { TestRunCliOptions } from './commands/test_run.js';
 import type { VerifyOptions } from './commands/verify.js';
@@ -71,6 +73,13 @@ function share(text: string): number {
 function exponent(text: string): number {
   const n = Number(text);
   if (!/^\d*\.?\d+$/.test(text) || n > 10) throw new InvalidArgumentError('expected a number from 0 to 10');
+  return n;
+}
+
+function rate(text: string): number {
+  const n = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || n > 1000)
+    throw new InvalidArgumentError('expected Gbit/s, from 0 to 1000');
   return n;
 }
 
@@ -372,6 +381,58 @@ key): lanes share the store, connections are spread over them by RSS.`;
     .action(async (server: string | undefined, _own, self: Command) => {
       const options = self.optsWithGlobals<KvBenchOptions>();
       code = await (await import('./commands/kv.js')).kvBench(server, options);
+    });
+
+  const CP = `
+Without --client and --server both are here: on model the server is the far host. With --commands lines of standard input
+are obeyed meanwhile: stop, dump_times FILE, log TEXT, debug, tt, exit. What else cp_node has:
+  --both, --id, --pin, --queues    lanes have what threads and queues are there; several nodes are several processes
+  --client-first-port, --server-ports    one port is served, --first-port; clients have free ones
+  --first-server                   the servers that are named are called`;
+
+  hosted(command('cp', "messages of a workload and their answers: HomaModule's cp_node, on any NIC"))
+    .option('--nic <nic>', 'model (both ends here), af_xdp:IFACE,own=yes, tap:NAME or tun:NAME', 'model')
+    .addOption(new Option('--protocol <name>', 'what carries them').choices(['homa', 'tcp']).default('homa'))
+    .option('--client', 'calls only')
+    .option('--server', 'answers only')
+    .option('--server-nodes <list>', 'addresses of servers', append)
+    .option('--first-port <n>', 'where messages are taken', wholeNumber(1, 32767), 4000)
+    .option('--ports <n>', 'over tcp: connections to each server', wholeNumber(1, 512), 4)
+    .option('--workload <name>', 'w1 … w5, or bytes of each message', '100')
+    .option('--gbps <n>', 'of requests, as cp_node counts; 0: as many as may be under way', rate, 0)
+    .option('--client-max <n>', 'requests under way at most', wholeNumber(1, 512), 32)
+    .option('--one-way', 'answers of 100 bytes')
+    .option(
+      '--unloaded <n>',
+      'so many of each length, one at a time, instead of a load',
+      wholeNumber(1, 1e6),
+      0,
+    )
+    .option('--dump-times <file>', 'write length and time of each message at the end')
+    .option('--seed <n>', 'of lengths and times', wholeNumber(1, 2 ** 32 - 1), 1)
+    .option('--commands', 'obey lines of standard input')
+    .option('--duration <s>', 'seconds, instead of until Ctrl-C', seconds)
+    .addHelpText('after', CP)
+    .action(async (_own, self: Command) => {
+      const o = self.optsWithGlobals<
+        CpOptions & { client?: boolean; server?: boolean; dumpTimes?: string }
+      >();
+      const role = o.client === o.server ? 'both' : o.client ? 'client' : 'server';
+      const options = { ...o, ...(o.dumpTimes === undefined ? {} : { dump: o.dumpTimes }) };
+      code = await (await import('./commands/cp.js')).cp(role, options);
+    });
+
+  command('slowdown', 'how much longer messages took than alone, by length, from files of cp --dump-times')
+    .argument('<files...>', 'what --dump-times and dump_times wrote')
+    .option('--mbps <n>', 'of the line', wholeNumber(1, 1e7), 10_000)
+    .option(
+      '--base <file>',
+      'times of cp --unloaded: the least of its shortest messages is the best possible',
+    )
+    .option('--svg <file>', 'draw p50, p99 and p99.9 by length there')
+    .action(async (files: string[], _own, self: Command) => {
+      const options = self.optsWithGlobals<SlowdownOptions>();
+      code = (await import('./commands/slowdown.js')).slowdown(files, options);
     });
 
   serving(command('serve', 'serve a folder over HTTP'), 8080)
