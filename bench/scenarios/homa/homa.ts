@@ -10,6 +10,8 @@ import { DELAY_NS, type Transport } from './simulation.js';
 /** Where messages are taken. */
 const PORT = 400;
 const MTU = 1500;
+/** eTran's; HomaModule's is 5000. */
+const NIC_QUEUE_NS = 3000;
 
 export interface HomaTransportOptions {
   /** Answers have 100 bytes. */
@@ -59,7 +61,14 @@ export function homa({
         ports: {
           [self.name]: { addresses: [{ address: `${self.address}/16`, dad: false }], announce: false },
         },
-        messages: homaTransport({ seed: self.index + 1, listeners: 4, addresses: 4, linkMbps, ...own }),
+        messages: homaTransport({
+          seed: self.index + 1,
+          listeners: 4,
+          addresses: 4,
+          linkMbps,
+          nicQueueNs: NIC_QUEUE_NS,
+          ...own,
+        }),
         datagrams: false,
       });
       const { ifindex } = engine.port(self.name);
