@@ -23,7 +23,7 @@ const HOST: Record<string, string> = {
   transports: 'errors layout mem wire bpf nic engine streams',
   rpc: 'errors layout mem wire engine streams transports',
   net: 'errors layout mem wire native bpf nic responder engine streams transports rpc',
-  apps: 'errors mem wire bpf nic engine transports rpc net',
+  apps: 'errors layout mem wire bpf nic engine streams transports rpc net',
   cli: 'errors mem bpf nic native engine forward transports net apps',
 };
 const ASSEMBLY: Record<string, string> = {
