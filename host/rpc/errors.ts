@@ -28,14 +28,22 @@ export const codeOf = (error: unknown): string =>
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** What of an error goes to the caller, as the body of a frame. */
+/** What of an error goes to the caller, as the body of a frame. Whatever was thrown, this throws nothing. */
 export function errorBody(error: unknown): Uint8Array {
-  const { code, message } = (
-    typeof error === 'object' && error !== null ? error : {}
-  ) as Partial<EtherloomError>;
-  const text = `${typeof code === 'string' ? code.replaceAll('\n', ' ') : ''}\n${message ?? String(error)}`;
   // Cut text ends in whole characters as far as it is text: a decoder mends the last one.
-  return encoder.encode(text).subarray(0, MOST_ERROR);
+  return encoder.encode(textOf(error)).subarray(0, MOST_ERROR);
+}
+
+/** Code, a line feed, message. Anything may be thrown: null, what has getters that throw, what cannot be made text. */
+function textOf(error: unknown): string {
+  try {
+    const { code, message } = (
+      typeof error === 'object' && error !== null ? error : {}
+    ) as Partial<EtherloomError>;
+    return `${typeof code === 'string' ? code.replaceAll('\n', ' ') : ''}\n${String(message ?? error)}`;
+  } catch {
+    return '\nsomething was thrown that has no text';
+  }
 }
 
 /** The error of a call whose answer is such a body. */

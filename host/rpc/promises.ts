@@ -276,29 +276,33 @@ export class PromiseCalls implements Driven {
     this.#handle(server, request, body);
   }
 
+  /** Nothing that a handler does, or gives, may throw out of here: the turn is that of every call and server. */
   #handle(server: RpcServer, request: Request, body: unknown): void {
     let answer: unknown;
     try {
       answer = server.handler(body, request);
+      if (typeof (answer as Promise<unknown> | undefined)?.then === 'function') {
+        // Promise.resolve calls `then` of what is no promise of ours in a turn of its own.
+        Promise.resolve(answer).then(
+          a => this.#answer(request, a),
+          e => this.#refuse(request, e),
+        );
+        return;
+      }
     } catch (error) {
       return this.#refuse(request, error);
     }
-    if (typeof (answer as Promise<unknown> | undefined)?.then === 'function')
-      (answer as Promise<unknown>).then(
-        a => this.#answer(request, a),
-        e => this.#refuse(request, e),
-      );
-    else this.#answer(request, answer);
+    this.#answer(request, answer);
   }
 
   #answer(request: Request, answer: unknown): void {
     try {
       const whole = wholeBody(answer);
-      if (whole !== undefined) this.#reply(request, FrameKind.RESPONSE, whole);
+      if (whole !== undefined) this.#reply(request, whole);
       else if (answer instanceof Streamed) this.#replyStreamed(request, answer);
       else
         gathered(answer as Pieces).then(
-          bytes => this.#reply(request, FrameKind.RESPONSE, bytes),
+          bytes => this.#reply(request, bytes),
           e => this.#refuse(request, e),
         );
     } catch (error) {
@@ -307,22 +311,41 @@ export class PromiseCalls implements Driven {
   }
 
   #refuse(request: Request, error: unknown): void {
-    this.#reply(request, FrameKind.ERROR, errorBody(error));
+    request.answer(kept => this.#refuseKept(kept, error));
   }
 
-  #reply(request: Request, kind: FrameKind, body: Uint8Array): void {
+  /** The caller is told why; one that cannot be told has its deadline, or hears that the server is gone. */
+  #refuseKept(kept: KeptRequest, error: unknown): void {
+    try {
+      kept.carrier.reply(kept, FrameKind.ERROR, errorBody(error), true);
+    } catch {
+      return;
+    }
+    this.#touch();
+  }
+
+  #reply(request: Request, body: Uint8Array): void {
     request.answer(kept => {
-      kept.carrier.reply(kept, kind, body, true);
-      this.#touch();
+      try {
+        kept.carrier.reply(kept, FrameKind.RESPONSE, body, true);
+        this.#touch();
+      } catch (error) {
+        // A carrier may have no room for what others have: that of Homa for marked messages.
+        this.#refuseKept(kept, error);
+      }
     });
   }
 
   #replyStreamed(request: Request, body: Streamed): void {
-    request.answer((kept: KeptRequest) => {
-      const out = outgoingOf(body);
+    request.answer(kept => {
       const { carrier, link } = kept;
-      if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) return;
-      this.#touch();
+      const out = outgoingOf(body);
+      try {
+        if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) return;
+        this.#touch();
+      } catch (error) {
+        return this.#refuseKept(kept, error);
+      }
       feed(body, out, () => {
         carrier.goOn(link);
         this.#touch();
