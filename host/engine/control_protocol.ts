@@ -128,9 +128,8 @@ export class Lines {
   #bytes = 0;
   #over = false;
 
-  /** Lines that are whole by now. @throws nothing */
-  take(piece: Buffer): (string | undefined)[] {
-    const out: (string | undefined)[] = [];
+  /** Lines that are whole by now, each when it is asked for: there may be many in a piece. */
+  *take(piece: Buffer): Generator<string | undefined, void, undefined> {
     let from = 0;
     while (!this.#over) {
       const end = piece.indexOf(10, from);
@@ -138,17 +137,17 @@ export class Lines {
       if (this.#bytes + part.length > MAX_LINE) {
         this.#over = true;
         this.#rest = [];
-        out.push(undefined);
-        break;
+        yield undefined;
+        return;
       }
       this.#rest.push(part);
       this.#bytes += part.length;
-      if (end < 0) break;
-      out.push(Buffer.concat(this.#rest).toString('utf8'));
+      if (end < 0) return;
+      const line = Buffer.concat(this.#rest).toString('utf8');
       this.#rest = [];
       this.#bytes = 0;
       from = end + 1;
+      yield line;
     }
-    return out;
   }
 }

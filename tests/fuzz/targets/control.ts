@@ -17,7 +17,7 @@ export const target: FuzzTarget = {
   run: input => {
     const bytes = Buffer.from(input);
     // However it is cut into pieces, the lines are the same.
-    const whole = new Lines().take(bytes);
+    const whole = [...new Lines().take(bytes)];
     const pieces = new Lines();
     const cut = 1 + (bytes[0] ?? 0);
     const parts: (string | undefined)[] = [];
