@@ -57,6 +57,12 @@ static inline void channel_address(struct homa_channel_key *k, const __be32 *add
 		memcpy(k->address, address, sizeof(k->address));
 }
 
+static inline int hand_over(__u32 lane)
+{
+	count(OtherLane);
+	return bpf_redirect_map(&homa_lanes, lane, XDP_DROP);
+}
+
 static inline __u32 channel_of(const struct homa_packet *p)
 {
 	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
@@ -179,10 +185,12 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 	el_stream_route(id, ctx->ingress_ifindex, HOMA_TRANSPORT);
 	channel_address(&k, p->src, p->family);
 	entry = lane << ENTRY_LANE_SHIFT | id;
-	if (bpf_map_update_elem(&homa_channels, &k, &entry, BPF_ANY)) {
+	/* Two lanes may have found that there is none. */
+	if (bpf_map_update_elem(&homa_channels, &k, &entry, BPF_NOEXIST)) {
 		r->state = SLOT_FREE;
 		el_stream_free(id);
-		count(NoStreams);
+		if (!bpf_map_lookup_elem(&homa_channels, &k))
+			count(NoStreams);
 		return 0;
 	}
 	count(Opened);

@@ -20,8 +20,8 @@ static int on_clock(void *map, __u32 *id, struct homa_clock *clock)
 	struct homa_rpc *r = rpc_of(*id);
 
 	if (r) {
+		r->ticked = r->armed;
 		r->armed = ARMED_NOT;
-		r->ticked = 1;
 	}
 	el_ready(*id);
 	return 0;

@@ -35,6 +35,12 @@ static inline __u32 homa_ring(struct homa_rpc *r, __u32 id, const struct homa_pa
 	return el_stream_rcv_limit(id) - r->in_at;
 }
 
+static inline void homa_long(struct homa_rpc *r, __u32 total)
+{
+	r->in_end = r->in_at + homa_room(total);
+	r->in_len = total;
+}
+
 /* A message begins to come in: what went out before it has arrived. */
 static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_packet *p, const struct homa_part *d)
 {
@@ -42,12 +48,8 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	if (r->phase == PHASE_OUT)
 		homa_out_done(r, id);
 	r->due &= DUE_CUTOFFS;
-	if (r->state == SLOT_SERVER) {
-		r->id = p->id ^ 1;
-		memcpy(r->local, p->dst, sizeof(r->local));
-	}
-	r->phase = PHASE_IN;
-	r->in_len = d->total;
+	/* Until the end of this nothing is whole, wherever the lane dies. */
+	r->in_len = LEN_UNKNOWN;
 	r->in_next = 0;
 	r->in_most = 0;
 	r->in_granted = ntohl(p->h.incoming);
@@ -56,6 +58,12 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	r->in_born = 0;
 	count_length(d->total, r->in_granted);
 	r->ask = 0;
+	r->phase = PHASE_IN;
+	if (r->state == SLOT_SERVER) {
+		r->id = p->id ^ 1;
+		memcpy(r->local, p->dst, sizeof(r->local));
+	}
+	homa_long(r, d->total);
 }
 
 static inline __u32 homa_call(const struct homa_rpc *r, const struct homa_packet *p)
@@ -148,7 +156,7 @@ static inline void homa_tell(struct homa_rpc *r, __u32 id)
 	if (whole) {
 		if (r->granting)
 			homa_ungrant(r, id);
-		r->in_at += homa_room(r->in_len);
+		r->in_at = r->in_end;
 		r->received = r->in_at;
 		r->due &= ~(DUE_RESEND | DUE_GRANT);
 		if (r->state == SLOT_CLIENT) {
@@ -160,6 +168,9 @@ static inline void homa_tell(struct homa_rpc *r, __u32 id)
 		} else {
 			r->phase = PHASE_SERVE;
 			count(CallsIn);
+			/* The answer may be written already. */
+			if (el_stream_snd_end(id) != r->out_at)
+				el_ready(id);
 		}
 	} else {
 		if (r->in_next)
@@ -172,6 +183,8 @@ static inline void homa_tell(struct homa_rpc *r, __u32 id)
 /* Of a message that comes in, or that the packet begins. */
 static inline int homa_take_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, const struct homa_packet *p, struct homa_part *d)
 {
+	if (!d->fresh && r->in_len == LEN_UNKNOWN)
+		homa_long(r, d->total);
 	if (!d->fresh && d->total != r->in_len) {
 		count(BadPackets);
 		return XDP_DROP;

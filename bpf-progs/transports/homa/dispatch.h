@@ -2,12 +2,6 @@
 #pragma once
 #include "ack.h"
 
-static inline int hand_over(__u32 lane)
-{
-	count(OtherLane);
-	return bpf_redirect_map(&homa_lanes, lane, XDP_DROP);
-}
-
 static inline int bad(enum homa_count why)
 {
 	count(why);
@@ -29,10 +23,11 @@ noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct h
 		homa_end(r, id, ECONNRESET);
 		return XDP_DROP;
 	}
-	/* HomaModule says the same of requests that were lost and of ports that nobody has: what was lost so often was not. */
+	/* HomaModule says the same of requests that were lost, of ports that nobody has and of calls that it gave up: only a flag
+	 * is sure that nothing was executed. */
 	if (flags & UNKNOWN_REFUSED || ++r->tries > 8) {
 		count(Refused);
-		homa_end(r, id, ECONNREFUSED);
+		homa_end(r, id, flags & UNKNOWN_REFUSED ? ECONNREFUSED : ECONNRESET);
 		return XDP_DROP;
 	}
 	r->heard = 1;
@@ -158,8 +153,11 @@ noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NON
 		return bad(BadPackets);
 	id = homa_open(ctx, p, l, d.total);
 	r = rpc_of(id);
-	if (!id || !r)
-		return XDP_DROP;
+	if (!id || !r) {
+		/* Its duplicate came in by another lane in the meantime: that one's it is. */
+		id = channel_of(p);
+		return id && id >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id() ? hand_over(id >> ENTRY_LANE_SHIFT) : XDP_DROP;
+	}
 	d.fresh = 1;
 	homa_take_data(ctx, r, id, p, &d);
 	/* One that could not be placed leaves a channel that nobody will talk on. */

@@ -51,6 +51,9 @@ static inline void homa_regrant(struct homa_rpc *r, __u32 id)
 	/* Its sender is granted more and sends nothing, whatever it says: others are not to wait for it. DATA brings it back. */
 	if (r->granting == GRANTING_ACTIVE && got < r->in_granted && got == r->in_seen)
 		homa_ungrant(r, id);
+	else if (r->granting == GRANTING_WAITS)
+		/* A place may be free that nobody has taken. */
+		promote();
 	else if (r->stalled || (r->granting == GRANTING_NOT && got >= r->in_granted))
 		/* One that found no memory to wait in, or no room. */
 		homa_consider(r, id);
@@ -61,12 +64,13 @@ static inline void homa_regrant(struct homa_rpc *r, __u32 id)
 noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 {
 	__u32 ms = TICK_MS;
+	__u8 as = r->ticked;
 
 	r->ticked = 0;
 	if (r->state == SLOT_GONE)
 		return 0;
-	if (r->state == SLOT_SERVER && r->phase == PHASE_REST && !r->heard) {
-		/* It was quiet for as long as packets live. */
+	if (r->state == SLOT_SERVER && r->phase == PHASE_REST && !r->heard && as == ARMED_REST) {
+		/* It was quiet for as long as channels rest: a tick that is left of the last call says nothing of that. */
 		count(Closed);
 		homa_end(r, id, r->error);
 		return 0;
@@ -77,11 +81,13 @@ noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 			homa_arm(r, id, REST_MS, ARMED_REST);
 		return 0;
 	}
-	if (r->unresolved) {
-		/* GEN goes on, and looks for the neighbour. */
+	if (r->unresolved_ns && (r->due || r->phase == PHASE_OUT)) {
+		/* GEN goes on, and looks for the neighbour. It may have come meanwhile. */
+		homa_arm(r, id, TICK_MS, ARMED_TICK);
 		return 0;
 	}
-	if (r->phase == PHASE_IN && r->in_granted < r->in_len)
+	r->unresolved_ns = 0;
+	if (r->phase == PHASE_IN && r->in_granted < r->in_len && r->in_len != LEN_UNKNOWN)
 		homa_regrant(r, id);
 	if (r->heard || !homa_waits(r, id)) {
 		r->silent = 0;

@@ -274,17 +274,17 @@ noinline int grant_active(struct homa_rpc *r NONNULL, __u32 id)
 noinline int leave_active(__u32 id)
 {
 	struct homa_receiver *v = receiver_here();
-	__u32 i;
+	__u32 n = 0, i;
 
 	if (!v)
 		return 0;
+	/* Counted, not counted down: lanes die in between. */
 	for (i = 0; i < OVERCOMMIT; i++) {
-		if (v->active[i].peer && v->active[i].id == id) {
+		if (v->active[i].id == id)
 			v->active[i].peer = 0;
-			if (v->count)
-				v->count--;
-		}
+		n += v->active[i].peer != 0;
 	}
+	v->count = n;
 	return 0;
 }
 
@@ -302,7 +302,7 @@ static inline void enter_active(struct homa_receiver *v, struct homa_rpc *r, __u
 noinline __u32 free_place(void)
 {
 	struct homa_receiver *v = receiver_here();
-	__u32 free = OVERCOMMIT, i;
+	__u32 free = OVERCOMMIT, n = 0, i;
 
 	if (!v)
 		return free;
@@ -310,15 +310,16 @@ noinline __u32 free_place(void)
 		if (v->active[i].peer) {
 			struct homa_rpc *r = rpc_of(v->active[i].id);
 
-			if (r && r->granting == GRANTING_ACTIVE && r->phase == PHASE_IN)
+			if (r && r->granting == GRANTING_ACTIVE && r->phase == PHASE_IN) {
+				n++;
 				continue;
+			}
 			v->active[i].peer = 0;
-			if (v->count)
-				v->count--;
 		}
 		if (i < homa_overcommit)
 			free = i;
 	}
+	v->count = n;
 	return free;
 }
 
@@ -326,21 +327,24 @@ noinline __u32 free_place(void)
 noinline int promote(void)
 {
 	struct homa_receiver *v = receiver_here();
-	__u32 at = free_place(), id;
+	__u32 at = free_place(), id, i;
 	struct homa_rpc *r;
 
-	if (!v || at >= OVERCOMMIT)
+	if (!v)
 		return 0;
-	id = take_best();
-	r = id ? rpc_of(id) : 0;
-	if (!r)
-		return 0;
-	r->granting = GRANTING_NOT;
-	if (r->phase != PHASE_IN || r->in_granted >= r->in_len)
-		return 0;
-	enter_active(v, r, id, at);
-	grant_active(r, id);
-	if (r->in_granted >= r->in_len) {
+	/* Until one keeps the place: of some all is granted by now, as the oldest, or at once. */
+	for (i = 0; at < OVERCOMMIT && i < LOOK_AT && can_loop; i++) {
+		id = take_best();
+		r = id ? rpc_of(id) : 0;
+		if (!r)
+			return 0;
+		r->granting = GRANTING_NOT;
+		if (r->phase != PHASE_IN || r->in_granted >= r->in_len)
+			continue;
+		enter_active(v, r, id, at);
+		grant_active(r, id);
+		if (r->in_granted < r->in_len)
+			return 0;
 		r->granting = GRANTING_NOT;
 		leave_active(id);
 	}
@@ -397,8 +401,10 @@ noinline int homa_consider(struct homa_rpc *r NONNULL, __u32 id)
 		r->granting = GRANTING_NOT;
 		if (!r->in_born)
 			r->in_born = ++v->born ? v->born : ++v->born;
-		if (!is_active(v, peer))
-			at = free_place();
+		/* First of all: a place that a lane left when it died may be this peer's. */
+		at = free_place();
+		if (is_active(v, peer))
+			at = OVERCOMMIT;
 		if (at >= OVERCOMMIT) {
 			at = whom_to_displace(peer, left);
 			if (at >= OVERCOMMIT) {

@@ -53,6 +53,9 @@ noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
 		r->pacing = PACING_NOT;
 		r->heard = 1;
 		homa_arm(r, id, TICK_MS, ARMED_TICK);
+		/* Nobody was told of the last bytes, perhaps. */
+		if (r->phase == PHASE_IN && r->in_next == r->in_len)
+			homa_tell(r, id);
 	}
 	if (!(asked & (EL_REQ_ABORT | EL_REQ_CLOSE)))
 		return 0;
@@ -114,6 +117,7 @@ int homa_gen(struct xdp_md *ctx)
 		if ((__s32)waiting >= HOMA_ALIGN && (r->state == SLOT_SERVER || r->phase == PHASE_REST)) {
 			switch (homa_next(ctx, r, id)) {
 			case NEXT_MESSAGE:
+			case NEXT_LATER:
 				break;
 			case NEXT_SKIPPED:
 				/* Its bytes may not all be written: what follows them is looked at when they are. */

@@ -92,7 +92,10 @@ noinline __u32 take_turn(void)
 		n = bpf_rbtree_search_less(&v->throttled, &youngest->node, by_age);
 		if (n)
 			taken = bpf_rbtree_remove(&v->throttled, n);
-		if (taken && v->count)
+		/* An empty tree says so itself: what was counted may have died with the lane. */
+		if (!n)
+			v->count = 0;
+		else if (taken && v->count)
 			v->count--;
 		bpf_spin_unlock(&v->lock);
 		bpf_obj_drop(youngest);
@@ -101,7 +104,10 @@ noinline __u32 take_turn(void)
 		n = bpf_rbtree_first(&v->throttled);
 		if (n)
 			taken = bpf_rbtree_remove(&v->throttled, n);
-		if (taken && v->count)
+		/* An empty tree says so itself: what was counted may have died with the lane. */
+		if (!n)
+			v->count = 0;
+		else if (taken && v->count)
 			v->count--;
 		bpf_spin_unlock(&v->lock);
 	}

@@ -57,6 +57,9 @@ static inline enum homa_parse homa_ip6(struct xdp_md *ctx, struct homa_packet *p
 	until = p->at + ntohs(ip.payload_len);
 	if ((ip.flow & htonl(0xf0000000)) != htonl(0x60000000) || until > bpf_xdp_get_buff_len(ctx))
 		return PACKET_BAD;
+	/* Never on a wire (RFC 4291 §2.5.5.2): it would be taken for the IPv4 host whose channels are kept so. */
+	if (!(ip.saddr[0] | ip.saddr[1]) && ip.saddr[2] == htonl(0xffff))
+		return PACKET_BAD;
 	p->family = AF_INET6;
 	memcpy(p->src, ip.saddr, sizeof(p->src));
 	memcpy(p->dst, ip.daddr, sizeof(p->dst));

@@ -44,7 +44,7 @@ static noinline struct homa_peer *homa_towards(struct xdp_md *ctx, struct homa_r
 		return 0;
 	switch (homa_way(ctx, p, r->family)) {
 	case WAY_KNOWN:
-		r->unresolved = 0;
+		r->unresolved_ns = 0;
 		return p;
 	case WAY_ELSEWHERE:
 		/* Another port has it to be: GEN comes back with a frame of that. */
@@ -53,8 +53,9 @@ static noinline struct homa_peer *homa_towards(struct xdp_md *ctx, struct homa_r
 		return 0;
 	case WAY_UNRESOLVED:
 		count(Unresolved);
-		r->unresolved += NEIGHBOUR_MS;
-		if (r->unresolved < UNANSWERED_MS) {
+		if (!r->unresolved_ns)
+			r->unresolved_ns = bpf_ktime_get_ns();
+		if (bpf_ktime_get_ns() - r->unresolved_ns < UNANSWERED_MS * NS_PER_MS) {
 			homa_arm(r, id, NEIGHBOUR_MS, ARMED_TICK);
 			return 0;
 		}
@@ -246,7 +247,7 @@ static inline int homa_nonsense(struct homa_rpc *r, __u32 id, __u32 error)
 	return XDP_ABORTED;
 }
 
-enum homa_next { NEXT_NONE, NEXT_MESSAGE, NEXT_SKIPPED, NEXT_ENDED };
+enum homa_next { NEXT_NONE, NEXT_MESSAGE, NEXT_SKIPPED, NEXT_LATER, NEXT_ENDED };
 
 static inline enum homa_next client_next(struct homa_rpc *r, __u32 id, const struct homa_record *rec)
 {
@@ -285,23 +286,29 @@ noinline int homa_next(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id)
 	if (r->state == SLOT_CLIENT) {
 		if (client_next(r, id, &rec) != NEXT_MESSAGE)
 			return NEXT_ENDED;
+	} else if (r->phase == PHASE_IN && rec.call == (__u32)(r->id >> ID_SEQ_SHIFT)) {
+		/* Answered before the request was whole: it goes when that is, for its first packet says that nothing is missing. */
+		return NEXT_LATER;
 	} else if (r->phase != PHASE_SERVE || rec.call != (__u32)(r->id >> ID_SEQ_SHIFT)) {
 		/* The client did not wait for it. */
 		count(Skipped);
 		r->out_len = rec.len;
+		r->out_end = r->out_at + homa_room(rec.len);
 		homa_out_done(r, id);
 		return NEXT_SKIPPED;
 	} else
 		count(ResponsesOut);
 	spans_clear(r);
-	r->phase = PHASE_OUT;
 	r->out_len = rec.len;
+	r->out_end = r->out_at + homa_room(rec.len);
 	r->out_next = 0;
 	r->out_born = 0;
 	r->out_freed = 0;
 	r->begun = 0;
 	r->out_granted = rec.len < homa_unscheduled ? rec.len : homa_unscheduled;
 	r->priority = 0;
+	/* Last: a lane that dies before finds the record still to be taken. */
+	r->phase = PHASE_OUT;
 	/* More than the ring may have: it is to become larger while it is written. */
 	if (rec.len > FIRST_RING / 2) {
 		el_stream_snd_goal(id, homa_room(rec.len));

@@ -74,8 +74,9 @@ struct homa_rpc {
 	__u64 id;    /* of the RPC, as our packets have it */
 	__be32 local[4];
 	__be32 remote[4];
+	__u64 unresolved_ns; /* since when the neighbour does not answer; 0: it does */
 	__u8 armed;  /* enum homa_armed */
-	__u8 ticked; /* ticks that the timer has seen: the slot is to look what is due */
+	__u8 ticked; /* the timer fired, armed so: the slot is to look what is due */
 	__u8 heard;  /* something came of the peer since the timer looked last */
 	__u8 known;  /* clients: the server has heard of the call */
 	__u8 tries;  /* times that the request was begun again, in vain */
@@ -88,16 +89,17 @@ struct homa_rpc {
 	__u8 pacing;   /* enum homa_pacing */
 	__u8 closing;  /* servers: it ends when the response has arrived */
 	__u8 pad[7];
-	__u16 silent;    /* ticks */
-	__u16 unresolved; /* ms that the neighbour does not answer */
+	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */
+	__u32 out_end;     /* where it ends */
 	__u32 out_len;
 	__u32 out_next;    /* bytes sent; never more than */
 	__u32 out_granted;
 	__u32 out_freed;   /* bytes that the peer has for certain: not in the ring any more */
 	__u32 acked;       /* position before which the send ring is free */
 	__u32 in_at;       /* position of the record that comes in, or will next */
-	__u32 in_len;
+	__u32 in_end;      /* where it ends, once in_len is known */
+	__u32 in_len;      /* LEN_UNKNOWN: the lane died while it was begun */
 	__u32 in_next;     /* bytes received in order */
 	__u32 in_granted;
 	__u32 in_most;     /* end of the last byte that came */
@@ -153,6 +155,8 @@ static inline __u32 same_address(const __be32 *a, const __be32 *b)
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
 }
 
+#define LEN_UNKNOWN 0xffffffffU
+
 /* Parts of an RPC's id: seq << 25 | slot << 1 | server. */
 #define ID_SLOT(id) ((__u32)((id) >> 1) & 0xffffff)
 #define ID_SEQ_SHIFT 25
@@ -176,10 +180,10 @@ static inline void homa_release(struct homa_rpc *r, __u32 id)
 	el_stream_acked(id, r->acked);
 }
 
-/* The message that goes out is done with. */
+/* The message that goes out is done with. Said again after a death, it changes nothing. */
 static inline void homa_out_done(struct homa_rpc *r, __u32 id)
 {
-	r->out_at += homa_room(r->out_len);
+	r->out_at = r->out_end;
 	r->out_len = 0;
 	homa_release(r, id);
 }

@@ -29,6 +29,7 @@ import { laneOf, RecordTable } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
 import { LiveObject } from '../upgrade/live_object.js';
 import { type Cutoffs, cutoffsOf, LENGTH_CLASSES } from './cutoffs.js';
+import { firstNumber, idBefore, laterOf, numberOf } from './numbers.js';
 import type { HomaShared } from './view.js';
 
 export const HOMA_OBJECT = fileURLToPath(new URL('../../../bpf-progs/obj/homa.bpf.o', import.meta.url));
@@ -61,8 +62,6 @@ const CLIENT_PORTS = { first: HOMA_CLIENT_PORTS, last: 65535 };
 const SERVER_PORTS = { first: 1024, last: HOMA_CLIENT_PORTS - 1 };
 /** Packets live less long: LIFE_NS of clock.h. */
 const LIFE_NS = 2_000_000_000n;
-/** Bits of the numbers of calls: ids have slot and side in the 25 below. */
-const SEQ_BITS = 39n;
 
 export interface HomaSettings {
   /** Ports that can be served at a time. */
@@ -88,6 +87,8 @@ export class HomaControl implements LoadedMessages {
   readonly #served = new Map<number, Served>();
   readonly #clients = new Map<number, ClientPlace>();
   readonly #slots = new Set<number>();
+  /** First calls of slots: a record forgets its last one when the stream is a server's in between. */
+  readonly #bases = new Map<number, bigint>();
   readonly #ports: LocalPorts;
   readonly #serverPorts: LocalPorts;
   readonly #lanes: Lanes;
@@ -239,29 +240,20 @@ export class HomaControl implements LoadedMessages {
   #slot({ port }: ClientPlace, id: number, lane: number): number {
     const r = this.#records;
     const { u8, dv } = this.env.engine.arena;
-    const last = dv.getBigUint64(r.at(id, 'id'), true) >> 25n;
+    const left = numberOf(dv.getBigUint64(r.at(id, 'id'), true), id);
     u8.fill(0, r.records.at + id * r.records.stride, r.records.at + (id + 1) * r.records.stride);
-    const base = this.#base(last);
+    const { engine } = this.env;
+    const us = engine.virtual ? engine.now() / 1000n : BigInt(Date.now()) * 1000n;
+    const base = firstNumber(us, laterOf(left, this.#bases.get(id)));
+    this.#bases.set(id, base);
     dv.setUint16(r.at(id, 'port'), port);
     r.set(id, 'lane', lane);
     dv.setBigUint64(r.at(id, 'base'), base, true);
     // As if it had made the call before the first.
-    dv.setBigUint64(r.at(id, 'id'), ((base - 1n) << 25n) & 0xffffffffffffffffn, true);
+    dv.setBigUint64(r.at(id, 'id'), idBefore(base), true);
     r.set(id, 'state', SLOT_CLIENT);
     this.#slots.add(id);
     return id;
-  }
-
-  /**
-   * Number of the first call of a slot: later than any that the same number of a slot had, in this process or in the one
-   * before it, or servers would take it for an old one. The clock in µs is: no slot makes more calls than that.
-   */
-  #base(last: bigint): bigint {
-    const { engine } = this.env;
-    const us = engine.virtual ? engine.now() / 1000n : BigInt(Date.now()) * 1000n;
-    const wrap = (n: bigint): bigint => BigInt.asUintN(Number(SEQ_BITS), n);
-    const now = wrap(us + 1n);
-    return BigInt.asIntN(Number(SEQ_BITS), now - last) > 0n ? now : wrap(last + 1n);
   }
 
   /** The lanes in turn: responses come in where the port deals them, and are handed to the slot's. */
