@@ -34,6 +34,8 @@ export interface ProbationReport {
   ms: number;
   /** Error counters that rose: events in that time, and those that the time before would make one expect. */
   counters: Record<string, { risen: number; expected: number }>;
+  /** Why it ended before its time, without a finding: another upgrade came, or the end of the stack. */
+  cutShort?: string;
   /** The counters for which the old programs were put back; without: they were not. */
   rolledBack?: string[];
 }
@@ -44,7 +46,8 @@ export interface UpgradeOptions {
    */
   fresh?: readonly string[];
   /**
-   * For so long, ms, errors are counted as before the change; when they rise faster the old programs are put back.
+   * For so long, ms, errors are counted as before the change; when they rise faster the old programs are put back. The next
+   * upgrade, or the end of the stack, cuts it short.
    */
   probationMs?: number;
   /** How long errors are counted before the change, ms. Default: as long as the probation, at most 1000. */
@@ -118,7 +121,7 @@ export class Transports {
    * state and settings stay, nothing is dropped. When it fails nothing has changed.
    * @param objects the path of a .bpf.o, its bytes, or what openObject() returned
    * @throws EtherloomError ERR_TRANSPORT_*; ERR_UPGRADE_LAYOUT when state lies otherwise in the new object;
-   * ERR_UPGRADE_PROGRAM, ERR_UPGRADE_SETTING; VerifierError; ERR_ARENA_FULL; ERR_ENGINE_STATE
+   * ERR_UPGRADE_PROGRAM, ERR_UPGRADE_SETTING; ERR_UPGRADE_ENDED when another came before the change; VerifierError; ERR_ARENA_FULL; ERR_ENGINE_STATE
    */
   async upgrade(name: string, objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
     return this.get(name).upgrade(objects, options);

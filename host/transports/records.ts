@@ -7,6 +7,7 @@ import { layout, resolve } from '../bpf/btf/types.js';
 import { enumTable } from '../bpf/btf/walk.js';
 import type { BpfMap } from '../bpf/maps/index.js';
 import type { KeyedMap } from '../bpf/maps/keyed.js';
+import type { MapSpec } from '../bpf/spec.js';
 import { EtherloomError } from '../errors.js';
 import { StreamFlag, StreamLayout } from '../layout/layout.gen.js';
 import type { Arena } from '../mem/arena.js';
@@ -177,6 +178,12 @@ export class RecordTable {
       if (name.startsWith(prefix)) out[name.slice(prefix.length)] = this.get(index, name);
     return out;
   }
+}
+
+/** Names that the keys of a map of counters have. */
+export function counterNames({ btf }: MapSpec): ReadonlySet<string> {
+  const keys = btf?.keyId ? resolve(btf.types, btf.keyId) : undefined;
+  return new Set(keys?.kind === 'enum' ? enumTable(keys).byName.keys() : []);
 }
 
 /** What programs counted on all lanes, by the names of the enum that is the map's key; 0 is left out. */

@@ -125,6 +125,8 @@ test('a table of records follows them to another place and layout, from the next
 
 test('so many errors more are chance, and so many are not', () => {
   assert.ok(tooMany(0) > 7 && tooMany(0) < 10);
-  assert.ok(tooMany(100) > 120 && tooMany(100) < 150);
-  assert.ok(tooMany(10_000) < 10_500);
+  assert.ok(tooMany(100) > 120 && tooMany(100) < 170);
+  assert.ok(tooMany(10_000) < 10_600);
+  // Three of one second say little about what twenty bring.
+  assert.ok(tooMany(60, 20) > 150 && tooMany(60, 20) < 300);
 });

@@ -7,7 +7,14 @@ const volatile __u32 setting = 5; /* whoever loads it writes another */
 const volatile __u32 version = VERSION;
 __u32 packets; /* of all versions */
 
+#if VERSION == 4
+enum small_count { Other, SMALL_COUNTS };
+#else
 enum small_count { Seen, SMALL_COUNTS };
+#endif
+#if VERSION == 5
+#define small_counters other_counters
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

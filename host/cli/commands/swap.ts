@@ -79,10 +79,11 @@ function words(report: UpgradeReport): string {
   return lines.join('\n');
 }
 
-function tried({ ms, counters, rolledBack }: ProbationReport): string[] {
+function tried({ ms, counters, rolledBack, cutShort }: ProbationReport): string[] {
   const errors = Object.entries(counters).map(
     ([name, { risen, expected }]) =>
       `  ${name} ${risen}, ${expected} expected${rolledBack?.includes(name) ? ': too many' : ''}`,
   );
-  return [`probation of ${ms} ms: ${errors.length ? 'errors' : 'no errors'}`, ...errors];
+  const why = cutShort ? ` (cut short: ${cutShort})` : '';
+  return [`probation of ${ms} ms${why}: ${errors.length ? 'errors' : 'no errors'}`, ...errors];
 }

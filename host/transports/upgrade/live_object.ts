@@ -18,7 +18,7 @@ import type { LoadedProgram } from '../../engine/program.js';
 import type { LiveTransport, ObjectSource, UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
 import { EtherloomError } from '../../errors.js';
 import type { TransportEnv } from '../contract.js';
-import { namedCounters, type Records, recordsOf } from '../records.js';
+import { counterNames, namedCounters, type Records, recordsOf } from '../records.js';
 import { closeCell, freeCell, newCell, openCell } from '../records_cell.js';
 import { mapDifferences } from './layouts.js';
 import { immovable, Migration } from './migration.js';
@@ -84,6 +84,8 @@ export class LiveObject implements LiveTransport {
   /** By map: the word that tells threads where its records are. */
   readonly #cells = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
+  /** Ends the probation of the last upgrade. */
+  #probation = new AbortController();
   #closing = false;
   readonly #unlist: () => void;
 
@@ -151,16 +153,27 @@ export class LiveObject implements LiveTransport {
 
   // ── upgrading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** One after another. @throws as Transports.upgrade */
-  upgrade(objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
+  /** One after another; the next one cuts a probation short. @throws as Transports.upgrade */
+  async upgrade(objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
+    const source = openSource(objects);
+    this.#probation.abort(
+      new EtherloomError('ERR_UPGRADE_ENDED', `another upgrade of ${this.name} came`, {
+        ...{ file: source.label, expected: 'one probation at a time' },
+      }),
+    );
+    this.#probation = new AbortController();
+    const ended = this.#probation.signal;
+    if (this.#closing) throw this.#closed();
     const done = this.#turn.then(async () => {
       const before = this.#current;
-      const next = this.#prepare(objects);
+      const next = this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan);
       if (options.probationMs === undefined) return this.#change(next, options);
       this.#requireWayBack(next, options);
+      this.#requireCounters(next);
       const watched = {
         counters: () => this.counters(),
         names: this.errorCounters,
+        ended,
         change: (changed: () => void) => this.#change(next, options, changed),
         back: () => this.#change(before, options),
       };
@@ -170,9 +183,8 @@ export class LiveObject implements LiveTransport {
     return done;
   }
 
-  #prepare(objects: ObjectSource): PreparedObject {
-    const source = openSource(objects);
-    return this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan);
+  #closed(): EtherloomError {
+    return new EtherloomError('ERR_STACK_CLOSED', `upgrade of ${this.name}, whose stack is closed`);
   }
 
   async #change(
@@ -182,8 +194,7 @@ export class LiveObject implements LiveTransport {
   ): Promise<UpgradeReport> {
     const began = performance.now();
     const { engine } = this.env;
-    if (this.#closing)
-      throw new EtherloomError('ERR_STACK_CLOSED', `upgrade of ${this.name}, whose stack is closed`);
+    if (this.#closing) throw this.#closed();
     const plan = this.#planMaps(next, fresh);
     this.#requireHeirs(next);
     const old = this.#collection;
@@ -257,6 +268,20 @@ export class LiveObject implements LiveTransport {
         `a probation of an object that changes the layout of ${moved.join(', ')}`,
         { file: next.label, expected: 'no probation: there is no way back' },
       );
+  }
+
+  /** What counts none of these errors any more would stand every probation. @throws EtherloomError ERR_UPGRADE_OPTIONS */
+  #requireCounters(next: PreparedObject): void {
+    const { counters } = this.plan;
+    const now = counterNames(this.map(counters).spec);
+    const watched = this.errorCounters.filter(name => now.has(name));
+    const after = Object.hasOwn(next.spec.maps, counters) ? counterNames(next.spec.maps[counters]) : undefined;
+    const missing = watched.filter(name => !after?.has(name));
+    if (watched.length > 0 && !missing.length) return;
+    const what = missing.length ? `the counters ${missing.join(', ')}` : 'counters of errors';
+    throw new EtherloomError('ERR_UPGRADE_OPTIONS', `a probation of an object without ${what}`, {
+      ...{ file: next.label, expected: `no probation, or a map ${counters} whose keys have those names` },
+    });
   }
 
   /** Which maps the new programs take over. @throws EtherloomError ERR_UPGRADE_LAYOUT with every reason against */
@@ -410,6 +435,7 @@ export class LiveObject implements LiveTransport {
   /** Unloads everything. @throws EtherloomError ERR_PROGRAM_BUSY while an entrance or a hook names its programs */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#probation.abort(this.#closed());
     await this.#turn;
     if (this.#leftover.length) {
       for (const map of this.#owned) map.releasePrograms();

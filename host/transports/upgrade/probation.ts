@@ -1,8 +1,8 @@
 /**
  * New programs on probation: errors are counted for a while before the change and after it, and when they rise faster
- * the old programs are put back. Errors come by chance, so as many more are allowed as chance would bring once in ten
- * thousand times: four standard deviations of what was to be expected, and a few.
+ * the old programs are put back. Errors come by chance, so more are allowed: some standard deviations, and a few.
  */
+import { setTimeout } from 'node:timers/promises';
 import type { UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
 import { EtherloomError } from '../../errors.js';
 
@@ -12,6 +12,8 @@ export interface Watched {
   names: readonly string[];
   /** @param changed is called when all lanes have changed. */
   change(changed: () => void): Promise<UpgradeReport>;
+  /** Ends the probation before its time: no new programs then, or they stay unless they were found bad. */
+  ended: AbortSignal;
   /** Puts the old programs back. */
   back(): Promise<UpgradeReport>;
 }
@@ -21,14 +23,21 @@ const MOST_MS = 3_600_000;
 /** Looks at the counters. */
 const LOOKS = 20;
 const LEAST_LOOK_MS = 10;
-const DEVIATIONS = 4;
+/** Four would be passed by chance too often: a dozen counters are looked at twenty times. */
+const DEVIATIONS = 5;
 /** So few say nothing. */
 const FEW = 8;
 
-const sleep = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
+/** Resolves after a time, or as soon as `signal` is aborted. */
+const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+  setTimeout(ms, undefined, { signal }).catch(() => {});
 
-/** How many events are too many where `expected` are. */
-export const tooMany = (expected: number): number => expected + DEVIATIONS * Math.sqrt(expected) + FEW;
+/**
+ * How many events are too many where `expected` are, by a time before that was `times` shorter: what few events of a short
+ * time say of a long one is uncertain.
+ */
+export const tooMany = (expected: number, times = 0): number =>
+  expected + DEVIATIONS * Math.sqrt(expected * (1 + times)) + FEW;
 
 /** Checks a time. @throws EtherloomError ERR_UPGRADE_OPTIONS */
 function msOf(name: string, ms: number): number {
@@ -38,14 +47,15 @@ function msOf(name: string, ms: number): number {
   });
 }
 
-/** @throws as Transports.upgrade; ERR_UPGRADE_OPTIONS */
+/** @throws as Transports.upgrade; ERR_UPGRADE_OPTIONS; the reason of `ended` before the change */
 export async function probation(watched: Watched, options: UpgradeOptions): Promise<UpgradeReport> {
   const ms = msOf('probationMs', options.probationMs!);
   const baselineMs = msOf('baselineMs', options.baselineMs ?? Math.min(ms, MOST_BASELINE_MS));
-  const { names } = watched;
+  const { names, ended } = watched;
   const first = watched.counters();
   const firstAt = performance.now();
-  await sleep(baselineMs);
+  await sleep(baselineMs, ended);
+  ended.throwIfAborted();
   const before = watched.counters();
   const beforeMs = performance.now() - firstAt;
   let second = before;
@@ -57,15 +67,15 @@ export async function probation(watched: Watched, options: UpgradeOptions): Prom
   const perMs = (name: string): number => risen(first, before, name) / beforeMs;
   for (;;) {
     const left = from + ms - performance.now();
-    await sleep(Math.max(LEAST_LOOK_MS, Math.min(left, ms / LOOKS)));
+    await sleep(Math.max(LEAST_LOOK_MS, Math.min(left, ms / LOOKS)), ended);
     const now = watched.counters();
     const passed = performance.now() - from;
     const found = names.map(name => ({
       ...{ name, risen: risen(second, now, name) },
       expected: perMs(name) * passed,
     }));
-    const bad = found.filter(f => f.risen > tooMany(f.expected)).map(f => f.name);
-    if (!bad.length && passed < ms) continue;
+    const bad = found.filter(f => f.risen > tooMany(f.expected, passed / beforeMs)).map(f => f.name);
+    if (!bad.length && passed < ms && !ended.aborted) continue;
     report.probation = {
       ms: Math.round(passed),
       counters: Object.fromEntries(
@@ -73,6 +83,7 @@ export async function probation(watched: Watched, options: UpgradeOptions): Prom
           .filter(f => f.risen > 0)
           .map(f => [f.name, { risen: f.risen, expected: Math.round(f.expected * 10) / 10 }]),
       ),
+      ...(passed < ms && !bad.length ? { cutShort: (ended.reason as Error).message } : {}),
     };
     if (bad.length) {
       const back = await watched.back().catch(cause => {

@@ -1,0 +1,75 @@
+/** Probations that end before their time, and objects that none can be had with. */
+import { Engine } from '../../host/engine/engine.js';
+import type { UpgradeReport } from '../../host/engine/transports.js';
+import type { EtherloomError } from '../../host/errors.js';
+import { HostNic } from '../../host/nic/index.js';
+import { TCP_OBJECT } from '../../host/transports/tcp/control.js';
+import { LiveObject } from '../../host/transports/upgrade/live_object.js';
+import { wired } from '../stack/rig.js';
+import { assert, suite } from '../support/suite.js';
+import { missingClang, small } from './objects.js';
+
+const test = suite('swap: probations cut short');
+const HOUR = 3_600_000;
+
+const codeOf = async (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'none',
+    error => (error as EtherloomError).code,
+  );
+
+test(
+  'the next upgrade ends a probation, and so does the end of the stack',
+  () =>
+    wired(
+      async ({ a, engine }) => {
+        const generation = (): number => engine.transports.get('a/tcp').generation;
+        const upgrade = (options: object): Promise<UpgradeReport> =>
+          engine.transports.upgrade('a/tcp', TCP_OBJECT, options);
+        const changed = async (to: number): Promise<void> => {
+          while (generation() < to) await new Promise(done => setTimeout(done, 5));
+        };
+        const first = upgrade({ probationMs: HOUR, baselineMs: 20 });
+        await changed(2);
+        const second = upgrade({ probationMs: HOUR, baselineMs: HOUR });
+        const { probation, generation: of } = await first;
+        assert.match(probation!.cutShort!, /another upgrade of tcp came/);
+        assert.equal([of, probation!.rolledBack], [2, undefined]);
+        // What cannot be read ends none.
+        assert.is(await codeOf(engine.transports.upgrade('a/tcp', '/nowhere.o')), 'ERR_FILE_READ');
+        const third = upgrade({ probationMs: HOUR, baselineMs: 20 });
+        assert.is(await codeOf(second), 'ERR_UPGRADE_ENDED');
+        await changed(3);
+        await a.stack.close();
+        assert.match((await third).probation!.cutShort!, /whose stack is closed/);
+      },
+      { a: { name: 'a' }, b: { name: 'b' } },
+    ),
+  { timeoutMs: 180_000 },
+);
+
+test(
+  'an object that does not count errors, or under other names, takes no probation',
+  async () => {
+    const engine = await Engine.create({
+      ...{ nics: [new HostNic({ name: 'p' })], inline: true, clock: 'virtual', warmMs: 0 },
+    });
+    const live = await LiveObject.load(
+      { engine, apps: undefined as never, table: 300, stack: 'here' },
+      {
+        ...{ name: 'small', object: small(1), sizes: {}, globals: { '.rodata': { setting: 77 } } },
+        ...{ counters: 'small_counters', errors: ['Seen'] },
+      },
+    );
+    await engine.start();
+    const options = { probationMs: 50, baselineMs: 20 };
+    for (const version of [4, 5]) {
+      assert.is(await codeOf(live.upgrade(small(version), options)), 'ERR_UPGRADE_OPTIONS');
+      assert.is(live.generation, 1);
+    }
+    assert.ok((await live.upgrade(small(2), options)).probation!.ms >= 50);
+    await live.close();
+    await engine.stop();
+  },
+  { missing: missingClang, timeoutMs: 180_000 },
+);
