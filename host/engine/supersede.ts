@@ -17,6 +17,21 @@ import type { LoadedProgram } from './program.js';
 /** By program: who stands in its place. */
 export type Heirs = ReadonlyMap<LoadedProgram, LoadedProgram>;
 
+/**
+ * Lanes that begin anew have the new programs and every name is theirs, but not of every lane it is known that it has changed:
+ * what stood there before must stay.
+ */
+export class UnheardError extends EtherloomError {
+  constructor(cause: unknown) {
+    super('ERR_SUPERSEDE_UNHEARD', `lanes did not say that they have changed: ${(cause as Error).message}`, {
+      ...{
+        cause,
+        expected: 'another upgrade, or an end: the new programs are at work, the old ones stay loaded',
+      },
+    });
+  }
+}
+
 /** Slots of a program before its callbacks: run and tail. */
 const FIRST_CALLBACK = 2;
 

@@ -25,7 +25,7 @@ import type { Port } from '../nic/port.js';
 import type { LoadedProgram, PlacedProgram } from './program.js';
 import type { SwapReport } from './report.js';
 import type { SeatOrder } from './resident.js';
-import { type Heirs, recall, retarget, slotPairs } from './supersede.js';
+import { type Heirs, recall, retarget, slotPairs, UnheardError } from './supersede.js';
 
 /** What attach() takes: a loaded program, or a collection's. */
 export type Attachable = LoadedProgram | { readonly placed: LoadedProgram };
@@ -268,7 +268,7 @@ export class Programs {
    * `together` does its work while they stand still. From then on nothing calls the old ones, and hooks, entries of maps
    * and timers name the new ones. Returns how long each lane stood still to change, ns.
    * @throws EtherloomError ERR_SUPERSEDE for programs that cannot stand for the others, before anything is changed;
-   * ERR_ENGINE_STATE
+   * ERR_ENGINE_STATE; UnheardError when everything is, and only then
    */
   async supersede(heirs: Heirs, together?: Together): Promise<number[]> {
     this.#assertOpen('supersede');
@@ -280,11 +280,20 @@ export class Programs {
       const next = pairs.get(to);
       if (next !== undefined) pairs.set(from, next);
     }
+    let published = false;
     const publish = (): void => {
+      published = true;
       for (const [from, to] of pairs) this.aliases.set(from, to);
       aliasSlots(this.core, [...pairs].flat());
     };
-    const pausesNs = together ? await together(publish, pairs) : await this.#tellAliases(publish, pairs);
+    let pausesNs: number[] = [];
+    let unheard: UnheardError | undefined;
+    try {
+      pausesNs = together ? await together(publish, pairs) : await this.#tellAliases(publish, pairs);
+    } catch (cause) {
+      if (!published) throw cause;
+      unheard = new UnheardError(cause);
+    }
     for (const [key, a] of this.#attached) {
       const program = heirs.get(a.program);
       if (!program) continue;
@@ -295,6 +304,7 @@ export class Programs {
     }
     retarget(this.arena, heirs);
     recall(this.arena, pairs);
+    if (unheard) throw unheard;
     return pausesNs;
   }
 

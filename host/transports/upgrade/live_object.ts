@@ -15,6 +15,7 @@ import { isRunnable } from '../../bpf/program_types.js';
 import { residenceOf } from '../../bpf/residence.js';
 import type { MapSpec, ProgramSpec } from '../../bpf/spec.js';
 import type { LoadedProgram } from '../../engine/program.js';
+import { UnheardError } from '../../engine/supersede.js';
 import type { LiveTransport, ObjectSource, UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
 import { EtherloomError } from '../../errors.js';
 import type { TransportEnv } from '../contract.js';
@@ -211,7 +212,8 @@ export class LiveObject implements LiveTransport {
     const heirs = new Map<LoadedProgram, LoadedProgram>();
     for (const [name, { placed }] of Object.entries(old.programs))
       if (Object.hasOwn(collection.programs, name)) heirs.set(placed, collection.programs[name].placed);
-    let pausesNs: number[];
+    let pausesNs: number[] = [];
+    let unheard: UnheardError | undefined;
     const stops: (readonly number[])[] = Object.values(collection.programs).map(p => p.placed.pausesNs);
     try {
       for (const name of plan.migrated) {
@@ -225,14 +227,19 @@ export class LiveObject implements LiveTransport {
       const moves = plan.migrated.length + plan.fresh.length > 0;
       pausesNs = await engine.supersede(heirs, moves ? () => this.#move(migrations, collection) : undefined);
     } catch (error) {
-      await endMigrations();
-      emptyEntries(plan.given, collection);
-      collection.adopt(made);
-      await collection.close();
-      throw error;
+      if (error instanceof UnheardError) unheard = error;
+      else {
+        await endMigrations();
+        emptyEntries(plan.given, collection);
+        collection.adopt(made);
+        await collection.close();
+        throw error;
+      }
     }
     changed();
-    await endMigrations();
+    // Where lanes are not heard of nothing can be unloaded, either.
+    if (unheard) for (const m of migrations) m.free();
+    else await endMigrations();
     collection.fillEntries();
     // Entries of programs, or by keys, that the new object does not have.
     emptyEntries(plan.given, old);
@@ -242,6 +249,7 @@ export class LiveObject implements LiveTransport {
     this.#current = next;
     this.#generation++;
     this.#leftover.push(old);
+    if (unheard) throw unheard;
     await this.#endLeftover();
     for (const map of replaced) this.#end(map);
     this.#keep(next);
@@ -275,7 +283,9 @@ export class LiveObject implements LiveTransport {
     const { counters } = this.plan;
     const now = counterNames(this.map(counters).spec);
     const watched = this.errorCounters.filter(name => now.has(name));
-    const after = Object.hasOwn(next.spec.maps, counters) ? counterNames(next.spec.maps[counters]) : undefined;
+    const after = Object.hasOwn(next.spec.maps, counters)
+      ? counterNames(next.spec.maps[counters])
+      : undefined;
     const missing = watched.filter(name => !after?.has(name));
     if (watched.length > 0 && !missing.length) return;
     const what = missing.length ? `the counters ${missing.join(', ')}` : 'counters of errors';
