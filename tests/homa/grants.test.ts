@@ -1,0 +1,85 @@
+/** Grants among strangers: nobody waits for ever, and no more is granted than may come. */
+import { parseIp } from '../../host/wire/address.js';
+import { assert, suite } from '../support/suite.js';
+import { type Forged, forged } from './forged.js';
+
+const test = suite('homa: grants');
+const UNASKED = 40_000;
+const PART = 1400;
+
+/** A message of a peer of its own, sent as it is granted. */
+class Sender {
+  sent = 0;
+  granted: number;
+  readonly src: string;
+
+  constructor(
+    readonly f: Forged,
+    readonly peer: number,
+    readonly bytes: number,
+    readonly unasked = Math.min(UNASKED, bytes),
+  ) {
+    this.granted = this.unasked;
+    this.src = `10.0.0.${10 + peer}`;
+  }
+
+  hears(): void {
+    for (const { packet, to } of this.f.out)
+      if (packet.type === 'GRANT' && to === this.src) this.granted = Math.max(this.granted, packet.offset);
+  }
+
+  /** Sends what it may, up to `most` bytes of it all. */
+  send(most = this.bytes): void {
+    while (this.sent < Math.min(this.granted, most)) {
+      const payload = new Uint8Array(Math.min(PART, this.granted - this.sent));
+      const head = { messageLength: this.bytes, incoming: this.unasked, offset: this.sent };
+      this.f.put(this.f.data(5n, this.peer, payload, head), { src: this.src });
+      this.sent += payload.length;
+      this.f.pass(0.001);
+      this.hears();
+    }
+  }
+}
+
+/** These send what they are granted, until all is sent or nothing comes of it; `all` hear. */
+function exchange(f: Forged, senders: Sender[], rounds: number, all = senders): void {
+  for (let n = 0; n < rounds && senders.some(s => s.sent < s.bytes); n++) {
+    for (const s of senders) s.send();
+    for (const s of senders) if (s.sent < s.bytes) f.put(f.ask(5n, s.peer), { src: s.src });
+    f.pass(1);
+    for (const s of all) s.hears();
+    f.out.length = 0;
+  }
+}
+
+test('a message that waits behind one that was granted as the oldest has its turn', () =>
+  forged({ homa: { window: 5000, overcommit: 1, fifoGrant: 500 }, answer: () => new Uint8Array(8) }, f => {
+    const first = new Sender(f, 0, 85_000);
+    exchange(f, [first], 50);
+    assert.is(first.sent, first.bytes);
+    const three = [new Sender(f, 1, 60_000), new Sender(f, 2, 70_000), new Sender(f, 3, 90_000)];
+    for (const s of three) s.send(UNASKED);
+    for (const s of three) exchange(f, [s], 50, three);
+    exchange(f, three, 50);
+    assert.equal(
+      three.map(s => s.sent),
+      three.map(s => s.bytes),
+    );
+    f.pass(1);
+    assert.is(f.server.requests.length, 4);
+  }));
+
+test('a place that a slot lost with its lane is its peer’s again', () =>
+  forged({ answer: () => new Uint8Array(8) }, f => {
+    const word = new DataView(Uint8Array.from(parseIp('10.0.0.20')).buffer).getUint32(0, true);
+    const { dv, at } = f.bytes('homa_receivers', 'active');
+    // As a lane leaves it that dies in homa_ungrant: a place of a slot that wants none.
+    dv.setUint32(at, 63, true);
+    dv.setUint32(at + 4, (Math.imul(word, 0x9e3779b1) | 1) >>> 0, true);
+    dv.setUint32(at + 8, 1, true);
+    f.word('homa_receivers', 0, 'count').set(1);
+    const s = new Sender(f, 10, 100_000);
+    exchange(f, [s], 50);
+    assert.is(s.sent, s.bytes);
+    assert.is(f.word('homa_receivers', 0, 'count').get(), 0);
+  }));
