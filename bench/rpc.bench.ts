@@ -7,6 +7,7 @@ import type { CallFigures, Load } from './scenarios/rpc/figures.js';
 import { byGrpc, missingGrpc } from './scenarios/rpc/grpc.js';
 import { inBursts, inPromises } from './scenarios/rpc/inline.js';
 import { inLanes } from './scenarios/rpc/lanes.js';
+import { missingWire, overWire } from './scenarios/rpc/wire.js';
 
 const CARRIERS = ['homa', 'tcp'] as const;
 const LEVELS = {
@@ -85,6 +86,30 @@ function rows(
   });
 }
 
+const WIRE =
+  'two namespaces, veth, AF_XDP copy mode, an inline engine at each end, a process and a CPU each; ' +
+  "peer: calls framed over one connection of Node's net, its processes kept awake";
+
+/** The same calls between two namespaces, beside the kernel's TCP. */
+async function wire(bench: Bench, rounds: number, ms: number): Promise<void> {
+  for (const load of Object.values(PARTS)) {
+    const net = await overWire('net', load, rounds, ms);
+    for (const carrier of CARRIERS) {
+      const ours = await overWire(carrier, load, rounds, ms);
+      const group = `RPC over AF_XDP: ${load.bytes} B, ${load.inFlight} in flight`;
+      const row = (what: string, unit: 'µs' | 'k/s', of: (f: CallFigures) => number): void => {
+        bench.row({
+          ...{ group, name: `${carrier}, ${what}`, conditions: WIRE, unit, value: of(ours) },
+          peer: { name: 'Node net', value: of(net) },
+        });
+      };
+      row('p50', 'µs', f => f.p50Us);
+      row('p99', 'µs', f => f.p99Us);
+      row('calls', 'k/s', f => f.callsPerS / 1000);
+    }
+  }
+}
+
 export default async function rpc(bench: Bench): Promise<void> {
   const missing = missingGrpc();
   if (missing) console.error(`  rpc: without its peer: ${missing}`);
@@ -101,4 +126,8 @@ export default async function rpc(bench: Bench): Promise<void> {
       rows(bench, part, of, tcp.figures, grpc);
     }
   }
+  if (!bench.wants('wire')) return;
+  const noWire = missingWire();
+  if (noWire) console.error(`  rpc: not over AF_XDP: ${noWire}`);
+  else await wire(bench, rounds, ms);
 }
