@@ -138,8 +138,10 @@ int homa_gen(struct xdp_md *ctx)
 		memcpy(r->local, p->from, sizeof(r->local));
 	if (r->due) {
 		verdict = homa_due(ctx, r, id, p);
-		if (verdict == XDP_TX)
+		if (verdict == XDP_TX) {
+			homa_goes(ctx->egress_ifindex, bpf_xdp_get_buff_len(ctx));
 			return verdict;
+		}
 	}
 	if (r->phase != PHASE_OUT)
 		return XDP_ABORTED;

@@ -193,6 +193,29 @@ noinline int throttle(struct homa_rpc *r NONNULL, __u32 id, __u64 at)
 	return 0;
 }
 
+/* The NIC is given a packet of so many bytes. */
+static inline void nic_takes(struct homa_nic *nic, __u32 bytes)
+{
+	nic->idle_ns += (__u64)(bytes + WIRE_BYTES) * homa_ps_per_byte / 1000;
+}
+
+/*
+ * A control packet goes to the NIC: it waits for nobody, but what comes after it does. A host that grants to many sends so many
+ * GRANTs that the queue would grow without end behind an estimate that knew of DATA only.
+ */
+static inline void homa_goes(__u32 port, __u32 bytes)
+{
+	struct homa_nic *nic = homa_ps_per_byte ? bpf_map_lookup_elem(&homa_nics, &port) : 0;
+	__u64 now;
+
+	if (!nic)
+		return;
+	now = bpf_ktime_get_ns();
+	if (nic->idle_ns < now)
+		nic->idle_ns = now;
+	nic_takes(nic, bytes);
+}
+
 /* Whether a packet of the slot may go now, or waits in the tree. */
 static inline int homa_may_send(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, __u32 bytes)
 {
@@ -224,7 +247,7 @@ static inline int homa_may_send(struct xdp_md *ctx, struct homa_rpc *r, __u32 id
 				return 0;
 		}
 	}
-	nic->idle_ns += (__u64)(bytes + WIRE_BYTES) * homa_ps_per_byte / 1000;
+	nic_takes(nic, bytes);
 	return 1;
 }
 
