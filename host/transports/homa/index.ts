@@ -15,7 +15,10 @@ export interface HomaOptions {
   addresses?: number;
   /** Bytes of a message that are sent without being asked for. Default 40,000. */
   unscheduled?: number;
-  /** Bytes that are granted and have not come, of all messages together. Default 400,000. */
+  /**
+   * Bytes that are granted and have not come, of all messages together. Default 16 for each Mbit/s of linkMbps, at most
+   * 400,000, which HomaModule has at 25 Gbit/s: they wait at the receiver's switch, and what is granted later is behind them.
+   */
   maxIncoming?: number;
   /** Of each message that is granted; 0, the default: maxIncoming / (messages that are granted + 1). */
   window?: number;
@@ -58,6 +61,8 @@ const VARIABLES = {
   fifoPace: ['homa_fifo_pace', 50, 0, 500],
 } as const;
 const PS_PER_S_BYTE = 8e12;
+/** HomaModule's 400,000 B at 25 Gbit/s. */
+const INCOMING_PER_MBPS = 16;
 
 function whole(name: string, n: unknown, least: number, most: number): number {
   if (Number.isInteger(n) && (n as number) >= least && (n as number) <= most) return n as number;
@@ -73,9 +78,15 @@ class Homa implements MessageTransport {
 
   constructor(o: HomaOptions) {
     const globals: Record<string, number> = {};
+    const mbps = whole('linkMbps', o.linkMbps ?? 0, 0, 1_000_000);
     for (const [name, [variable, usual, least, most]] of Object.entries(VARIABLES))
       globals[variable] = whole(name, o[name as keyof typeof VARIABLES] ?? usual, least, most);
-    const mbps = whole('linkMbps', o.linkMbps ?? 0, 0, 1_000_000);
+    // A slow line has twice what comes unasked of a message at least.
+    if (o.maxIncoming === undefined && mbps > 0)
+      globals.homa_max_incoming = Math.max(
+        2 * globals.homa_unscheduled,
+        Math.min(globals.homa_max_incoming, INCOMING_PER_MBPS * mbps),
+      );
     globals.homa_ps_per_byte = mbps === 0 ? 0 : Math.round(PS_PER_S_BYTE / (mbps * 1e6));
     this.#settings = {
       listeners: whole('listeners', o.listeners ?? 64, 1, 32768),
