@@ -73,7 +73,7 @@ export class TcpCarrier implements Carrier {
     const link = call.link as Link;
     link.calls--;
     link.withdraw(call);
-    link.receiver?.forget(call.place);
+    link.receiver?.forget(call.place, call.turn);
   }
 
   // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -100,7 +100,7 @@ export class Link implements LinkToBe {
       event.tag = undefined;
       this.fill(event, receiver);
     } else if (kind === FrameKind.CANCEL) {
-      receiver.forget(call);
+      receiver.forget(call, turn);
       this.sender.dropOf(call, turn);
       const kept = this.open.get(call);
       if (kept === undefined || (typeof kept === 'number' ? kept : kept.turn) !== turn) return;
@@ -147,7 +147,7 @@ export class Link implements LinkToBe {
     if (this.peer !== undefined) {
       const call = this.carrier.home.find(head.call, head.turn);
       // The rest of what nobody waits for may never come.
-      if (call === undefined || call.link !== this) return receiver.forget(head.call);
+      if (call === undefined || call.link !== this) return receiver.forget(head.call, head.turn);
       tag = call.tag;
     }
     if (!this.carrier.home.inParts) return;
@@ -165,10 +165,7 @@ export class Link implements LinkToBe {
 
   /** Takes back what of a request was not sent; the peer is told, if it knows of it. */
   withdraw(call: Call): void {
-    const { out } = call;
-    const waits = out !== undefined && !out.whole;
-    const begun = waits ? this.sender.drop(out) : true;
-    if (begun && !this.over) this.sender.send(FrameKind.CANCEL, call.place, call.turn, NOTHING, true);
+    if (!this.over) this.sender.cancel(call.place, call.turn);
   }
 
   /** Something was answered, or sent: perhaps it goes on. */
@@ -233,5 +230,3 @@ export class Link implements LinkToBe {
     carrier.ended(this, code, reason);
   }
 }
-
-const NOTHING = new Uint8Array(0);

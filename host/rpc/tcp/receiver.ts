@@ -26,6 +26,8 @@ export interface ByteSource {
 /** What `next` found. */
 export const Found = { NOTHING: 0, WHOLE: 1, PART: 2, BAD: 3 } as const;
 export type Found = (typeof Found)[keyof typeof Found];
+/** A frame that nobody wants was passed over: the next is looked at. */
+const PASSED = 4;
 
 /** Messages in parts that a peer may have under way: its own senders have at most half as many. */
 export const MOST_PARTS = 16;
@@ -46,6 +48,8 @@ export class Receiver implements Lie {
   wrong = '';
   /** Bytes that were looked at, and are given back by `done`. */
   private parsed = 0;
+  /** Something was found that lies in the ring: nothing is given back before `done`. */
+  private holds = false;
   /** Of the frame in hand. */
   private left = 0;
   private readonly parts = new Map<number, Part>();
@@ -72,6 +76,13 @@ export class Receiver implements Lie {
   }
 
   next(): Found {
+    for (;;) {
+      const found = this.look();
+      if (found !== PASSED) return found;
+    }
+  }
+
+  private look(): Found | typeof PASSED {
     const have = this.source.readable - this.parsed;
     if (this.left > 0) return have > 0 ? this.gather(have) : Found.NOTHING;
     if (have < FRAME_HEAD) return Found.NOTHING;
@@ -92,6 +103,7 @@ export class Receiver implements Lie {
         this.memory = this.u8;
         this.part = undefined;
         this.parsed += end;
+        this.holds = true;
         return Found.WHOLE;
       }
       if (have < end && end <= WAIT_BYTES) return Found.NOTHING;
@@ -105,14 +117,14 @@ export class Receiver implements Lie {
   }
 
   /** A frame whose bytes are to be gathered. */
-  private begin(known: Part | undefined, have: number): Found {
+  private begin(known: Part | undefined, have: number): Found | typeof PASSED {
     const { head } = this;
     this.part = known;
     if (head.offset === 0) {
       // An error, or a cancellation, ends what was half said.
       if (known && head.turn === known.turn && head.kind <= FrameKind.RESPONSE)
         return this.bad('a message that begins twice');
-      if (known) this.forget(head.call);
+      if (known) this.forget(known.call, known.turn);
       if (this.parts.size >= MOST_PARTS) return this.bad(`more than ${MOST_PARTS} messages in parts`);
       this.part = new Part(this.pool, head.call, head.turn, head.kind, head.length);
       this.parts.set(head.call, this.part);
@@ -126,7 +138,7 @@ export class Receiver implements Lie {
     return this.left === 0 || have > FRAME_HEAD ? this.gather(have - FRAME_HEAD) : Found.NOTHING;
   }
 
-  private gather(have: number): Found {
+  private gather(have: number): Found | typeof PASSED {
     const { part } = this;
     const n = Math.min(have, this.left);
     if (part !== undefined) {
@@ -135,7 +147,11 @@ export class Receiver implements Lie {
     }
     this.parsed += n;
     this.left -= n;
-    if (part === undefined) return this.left === 0 ? this.next() : Found.NOTHING;
+    if (part === undefined) {
+      // Nobody is told of it, who would say when it can be given back.
+      if (!this.holds) this.giveBack();
+      return this.left === 0 ? PASSED : Found.NOTHING;
+    }
     if (this.left > 0 || !part.whole) return Found.PART;
     this.parts.delete(part.call);
     this.whole.push(part);
@@ -147,9 +163,9 @@ export class Receiver implements Lie {
   }
 
   /** What came of the message of a call is not wanted. */
-  forget(call: number): void {
+  forget(call: number, turn: number): void {
     const part = this.parts.get(call);
-    if (part === undefined) return;
+    if (part === undefined || part.turn !== turn) return;
     this.parts.delete(call);
     part.drop();
     if (this.part === part) this.part = undefined;
@@ -157,10 +173,15 @@ export class Receiver implements Lie {
 
   /** Gives back the bytes of what was found. */
   done(): void {
-    if (this.parsed > 0) this.source.consume(this.parsed);
-    this.parsed = 0;
+    this.holds = false;
+    this.giveBack();
     for (const part of this.whole) part.drop();
     this.whole.length = 0;
+  }
+
+  private giveBack(): void {
+    if (this.parsed > 0) this.source.consume(this.parsed);
+    this.parsed = 0;
   }
 
   /** It is over. */

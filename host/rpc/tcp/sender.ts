@@ -2,7 +2,7 @@
  * What leaves over a connection: a message that fits goes straight into the send ring; others wait, and take turns frame by
  * frame, so that a long one holds up nobody for longer than one of its frames.
  */
-import { FRAME_HEAD, type FrameKind, writeHead } from '../frame.js';
+import { FRAME_HEAD, FrameKind, writeHead } from '../frame.js';
 import { Outgoing } from '../outgoing.js';
 import type { RpcConnection } from './connection.js';
 import { MOST_PARTS } from './receiver.js';
@@ -23,6 +23,11 @@ export class Sender {
   private u8!: Uint8Array;
   private dv!: DataView;
   private readonly queue: Outgoing[] = [];
+  /**
+   * Errors and cancellations, which go before the queue: the peer counts a message as begun until it hears that it is over,
+   * so that another one in its stead may come only after that.
+   */
+  private readonly urgent: Outgoing[] = [];
   private turn = 0;
   /** Bytes that wait. */
   waiting = 0;
@@ -39,7 +44,7 @@ export class Sender {
   }
 
   get empty(): boolean {
-    return this.queue.length === 0;
+    return this.queue.length === 0 && this.urgent.length === 0;
   }
 
   /** Sends a message, or as much of it as there is room for: what waits of one that is not whole by then is returned. */
@@ -53,15 +58,14 @@ export class Sender {
     let out: Outgoing;
     if (body instanceof Uint8Array) {
       const n = body.length;
-      if (this.queue.length === 0 && n <= FRAME_BYTES && this.put(kind, n, 0, call, turn, body))
-        return undefined;
+      if (this.empty && n <= FRAME_BYTES && this.put(kind, n, 0, call, turn, body)) return undefined;
       out = Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body));
     } else out = body;
     out.kind = kind;
     out.call = call;
     out.turn = turn;
     this.waiting += out.length;
-    this.queue.push(out);
+    (kind < FrameKind.ERROR ? this.queue : this.urgent).push(out);
     this.pump();
     return out.whole ? undefined : out;
   }
@@ -100,10 +104,10 @@ export class Sender {
 
   /** Sends what waits, as far as there is room; of room for the rest an event tells. */
   pump(): void {
-    const { connection, queue } = this;
+    const { connection, urgent } = this;
     if (connection === undefined) return;
-    while (queue.length > 0) {
-      const out = this.choose();
+    while (!this.empty) {
+      const out = urgent.length > 0 ? urgent[0] : this.choose();
       if (out === undefined) return;
       const want = Math.min(out.waiting, FRAME_BYTES, out.length === 0 ? 0 : LEAST_BYTES);
       let room = connection.room;
@@ -116,7 +120,9 @@ export class Sender {
       if (!this.put(out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
       this.waiting -= bytes.length;
       if (bytes.length > 0) out.took(bytes.length);
-      if (out.whole) this.remove(out);
+      if (out === urgent[0]) {
+        if (out.whole) urgent.shift();
+      } else if (out.whole) this.remove(out);
       else this.turn++;
     }
   }
@@ -147,7 +153,17 @@ export class Sender {
     return out.sent > 0;
   }
 
-  /** Drops what waits for a call. Whether there was something. */
+  /** A request is not wanted any more: the peer is told, if it knows of it. */
+  cancel(call: number, turn: number): void {
+    for (const out of this.queue)
+      if (out.call === call && out.turn === turn) {
+        if (!this.drop(out)) return;
+        break;
+      }
+    this.send(FrameKind.CANCEL, call, turn, NOTHING, true);
+  }
+
+  /** Drops what of the answer to a call waits in the queue. */
   dropOf(call: number, turn: number): void {
     for (const out of [...this.queue]) if (out.call === call && out.turn === turn) this.drop(out);
   }
@@ -158,6 +174,7 @@ export class Sender {
     this.fast = false;
     for (const out of this.queue) out.drop();
     this.queue.length = 0;
+    this.urgent.length = 0;
     this.waiting = 0;
   }
 }
