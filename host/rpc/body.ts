@@ -79,6 +79,7 @@ export async function gathered(source: Pieces): Promise<Uint8Array> {
 export async function feed({ source, length }: Streamed, out: Outgoing, goOn: () => void): Promise<void> {
   let given = 0;
   let sent = (): void => {};
+  if (out.dropped) return endSource(source);
   out.onSent = () => sent();
   for await (const piece of source) {
     const bytes = bytesOf(piece);
@@ -103,6 +104,13 @@ export async function feed({ source, length }: Streamed, out: Outgoing, goOn: ()
         expected: `${length}, as was said`,
       },
     );
+}
+
+/** Ends a source that was not asked for anything. */
+function endSource(source: Pieces): void {
+  const { destroy, return: back } = source as { destroy?: () => unknown; return?: () => unknown };
+  if (typeof destroy === 'function') destroy.call(source);
+  else if (typeof back === 'function') void back.call(source);
 }
 
 export const outgoingOf = ({ length }: Streamed): Outgoing => new Outgoing(length);

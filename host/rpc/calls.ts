@@ -20,8 +20,13 @@ export class Call {
   constructor(readonly place: number) {}
 }
 
+/** Bits of a call's number that say its place, counted from 1; the others are the last ones of its turn. */
+const PLACE_BITS = 20;
+const PLACES = (1 << PLACE_BITS) - 1;
+/** Together 31: a small integer, which V8 allocates nothing for. */
+const TURNS = (1 << 11) - 1;
 /** Calls that one endpoint can have in flight. */
-const MOST_CALLS = 1 << 20;
+const MOST_CALLS = PLACES;
 
 export class Calls {
   readonly table: Call[] = [];
@@ -48,6 +53,17 @@ export class Calls {
   find(place: number, turn: number): Call | undefined {
     const call = this.table[place];
     return call?.live && call.turn === turn ? call : undefined;
+  }
+
+  /** The number of a call, by which who makes it knows it; never 0. */
+  static number({ place, turn }: Call): number {
+    return ((turn & TURNS) << PLACE_BITS) | (place + 1);
+  }
+
+  /** The call of a number, if it is in flight: not another one of its place. */
+  numbered(number: number): Call | undefined {
+    const call = this.table[(number & PLACES) - 1];
+    return call?.live && (call.turn & TURNS) === number >>> PLACE_BITS ? call : undefined;
   }
 
   /** It is over. */

@@ -137,19 +137,19 @@ export class Endpoint implements CarrierHome {
     const { patienceMs } = this.#current;
     const most = patienceMs === undefined ? deadlineMs : Math.min(patienceMs, deadlineMs ?? patienceMs);
     if (most !== undefined) this.#calls.setDeadline(call, this.home.nowMs() + most);
-    return call.place + 1;
+    return Calls.number(call);
   }
 
   /** More of a body has come. */
   goOn(number: number): void {
-    const call = this.#calls.table[number - 1];
-    if (call?.live) call.carrier.goOn(call.link);
+    const call = this.#calls.numbered(number);
+    call?.carrier.goOn(call.link);
   }
 
   /** Gives up a call: no event tells of it. Whether it was in flight. */
   cancel(number: number): boolean {
-    const call = this.#calls.table[number - 1];
-    if (!call?.live) return false;
+    const call = this.#calls.numbered(number);
+    if (call === undefined) return false;
     call.carrier.cancel(call);
     this.#calls.give(call);
     return true;

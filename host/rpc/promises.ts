@@ -25,6 +25,8 @@ class Pending {
   /** 0: it has not begun, for want of room. */
   number = 0;
   body: RpcBody | undefined;
+  /** A streamed request, which is fed. */
+  out: Outgoing | undefined;
   onAbort: (() => void) | undefined;
   done = false;
 
@@ -100,6 +102,11 @@ export class PromiseCalls implements Driven {
       this.#end(error as Error);
       return undefined;
     }
+    // Numbers of calls that are over may be others' as soon as somebody is told, and calls.
+    for (let i = 0; i < n; i++) {
+      const { kind, tag } = events[i];
+      if (kind === 'response' || kind === 'failed') (tag as Pending).number = 0;
+    }
     for (let i = 0; i < n; i++) this.#tell(events[i]);
     if (n > 0) {
       this.endpoint.flush();
@@ -130,19 +137,10 @@ export class PromiseCalls implements Driven {
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  call(peer: RpcPeer, body: Uint8Array | Outgoing, deadline: number | undefined, wish: Wish): Promise<never> {
-    return new Promise((resolve, reject) => {
-      const pending = new Pending(wish, resolve, reject);
-      if (wish.signal !== undefined && !this.#follow(pending, wish.signal)) return;
-      this.#pending.add(pending);
-      const number = this.#waiting.length > 0 ? 0 : this.endpoint.begin(peer, body, pending, deadline, true);
-      pending.number = number;
-      if (number === 0) {
-        const lateMs = deadline === undefined ? Number.POSITIVE_INFINITY : this.endpoint.nowMs() + deadline;
-        this.#waiting.push({ pending, peer, body, lateMs });
-      }
-      this.#touch();
-    });
+  call(peer: RpcPeer, body: Uint8Array, deadline: number | undefined, wish: Wish): Promise<never> {
+    return new Promise((resolve, reject) =>
+      this.#begin(new Pending(wish, resolve, reject), peer, body, deadline),
+    );
   }
 
   callStreamed(
@@ -152,28 +150,37 @@ export class PromiseCalls implements Driven {
     deadline: number | undefined,
     wish: Wish,
   ): Promise<never> {
-    const answered = this.call(peer, out, deadline, wish);
-    // The newest of them.
-    let pending!: Pending;
-    for (const p of this.#pending) pending = p;
-    feed(body, out, () => {
-      if (pending.number > 0 && !pending.done) this.endpoint.goOn(pending.number);
-      this.#touch();
-    }).catch(error => this.#giveUp(pending, error));
-    return answered;
+    return new Promise((resolve, reject) => {
+      const pending = new Pending(wish, resolve, reject);
+      pending.out = out;
+      this.#begin(pending, peer, out, deadline);
+      // Also of a call that is over already: the source is ended.
+      feed(body, out, () => {
+        if (pending.number > 0 && !pending.done) this.endpoint.goOn(pending.number);
+        this.#touch();
+      }).catch(error => this.#giveUp(pending, error));
+    });
   }
 
-  /** Whether the signal was not aborted before. */
-  #follow(pending: Pending, signal: AbortSignal): boolean {
-    const aborted = (): RpcError =>
-      new RpcError('ABORT_ERR', 'the call was aborted', { cause: signal.reason });
-    if (signal.aborted) {
-      pending.reject(aborted());
-      return false;
+  #begin(pending: Pending, peer: RpcPeer, body: Uint8Array | Outgoing, deadline: number | undefined): void {
+    const { signal } = pending.wish;
+    if (signal?.aborted) return this.#over(pending, aborted(signal));
+    if (signal !== undefined) {
+      pending.onAbort = () => this.#giveUp(pending, aborted(signal));
+      signal.addEventListener('abort', pending.onAbort, { once: true });
     }
-    pending.onAbort = () => this.#giveUp(pending, aborted());
-    signal.addEventListener('abort', pending.onAbort, { once: true });
-    return true;
+    this.#pending.add(pending);
+    try {
+      if (this.#waiting.length === 0)
+        pending.number = this.endpoint.begin(peer, body, pending, deadline, true);
+    } catch (error) {
+      return this.#over(pending, error as Error);
+    }
+    if (pending.number === 0) {
+      const lateMs = deadline === undefined ? Number.POSITIVE_INFINITY : this.endpoint.nowMs() + deadline;
+      this.#waiting.push({ pending, peer, body, lateMs });
+    }
+    this.#touch();
   }
 
   /** Ends a call by its caller's will. */
@@ -188,6 +195,8 @@ export class PromiseCalls implements Driven {
   #over(pending: Pending, error?: Error): void {
     pending.done = true;
     this.#pending.delete(pending);
+    // Nobody asks its source for more.
+    pending.out?.drop();
     if (pending.onAbort) pending.wish.signal!.removeEventListener('abort', pending.onAbort);
     if (error === undefined) return;
     pending.body?.fail(error);
@@ -391,6 +400,9 @@ export class PromiseCalls implements Driven {
     await this.entered.leave();
   }
 }
+
+const aborted = (signal: AbortSignal): RpcError =>
+  new RpcError('ABORT_ERR', 'the call was aborted', { cause: signal.reason });
 
 /** What of a message its reader does not have yet. */
 function rest(event: RpcEvent, body: RpcBody): Uint8Array {
