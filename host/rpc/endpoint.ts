@@ -30,6 +30,9 @@ export type CarrierMaker = (index: number, home: CarrierHome) => Carrier;
 /** Time between two looks at who is late, ms. */
 const TICK_MS = 100;
 
+/** Peers that are known by address and port. */
+const MOST_PEERS = 4096;
+
 interface Failure {
   call: Call;
   code: string;
@@ -103,12 +106,31 @@ export class Endpoint implements CarrierHome {
   peer(address: string, port: number): RpcPeer {
     const key = `${address} ${port}`;
     const known = this.#peers.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      known.used = true;
+      return known;
+    }
     if (!Number.isInteger(port) || port < 1 || port > 65535)
       throw new RpcError('ERR_RPC_OPTIONS', `port: ${String(port)}`, { expected: '1 to 65535' });
     const peer = new RpcPeer(address, port);
+    if (this.#peers.size >= MOST_PEERS) this.#forgetPeer();
     this.#peers.set(key, peer);
     return peer;
+  }
+
+  /** Forgets the oldest of those that were not asked for lately; its calls and its connection end as they would. */
+  #forgetPeer(): void {
+    for (const [key, peer] of this.#peers) {
+      this.#peers.delete(key);
+      if (!peer.used) return;
+      peer.used = false;
+      this.#peers.set(key, peer);
+    }
+  }
+
+  /** Peers that it knows. */
+  get peers(): number {
+    return this.#peers.size;
   }
 
   get inFlight(): number {

@@ -4,6 +4,8 @@ import { formatIp, parseIp } from '../wire/address.js';
 export class RpcPeer {
   /** What each carrier keeps of it, by the carrier's index. */
   readonly places: unknown[] = [];
+  /** It was asked for again since peers were last forgotten. */
+  used = false;
   readonly address: string;
   /** The address in words as they lie in memory: IPv4 in the first, the others 0. */
   readonly family: 4 | 6;

@@ -8,6 +8,9 @@ import type { LinkToBe, RpcConnection } from './connection.js';
 import { Found, Receiver } from './receiver.js';
 import { Sender } from './sender.js';
 
+/** Time between two looks that counts as waiting, at most, ms. */
+const LOOK_MS = 1000;
+
 export class Link implements LinkToBe {
   connection: RpcConnection | undefined;
   readonly sender = new Sender();
@@ -31,16 +34,19 @@ export class Link implements LinkToBe {
   /** What `tick` saw the last time, and since when it is so. */
   private seenIn = 0;
   private seenOut = 0;
-  private received = 0;
-  private inSinceMs: number;
+  private seenInFrame = false;
+  /** For how long a frame, or the next part of a message, was waited for, ms. */
+  private inMs = 0;
   private outSinceMs: number;
+  private idleSinceMs: number;
+  private tickedMs: number;
 
   /** @param peer whom a client's connection leads to; undefined for one that came */
   constructor(
     readonly carrier: TcpCarrier,
     readonly peer: RpcPeer | undefined,
   ) {
-    this.inSinceMs = this.outSinceMs = carrier.home.nowMs();
+    this.outSinceMs = this.idleSinceMs = this.tickedMs = carrier.home.nowMs();
   }
 
   opened(connection: RpcConnection): void {
@@ -70,7 +76,6 @@ export class Link implements LinkToBe {
       }
       const found = receiver.next();
       if (found === Found.NOTHING) break;
-      this.received = (this.received + 1) | 0;
       if (!this.touched) this.carrier.touch(this);
       if (found === Found.WHOLE) this.heard(events, receiver);
       else if (found === Found.BAD) this.finish('EPROTO', receiver.wrong, true);
@@ -181,20 +186,32 @@ export class Link implements LinkToBe {
     this.goOn();
   }
 
-  /** Peers that are too late with the rest of a frame, or do not take what is sent. */
+  /** Peers that are too late with the rest of a frame, that do not take what is sent, or have nothing to say. */
   tick(nowMs: number): void {
     const { limits } = this.carrier;
     const { receiver, sender, connection } = this;
-    const moved = this.received + (receiver?.source.readable ?? 0);
-    const waits = receiver !== undefined && !this.paused && (receiver.inFrame || receiver.inMessage);
-    if (!waits || moved !== this.seenIn) this.inSinceMs = nowMs;
-    this.seenIn = moved;
-    if (sender.empty || sender.moved !== this.seenOut) this.outSinceMs = nowMs;
+    const frames = receiver?.frames ?? 0;
+    const inFrame = receiver?.inFrame ?? false;
+    const waits = inFrame || receiver?.inMessage === true;
+    const came = frames !== this.seenIn;
+    const left = sender.moved !== this.seenOut;
+    // A frame must come to its end: bytes of it alone do not count. When nobody looked, it may have come long ago.
+    this.inMs += Math.min(nowMs - this.tickedMs, LOOK_MS);
+    if (!waits || this.paused || came || inFrame !== this.seenInFrame) this.inMs = 0;
+    if (sender.empty || left) this.outSinceMs = nowMs;
+    const asked = this.peer === undefined ? this.open.size : this.calls;
+    if (waits || came || left || asked > 0 || this.ready || !sender.empty) this.idleSinceMs = nowMs;
+    this.tickedMs = nowMs;
+    this.seenIn = frames;
+    this.seenInFrame = inFrame;
     this.seenOut = sender.moved;
-    const most = receiver?.inFrame ? limits.frameMs : limits.partMs;
-    if (nowMs - this.inSinceMs > most) this.end('ETIMEDOUT', 'the rest of a message did not come', true);
+    // Clients end first: a server that did might just be called.
+    const idleMs = limits.idleMs + (this.peer === undefined ? limits.frameMs : 0);
+    if (this.inMs > (inFrame ? limits.frameMs : limits.partMs))
+      this.end('ETIMEDOUT', 'the rest of a message did not come', true);
     else if (nowMs - this.outSinceMs > limits.stallMs && connection?.connected)
       this.end('ETIMEDOUT', 'the peer takes nothing', true);
+    else if (nowMs - this.idleSinceMs > idleMs) this.end('ETIMEDOUT', 'no calls for long', false);
   }
 
   /** The same when nobody looks at its ring any more: events of this poll may. */

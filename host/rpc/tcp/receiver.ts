@@ -46,6 +46,8 @@ export class Receiver implements Lie {
   part: Part | undefined = undefined;
   /** What is wrong with what came. */
   wrong = '';
+  /** Frames that came to their end, modulo 2^32. */
+  frames = 0;
   /** Bytes that were looked at, and are given back by `done`. */
   private parsed = 0;
   /** Something was found that lies in the ring: nothing is given back before `done`. */
@@ -104,6 +106,7 @@ export class Receiver implements Lie {
         this.part = undefined;
         this.parsed += end;
         this.holds = true;
+        this.frames = (this.frames + 1) | 0;
         return Found.WHOLE;
       }
       if (have < end && end <= WAIT_BYTES) return Found.NOTHING;
@@ -147,6 +150,7 @@ export class Receiver implements Lie {
     }
     this.parsed += n;
     this.left -= n;
+    if (this.left === 0) this.frames = (this.frames + 1) | 0;
     if (part === undefined) {
       // Nobody is told of it, who would say when it can be given back.
       if (!this.holds) this.giveBack();

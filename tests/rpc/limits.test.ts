@@ -1,0 +1,67 @@
+/** What a server and a client of calls over TCP do not keep for ever: idle connections, slow frames, peers. */
+import type { RpcEvent } from '../../host/rpc/event.js';
+import { FRAME_HEAD, FrameKind, writeHead } from '../../host/rpc/frame.js';
+import { assert, suite } from '../support/suite.js';
+import { SERVER, type World, world } from './rig.js';
+
+const test = suite('rpc: limits over tcp');
+
+/** A request of `n` bytes, as a frame. */
+function request(n: number): Buffer {
+  const out = Buffer.alloc(FRAME_HEAD + n, 1);
+  writeHead(new DataView(out.buffer, out.byteOffset), 0, FrameKind.REQUEST, n, n, 0, 1, 1);
+  return out;
+}
+
+/** Lets time pass, a server polled every 0.5 s, until its peer's connection has ended. Returns how long that took, s. */
+async function lifeOf(
+  w: World,
+  each: (s: number, write: (bytes: Uint8Array) => void) => void,
+): Promise<number> {
+  const { engine } = w;
+  const server = w.callee.burst;
+  await server.listen({ port: 700 });
+  const client = w.client.burst;
+  const c = client.connect({ host: SERVER, port: 700 });
+  const events: RpcEvent[] = [];
+  for (let half = 0; half < 1000; half++) {
+    each(half / 2, bytes => c.write(bytes));
+    for (let i = 0; i < 10; i++) {
+      client.poll([]);
+      client.flush();
+      const n = server.poll(events);
+      for (let k = 0; k < n; k++) if (events[k].kind === 'request') events[k].reply(events[k].bytes);
+      server.flush();
+      engine.advance(50_000_000n);
+    }
+    if (c.closed || c.ended) {
+      c.close();
+      return half / 2;
+    }
+  }
+  throw new Error('it lives still');
+}
+
+test('a connection without calls for long is ended, and not before', () =>
+  world({ carrier: 'tcp' }, async w => {
+    const s = await lifeOf(w, (at, write) => at === 100 && write(request(5)));
+    assert.ok(s > 405 && s < 420, `${s} s`);
+  }));
+
+test('a frame that comes byte by byte ends the connection when it is not finished in 10 s', () =>
+  world({ carrier: 'tcp' }, async w => {
+    const bytes = request(500);
+    const s = await lifeOf(w, (at, write) => at % 4 === 0 && write(bytes.subarray(at / 4, at / 4 + 1)));
+    assert.ok(s > 8 && s < 20, `${s} s`);
+  }));
+
+test('peers that were not asked for lately are forgotten, others stay', () =>
+  world({ carrier: 'tcp' }, async w => {
+    const burst = w.caller.burst;
+    const often = burst.peer(SERVER, 700);
+    for (let i = 1; i < 20_000; i++) {
+      burst.peer(`10.1.${i >> 8}.${i & 255}`, 700);
+      assert.is(burst.peer(SERVER, 700), often);
+    }
+    assert.ok(burst.endpoint.peers <= 4096, `${burst.endpoint.peers} peers`);
+  }));
