@@ -59,8 +59,11 @@ export function wholeBody(body: unknown): Uint8Array | undefined {
 
 const NOTHING = new Uint8Array(0);
 
-/** Gathers the pieces of a body whose length is not known. @throws RpcError EMSGSIZE, ERR_RPC_BODY; what the source throws */
-export async function gathered(source: Pieces): Promise<Uint8Array> {
+/**
+ * Gathers the pieces of a body whose length is not known. @param over nobody wants the rest any more: its source is ended
+ * @throws RpcError EMSGSIZE, ERR_RPC_BODY; what the source throws
+ */
+export async function gathered(source: Pieces, over?: () => boolean): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   for await (const piece of source) {
@@ -68,6 +71,7 @@ export async function gathered(source: Pieces): Promise<Uint8Array> {
     length += bytes.length;
     if (length > MOST_MESSAGE) throw tooLong(length);
     pieces.push(bytes);
+    if (over?.()) break;
   }
   return Buffer.concat(pieces);
 }
@@ -120,6 +124,7 @@ export class RpcBody implements AsyncIterable<Uint8Array> {
   #pieces: Uint8Array[] = [];
   #came = 0;
   #ended = false;
+  #read = false;
   #error: Error | undefined;
   #news: (() => void) | undefined;
 
@@ -157,6 +162,9 @@ export class RpcBody implements AsyncIterable<Uint8Array> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
+    if (this.#read)
+      throw new RpcError('ERR_RPC_BODY', 'the body was read before', { expected: 'one reader' });
+    this.#read = true;
     for (;;) {
       const piece = this.#pieces.shift();
       if (piece !== undefined) yield piece;
@@ -169,7 +177,7 @@ export class RpcBody implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** All of it. @throws RpcError when the rest does not come */
+  /** All of it. @throws RpcError ERR_RPC_BODY when it was read before; when the rest does not come */
   async bytes(): Promise<Buffer> {
     const pieces: Uint8Array[] = [];
     for await (const piece of this) pieces.push(piece);

@@ -1,5 +1,6 @@
 /** The calls in flight of one endpoint, by their place: objects that are used again, told apart by their turn. */
 import type { Carrier } from './carrier.js';
+import { RpcError } from './errors.js';
 import type { Outgoing } from './outgoing.js';
 import type { RpcPeer } from './peer.js';
 
@@ -94,4 +95,11 @@ export class Calls {
     }
     return late;
   }
+}
+
+/** A deadline: ms, or undefined for none. @throws RpcError ERR_RPC_OPTIONS */
+export function checkDeadline(ms: number | undefined): void {
+  if (ms === undefined || (typeof ms === 'number' && !Number.isNaN(ms))) return;
+  const got = typeof ms === 'number' ? 'NaN' : ms === null ? 'null' : typeof ms;
+  throw new RpcError('ERR_RPC_OPTIONS', `deadline: ${got}`, { expected: 'a number of ms' });
 }

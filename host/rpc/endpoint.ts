@@ -4,7 +4,7 @@
  *
  *   begin(peer, bytes, tag) ─▶ carrier in use         poll(events) ◀─ every carrier: requests, responses, failures
  */
-import { type Call, Calls } from './calls.js';
+import { type Call, Calls, checkDeadline } from './calls.js';
 import type { Carrier, CarrierHome, ListenWish, ServePlace } from './carrier.js';
 import { RpcError } from './errors.js';
 import { Events, type KeptRequest, type RpcEvent } from './event.js';
@@ -139,7 +139,7 @@ export class Endpoint implements CarrierHome {
 
   /**
    * Calls. Returns the number of the call, which is its own until its event was told; 0: there is no room now.
-   * @throws RpcError EMSGSIZE, ERR_RPC_CLOSED
+   * @throws RpcError EMSGSIZE, ERR_RPC_OPTIONS, ERR_RPC_CLOSED
    */
   begin(peer: RpcPeer, body: Uint8Array | Outgoing, tag: unknown, deadlineMs?: number, own = false): number {
     if (this.#closed) throw new RpcError('ERR_RPC_CLOSED', 'the RPC was closed');
@@ -147,6 +147,7 @@ export class Endpoint implements CarrierHome {
       throw new RpcError('EMSGSIZE', `a request of ${body.length} bytes`, {
         expected: `${MOST_MESSAGE} at most`,
       });
+    checkDeadline(deadlineMs);
     const call = this.#calls.take();
     if (call === undefined) return 0;
     call.tag = tag;

@@ -22,8 +22,10 @@ interface Wish {
 
 /** A call that somebody waits for: the tag of its events. */
 class Pending {
-  /** 0: it has not begun, for want of room. */
+  /** 0: it has not begun, for want of room or of its body. */
   number = 0;
+  /** What is asked; undefined while it is gathered. */
+  request: Uint8Array | Outgoing | undefined;
   body: RpcBody | undefined;
   /** A streamed request, which is fed. */
   out: Outgoing | undefined;
@@ -31,26 +33,23 @@ class Pending {
   done = false;
 
   constructor(
+    readonly peer: RpcPeer,
     readonly wish: Wish,
+    /** When it is late, ms of the endpoint's clock. */
+    readonly lateMs: number,
     readonly resolve: (response: never) => void,
     readonly reject: (error: Error) => void,
   ) {}
-}
-
-/** A call that found no room. */
-interface Waiting {
-  pending: Pending;
-  peer: RpcPeer;
-  body: Uint8Array | Outgoing;
-  /** Of the endpoint's clock. */
-  lateMs: number;
 }
 
 export class PromiseCalls implements Driven {
   readonly endpoint: Endpoint;
   readonly #turns: Turns;
   readonly #events: RpcEvent[] = [];
-  readonly #waiting: Waiting[] = [];
+  /** Calls that found no room, by whom they are for: whoever takes nothing holds up calls to itself alone. */
+  readonly #waiting = new Map<RpcPeer, Set<Pending>>();
+  /** When the first that has not begun is late; not later than that. */
+  #lateMs = Number.POSITIVE_INFINITY;
   readonly #pending = new Set<Pending>();
   readonly #servers = new Set<RpcServer>();
   #driven = false;
@@ -96,7 +95,8 @@ export class PromiseCalls implements Driven {
     let n: number;
     try {
       this.entered.open();
-      if (this.#waiting.length > 0) this.#retry();
+      if (this.#lateMs <= this.nowMs) this.#late(this.nowMs);
+      if (this.#waiting.size > 0) this.#retry();
       n = this.endpoint.poll(events, BATCH);
     } catch (error) {
       this.#end(error as Error);
@@ -120,7 +120,7 @@ export class PromiseCalls implements Driven {
   }
 
   get nextMs(): number {
-    return this.endpoint.nextMs;
+    return Math.min(this.endpoint.nextMs, this.#lateMs);
   }
 
   get nowMs(): number {
@@ -138,9 +138,19 @@ export class PromiseCalls implements Driven {
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   call(peer: RpcPeer, body: Uint8Array, deadline: number | undefined, wish: Wish): Promise<never> {
-    return new Promise((resolve, reject) =>
-      this.#begin(new Pending(wish, resolve, reject), peer, body, deadline),
-    );
+    return this.#make(peer, deadline, wish, pending => this.#begin(pending, body));
+  }
+
+  /** The same, of a body that is made meanwhile: deadline and signal are those of its making, too. */
+  callGathered(peer: RpcPeer, body: Pieces, deadline: number | undefined, wish: Wish): Promise<never> {
+    return this.#make(peer, deadline, wish, pending => {
+      gathered(body, () => pending.done).then(
+        bytes => pending.done || this.#begin(pending, bytes),
+        error => this.#giveUp(pending, error),
+      );
+      this.#lateMs = Math.min(this.#lateMs, pending.lateMs);
+      this.#touch();
+    });
   }
 
   callStreamed(
@@ -150,10 +160,10 @@ export class PromiseCalls implements Driven {
     deadline: number | undefined,
     wish: Wish,
   ): Promise<never> {
-    return new Promise((resolve, reject) => {
-      const pending = new Pending(wish, resolve, reject);
+    return this.#make(peer, deadline, wish, pending => {
       pending.out = out;
-      this.#begin(pending, peer, out, deadline);
+      if (pending.done) out.drop();
+      this.#begin(pending, out);
       // Also of a call that is over already: the source is ended.
       feed(body, out, () => {
         if (pending.number > 0 && !pending.done) this.endpoint.goOn(pending.number);
@@ -162,25 +172,58 @@ export class PromiseCalls implements Driven {
     });
   }
 
-  #begin(pending: Pending, peer: RpcPeer, body: Uint8Array | Outgoing, deadline: number | undefined): void {
-    const { signal } = pending.wish;
-    if (signal?.aborted) return this.#over(pending, aborted(signal));
-    if (signal !== undefined) {
-      pending.onAbort = () => this.#giveUp(pending, aborted(signal));
-      signal.addEventListener('abort', pending.onAbort, { once: true });
-    }
-    this.#pending.add(pending);
-    try {
-      if (this.#waiting.length === 0)
-        pending.number = this.endpoint.begin(peer, body, pending, deadline, true);
-    } catch (error) {
-      return this.#over(pending, error as Error);
-    }
-    if (pending.number === 0) {
-      const lateMs = deadline === undefined ? Number.POSITIVE_INFINITY : this.endpoint.nowMs() + deadline;
-      this.#waiting.push({ pending, peer, body, lateMs });
+  /** A call that is to begin, unless its signal was aborted before. */
+  #make(
+    peer: RpcPeer,
+    deadline: number | undefined,
+    wish: Wish,
+    begin: (pending: Pending) => void,
+  ): Promise<never> {
+    return new Promise((resolve, reject) => {
+      const lateMs = deadline === undefined ? Number.POSITIVE_INFINITY : this.nowMs + deadline;
+      const pending = new Pending(peer, wish, lateMs, resolve, reject);
+      const { signal } = wish;
+      if (this.#closed) this.#over(pending, new RpcError('ERR_RPC_CLOSED', 'the RPC was closed'));
+      else if (signal?.aborted) this.#over(pending, aborted(signal));
+      else {
+        if (signal !== undefined) {
+          pending.onAbort = () => this.#giveUp(pending, aborted(signal));
+          signal.addEventListener('abort', pending.onAbort, { once: true });
+        }
+        this.#pending.add(pending);
+      }
+      begin(pending);
+    });
+  }
+
+  /** Begins a call whose body is there; one that finds no room waits behind those to the same peer. */
+  #begin(pending: Pending, body: Uint8Array | Outgoing): void {
+    if (pending.done) return;
+    const { peer, lateMs } = pending;
+    pending.request = body;
+    let queue = this.#waiting.get(peer);
+    if (queue !== undefined || !this.#tryBegin(pending, this.nowMs)) {
+      if (queue === undefined) {
+        queue = new Set();
+        this.#waiting.set(peer, queue);
+      }
+      queue.add(pending);
+      this.#lateMs = Math.min(this.#lateMs, lateMs);
     }
     this.#touch();
+  }
+
+  /** False: there is no room. */
+  #tryBegin(pending: Pending, nowMs: number): boolean {
+    const { peer, request, lateMs } = pending;
+    const left = lateMs === Number.POSITIVE_INFINITY ? undefined : lateMs - nowMs;
+    try {
+      pending.number = this.endpoint.begin(peer, request!, pending, left, true);
+    } catch (error) {
+      this.#giveUp(pending, error as Error);
+      return true;
+    }
+    return pending.number !== 0;
   }
 
   /** Ends a call by its caller's will. */
@@ -198,26 +241,44 @@ export class PromiseCalls implements Driven {
     // Nobody asks its source for more.
     pending.out?.drop();
     if (pending.onAbort) pending.wish.signal!.removeEventListener('abort', pending.onAbort);
+    if (pending.number === 0) this.#leave(pending);
     if (error === undefined) return;
     pending.body?.fail(error);
     pending.reject(error);
   }
 
+  /** It waits for room no more. */
+  #leave(pending: Pending): void {
+    const queue = this.#waiting.get(pending.peer);
+    if (queue?.delete(pending) && queue.size === 0) this.#waiting.delete(pending.peer);
+  }
+
+  /** Those that wait, while there is room. */
   #retry(): void {
-    const list = this.#waiting;
-    const nowMs = this.endpoint.nowMs();
-    let done = 0;
-    for (const { pending, peer, body, lateMs } of list) {
-      if (!pending.done && lateMs <= nowMs)
-        this.#over(pending, new RpcError('ETIMEDOUT', 'no room before the deadline'));
-      if (!pending.done) {
-        const left = lateMs === Number.POSITIVE_INFINITY ? undefined : lateMs - nowMs;
-        pending.number = this.endpoint.begin(peer, body, pending, left, true);
-        if (pending.number === 0) break;
+    const { nowMs } = this;
+    for (const [peer, queue] of this.#waiting) {
+      const before = queue.size;
+      for (const pending of queue) {
+        if (!this.#tryBegin(pending, nowMs)) break;
+        queue.delete(pending);
       }
-      done++;
+      if (queue.size === before) continue;
+      this.#waiting.delete(peer);
+      // The next time others come first: carriers have room that is everybody's.
+      if (queue.size > 0) this.#waiting.set(peer, queue);
     }
-    list.splice(0, done);
+  }
+
+  /** Ends calls that could not begin in time. */
+  #late(nowMs: number): void {
+    this.#lateMs = Number.POSITIVE_INFINITY;
+    for (const pending of this.#pending) {
+      if (pending.number !== 0) continue;
+      const why = pending.request === undefined ? 'the body was not whole' : 'no room';
+      if (pending.lateMs <= nowMs)
+        this.#giveUp(pending, new RpcError('ETIMEDOUT', `${why} before the deadline`));
+      else this.#lateMs = Math.min(this.#lateMs, pending.lateMs);
+    }
   }
 
   // ── events ────────────────────────────────────────────────────────────────────────────────────────────────────

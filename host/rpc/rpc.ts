@@ -5,16 +5,9 @@
  *   await rpc.serve({ port: 7 }, async request => request);
  *   const response = await rpc.call({ address: '10.0.0.1', port: 7 }, 'hello', { deadline: 100 });
  */
-import {
-  gathered,
-  outgoingOf,
-  type Pieces,
-  type RpcBody,
-  type RpcBodyInput,
-  Streamed,
-  wholeBody,
-} from './body.js';
+import { outgoingOf, type Pieces, type RpcBody, type RpcBodyInput, Streamed, wholeBody } from './body.js';
 import { RpcBurst } from './burst.js';
+import { checkDeadline } from './calls.js';
 import type { RpcPlace } from './place.js';
 import { PromiseCalls } from './promises.js';
 import { type RpcHandler, RpcServer, type ServeOptions } from './server.js';
@@ -50,6 +43,7 @@ export class Rpc {
 
   /** @internal Use stack.rpc(). */
   constructor(place: RpcPlace, options: RpcOptions) {
+    checkDeadline(options.deadline);
     this.#place = place;
     this.#options = options;
     this.#use = place.carrier(options.carrier);
@@ -82,7 +76,7 @@ export class Rpc {
    * Calls: resolves with the response. A body of bytes must not be changed before that.
    * @throws RpcError ETIMEDOUT, ECONNREFUSED, ECONNRESET, EHOSTUNREACH … as Linux names what happened; EMSGSIZE; ABORT_ERR
    * (an AbortError) when `signal` was aborted; ERR_RPC_REMOTE: the handler threw; ERR_RPC_BODY: the body is none, or not as
-   * long as was said; ERR_RPC_CLOSED. EtherloomError ERR_ADDRESS, ERR_STACK_CLOSED. A call that failed may have been served: it is made at most once
+   * long as was said; ERR_RPC_OPTIONS; ERR_RPC_CLOSED. EtherloomError ERR_ADDRESS, ERR_STACK_CLOSED. A call that failed may have been served: it is made at most once
    */
   call(to: RpcAddress, body: RpcBodyInput, options?: CallOptions & { stream?: false }): Promise<Buffer>;
   /** The same, with a response that is read while it comes: resolves with its first bytes. */
@@ -96,11 +90,12 @@ export class Rpc {
       const calls = this.#calls;
       const whole = wholeBody(body);
       const { deadline = this.#options.deadline } = options;
+      checkDeadline(deadline);
       const peer = calls.endpoint.peer(to.address, to.port);
       if (whole !== undefined) return calls.call(peer, whole, deadline, options);
       if (body instanceof Streamed)
         return calls.callStreamed(peer, body, outgoingOf(body), deadline, options);
-      return gathered(body as Pieces).then(bytes => calls.call(peer, bytes, deadline, options));
+      return calls.callGathered(peer, body as Pieces, deadline, options);
     } catch (error) {
       return Promise.reject(error);
     }

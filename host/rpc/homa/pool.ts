@@ -1,7 +1,7 @@
 /** Slots of a client in one lane: opened in batches, each carries one call at a time; calls wait where there are no more. */
 import type { Call } from '../calls.js';
 import { codeOf } from '../errors.js';
-import type { Outgoing } from '../outgoing.js';
+import { Outgoing } from '../outgoing.js';
 import type { Way } from './calls.js';
 import type { HomaCarrier } from './carrier.js';
 import type { Slot } from './slot.js';
@@ -69,7 +69,10 @@ export class Pool {
   /** A call that waits is given up. */
   cancel(call: Call): void {
     const at = this.waiting.findIndex(w => w.call === call);
-    if (at >= 0) this.unsent -= this.waiting.splice(at, 1)[0].body.length;
+    if (at < 0) return;
+    const [{ body }] = this.waiting.splice(at, 1);
+    this.unsent -= body.length;
+    if (body instanceof Outgoing) body.drop();
   }
 
   private grow(): void {
@@ -96,6 +99,7 @@ export class Pool {
     const { message } = error as Error;
     for (const { call, body } of this.waiting) {
       this.unsent -= body.length;
+      if (body instanceof Outgoing) body.drop();
       this.carrier.home.fail(call, codeOf(error), message);
     }
     this.waiting = [];
