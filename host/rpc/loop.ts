@@ -28,6 +28,8 @@ export interface Driven {
 /** Between two turns of the event loop, ms. */
 const TURN_MS = 0.25;
 const NS_PER_MS = 1e6;
+/** Longest time that passes between two turns of the event loop in virtual time, ms. */
+const STEP_MS = 100;
 /** Longest timer, ms. */
 const FAR_MS = 2 ** 31 - 1;
 
@@ -93,7 +95,8 @@ export class Turns {
     let waits = false;
     for (const driven of this.#all) {
       waits ||= driven.waits;
-      untilMs = Math.min(untilMs, driven.nextMs);
+      // In steps: what is made in the event loop meanwhile, as the pieces of a body, is not to be late for want of turns.
+      untilMs = Math.min(untilMs, driven.nextMs, driven.nowMs + STEP_MS);
     }
     if (waits && time.advance(untilMs)) return;
     await new Promise<void>(woken => {

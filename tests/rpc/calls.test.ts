@@ -183,9 +183,14 @@ for (const { name: carrier, options, tellsCancel, brokenOff, refused, closed } o
 
   test('closing an RPC ends its calls: ERR_RPC_CLOSED', () =>
     hosts(async ({ caller, callee, client }) => {
-      await callee.serve({ port: 700 }, () => new Promise<never>(() => {}));
+      let asked = (): void => {};
+      const there = new Promise<void>(resolve => (asked = resolve));
+      await callee.serve({ port: 700 }, () => {
+        asked();
+        return new Promise<never>(() => {});
+      });
       const call = codeOf(caller.call(to(700), 'x'));
-      await sleep(2);
+      await there;
       await caller.close();
       assert.is(await call, 'ERR_RPC_CLOSED');
       const next = await client.rpc({ carrier });
