@@ -62,8 +62,8 @@ export const OPT_META_SHIFT: u32 = 16;
 export const OPT_SLOT_SHIFT: u32 = 16;
 /** Lane links: transmit on the port named in bits 0-7 instead of receiving */
 export const OPT_TRANSMIT: u32 = 2147483648;
-/** Most applications of one engine */
-export const MAX_APPS: u32 = 64;
+/** Most applications of one engine: 32 a word of StreamLane.rung */
+export const MAX_APPS: u32 = 256;
 /** Bytes of the smallest ring of a stream: size class 0 */
 export const STREAM_BLOCK: u32 = 2048;
 /** Size classes of rings, each twice the one before: 2 KiB … 16 MiB */
@@ -4457,7 +4457,7 @@ export class StreamBlock {
   state: u32;
 }
 
-export const STREAM_LANE_SIZE: u32 = 1344;
+export const STREAM_LANE_SIZE: u32 = 1408;
 export const STREAM_LANE_FREE_HEAD: u32 = 0;
 export const STREAM_LANE_FREE_COUNT: u32 = 4;
 export const STREAM_LANE_SPARE_HEAD: u32 = 8;
@@ -4465,20 +4465,20 @@ export const STREAM_LANE_SCAN_AT: u32 = 12;
 export const STREAM_LANE_STARVED: u32 = 16;
 export const STREAM_LANE_RETURNS_SEEN: u32 = 20;
 export const STREAM_LANE_TOUCHED: u32 = 24;
-export const STREAM_LANE_OPENED: u32 = 32;
-export const STREAM_LANE_FREED: u32 = 36;
-export const STREAM_LANE_NO_MEMORY: u32 = 40;
-export const STREAM_LANE_REFUSED: u32 = 44;
-export const STREAM_LANE_SMALL: u32 = 48;
-export const STREAM_LANE_GROWN: u32 = 52;
-export const STREAM_LANE_FOREIGN: u32 = 56;
-export const STREAM_LANE_STALE: u32 = 60;
-export const STREAM_LANE_CACHED: u32 = 64;
-export const STREAM_LANE_BLOCKS: u32 = 120;
-export const STREAM_LANE_FETCHED: u32 = 1016;
-export const STREAM_LANE_AHEAD: u32 = 1020;
-export const STREAM_LANE_RUNG: u32 = 1280;
-export const STREAM_LANE_SCAN_WANTED: u32 = 1288;
+export const STREAM_LANE_OPENED: u32 = 56;
+export const STREAM_LANE_FREED: u32 = 60;
+export const STREAM_LANE_NO_MEMORY: u32 = 64;
+export const STREAM_LANE_REFUSED: u32 = 68;
+export const STREAM_LANE_SMALL: u32 = 72;
+export const STREAM_LANE_GROWN: u32 = 76;
+export const STREAM_LANE_FOREIGN: u32 = 80;
+export const STREAM_LANE_STALE: u32 = 84;
+export const STREAM_LANE_CACHED: u32 = 88;
+export const STREAM_LANE_BLOCKS: u32 = 144;
+export const STREAM_LANE_FETCHED: u32 = 1040;
+export const STREAM_LANE_AHEAD: u32 = 1044;
+export const STREAM_LANE_RUNG: u32 = 1344;
+export const STREAM_LANE_SCAN_WANTED: u32 = 1376;
 /** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. Overlay only, by changetype; never `new`. */
 @unmanaged
 export class StreamLane {
@@ -4494,9 +4494,15 @@ export class StreamLane {
   starved: u32;
   /** StreamPool.returns at that time */
   returnsSeen: u32;
-  /** Bit per application with events staged and not yet submitted */
+  /** Bit per application, from 1 on, with events staged and not yet submitted */
   touched0: u32;
   touched1: u32;
+  touched2: u32;
+  touched3: u32;
+  touched4: u32;
+  touched5: u32;
+  touched6: u32;
+  touched7: u32;
   /** Streams opened */
   opened: u32;
   /** Streams whose numbers became free */
@@ -4824,11 +4830,6 @@ export class StreamLane {
   private __pad1: u8;
   private __pad2: u8;
   private __pad3: u8;
-  /** Bit per application whose doorbell ring has entries (atomic) */
-  rung0: u32;
-  rung1: u32;
-  /** 1 = the lane is asked for such a look (atomic) */
-  scanWanted: u32;
   private __pad4: u8;
   private __pad5: u8;
   private __pad6: u8;
@@ -4869,6 +4870,17 @@ export class StreamLane {
   private __pad41: u8;
   private __pad42: u8;
   private __pad43: u8;
+  /** Bit per application, from 1 on, whose doorbell ring has entries (atomic) */
+  rung0: u32;
+  rung1: u32;
+  rung2: u32;
+  rung3: u32;
+  rung4: u32;
+  rung5: u32;
+  rung6: u32;
+  rung7: u32;
+  /** 1 = the lane is asked for such a look (atomic) */
+  scanWanted: u32;
   private __pad44: u8;
   private __pad45: u8;
   private __pad46: u8;
@@ -4881,6 +4893,22 @@ export class StreamLane {
   private __pad53: u8;
   private __pad54: u8;
   private __pad55: u8;
+  private __pad56: u8;
+  private __pad57: u8;
+  private __pad58: u8;
+  private __pad59: u8;
+  private __pad60: u8;
+  private __pad61: u8;
+  private __pad62: u8;
+  private __pad63: u8;
+  private __pad64: u8;
+  private __pad65: u8;
+  private __pad66: u8;
+  private __pad67: u8;
+  private __pad68: u8;
+  private __pad69: u8;
+  private __pad70: u8;
+  private __pad71: u8;
 }
 
 export const APP_SIZE: u32 = 128;

@@ -9,6 +9,7 @@ import {
   APP_LANE_SIZE, APP_SIZE, App, AppLane, AppState, LANE_STATE_SIZE, LaneState, ReadyState, Stream, StreamEvent, StreamFlag,
   StreamLane, StreamRequest,
 } from "../layout.gen";
+import { appWords } from "./event";
 import { letGo, reclaim } from "./life";
 import { laneAt, pool, recordAt } from "./record";
 
@@ -66,15 +67,15 @@ export function stream_bury(dead: u32): void {
   tell(dead);
 }
 
-/** Answers doorbells of a lane that was given up: three loads when nobody rang. */
+/** Answers doorbells of a lane that was given up: two loads for 32 applications when nobody rang. */
 export function stream_attend(dead: u32): void {
   if (header().streamPoolAt == 0 || dead >= header().laneCount) return;
   const at = changetype<usize>(laneAt(dead));
-  const rung = atomic.load<u32>(at, offsetof<StreamLane>("rung0")) | atomic.load<u32>(at, offsetof<StreamLane>("rung1"))
-    | atomic.load<u32>(at, offsetof<StreamLane>("scanWanted"));
+  let rung = atomic.load<u32>(at, offsetof<StreamLane>("scanWanted"));
+  const words = appWords();
+  for (let word: u32 = 0; word < words; word++) rung |= atomic.load<u32>(at + (word << 2), offsetof<StreamLane>("rung0"));
   if (rung == 0) return;
-  atomic.store<u32>(at, 0, offsetof<StreamLane>("rung0"));
-  atomic.store<u32>(at, 0, offsetof<StreamLane>("rung1"));
+  for (let word: u32 = 0; word < words; word++) atomic.store<u32>(at + (word << 2), 0, offsetof<StreamLane>("rung0"));
   atomic.store<u32>(at, 0, offsetof<StreamLane>("scanWanted"));
   // A stream that was opened there while the lane was being given up ends now.
   if (end(dead) != 0) tell(dead);

@@ -2,34 +2,35 @@
 //
 //   application: or requests, RUNG ─▶ doorbell ring, bit in `rung` ─▶ lane: and ~RUNG, ready list
 //
-// Called by the loop at the start of a round: two loads when nobody rang. Promises: a stream is attended to only for the
+// Called by the loop at the start of a round: a load for 32 applications when nobody rang. Promises: a stream is attended to only for the
 // application that owns it, in the life that the doorbell means; every other doorbell is counted and ignored.
 import { header, lane, self } from "../core/lane";
 import { Stream, StreamFlag, StreamLane, StreamRequest } from "../layout.gen";
 import { descAddr, descOptions, entry, peek, release, ringAt } from "../mem/ring";
 import { aheadOfDoorbells } from "./ahead";
-import { appLives, endOf, wordOf } from "./event";
+import { appLives, appWords, endOf, wordOf } from "./event";
 import { attend } from "./life";
 import { mine, recordAt } from "./record";
 
 /** Whether some application rang. */
 export function isRung(): bool {
   const at = changetype<usize>(mine());
-  return (atomic.load<u32>(at, offsetof<StreamLane>("rung0")) | atomic.load<u32>(at, offsetof<StreamLane>("rung1"))) != 0;
+  const words = appWords();
+  for (let word: u32 = 0; word < words; word++)
+    if (atomic.load<u32>(at + (word << 2), offsetof<StreamLane>("rung0")) != 0) return true;
+  return false;
 }
 
 /** Takes the doorbells of every application. Returns how many. */
 export function takeDoorbells(): u32 {
   const sl = changetype<usize>(mine());
   let taken: u32 = 0;
-  for (let word: u32 = 0; word < 2; word++) {
+  const words = appWords();
+  for (let word: u32 = 0; word < words; word++) {
     const at = sl + (word << 2);
     if (atomic.load<u32>(at, offsetof<StreamLane>("rung0")) == 0) continue;
     let bits = atomic.xchg<u32>(at, 0, offsetof<StreamLane>("rung0"));
-    for (; bits != 0; bits &= bits - 1) {
-      const bit = (word << 5) + ctz<u32>(bits);
-      taken += drain(bit == 0 ? 64 : bit);
-    }
+    for (; bits != 0; bits &= bits - 1) taken += drain((word << 5) + ctz<u32>(bits) + 1);
   }
   return taken;
 }
@@ -47,7 +48,7 @@ function drain(app: u32): u32 {
   }
   release(r, n);
   // What is left comes with the next round.
-  if (n == burst) atomic.or<u32>(wordOf(sl, app & 63), 1 << (app & 31), offsetof<StreamLane>("rung0"));
+  if (n == burst) atomic.or<u32>(wordOf(sl, app), 1 << ((app - 1) & 31), offsetof<StreamLane>("rung0"));
   return n;
 }
 

@@ -23,9 +23,13 @@ import { idOf, mine, pool } from "./record";
   return app <= pool().appCount && atomic.load<u32>(changetype<usize>(appAt(app)), offsetof<App>("state")) == AppState.OPEN;
 }
 
-/** Word `app >> 5` of a bit per application. */
+/** Words of a bit per application that the engine's applications need: `touched` and `rung` have as many as MAX_APPS needs. */
 // @ts-ignore: decorator
-@inline export function wordOf(sl: StreamLane, app: u32): usize { return changetype<usize>(sl) + ((app >> 5) << 2); }
+@inline export function appWords(): u32 { return (pool().appCount + 31) >> 5; }
+
+/** The word of an application's bit, which is `1 << (app - 1 & 31)`. */
+// @ts-ignore: decorator
+@inline export function wordOf(sl: StreamLane, app: u32): usize { return changetype<usize>(sl) + (((app - 1) >> 5) << 2); }
 
 /** Whether nobody is application `app` any more: a thread that was told of its end too late may still use its rings. */
 export function appGone(app: u32): bool {
@@ -48,25 +52,22 @@ export function postEvent(s: Stream, events: u32): void {
   const end = endOf(app);
   if (!push(ringAt(end.eventProducer), idOf(s), 0, s.generation))
     atomic.store<u32>(changetype<usize>(end), 1, offsetof<AppLane>("overflow"));
-  // Application 64 has the bit of 0, which is none.
-  const sl = mine();
-  const word = wordOf(sl, app & 63);
-  store<u32>(word, load<u32>(word, offsetof<StreamLane>("touched0")) | (1 << (app & 31)), offsetof<StreamLane>("touched0"));
+  const word = wordOf(mine(), app);
+  const touched = load<u32>(word, offsetof<StreamLane>("touched0"));
+  store<u32>(word, touched | (1 << ((app - 1) & 31)), offsetof<StreamLane>("touched0"));
 }
 
 /** Publishes the events of this round and wakes the applications that sleep. */
 export function flushEvents(): void {
   if (header().streamPoolAt == 0) return;
   const sl = mine();
-  for (let word: u32 = 0; word < 2; word++) {
+  const words = appWords();
+  for (let word: u32 = 0; word < words; word++) {
     const at = changetype<usize>(sl) + (word << 2);
     let bits = load<u32>(at, offsetof<StreamLane>("touched0"));
     if (bits == 0) continue;
     store<u32>(at, 0, offsetof<StreamLane>("touched0"));
-    for (; bits != 0; bits &= bits - 1) {
-      const bit = (word << 5) + ctz<u32>(bits);
-      publish(bit == 0 ? 64 : bit);
-    }
+    for (; bits != 0; bits &= bits - 1) publish((word << 5) + ctz<u32>(bits) + 1);
   }
 }
 

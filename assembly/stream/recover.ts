@@ -8,6 +8,7 @@ import {
 } from "../layout.gen";
 import { ringAt } from "../mem/ring";
 import { buddyClear, buddyMark, buddyRebuild } from "./buddy";
+import { appWords } from "./event";
 import { depotPush } from "./ids";
 import { classOf } from "./memory";
 import { promiseAnew, promiseOf } from "./promise";
@@ -110,10 +111,11 @@ function beginAnew(dead: u32): void {
   tellAll(dead);
   const sl = laneAt(dead);
   const at = changetype<usize>(sl);
-  sl.touched0 = 0;
-  sl.touched1 = 0;
-  atomic.store<u32>(at, u32.MAX_VALUE, offsetof<StreamLane>("rung0"));
-  atomic.store<u32>(at, u32.MAX_VALUE, offsetof<StreamLane>("rung1"));
+  const words = appWords();
+  for (let word: u32 = 0; word < words; word++) {
+    store<u32>(at + (word << 2), 0, offsetof<StreamLane>("touched0"));
+    atomic.store<u32>(at + (word << 2), u32.MAX_VALUE, offsetof<StreamLane>("rung0"));
+  }
   atomic.store<u32>(at, 1, offsetof<StreamLane>("scanWanted"));
   for (let i: u32 = 1; i <= pool().appCount; i++) {
     const app = changetype<App>((pool().appsAt + i * APP_SIZE) as usize);

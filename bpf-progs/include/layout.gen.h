@@ -33,7 +33,7 @@
 #define ETHERLOOM_OPT_META_SHIFT 16 /* Pass links: bytes of metadata before the packet, bits 16-23 */
 #define ETHERLOOM_OPT_SLOT_SHIFT 16 /* Lane links: table slot of the cpumap program, bits 16-30 */
 #define ETHERLOOM_OPT_TRANSMIT 2147483648 /* Lane links: transmit on the port named in bits 0-7 instead of receiving */
-#define ETHERLOOM_MAX_APPS 64 /* Most applications of one engine */
+#define ETHERLOOM_MAX_APPS 256 /* Most applications of one engine: 32 a word of StreamLane.rung */
 #define ETHERLOOM_STREAM_BLOCK 2048 /* Bytes of the smallest ring of a stream: size class 0 */
 #define ETHERLOOM_STREAM_CLASSES 14 /* Size classes of rings, each twice the one before: 2 KiB … 16 MiB */
 #define ETHERLOOM_STREAM_CACHE 16 /* Places for pieces of each class that a lane keeps */
@@ -825,7 +825,7 @@ struct etherloom_stream_lane {
 	__u32 scan_at; /* Next stream of the look through the table, 0 = none under way */
 	__u32 starved; /* 1 = a send ring that was wanted found no memory */
 	__u32 returns_seen; /* StreamPool.returns at that time */
-	__u32 touched[2]; /* Bit per application with events staged and not yet submitted */
+	__u32 touched[8]; /* Bit per application, from 1 on, with events staged and not yet submitted */
 	__u32 opened; /* Streams opened */
 	__u32 freed; /* Streams whose numbers became free */
 	__u32 no_memory; /* Rings that found no memory */
@@ -838,10 +838,10 @@ struct etherloom_stream_lane {
 	__u32 blocks[224]; /* Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
 	__u32 fetched; /* Of all that was fetched ahead: bits that nobody asks for */
 	__u32 ahead[64]; /* The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none */
-	__u32 rung[2] __attribute__((aligned(64))); /* Bit per application whose doorbell ring has entries (atomic) */
+	__u32 rung[8] __attribute__((aligned(64))); /* Bit per application, from 1 on, whose doorbell ring has entries (atomic) */
 	__u32 scan_wanted; /* 1 = the lane is asked for such a look (atomic) */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct etherloom_stream_lane) == 1344, "StreamLane");
+_Static_assert(sizeof(struct etherloom_stream_lane) == 1408, "StreamLane");
 
 /* One application: a thread that owns streams. */
 struct etherloom_app {

@@ -62,8 +62,8 @@ export const OPT_META_SHIFT = 16;
 export const OPT_SLOT_SHIFT = 16;
 /** Lane links: transmit on the port named in bits 0-7 instead of receiving */
 export const OPT_TRANSMIT = 2147483648;
-/** Most applications of one engine */
-export const MAX_APPS = 64;
+/** Most applications of one engine: 32 a word of StreamLane.rung */
+export const MAX_APPS = 256;
 /** Bytes of the smallest ring of a stream: size class 0 */
 export const STREAM_BLOCK = 2048;
 /** Size classes of rings, each twice the one before: 2 KiB … 16 MiB */
@@ -4820,7 +4820,7 @@ export class StreamBlockView {
 
 /** Offsets in bytes. What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. */
 export const StreamLaneLayout = {
-  size: 1344,
+  size: 1408,
   freeHead: 0,
   freeCount: 4,
   spareHead: 8,
@@ -4828,20 +4828,20 @@ export const StreamLaneLayout = {
   starved: 16,
   returnsSeen: 20,
   touched: 24,
-  opened: 32,
-  freed: 36,
-  noMemory: 40,
-  refused: 44,
-  small: 48,
-  grown: 52,
-  foreign: 56,
-  stale: 60,
-  cached: 64,
-  blocks: 120,
-  fetched: 1016,
-  ahead: 1020,
-  rung: 1280,
-  scanWanted: 1288,
+  opened: 56,
+  freed: 60,
+  noMemory: 64,
+  refused: 68,
+  small: 72,
+  grown: 76,
+  foreign: 80,
+  stale: 84,
+  cached: 88,
+  blocks: 144,
+  fetched: 1040,
+  ahead: 1044,
+  rung: 1344,
+  scanWanted: 1376,
 } as const;
 /** What one lane (or the host instance) keeps of streams. Written by that lane only, but for the last line. */
 export class StreamLaneView {
@@ -4891,95 +4891,95 @@ export class StreamLaneView {
   set returnsSeen(v: number) {
     this.mem.setUint32(this.at + 20, v, true);
   }
-  /** Bit per application with events staged and not yet submitted */
+  /** Bit per application, from 1 on, with events staged and not yet submitted */
   touched(i: number): number {
     return this.mem.getUint32(this.at + 24 + i * 4, true);
   }
   /** Streams opened */
   get opened(): number {
-    return this.mem.getUint32(this.at + 32, true);
+    return this.mem.getUint32(this.at + 56, true);
   }
   set opened(v: number) {
-    this.mem.setUint32(this.at + 32, v, true);
+    this.mem.setUint32(this.at + 56, v, true);
   }
   /** Streams whose numbers became free */
   get freed(): number {
-    return this.mem.getUint32(this.at + 36, true);
+    return this.mem.getUint32(this.at + 60, true);
   }
   set freed(v: number) {
-    this.mem.setUint32(this.at + 36, v, true);
+    this.mem.setUint32(this.at + 60, v, true);
   }
   /** Rings that found no memory */
   get noMemory(): number {
-    return this.mem.getUint32(this.at + 40, true);
+    return this.mem.getUint32(this.at + 64, true);
   }
   set noMemory(v: number) {
-    this.mem.setUint32(this.at + 40, v, true);
+    this.mem.setUint32(this.at + 64, v, true);
   }
   /** Streams that were not opened: their least rings could not be promised */
   get refused(): number {
-    return this.mem.getUint32(this.at + 44, true);
+    return this.mem.getUint32(this.at + 68, true);
   }
   set refused(v: number) {
-    this.mem.setUint32(this.at + 44, v, true);
+    this.mem.setUint32(this.at + 68, v, true);
   }
   /** Times that a ring was promised, or made, smaller than wanted, or did not grow */
   get small(): number {
-    return this.mem.getUint32(this.at + 48, true);
+    return this.mem.getUint32(this.at + 72, true);
   }
   set small(v: number) {
-    this.mem.setUint32(this.at + 48, v, true);
+    this.mem.setUint32(this.at + 72, v, true);
   }
   /** Times that a ring became larger */
   get grown(): number {
-    return this.mem.getUint32(this.at + 52, true);
+    return this.mem.getUint32(this.at + 76, true);
   }
   set grown(v: number) {
-    this.mem.setUint32(this.at + 52, v, true);
+    this.mem.setUint32(this.at + 76, v, true);
   }
   /** Doorbells for streams of another application or lane: ignored */
   get foreign(): number {
-    return this.mem.getUint32(this.at + 56, true);
+    return this.mem.getUint32(this.at + 80, true);
   }
   set foreign(v: number) {
-    this.mem.setUint32(this.at + 56, v, true);
+    this.mem.setUint32(this.at + 80, v, true);
   }
   /** Doorbells for streams that are no more: ignored */
   get stale(): number {
-    return this.mem.getUint32(this.at + 60, true);
+    return this.mem.getUint32(this.at + 84, true);
   }
   set stale(v: number) {
-    this.mem.setUint32(this.at + 60, v, true);
+    this.mem.setUint32(this.at + 84, v, true);
   }
   /** Blocks in `blocks`, by size class */
   cached(i: number): number {
-    return this.mem.getUint32(this.at + 64 + i * 4, true);
+    return this.mem.getUint32(this.at + 88 + i * 4, true);
   }
   /** Addresses of pieces that the lane keeps, STREAM_CACHE of each class */
   blocks(i: number): number {
-    return this.mem.getUint32(this.at + 120 + i * 4, true);
+    return this.mem.getUint32(this.at + 144 + i * 4, true);
   }
   /** Of all that was fetched ahead: bits that nobody asks for */
   get fetched(): number {
-    return this.mem.getUint32(this.at + 1016, true);
+    return this.mem.getUint32(this.at + 1040, true);
   }
   set fetched(v: number) {
-    this.mem.setUint32(this.at + 1016, v, true);
+    this.mem.setUint32(this.at + 1040, v, true);
   }
   /** The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none */
   ahead(i: number): number {
-    return this.mem.getUint32(this.at + 1020 + i * 4, true);
+    return this.mem.getUint32(this.at + 1044 + i * 4, true);
   }
-  /** Bit per application whose doorbell ring has entries (atomic) */
+  /** Bit per application, from 1 on, whose doorbell ring has entries (atomic) */
   rung(i: number): number {
-    return this.mem.getUint32(this.at + 1280 + i * 4, true);
+    return this.mem.getUint32(this.at + 1344 + i * 4, true);
   }
   /** 1 = the lane is asked for such a look (atomic) */
   get scanWanted(): number {
-    return this.mem.getUint32(this.at + 1288, true);
+    return this.mem.getUint32(this.at + 1376, true);
   }
   set scanWanted(v: number) {
-    this.mem.setUint32(this.at + 1288, v, true);
+    this.mem.setUint32(this.at + 1376, v, true);
   }
 }
 

@@ -164,14 +164,12 @@ export function mendStreams(arena: Arena, dead: number): void {
 export function streamsBusy(arena: Arena, i: number): boolean {
   const { streamPoolAt } = arena.header;
   if (streamPoolAt === 0) return false;
-  const at = new StreamPoolView(arena.dv, streamPoolAt).lanesAt + i * StreamLaneLayout.size;
+  const pool = new StreamPoolView(arena.dv, streamPoolAt);
+  const at = pool.lanesAt + i * StreamLaneLayout.size;
   const word = (offset: number): number => Atomics.load(arena.u32, (at + offset) >> 2);
-  return (
-    word(StreamLaneLayout.rung) !== 0 ||
-    word(StreamLaneLayout.rung + 4) !== 0 ||
-    word(StreamLaneLayout.scanWanted) !== 0 ||
-    word(StreamLaneLayout.scanAt) !== 0
-  );
+  for (let bits = 0; bits < pool.appCount; bits += 32)
+    if (word(StreamLaneLayout.rung + bits / 8) !== 0) return true;
+  return word(StreamLaneLayout.scanWanted) !== 0 || word(StreamLaneLayout.scanAt) !== 0;
 }
 
 /** What of stream memory is promised to whom: {@link streamMemory}. Bytes. */

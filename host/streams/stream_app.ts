@@ -123,13 +123,13 @@ export class StreamApp {
     this.lanes = Array.from({ length: header.laneCount }, (_, lane) => {
       const end = app.endsAt + lane * AppLaneLayout.size;
       const view = new AppLaneView(dv, end);
-      const place = (number & 63) >> 5;
+      const place = (number - 1) >> 5;
       return {
         lane,
         near: lane === seat,
         state: (header.lanesAt + lane * LaneStateLayout.size) >> 2,
         rung: ((pool.lanesAt + lane * StreamLaneLayout.size + StreamLaneLayout.rung) >> 2) + place,
-        bit: 1 << (number & 31),
+        bit: 1 << ((number - 1) & 31),
         overflow: (end + AppLaneLayout.overflow) >> 2,
         door: side(arena, view.doorProducer, 'producer'),
         event: side(arena, view.eventConsumer, 'consumer'),
@@ -232,7 +232,7 @@ export class StreamApp {
       if ((door.own - door.seen) >>> 0 >= door.slots) {
         // No room: the lane looks through its streams for requests.
         const wanted =
-          rung - ((this.number & 63) >> 5) + ((StreamLaneLayout.scanWanted - StreamLaneLayout.rung) >> 2);
+          rung - ((this.number - 1) >> 5) + ((StreamLaneLayout.scanWanted - StreamLaneLayout.rung) >> 2);
         Atomics.store(this.i32, wanted, 1);
         return;
       }

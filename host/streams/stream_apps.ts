@@ -9,6 +9,7 @@ import {
   AppLayout,
   AppState,
   AppView,
+  MAX_APPS,
   RingView,
   StreamEvent,
   StreamFlag,
@@ -102,7 +103,7 @@ export class StreamApps {
       return StreamApp.over(arena, number);
     }
     throw new EtherloomError('ERR_APPS_FULL', `${appCount} applications are open, or still have streams`, {
-      expected: 'streams.apps of the engine, up to 64',
+      expected: `streams.apps of the engine, up to ${MAX_APPS}`,
     });
   }
 

@@ -1,6 +1,6 @@
 /** Applications and lanes: ownership, rings that are full, sleep, death. */
 import { Piscina } from 'piscina';
-import { StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
+import { MAX_APPS, StreamEvent, StreamRequest } from '../../host/layout/layout.gen.js';
 import { StreamApp } from '../../host/streams/stream_app.js';
 import { streamCounters } from '../../host/streams/stream_apps.js';
 import { assert, suite } from '../support/suite.js';
@@ -262,22 +262,23 @@ test('what a dead application had let go of ends as it had asked; everything at 
   }
 });
 
-test('with 64 applications every one is heard', () => {
-  const rig = new StreamRig({ apps: 64, slots: 2, count: 100 });
-  const apps = Array.from({ length: 64 }, () => rig.apps.open());
-  const ends = apps.map(app => rig.apps.stream(app));
-  for (const [i, app] of apps.entries()) {
-    ends[i].request(StreamRequest.CONNECT);
-    app.flush();
-  }
-  rig.turn();
-  for (const [i, app] of apps.entries()) {
-    assert.is(rig.lane().el_stream_requests(ends[i].id), StreamRequest.CONNECT);
-    rig.lane().el_stream_event(ends[i].id, StreamEvent.CONNECTED);
+for (const count of [32, 33, 64, MAX_APPS])
+  test(`with ${count} applications every one is heard`, () => {
+    const rig = new StreamRig({ apps: count, slots: 2, count: 300 });
+    const apps = Array.from({ length: count }, () => rig.apps.open());
+    const ends = apps.map(app => rig.apps.stream(app));
+    for (const [i, app] of apps.entries()) {
+      ends[i].request(StreamRequest.CONNECT);
+      app.flush();
+    }
     rig.turn();
-    assert.is(
-      app.take(s => assert.is(s, ends[i])),
-      1,
-    );
-  }
-});
+    for (const [i, app] of apps.entries()) {
+      assert.is(rig.lane().el_stream_requests(ends[i].id), StreamRequest.CONNECT);
+      rig.lane().el_stream_event(ends[i].id, StreamEvent.CONNECTED);
+      rig.turn();
+      assert.is(
+        app.take(s => assert.is(s, ends[i])),
+        1,
+      );
+    }
+  });

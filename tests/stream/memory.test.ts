@@ -1,6 +1,6 @@
 /** Stream memory: every byte in one place, whatever is opened, freed, and wherever a lane dies. */
 import fc from 'fast-check';
-import { StreamFlag, StreamLaneLayout, StreamPoolLayout } from '../../host/layout/layout.gen.js';
+import { MAX_APPS, StreamFlag, StreamLaneLayout, StreamPoolLayout } from '../../host/layout/layout.gen.js';
 import { Arena } from '../../host/mem/arena.js';
 import { mendStreams, planStreams } from '../../host/mem/streams.js';
 import { streamCounters } from '../../host/streams/stream_apps.js';
@@ -189,7 +189,7 @@ test('sizes that cannot be are refused with a code', () => {
     { count: 1, bytes: 4096 },
     { count: 2 ** 24 + 1, bytes: 4096 },
     { count: 16, bytes: 100 },
-    { count: 16, bytes: 4096, apps: 65 },
+    { count: 16, bytes: 4096, apps: MAX_APPS + 1 },
     { count: 16, bytes: 4096, slots: 3 },
     { count: 16.5, bytes: 4096 },
   ])

@@ -51,7 +51,7 @@ export function homa({
         frames: 65536,
         // Each stack has room for every stream of the engine, its TCP as well.
         mapBytes: hosts * ((8 << 20) + count * 4480),
-        streams: { count, bytes: 1 << 30, apps: Math.min(64, 2 * hosts + 8) },
+        streams: { count, bytes: 1 << 30, apps: 2 * hosts },
       };
     },
     frames: bytes => homaFrames(bytes, { mtu: MTU, family: 4 }),

@@ -77,7 +77,7 @@ export const constants: ConstSchema[] = [
     value: 0x80000000,
     doc: 'Lane links: transmit on the port named in bits 0-7 instead of receiving',
   },
-  { name: 'MAX_APPS', value: 64, doc: 'Most applications of one engine' },
+  { name: 'MAX_APPS', value: 256, doc: 'Most applications of one engine: 32 a word of StreamLane.rung' },
   { name: 'STREAM_BLOCK', value: 2048, doc: 'Bytes of the smallest ring of a stream: size class 0' },
   {
     name: 'STREAM_CLASSES',

@@ -204,7 +204,7 @@ export const streamStructs: StructSchema[] = [
       f('scanAt', 'u32', 'Next stream of the look through the table, 0 = none under way'),
       f('starved', 'u32', '1 = a send ring that was wanted found no memory'),
       f('returnsSeen', 'u32', 'StreamPool.returns at that time'),
-      f('touched', 'u32[2]', 'Bit per application with events staged and not yet submitted'),
+      f('touched', 'u32[8]', 'Bit per application, from 1 on, with events staged and not yet submitted'),
       f('opened', 'u32', 'Streams opened'),
       f('freed', 'u32', 'Streams whose numbers became free'),
       f('noMemory', 'u32', 'Rings that found no memory'),
@@ -221,7 +221,7 @@ export const streamStructs: StructSchema[] = [
         'u32[64]',
         'The burst that is looked at ahead: bucket, element, at last stream of each packet; 0 = none',
       ),
-      f('rung', 'u32[2]', 'Bit per application whose doorbell ring has entries (atomic)', {
+      f('rung', 'u32[8]', 'Bit per application, from 1 on, whose doorbell ring has entries (atomic)', {
         cacheLine: true,
       }),
       f('scanWanted', 'u32', '1 = the lane is asked for such a look (atomic)'),
