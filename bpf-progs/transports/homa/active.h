@@ -1,0 +1,182 @@
+/*
+ * The messages that are granted to: up to eight places of a lane, one of a peer at most, with how much is left of each; and the
+ * tree of those that wait for one (waiting.h).
+ */
+#pragma once
+#include "objects.h"
+#include "slot.h"
+
+#define OVERCOMMIT 8
+
+const volatile __u32 homa_overcommit = OVERCOMMIT;
+const volatile __u32 homa_max_sched = 3; /* highest priority of granted bytes */
+
+struct homa_own_cutoffs {
+	__u32 cutoffs[HOMA_PRIORITIES]; /* longest message of each priority, lowest first */
+	__u32 version;                  /* 0: senders do as they like, */
+	__u32 max_sched;                /* and of granted bytes homa_max_sched is the highest priority */
+};
+HOMA_MAP(homa_cutoffs, ARRAY, 1, __u32, struct homa_own_cutoffs);
+
+static inline __u32 max_sched(void)
+{
+	__u32 key = 0;
+	struct homa_own_cutoffs *own = bpf_map_lookup_elem(&homa_cutoffs, &key);
+
+	return own && own->version ? own->max_sched : homa_max_sched;
+}
+
+/* A slot that waits in a tree: for a grant, or for the NIC (pace.h). */
+struct homa_want {
+	__u32 left; /* bytes */
+	__u32 id;
+	__u32 peer;
+	__u32 born; /* the lower came first */
+	struct bpf_rb_node node;
+	struct bpf_refcount refs;
+};
+#define want_of(n) container_of(n, struct homa_want, node)
+
+static bool by_left(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	return want_of(a)->left < want_of(b)->left;
+}
+
+static bool by_age(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	return (__s32)(want_of(a)->born - want_of(b)->born) < 0;
+}
+
+/* Where slots are in trees, so that they can be taken out. */
+struct homa_place {
+	struct homa_want __kptr *grant;
+	struct homa_want __kptr *pace;
+};
+HOMA_MAP(homa_places, ARRAY, 1024, __u32, struct homa_place);
+
+struct homa_active {
+	__u32 id;
+	__u32 peer; /* 0: nobody's place */
+	__u32 left;
+};
+
+struct homa_receiver {
+	struct bpf_spin_lock lock;
+	__u32 count; /* of active */
+	struct bpf_rb_root waiting __contains(homa_want, node);
+	struct homa_active active[OVERCOMMIT];
+	__s32 fewest; /* bytes to be granted to those with the fewest left, before the oldest has its turn */
+	__u32 born;
+};
+HOMA_MAP(homa_receivers, ARRAY, ETHERLOOM_MAX_LANES, __u32, struct homa_receiver);
+
+static inline struct homa_receiver *receiver_here(void)
+{
+	__u32 lane = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&homa_receivers, &lane);
+}
+
+/* A number of the peer, never 0. Two that have the same are taken for one. */
+static inline __u32 peer_number(const __be32 *address)
+{
+	return ((address[0] ^ address[1] ^ address[2] ^ address[3]) * 0x9e3779b1U) | 1;
+}
+
+static inline __u32 in_received(const struct homa_rpc *r)
+{
+	return r->in_next + r->spans.bytes;
+}
+
+static inline int is_active(const struct homa_receiver *v, __u32 peer)
+{
+	return v->active[0].peer == peer || v->active[1].peer == peer || v->active[2].peer == peer || v->active[3].peer == peer ||
+	       v->active[4].peer == peer || v->active[5].peer == peer || v->active[6].peer == peer || v->active[7].peer == peer;
+}
+
+/* Priority of an active one: the fewer have less left, the higher; of few that are active the lowest, so that one with less left finds a higher. */
+noinline __u32 sched_priority(__u32 left)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 rank = 0, i, top = max_sched();
+
+	if (!v)
+		return 0;
+	for (i = 0; i < OVERCOMMIT; i++)
+		rank += v->active[i].peer && v->active[i].left < left;
+	if (v->count <= top)
+		top = v->count ? v->count - 1 : 0;
+	return rank >= top ? 0 : top - rank;
+}
+
+/* Gives back the place of one that needs no more, or is no more. */
+noinline int leave_active(__u32 id)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 n = 0, i;
+
+	if (!v)
+		return 0;
+	/* Counted, not counted down: lanes die in between. */
+	for (i = 0; i < OVERCOMMIT; i++) {
+		if (v->active[i].id == id)
+			v->active[i].peer = 0;
+		n += v->active[i].peer != 0;
+	}
+	v->count = n;
+	return 0;
+}
+
+static inline void enter_active(struct homa_receiver *v, struct homa_rpc *r, __u32 id, __u32 at)
+{
+	at &= OVERCOMMIT - 1;
+	v->active[at].id = id;
+	v->active[at].peer = peer_number(r->remote);
+	v->active[at].left = r->in_len - in_received(r);
+	v->count++;
+	r->granting = GRANTING_ACTIVE;
+}
+
+/* A free place; OVERCOMMIT: there is none. Places of slots that died with their lane are free. */
+noinline __u32 free_place(void)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 free = OVERCOMMIT, n = 0, i;
+
+	if (!v)
+		return free;
+	for (i = 0; i < OVERCOMMIT; i++) {
+		if (v->active[i].peer) {
+			struct homa_rpc *r = rpc_of(v->active[i].id);
+
+			if (r && r->granting == GRANTING_ACTIVE && r->phase == PHASE_IN) {
+				n++;
+				continue;
+			}
+			v->active[i].peer = 0;
+		}
+		if (i < homa_overcommit)
+			free = i;
+	}
+	v->count = n;
+	return free;
+}
+
+/* Of those active who must go for this one: the one of the same peer, or who has most left, if that is more; OVERCOMMIT: nobody. */
+noinline __u32 whom_to_displace(__u32 peer, __u32 left)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 worst = OVERCOMMIT, most = left, i;
+
+	if (!v)
+		return worst;
+	for (i = 0; i < OVERCOMMIT; i++) {
+		if (v->active[i].peer == peer)
+			return v->active[i].left > left ? i : OVERCOMMIT;
+		if (v->active[i].peer && v->active[i].left > most) {
+			most = v->active[i].left;
+			worst = i;
+		}
+	}
+	return worst;
+}
