@@ -6,7 +6,7 @@ import type { Bench } from './harness/bench.js';
 import type { CallFigures, Load } from './scenarios/rpc/figures.js';
 import { byGrpc, missingGrpc } from './scenarios/rpc/grpc.js';
 import { inBursts, inPromises } from './scenarios/rpc/inline.js';
-import { inLanes } from './scenarios/rpc/lanes.js';
+import { bulkInLanes, inLanes } from './scenarios/rpc/lanes.js';
 import { missingWire, overWire } from './scenarios/rpc/wire.js';
 
 const CARRIERS = ['homa', 'tcp'] as const;
@@ -23,6 +23,8 @@ const PARTS: Record<string, Load> = {
 /** Against gRPC: its time for one call, its calls with 64 in flight. */
 const LIMITS = { p50: 20, rate: 50 };
 const LANE_P50_US = 3;
+/** Against our TCP: calls with 64 in flight, bytes of messages of 1 MB. */
+const OF_TCP = { rate: 1.3, bulk: 0.9 };
 
 interface Of {
   carrier: string;
@@ -86,6 +88,47 @@ function rows(
   });
 }
 
+/**
+ * Homa's calls in lanes beside those over TCP: all callers on one connection, where a segment has many calls, and each on one
+ * of its own, as independent callers are.
+ */
+async function besideTcp(bench: Bench, taken: readonly Of[], rounds: number, ms: number): Promise<void> {
+  const load = PARTS.many;
+  const of = (carrier: string) => taken.find(o => o.level === 'lane' && o.carrier === carrier)!.figures;
+  const each = await inLanes('tcp', { ...load, ports: load.inFlight }, rounds, ms);
+  const { callsPerS } = of('homa');
+  for (const [name, peer] of Object.entries({
+    [`tcp, ${load.inFlight} connections, a call on each`]: each,
+    'tcp, one connection': of('tcp'),
+  }))
+    bench.row({
+      ...{
+        group: 'RPC: 32 B, 64 in flight, beside our TCP',
+        name: 'homa, lane',
+        conditions: LEVELS.lane.how,
+      },
+      ...{ unit: 'k/s', value: callsPerS / 1000, peer: { name, value: peer.callsPerS / 1000 } },
+      ...{ target: `≥ ${OF_TCP.rate}`, met: callsPerS >= OF_TCP.rate * peer.callsPerS },
+    });
+}
+
+/** Requests of 1 MB with empty responses, beside the same over TCP, and TCP's bytes without calls. */
+async function oneWay(bench: Bench, rounds: number, ms: number): Promise<void> {
+  const load = { ...PARTS.large, oneWay: true };
+  const rate = async (carrier: string): Promise<number> =>
+    ((await inLanes(carrier, load, rounds, ms)).callsPerS * load.bytes) / 1e6;
+  const value = await rate('homa');
+  for (const [name, peer] of Object.entries({
+    'the same over tcp': await rate('tcp'),
+    'tcp, bytes without calls': (await bulkInLanes(rounds, ms)) / 1e6,
+  }))
+    bench.row({
+      ...{ group: 'RPC: 1000000 B one way, 4 in flight', name: 'homa, lane', conditions: LEVELS.lane.how },
+      ...{ unit: 'MB/s', value, peer: { name, value: peer } },
+      ...{ target: `≥ ${OF_TCP.bulk}`, met: value >= OF_TCP.bulk * peer },
+    });
+}
+
 const WIRE =
   'two namespaces, veth, AF_XDP copy mode, an inline engine at each end, a process and a CPU each; ' +
   "peer: calls framed over one connection of Node's net, its processes kept awake";
@@ -125,6 +168,8 @@ export default async function rpc(bench: Bench): Promise<void> {
       const tcp = taken.find(o => o.level === of.level && o.carrier === 'tcp')!;
       rows(bench, part, of, tcp.figures, grpc);
     }
+    if (part === 'many') await besideTcp(bench, taken, rounds, ms);
+    if (part === 'large') await oneWay(bench, rounds, ms);
   }
   if (!bench.wants('wire')) return;
   const noWire = missingWire();

@@ -23,6 +23,7 @@ import {
   StreamLaneLayout,
   StreamLayout,
   StreamPoolView,
+  StreamRequest,
 } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { raiseEvent, Sleep } from '../mem/wakes.js';
@@ -222,8 +223,11 @@ export class StreamApp {
 
   // ── doorbells ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Stages a doorbell. StreamEnd calls it for a stream that has none on its way. */
-  door(lane: number, id: number, generation: number): void {
+  /**
+   * Stages a doorbell. StreamEnd calls it for a stream that has none on its way. False: there was no room, and the lane looks
+   * through its streams for those that are RUNG.
+   */
+  door(lane: number, id: number, generation: number): boolean {
     const { door, rung } = this.lanes[lane];
     this.rung[lane] = true;
     this.dirty = true;
@@ -234,13 +238,39 @@ export class StreamApp {
         const wanted =
           rung - ((this.number - 1) >> 5) + ((StreamLaneLayout.scanWanted - StreamLaneLayout.rung) >> 2);
         Atomics.store(this.i32, wanted, 1);
-        return;
+        return false;
       }
     }
     const at = door.entries + (door.own & door.mask) * ENTRY;
     this.i32[at] = id;
     this.i32[at + ENTRY_OPTIONS] = generation;
     door.own = (door.own + 1) | 0;
+    return true;
+  }
+
+  /**
+   * The same in the lane's own thread, for one that asks for nothing but to be looked at: whether its doorbell is on its way
+   * the ring itself says, by the position that its last one had, which is returned. No atomic operation, nor the lane's answer
+   * to one.
+   */
+  doorHere(last: number, lane: number, id: number, generation: number): number {
+    const { door } = this.lanes[lane];
+    const i32 = this.i32;
+    const consumed = i32[door.consumer];
+    const at = door.entries + (last & door.mask) * ENTRY;
+    // Of any time ago: the entry says whose it is.
+    if (
+      (last - consumed) >>> 0 < (door.own - consumed) >>> 0 &&
+      i32[at] === id &&
+      i32[at + ENTRY_OPTIONS] >>> 0 === generation
+    )
+      return last;
+    const position = door.own;
+    if (!this.door(lane, id, generation)) {
+      const record = (this.streams + id * StreamLayout.size) >> 2;
+      Atomics.or(i32, record + (StreamLayout.requests >> 2), StreamRequest.RUNG);
+    }
+    return position;
   }
 
   /** Publishes what was written and asked since the last flush, and wakes lanes that sleep. `take` and `wait` do so, too. */

@@ -64,6 +64,10 @@ export class StreamEnd {
   private lent = false;
   /** Times that the send ring must be full before a larger one is asked for: there was no memory for one. */
   private patience = 0;
+  /** Position of its last doorbell in the ring, in the lane's own thread. */
+  private rang = 0;
+  /** Who is told of its events, where one application has several kinds of streams: whoever took it says so. */
+  hearer: { heard(events: number): void } | undefined = undefined;
 
   /** Made by StreamApp, for a stream that is its application's. */
   constructor(
@@ -240,6 +244,12 @@ export class StreamEnd {
     return true;
   }
 
+  /** Address of the next `n` bytes that can be read; 0: they do not lie in one piece. `readable` is asked before. */
+  span(n: number): number {
+    const at = this.taken & (this.rcvBytes - 1);
+    return this.edged || n > this.rcvBytes - at ? 0 : this.rcv + at;
+  }
+
   /** Copies such bytes to `into`, from `at` on, and leaves them where they are. */
   peek(from: number, n: number, into: Uint8Array, at: number): void {
     const lie = { at: 0, first: 0, again: 0 };
@@ -258,6 +268,11 @@ export class StreamEnd {
     if (this.released) return;
     this.check(n, this.readable, 'read');
     this.took(n);
+  }
+
+  /** The same of bytes that `look` or `span` told of. */
+  skip(n: number): void {
+    if (!this.released) this.took(n);
   }
 
   private took(n: number): void {
@@ -390,6 +405,13 @@ export class StreamEnd {
     return this.snd + at;
   }
 
+  /** Copies `from` to room that `reserve` gave, at address `at`. */
+  fill(from: Uint8Array, at: number): void {
+    const view = from.length > SHORT ? undefined : this.app.writtenFrom.of(from);
+    if (view === undefined) this.u8.set(from, at);
+    else copyWords(this.dv, at, view, 0, from.length);
+  }
+
   /** Hands the `n` bytes that `reserve` gave to the transport. */
   handOver(n: number): void {
     this.publish(n);
@@ -474,6 +496,11 @@ export class StreamEnd {
 
   /** The same for an end that is known to be one. */
   private knock(bits: number): void {
+    if (this.near && bits === 0) {
+      const { app, lane, id, generation } = this;
+      this.rang = app.doorHere(this.rang, lane, id, generation);
+      return;
+    }
     // Atomic always: whoever closes applications asks for their streams' end here.
     const before = Atomics.or(this.i32, this.at + (L.requests >> 2), bits | StreamRequest.RUNG);
     if (before >= 0) this.app.door(this.lane, this.id, this.generation);

@@ -3,6 +3,7 @@
 //   hardStart      frameStart         dataMeta   data                 dataEnd        frameEnd
 //   │ xdp_frame 40 B │    headroom       │ metadata │      packet         │   tailroom    │
 import { XdpContext } from "../../layout.gen";
+import { copyBytes } from "../maps/map";
 import { EACCES, EFAULT, EINVAL, ENOTSUPP } from "./errno";
 import { ETH_SIZE as ETH_HLEN } from "../../wire/layout.gen";
 
@@ -59,13 +60,14 @@ export function xdp_get_buff_len(ctx: usize): u32 {
 export function xdp_load_bytes(ctx: usize, offset: u32, to: usize, len: u32): i32 {
   const err = outside(at(ctx), offset, len);
   if (err) return err;
-  memory.copy(to, at(ctx).data + offset, len);
+  // Packet and program memory never overlap.
+  copyBytes(to, at(ctx).data + offset, len);
   return 0;
 }
 
 export function xdp_store_bytes(ctx: usize, offset: u32, from: usize, len: u32): i32 {
   const err = outside(at(ctx), offset, len);
   if (err) return err;
-  memory.copy(at(ctx).data + offset, from, len);
+  copyBytes(at(ctx).data + offset, from, len);
   return 0;
 }

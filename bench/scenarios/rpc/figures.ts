@@ -8,6 +8,10 @@ export interface CallFigures {
 export interface Load {
   inFlight: number;
   bytes: number;
+  /** Ports of the server that they go to in turn, over TCP a connection each. Default 1. */
+  ports?: number;
+  /** Responses are empty, rather than what was asked. */
+  oneWay?: boolean;
 }
 
 /** Samples that are kept: of the last calls. */

@@ -134,12 +134,46 @@ static inline int homa_sound(struct xdp_md *ctx, const struct homa_packet *p)
 	return !p->h.common.checksum || !csum_fold(homa_pseudo(p->src, p->dst, p->len) + el_packet_sum(ctx, p->at, p->len));
 }
 
+/* DATA behind plain IPv4, as almost all packets are: looked at where it lies. 0: it is something else, or wrong. */
+static inline int homa_plain(struct xdp_md *ctx, struct homa_packet *p)
+{
+	void *data = data_of(ctx), *end = data_end_of(ctx);
+	const word32 *ip = data + sizeof(struct ethhdr), *h = data + sizeof(struct ethhdr) + sizeof(struct iphdr);
+	word32 *to = (word32 *)&p->h;
+	__u32 total, i;
+
+	if (data + sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct homa_data) > end)
+		return 0;
+	/* Version and length of the header, no piece, and the protocol: in whole words, as they lie there. */
+	if (((struct ethhdr *)data)->h_proto != htons(ETH_P_IP) || (__u8)ip[0] != 0x45 || (ip[1] >> 16) & (IP_OFFSET_MASK | IP_MORE) ||
+	    (__u8)(ip[2] >> 8) != IPPROTO_HOMA || csum_fold((__u64)ip[0] + ip[1] + ip[2] + ip[3] + ip[4]))
+		return 0;
+	total = ntohs(ip[0] >> 16);
+	if (total < sizeof(struct iphdr) + sizeof(struct homa_data) || sizeof(struct ethhdr) + total > bpf_xdp_get_buff_len(ctx))
+		return 0;
+	for (i = 0; i < sizeof(struct homa_data) / 4; i++)
+		to[i] = h[i];
+	if (p->h.common.type != HOMA_DATA)
+		return 0;
+	p->src[0] = ip[3];
+	p->dst[0] = ip[4];
+	p->at = sizeof(struct ethhdr) + sizeof(struct iphdr);
+	p->len = total - sizeof(struct iphdr);
+	p->family = AF_INET;
+	p->protocol = IPPROTO_HOMA;
+	p->id = be64_of(p->h.common.sender_id);
+	return 1;
+}
+
 /* All but the checksum is looked at. `p` is zeros before. */
 static inline enum homa_parse homa_parse(struct xdp_md *ctx, struct homa_packet *p)
 {
-	enum homa_parse result = homa_ip(ctx, p);
+	enum homa_parse result;
 	__u32 least;
 
+	if (homa_plain(ctx, p))
+		return PACKET_OK;
+	result = homa_ip(ctx, p);
 	if (result != PACKET_OK)
 		return result;
 	if (p->protocol != IPPROTO_HOMA)

@@ -174,6 +174,10 @@ export class Sockets<O> implements ConnectionHome<O> {
   }
 
   readonly #heard = (end: StreamEnd, bits: number): void => {
+    if (end.hearer !== undefined) {
+      end.hearer.heard(bits);
+      return;
+    }
     const leaving = this.#leaving.get(end.id);
     if (leaving?.end === end) {
       this.#leave(leaving, bits);

@@ -17,6 +17,8 @@ import { ENVELOPE, Enveloped, enveloped, envelopeHead, isMarked } from './envelo
 import { Pool } from './pool.js';
 import { Slot } from './slot.js';
 
+/** Slots that stand in the list though they had their turn, at most. */
+const MOST_WORKED = 1024;
 const GONE = StreamEvent.HUP | StreamEvent.ERR | StreamEvent.FREED;
 
 export class HomaCarrier implements Carrier {
@@ -27,7 +29,9 @@ export class HomaCarrier implements Carrier {
   private readonly pools = new Map<string, Pool>();
   /** What ports are served with. */
   private readonly served = new Map<number, { data: unknown }>();
-  private readySlots: Slot[] = [];
+  private readonly readySlots: Slot[] = [];
+  /** Of these, those that had their turn. */
+  private worked = 0;
   private touched: Slot[] = [];
 
   constructor(
@@ -149,26 +153,24 @@ export class HomaCarrier implements Carrier {
 
   // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Events of a stream. Whether it is a slot. */
+  /** Events of a stream that is no slot yet: of those slots hear themselves. Whether it is one now. */
   heard(end: StreamEnd, bits: number): boolean {
-    let slot = this.slots.get(end.id);
-    if (slot?.end !== end) {
-      const { dv, header } = end.app.arena;
-      if (
-        dv.getUint32(header.streamsAt + end.id * StreamLayout.size + StreamLayout.transport, true) !==
-        this.calls.protocol
-      )
-        return false;
-      if (bits & GONE) {
-        end.release();
-        return true;
-      }
-      slot = this.accept(end);
-    }
-    if (bits & StreamEvent.OUT) slot.writable();
-    if (bits & GONE) slot.ends(this.calls.view.error(end.id) ?? 'ECONNRESET');
-    if (bits & (StreamEvent.IN | GONE)) this.makeReady(slot);
+    const { dv, header } = end.app.arena;
+    if (
+      dv.getUint32(header.streamsAt + end.id * StreamLayout.size + StreamLayout.transport, true) !==
+      this.calls.protocol
+    )
+      return false;
+    if (bits & GONE) end.release();
+    else this.news(this.accept(end), bits);
     return true;
+  }
+
+  /** Events of a slot. */
+  news(slot: Slot, bits: number): void {
+    if (bits & StreamEvent.OUT) slot.writable();
+    if (bits & GONE) slot.ends(this.calls.view.error(slot.end.id) ?? 'ECONNRESET');
+    if (bits & (StreamEvent.IN | GONE)) this.makeReady(slot);
   }
 
   /** A slot that a client's first call made. */
@@ -197,15 +199,21 @@ export class HomaCarrier implements Carrier {
 
   work(events: Events): void {
     const list = this.readySlots;
-    let done = 0;
+    let done = this.worked;
     while (done < list.length && !events.full) {
       const slot = list[done];
       if (slot.work(events)) break;
       slot.ready = false;
       done++;
     }
-    if (done === list.length) list.length = 0;
-    else if (done > 0) list.splice(0, done);
+    if (done === list.length) {
+      list.length = 0;
+      done = 0;
+    } else if (done >= MOST_WORKED) {
+      list.splice(0, done);
+      done = 0;
+    }
+    this.worked = done;
   }
 
   done(): void {

@@ -49,11 +49,11 @@ export class Pool {
 
   /** A slot has nothing to do. */
   give(slot: Slot): void {
-    const next = this.waiting.shift();
-    if (next === undefined) {
+    if (this.waiting.length === 0) {
       this.free.push(slot);
       return;
     }
+    const next = this.waiting.shift()!;
     this.unsent -= next.body.length;
     slot.begin(next.call, next.body, true);
   }

@@ -39,6 +39,12 @@ export class Slot {
   ) {
     this.reader = new SlotReader(end, carrier.home.pool, pool !== undefined);
     this.writer = new SlotWriter(end);
+    end.hearer = this;
+  }
+
+  /** Events of its stream. */
+  heard(bits: number): void {
+    if (!this.over) this.carrier.news(this, bits);
   }
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────

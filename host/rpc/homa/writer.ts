@@ -19,7 +19,6 @@ export interface MessageTo {
 }
 
 export class SlotWriter {
-  private readonly u8: Uint8Array;
   private readonly dv: DataView;
   private readonly head = new Uint8Array(RECORD);
   private readonly headView = new DataView(this.head.buffer);
@@ -31,7 +30,6 @@ export class SlotWriter {
   private wants = 0;
 
   constructor(readonly end: StreamEnd) {
-    this.u8 = end.app.arena.u8;
     this.dv = end.app.arena.dv;
     end.askRing(RECORD);
   }
@@ -59,7 +57,7 @@ export class SlotWriter {
       const at = this.end.reserve(all);
       if (at !== 0) {
         this.write(this.dv, at, length, to, call);
-        if (length > 0) this.u8.set(body, at + RECORD);
+        if (length > 0) this.end.fill(body, at + RECORD);
         this.end.handOver(all);
         return undefined;
       }
@@ -77,12 +75,9 @@ export class SlotWriter {
 
   private write(dv: DataView, at: number, length: number, to: MessageTo | undefined, call: number): void {
     dv.setUint32(at, length, true);
-    dv.setUint32(at + 4, 0);
-    if (to === undefined) {
-      for (let i = 8; i < 24; i += 4) dv.setUint32(at + i, 0);
-    } else {
-      dv.setUint8(at + 4, to.family === 4 ? AF_INET : AF_INET6);
-      dv.setUint16(at + 6, to.port);
+    // Of a response nobody looks at the rest.
+    if (to !== undefined) {
+      dv.setUint32(at + 4, ((to.family === 4 ? AF_INET : AF_INET6) << 24) | to.port);
       const { words } = to;
       dv.setUint32(at + 8, words[0], true);
       dv.setUint32(at + 12, words[1], true);
