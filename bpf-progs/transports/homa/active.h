@@ -7,6 +7,7 @@
 #include "slot.h"
 
 #define OVERCOMMIT 8
+#define ONE_PACKET 1500
 
 const volatile __u32 homa_overcommit = OVERCOMMIT;
 const volatile __u32 homa_max_sched = 3; /* highest priority of granted bytes */
@@ -65,10 +66,21 @@ struct homa_receiver {
 	__u32 count; /* of active */
 	struct bpf_rb_root waiting __contains(homa_want, node);
 	struct homa_active active[OVERCOMMIT];
+	__u32 needy;  /* bits of the places whose messages were granted less than their part, for others have not come (incoming.h) */
+	__u32 incoming; /* bytes that are under way to this lane, */
+	__u32 moving;   /* the slot whose part of that changes just now, */
+	__u32 others;   /* and the sum without it */
 	__s32 fewest; /* bytes to be granted to those with the fewest left, before the oldest has its turn */
 	__u32 born;
 };
 HOMA_MAP(homa_receivers, ARRAY, ETHERLOOM_MAX_LANES, __u32, struct homa_receiver);
+
+/* Which lanes grant: a byte of each, 1 or 0. */
+struct homa_granters {
+	__u64 lanes[ETHERLOOM_MAX_LANES / 8];
+};
+HOMA_MAP(homa_granters, ARRAY, 1, __u32, struct homa_granters);
+const volatile __u32 homa_lane_count = 1;
 
 static inline struct homa_receiver *receiver_here(void)
 {
@@ -94,7 +106,22 @@ static inline int is_active(const struct homa_receiver *v, __u32 peer)
 	       v->active[4].peer == peer || v->active[5].peer == peer || v->active[6].peer == peer || v->active[7].peer == peer;
 }
 
-/* Priority of an active one: the fewer have less left, the higher; of few that are active the lowest, so that one with less left finds a higher. */
+static inline void set_count(struct homa_receiver *v, __u32 count)
+{
+	__u32 lane = bpf_get_smp_processor_id() % ETHERLOOM_MAX_LANES, key = 0;
+	struct homa_granters *all;
+
+	v->count = count;
+	if (homa_lane_count <= 1)
+		return;
+	all = bpf_map_lookup_elem(&homa_granters, &key);
+	if (all && ((__u8 *)all->lanes)[lane] != (count != 0))
+		((__u8 *)all->lanes)[lane] = count != 0;
+}
+
+/* Priority of an active one: the fewer have less left, the higher; of few that are active the lowest, so that one with less left finds a higher.
+ * A packet more or less makes no difference: what is granted to a message that is behind by its last packet only would wait at the
+ * switch for all of the others. */
 noinline __u32 sched_priority(__u32 left)
 {
 	struct homa_receiver *v = receiver_here();
@@ -103,7 +130,7 @@ noinline __u32 sched_priority(__u32 left)
 	if (!v)
 		return 0;
 	for (i = 0; i < OVERCOMMIT; i++)
-		rank += v->active[i].peer && v->active[i].left < left;
+		rank += v->active[i].peer && v->active[i].left + ONE_PACKET < left;
 	if (v->count <= top)
 		top = v->count ? v->count - 1 : 0;
 	return rank >= top ? 0 : top - rank;
@@ -119,21 +146,26 @@ noinline int leave_active(__u32 id)
 		return 0;
 	/* Counted, not counted down: lanes die in between. */
 	for (i = 0; i < OVERCOMMIT; i++) {
-		if (v->active[i].id == id)
+		if (v->active[i].id == id) {
 			v->active[i].peer = 0;
+			v->needy &= ~(1U << i);
+		}
 		n += v->active[i].peer != 0;
 	}
-	v->count = n;
+	set_count(v, n);
 	return 0;
 }
 
 static inline void enter_active(struct homa_receiver *v, struct homa_rpc *r, __u32 id, __u32 at)
 {
+	/* The compiler would know that it is less, and the verifier not. */
+	asm volatile("" : "+r"(at));
 	at &= OVERCOMMIT - 1;
 	v->active[at].id = id;
 	v->active[at].peer = peer_number(r->remote);
 	v->active[at].left = r->in_len - in_received(r);
-	v->count++;
+	v->needy &= ~(1U << at);
+	set_count(v, v->count + 1);
 	r->granting = GRANTING_ACTIVE;
 }
 
@@ -154,11 +186,12 @@ noinline __u32 free_place(void)
 				continue;
 			}
 			v->active[i].peer = 0;
+			v->needy &= ~(1U << i);
 		}
 		if (i < homa_overcommit)
 			free = i;
 	}
-	v->count = n;
+	set_count(v, n);
 	return free;
 }
 

@@ -107,6 +107,7 @@ noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 		unthrottle(id);
 	r->pacing = PACING_NOT;
 	r->state = SLOT_FREE;
+	homa_uncount(r, id);
 	r->error = error;
 	el_stream_event(id, error ? EL_EV_ERR | EL_EV_HUP : EL_EV_HUP);
 	el_stream_free(id);
@@ -119,6 +120,7 @@ static inline void homa_reset(struct homa_rpc *r, __u32 id, __u32 error)
 	homa_forget(r);
 	homa_ungrant(r, id);
 	r->state = SLOT_GONE;
+	homa_uncount(r, id);
 	r->error = error;
 	r->due = DUE_UNKNOWN;
 	el_ready(id);

@@ -151,8 +151,7 @@ static inline void homa_tell(struct homa_rpc *r, __u32 id)
 {
 	int whole = r->in_next == r->in_len;
 
-	if (r->in_granted < r->in_len)
-		homa_consider(r, id);
+	homa_arrived(r, id);
 	if (whole) {
 		if (r->granting)
 			homa_ungrant(r, id);

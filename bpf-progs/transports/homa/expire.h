@@ -46,18 +46,24 @@ static inline void homa_late(struct homa_rpc *r, __u32 id)
 /* Grants, looked at by the clock. */
 static inline void homa_regrant(struct homa_rpc *r, __u32 id)
 {
-	__u32 got = in_received(r);
+	__u32 got = in_received(r), silent = got < r->in_granted && got == r->in_seen;
 
 	/* Its sender is granted more and sends nothing, whatever it says: others are not to wait for it. DATA brings it back. */
-	if (r->granting == GRANTING_ACTIVE && got < r->in_granted && got == r->in_seen)
+	if (silent) {
+		r->quiet = 1;
+		homa_uncount(r, id);
+	}
+	r->in_seen = got;
+	if (r->in_granted >= r->in_len)
+		return;
+	if (r->granting == GRANTING_ACTIVE && silent)
 		homa_ungrant(r, id);
 	else if (r->granting == GRANTING_WAITS)
 		/* A place may be free that nobody has taken. */
 		promote();
-	else if (r->stalled || (r->granting == GRANTING_NOT && got >= r->in_granted))
-		/* One that found no memory to wait in, or no room. */
-		homa_consider(r, id);
-	r->in_seen = got;
+	else if (r->stalled || (r->granting != GRANTING_WAITS && got >= r->in_granted))
+		/* One that found no memory to wait in, or no room, or that others left nothing for. */
+		homa_consider(r, id, 1);
 }
 
 /* A timer fired. The slot may be over after it. */
@@ -87,7 +93,7 @@ noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 		return 0;
 	}
 	r->unresolved_ns = 0;
-	if (r->phase == PHASE_IN && r->in_granted < r->in_len && r->in_len != LEN_UNKNOWN)
+	if (r->phase == PHASE_IN && r->in_len != LEN_UNKNOWN)
 		homa_regrant(r, id);
 	if (r->heard || !homa_waits(r, id)) {
 		r->silent = 0;

@@ -5,19 +5,28 @@
  *
  *   DATA ─▶ homa_consider ─┬─ active[8]: grant to received + window            all of it granted ─▶ the best of the tree
  *                          └─ tree, by bytes left  ◀─ who has more left than it ─┘       5 % of bytes: the oldest of the tree
+ *
+ * Of all messages together no more is under way than incoming.h allows: who finds too little left of that is served when
+ * something has come.
  */
 #pragma once
-#include "waiting.h"
+#include "incoming.h"
 
-const volatile __u32 homa_max_incoming = 400000;
 const volatile __u32 homa_window = 0; /* bytes; 0: max_incoming / (active + 1) */
 const volatile __u32 homa_fifo_grant = 50; /* thousandths of granted bytes for the oldest, */
 const volatile __u32 homa_fifo_step = 50000; /* so many at a time */
 
-/* May be sent up to there, as far as there is room for it. Whether that is news. */
-static inline int grant_to(struct homa_rpc *r, __u32 id, __u32 to, __u32 priority)
+struct homa_measure {
+	__u32 to;       /* end of the bytes that may be sent */
+	__u32 most;     /* bytes more than may be now, at most */
+	__u32 priority;
+	__u32 cut;      /* out: `most` was less than there is ring for */
+};
+
+/* May be sent up to there, as far as there is room for it. How many bytes are new of that. */
+noinline __u32 grant_to(struct homa_rpc *r NONNULL, __u32 id, struct homa_measure *m NONNULL)
 {
-	__u32 room = el_stream_rcv_limit(id) - r->in_at, more;
+	__u32 room = el_stream_rcv_limit(id) - r->in_at, to = m->to, more;
 
 	room = (__s32)room < HOMA_ALIGN ? 0 : room - HOMA_ALIGN;
 	r->stalled = to > room && room < r->in_len;
@@ -25,43 +34,79 @@ static inline int grant_to(struct homa_rpc *r, __u32 id, __u32 to, __u32 priorit
 		to = room;
 	if (to > r->in_len)
 		to = r->in_len;
+	m->cut = 0;
 	if (to <= r->in_granted)
 		return 0;
 	more = to - r->in_granted;
-	r->in_granted = to;
-	r->grant_priority = priority;
+	if (more > m->most) {
+		m->cut = 1;
+		more = m->most;
+		if (!more)
+			return 0;
+	}
+	r->in_granted += more;
+	r->grant_priority = m->priority;
 	r->due |= DUE_GRANT;
+	homa_recount(r, id);
 	el_ready(id);
 	return more;
 }
 
 static inline __u32 window_of(const struct homa_receiver *v)
 {
-	return homa_window ? homa_window : homa_max_incoming / (v->count + 1);
+	return homa_window ? homa_window : incoming_share() / (v->count + 1);
 }
 
-/* An active one has its part of the window; of what is granted the oldest that waits has a share. */
-noinline int grant_active(struct homa_rpc *r NONNULL, __u32 id)
+/* So many bytes were granted: of them the oldest that waits has a share. */
+static inline void grant_oldest(struct homa_receiver *v, __u32 more)
 {
-	struct homa_receiver *v = receiver_here();
-	__u32 got = in_received(r), more, old;
+	struct homa_measure m = {};
 	struct homa_rpc *o;
+	__u32 old;
 
-	if (!v)
-		return 0;
-	more = grant_to(r, id, got + window_of(v), sched_priority(r->in_len - got));
-	if (!more || !homa_fifo_grant)
-		return 0;
 	v->fewest -= more;
 	if (v->fewest >= 0)
-		return 0;
-	v->fewest += homa_fifo_step * (1000 / homa_fifo_grant - 1);
+		return;
 	old = oldest_waiting();
 	o = old ? rpc_of(old) : 0;
 	if (o && o->granting == GRANTING_WAITS && o->in_granted < in_received(o) + homa_fifo_step) {
-		count(FifoGrants);
-		grant_to(o, old, in_received(o) + homa_fifo_step, max_sched());
+		m.to = in_received(o) + homa_fifo_step;
+		m.most = incoming_room(v);
+		m.priority = max_sched();
+		if (grant_to(o, old, &m))
+			count(FifoGrants);
+		else if (m.cut) {
+			/* When there is room for it. */
+			v->fewest = 0;
+			return;
+		}
 	}
+	v->fewest += homa_fifo_step * (1000 / homa_fifo_grant - 1);
+}
+
+/* The one at that place has its part of the window, as far as others are not under way; one that `waited` in vain a packet. */
+noinline int grant_active(struct homa_rpc *r NONNULL, __u32 id, __u32 at, __u32 waited)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 got = in_received(r), more;
+	struct homa_measure m = {};
+
+	if (!v)
+		return 0;
+	m.to = got + window_of(v);
+	m.most = incoming_room(v);
+	/* By its clock: it has waited for a while, and there is nothing left. */
+	if (waited && m.most < ONE_PACKET)
+		m.most = ONE_PACKET;
+	m.priority = sched_priority(r->in_len - got);
+	more = grant_to(r, id, &m);
+	at &= OVERCOMMIT - 1;
+	if (m.cut)
+		v->needy |= 1U << at;
+	else
+		v->needy &= ~(1U << at);
+	if (more && homa_fifo_grant)
+		grant_oldest(v, more);
 	return 0;
 }
 
@@ -84,7 +129,7 @@ noinline int promote(void)
 		if (r->phase != PHASE_IN || r->in_granted >= r->in_len)
 			continue;
 		enter_active(v, r, id, at);
-		grant_active(r, id);
+		grant_active(r, id, at, 0);
 		if (r->in_granted < r->in_len)
 			return 0;
 		r->granting = GRANTING_NOT;
@@ -108,8 +153,73 @@ noinline int homa_ungrant(struct homa_rpc *r NONNULL, __u32 id)
 	return 0;
 }
 
+/* Of the places whose messages were granted too little and that are not among `tried`, the one with the fewest bytes left. */
+noinline __u32 neediest(__u32 tried)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 best = OVERCOMMIT, least = 0, i;
+
+	if (!v)
+		return best;
+	for (i = 0; i < OVERCOMMIT; i++) {
+		if ((v->needy & ~tried) & 1U << i && v->active[i].peer && (best == OVERCOMMIT || v->active[i].left < least)) {
+			least = v->active[i].left;
+			best = i;
+		}
+	}
+	return best;
+}
+
+/* Less is under way than was: who was granted too little has more, fewest bytes left first. */
+noinline int serve_needy(void)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 tried = 0, ended = 0, i, at, id;
+	struct homa_rpc *r;
+
+	if (!v)
+		return 0;
+	for (i = 0; i < OVERCOMMIT; i++) {
+		at = neediest(tried);
+		if (at >= OVERCOMMIT)
+			break;
+		tried |= 1U << at;
+		at &= OVERCOMMIT - 1;
+		id = v->active[at].id;
+		r = rpc_of(id);
+		if (!r || r->granting != GRANTING_ACTIVE) {
+			v->needy &= ~(1U << at);
+			continue;
+		}
+		grant_active(r, id, at, 0);
+		if (v->needy & 1U << at)
+			break;
+		if (r->in_granted >= r->in_len) {
+			r->granting = GRANTING_NOT;
+			leave_active(id);
+			ended = 1;
+		}
+	}
+	if (ended)
+		promote();
+	return 0;
+}
+
+/* The slot has less under way, for it is over, or nobody counts on it. */
+static inline void homa_uncount(struct homa_rpc *r, __u32 id)
+{
+	struct homa_receiver *v;
+
+	if (under_way(r) == r->in_counted)
+		return;
+	homa_recount(r, id);
+	v = receiver_here();
+	if (v && v->needy)
+		serve_needy();
+}
+
 /* More came of a message that wants grants, or it is looked at again. */
-noinline int homa_consider(struct homa_rpc *r NONNULL, __u32 id)
+noinline int homa_consider(struct homa_rpc *r NONNULL, __u32 id, __u32 waited)
 {
 	struct homa_receiver *v = receiver_here();
 	__u32 left = r->in_len - in_received(r), peer = peer_number(r->remote), at = OVERCOMMIT, i;
@@ -132,6 +242,8 @@ noinline int homa_consider(struct homa_rpc *r NONNULL, __u32 id)
 			at = whom_to_displace(peer, left);
 			if (at >= OVERCOMMIT) {
 				want_grant(r, id);
+				if (v->needy)
+					serve_needy();
 				return 0;
 			}
 			gone = v->active[at & (OVERCOMMIT - 1)].id;
@@ -143,12 +255,32 @@ noinline int homa_consider(struct homa_rpc *r NONNULL, __u32 id)
 		enter_active(v, r, id, at);
 	} else {
 		for (i = 0; i < OVERCOMMIT; i++) {
-			if (v->active[i].id == id)
+			if (v->active[i].id == id && v->active[i].peer) {
 				v->active[i].left = left;
+				at = i;
+			}
 		}
 	}
-	grant_active(r, id);
+	if (v->needy && !waited) {
+		/* Others want more, too: all of them in their order. */
+		v->needy |= 1U << (at & (OVERCOMMIT - 1));
+		serve_needy();
+		return 0;
+	}
+	grant_active(r, id, at, waited);
 	if (r->in_granted >= r->in_len)
 		homa_ungrant(r, id);
 	return 0;
+}
+
+/* Bytes of the message came. */
+static inline void homa_arrived(struct homa_rpc *r, __u32 id)
+{
+	r->quiet = 0;
+	if (r->in_granted >= r->in_len) {
+		homa_uncount(r, id);
+		return;
+	}
+	homa_recount(r, id);
+	homa_consider(r, id, 0);
 }

@@ -49,6 +49,7 @@ noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
 		el_stream_acked(id, r->acked);
 		/* The clock may be lost, and the places in trees. */
 		homa_ungrant(r, id);
+		homa_uncount(r, id);
 		unthrottle(id);
 		r->pacing = PACING_NOT;
 		r->heard = 1;
@@ -107,7 +108,7 @@ int homa_gen(struct xdp_md *ctx)
 	homa_release(r, id);
 	/* The application has read, perhaps. */
 	if (r->stalled && r->phase == PHASE_IN)
-		homa_consider(r, id);
+		homa_consider(r, id, 0);
 	if (r->closing && r->phase == PHASE_REST) {
 		homa_end(r, id, r->error);
 		return XDP_ABORTED;

@@ -88,7 +88,8 @@ struct homa_rpc {
 	__u8 stalled;  /* less was granted than might be: there was no room for it */
 	__u8 pacing;   /* enum homa_pacing */
 	__u8 closing;  /* servers: it ends when the response has arrived */
-	__u8 pad[7];
+	__u8 quiet;    /* what was granted does not come: nobody counts on it (incoming.h) */
+	__u8 pad[6];
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */
 	__u32 out_end;     /* where it ends */
@@ -102,6 +103,7 @@ struct homa_rpc {
 	__u32 in_len;      /* LEN_UNKNOWN: the lane died while it was begun */
 	__u32 in_next;     /* bytes received in order */
 	__u32 in_granted;
+	__u32 in_counted;  /* bytes of it in the lane's sum of what is under way (incoming.h) */
 	__u32 in_most;     /* end of the last byte that came */
 	__u32 received;    /* position that the application was told */
 	__u32 in_seen;     /* bytes that had come when the clock looked last */

@@ -25,7 +25,7 @@ import type {
   ServeWish,
   SlotsWish,
 } from '../messages.js';
-import { laneOf, RecordTable } from '../records.js';
+import { laneOf, RecordTable, recordsOf } from '../records.js';
 import { Lanes } from '../tcp/lanes.js';
 import { LiveObject } from '../upgrade/live_object.js';
 import { type Cutoffs, cutoffsOf, LENGTH_CLASSES } from './cutoffs.js';
@@ -126,7 +126,9 @@ export class HomaControl implements LoadedMessages {
     for (const name of PER_STREAM) sizes[name] = streamCount;
     const live = await LiveObject.load(env, {
       ...{ name: transport.name, object: HOMA_OBJECT, sizes },
-      globals: { '.rodata': { homa_table: env.table, ...settings.globals } },
+      globals: {
+        '.rodata': { homa_table: env.table, homa_lane_count: env.engine.laneCount, ...settings.globals },
+      },
       ...{ counters: 'homa_counters', errors: ERRORS },
     });
     return new HomaControl(transport, env, settings, live);
@@ -274,6 +276,8 @@ export class HomaControl implements LoadedMessages {
       this.#records.set(id, 'state', SLOT_FREE);
       this.#records.set(id, 'error', ERRNO.ENETDOWN);
     }
+    // Nothing is under way to it, and its part of what may be is the others'.
+    arena.dv.setUint8(recordsOf(this.live.map('homa_granters')).at + lane, 0);
     // Clients of its channels are told that it is over, and make no call of theirs a second time.
     const channels = this.#map<unknown, number>('homa_channels');
     const gone = this.#map<unknown, { id: bigint; until_ns: bigint }>('homa_gone');

@@ -16,7 +16,7 @@ export interface HomaOptions {
   /** Bytes of a message that are sent without being asked for. Default 40,000. */
   unscheduled?: number;
   /**
-   * Bytes that are granted and have not come, of all messages together. Default 16 for each Mbit/s of linkMbps, at most
+   * Bytes that are under way at a time, of all messages together: no more is granted than makes that. Default 16 for each Mbit/s of linkMbps, at most
    * 400,000, which HomaModule has at 25 Gbit/s: they wait at the receiver's switch, and what is granted later is behind them.
    */
   maxIncoming?: number;

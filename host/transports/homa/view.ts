@@ -9,7 +9,7 @@ export interface HomaShared {
   rpcs: Records;
 }
 
-/** What `info` tells, by fields of struct homa_rpc: bytes of messages, ticks of 1 ms. */
+/** What `info` tells, by fields of struct homa_rpc: bytes of messages (`ahead`: of what comes in, behind a gap), ticks of 1 ms. */
 const FIGURES = {
   state: 'state',
   phase: 'phase',
@@ -20,6 +20,7 @@ const FIGURES = {
   mayBeSent: 'out_granted',
   inLength: 'in_len',
   received: 'in_next',
+  ahead: 'spans.bytes',
   granted: 'in_granted',
 } as const;
 
