@@ -25,10 +25,14 @@ export interface ProgramHost<P extends Placed = Placed> {
   /** The host's instance of the core. */
   readonly core: Core;
   load(compiled: CompiledProgram): P | Promise<P>;
+  /** All or none, where that is less work than one after another. */
+  loadAll?(compiled: readonly CompiledProgram[]): Promise<P[]>;
   /** Who points to the program, in words; maps in `except` do not count. */
   holders(program: P, except?: ReadonlySet<object>): string[];
   /** @throws EtherloomError ERR_PROGRAM_BUSY while somebody points to it */
   unload(program: P): void | Promise<void>;
+  /** All or none, where that is less work than one after another. @throws as unload */
+  unloadAll?(programs: readonly P[]): Promise<void>;
   /** A program ran on the calling thread, outside of lanes: timers that it started are the host's to fire. */
   ran?(): void;
 }
@@ -154,11 +158,10 @@ export class Collection<P extends Placed = Placed> {
         return { program, compiled: compile(program, bound) };
       });
       const programs: Record<string, CollectedProgram<P>> = {};
-      for (const { program, compiled } of ready) {
-        const placed = await host.load(compiled);
-        held.placed.push(placed);
-        programs[program.name] = { name: program.name, spec: program, compiled, placed };
-      }
+      if (host.loadAll) held.placed.push(...(await host.loadAll(ready.map(r => r.compiled))));
+      else for (const { compiled } of ready) held.placed.push(await host.load(compiled));
+      for (const [i, { program, compiled }] of ready.entries())
+        programs[program.name] = { name: program.name, spec: program, compiled, placed: held.placed[i] };
       fillInitialValues(spec, maps, programs, held.filled, options.keepEntries);
       const byName = Object.fromEntries([...maps].map(([m, made]) => [m.name, made]));
       return new Collection(spec, byName, programs, host, held);
@@ -247,6 +250,10 @@ async function release<P extends Placed>(host: ProgramHost<P>, held: Held<P>): P
   for (const map of held.own) {
     map.releasePrograms();
     map.releaseTimers();
+  }
+  if (host.unloadAll) {
+    await host.unloadAll(held.placed);
+    held.placed = [];
   }
   for (let p = held.placed.at(-1); p; p = held.placed.at(-1)) {
     await host.unload(p);

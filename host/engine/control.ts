@@ -9,12 +9,19 @@ import { raiseEvent, Sleep } from '../mem/wakes.js';
 import type { DriverPlan } from '../nic/driver.js';
 import type { PlacedProgram } from './program.js';
 import type { ResidentOptions, SeatOrder } from './resident.js';
+import type { Stop } from './stops.js';
+
+/** Slots of a program. */
+export interface SlotRun {
+  readonly slots: number;
+  readonly count: number;
+}
 
 /** Host → lane, of its programs. */
 export type ProgramMessage =
   | { kind: 'install'; generation: number; place: PlacedProgram }
   | { kind: 'alias'; generation: number; slots: readonly number[] }
-  | { kind: 'remove'; generation: number; slots: number; count: number };
+  | { kind: 'remove'; generation: number; places: readonly SlotRun[] };
 
 /** Host → lane. */
 export type ControlMessage =
@@ -25,8 +32,8 @@ export type ControlMessage =
 /** Lane → host: the message of that generation was done. */
 export interface ControlAck {
   generation: number;
-  /** How long the loop stood still, ns. */
-  pauseNs: number;
+  /** How long the loop stood still for it, each time. */
+  stops: readonly Stop[];
   /** Why it could not be done. */
   error?: string;
 }

@@ -46,6 +46,7 @@ import { Supervisor } from './supervisor.js';
 import { type Attachable, type Attachment, type ProgramOrder, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
 import { Transports } from './transports.js';
+import { standstill, Stops } from './stops.js';
 import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';
@@ -137,7 +138,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     plantSeeds(this.arena, this.core, options.seed);
     this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
     this.#programs = new Programs(this.arena, this.core, options.warmMs, {
-      tell: order => this.#tell(order),
+      tell: orders => this.#tell(orders),
       grace: () => this.#grace(),
       carries: slot => this.#state !== 'stopped' && this.fabric.carries(slot),
       drained: slot => this.#drained(slot),
@@ -227,6 +228,11 @@ export class Engine extends EventEmitter<EngineEvents> {
     return this.#programs.load(compiled);
   }
 
+  /** @internal The same of several, of which all are loaded or none. */
+  loadAll(compiled: readonly CompiledProgram[]): Promise<LoadedProgram[]> {
+    return this.#programs.loadAll(compiled);
+  }
+
   /** Who points to a program: hooks, and entries of maps that are not in `except`. */
   holders(program: LoadedProgram, except?: ReadonlySet<object>): string[] {
     return this.#programs.holders(program, except);
@@ -235,6 +241,11 @@ export class Engine extends EventEmitter<EngineEvents> {
   /** Takes a program out of every lane. @throws EtherloomError ERR_PROGRAM_BUSY while a hook or a map's entry names it. */
   unload(program: LoadedProgram): Promise<void> {
     return this.#programs.unload(program);
+  }
+
+  /** @internal The same of several: after one grace period, if none is in use. */
+  unloadAll(programs: readonly LoadedProgram[]): Promise<void> {
+    return this.#programs.unloadAll(programs);
   }
 
   /**
@@ -266,7 +277,7 @@ export class Engine extends EventEmitter<EngineEvents> {
    * @internal Puts loaded programs in the place of others, wherever those are named: see Programs.supersede. With `still`,
    * which is called while every lane stands still, all lanes change at one time.
    */
-  supersede(heirs: Heirs, still?: () => void): Promise<number[]> {
+  supersede(heirs: Heirs, still?: () => void): Promise<Stops> {
     if (!still) return this.#programs.supersede(heirs);
     return this.#programs.supersede(heirs, (publish, pairs) => this.#changeTogether(publish, pairs, still));
   }
@@ -275,7 +286,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     publish: () => void,
     pairs: ReadonlyMap<number, number>,
     still: () => void,
-  ): Promise<number[]> {
+  ): Promise<Stops> {
     const change = (): void => {
       still();
       publish();
@@ -283,24 +294,28 @@ export class Engine extends EventEmitter<EngineEvents> {
     const order: ProgramOrder = { kind: 'alias', slots: [...pairs].flat() };
     await this.#starting;
     if (this.#supervisor && this.#state === 'running')
-      return this.alive.during(this.#supervisor.changed(change, order));
+      return standstill(await this.alive.during(this.#supervisor.changed(change, order)));
     const from = performance.now();
     change();
-    const told = await this.#tell(order);
-    return told.map(() => Math.round((performance.now() - from) * 1e6));
+    const [told] = await this.#tell([order]);
+    const ns = Math.round((performance.now() - from) * 1e6);
+    return standstill(told.byLane.map(() => ns));
   }
 
-  /** Says it to every running lane; resolves with their pauses in ns when all have done it. */
-  async #tell(order: ProgramOrder): Promise<number[]> {
+  /** Says it to every running lane; resolves when all have done it, with how long they stood still for each order. */
+  async #tell(orders: readonly ProgramOrder[]): Promise<Stops[]> {
     await this.#starting;
-    if (this.#state !== 'running') return [];
-    const send = (_: unknown, i: number): Promise<ControlAck> => this.#supervisor!.send(i, order);
-    const acks = this.#supervisor
+    const stops = orders.map(() => new Stops());
+    if (this.#state !== 'running') return stops;
+    const send = (_: unknown, i: number): Promise<ControlAck[]> => this.#supervisor!.sendAll(i, orders);
+    const lanes = this.#supervisor
       ? await this.alive.during(Promise.all(Array.from({ length: this.laneCount }, send)))
-      : this.#lanes!.tell(order);
-    const bad = acks.find(a => a.error);
+      : this.#lanes!.tell(orders);
+    const bad = lanes.flat().find(a => a.error);
     if (bad) throw new EtherloomError('ERR_PROGRAM_INSTANCE', bad.error!);
-    return acks.map(a => a.pauseNs);
+    for (const [lane, acks] of lanes.entries())
+      for (const [i, ack] of acks.entries()) stops[i].add(lane, ack.stops);
+    return stops;
   }
 
   /** Resolves when no lane can still be inside a program that was taken from its hook. */

@@ -69,9 +69,11 @@ export class InlineLanes {
     );
   }
 
-  /** Every lane does it, one after another. */
-  tell(order: ProgramOrder): ControlAck[] {
-    return this.#lanes.map(lane => lane.obey({ ...order, generation: lane.words.raise() }));
+  /** Every lane does them, one after another. */
+  tell(orders: readonly ProgramOrder[]): ControlAck[][] {
+    return this.#lanes.map(lane =>
+      orders.map(order => lane.obey({ ...order, generation: lane.words.raise() })),
+    );
   }
 
   /** Polls the NICs and runs `rounds` rounds of every lane. Returns packets taken or moved. */

@@ -79,20 +79,30 @@ export class Lane {
     return taken;
   }
 
-  /** Does what a control message about programs says, between two rounds. @param from when the loop stopped for it, ns */
-  obey(message: ProgramMessage, from = process.hrtime.bigint()): ControlAck {
-    let error: string | undefined;
+  /** Does what a control message about programs says, and acknowledges it, between two rounds. */
+  obey(message: ProgramMessage): ControlAck {
+    const from = process.hrtime.bigint();
+    const error = this.do(message);
+    const { generation } = message;
+    this.words.set('acked', generation);
+    return {
+      ...{ generation, stops: [{ ns: Number(process.hrtime.bigint() - from), waitedNs: 0 }] },
+      ...(error === undefined ? {} : { error }),
+    };
+  }
+
+  /** The same without the word that says so. Returns why it could not be done. */
+  do(message: ProgramMessage): string | undefined {
     try {
       if (message.kind === 'install')
         instantiateProgram(message.place.program, this.core, this.arena, message.place.slots);
       else if (message.kind === 'alias') aliasSlots(this.core, message.slots);
-      else removeProgram(this.core, message.slots, message.count);
+      else for (const { slots, count } of message.places) removeProgram(this.core, slots, count);
+      return undefined;
     } catch (e) {
       const cause = (e as Error).cause as Error | undefined;
-      error = `${(e as Error).message}${cause ? `: ${cause.message}` : ''}`;
+      return `${(e as Error).message}${cause ? `: ${cause.message}` : ''}`;
     }
-    this.words.set('acked', message.generation);
-    return { generation: message.generation, pauseNs: Number(process.hrtime.bigint() - from), error };
   }
 
   /** Earliest time at which a link of this lane, or a timer, has something due, ns; 0: at once. */

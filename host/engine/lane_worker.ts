@@ -2,12 +2,12 @@
  * A lane as a piscina task that ends only when it is told to. Never yields to the event loop while nobody takes a seat:
  * messages are taken synchronously when the generation word says that there are some.
  */
-import { receiveMessageOnPort } from 'node:worker_threads';
 import { LaneCommand, LanePhase } from '../layout/layout.gen.js';
 import { numberClock } from './clock.js';
-import type { ControlAck, ControlMessage, LaneExit, LaneTask } from './control.js';
+import type { ControlAck, LaneExit, LaneTask } from './control.js';
 import { keepTo } from './cpus.js';
 import { Lane } from './lane.js';
+import { LaneOrders } from './lane_orders.js';
 import { Looks } from './looks.js';
 import { Residents, type SeatOrder, seatResident } from './resident.js';
 
@@ -34,6 +34,7 @@ export default function run(task: LaneTask): LaneExit | Promise<LaneExit> {
 class LaneLife {
   readonly residents = new Residents();
   readonly #clock = numberClock();
+  readonly #orders: LaneOrders;
   /** Seats whose modules are being loaded, and nobody has ended since. */
   readonly #loading = new Set<number>();
 
@@ -41,6 +42,14 @@ class LaneLife {
     readonly lane: Lane,
     readonly task: LaneTask,
   ) {
+    this.#orders = new LaneOrders(lane, task.port, this.#clock, message => {
+      if (message.kind === 'seat') this.#load(message.seat, message.generation);
+      else {
+        this.residents.remove(message.id);
+        this.#loading.delete(message.id);
+        this.#acknowledge({ generation: message.generation, stops: [] });
+      }
+    });
     for (const seat of task.seats ?? []) this.#load(seat, undefined);
   }
 
@@ -92,13 +101,13 @@ class LaneLife {
       const rounds = residents.size === 0 ? task.rounds : 1;
       const taken = lane.stepAt(rounds, now, LOOKS) + residents.poll(now);
       if (lane.called) {
-        this.#takeMessages();
+        if (words.get('generation') !== words.get('acked')) this.#orders.visit();
         const command = words.get('command');
         if (command === LaneCommand.STOP) return true;
         if (command === LaneCommand.PAUSE) {
           lane.pause();
           // What was changed meanwhile, and for all lanes at one time, is not to meet programs of before.
-          while (words.get('generation') !== words.get('acked')) this.#takeMessages();
+          while (words.get('generation') !== words.get('acked')) this.#orders.visit();
         }
         if (this.#loading.size > 0) return false;
       } else if (now > until) return false;
@@ -113,26 +122,9 @@ class LaneLife {
     }
   }
 
-  #takeMessages(): void {
-    const { port } = this.task;
-    const from = process.hrtime.bigint();
-    // The word may be seen before the message: what is missing comes with the next look.
-    for (let m = receiveMessageOnPort(port); m; m = receiveMessageOnPort(port)) {
-      const message = m.message as ControlMessage;
-      if (message.kind === 'seat') this.#load(message.seat, message.generation);
-      else if (message.kind === 'unseat') {
-        this.residents.remove(message.id);
-        this.#loading.delete(message.id);
-        this.#acknowledge({ generation: message.generation, pauseNs: 0 });
-      } else port.postMessage(this.lane.obey(message, from));
-    }
-  }
-
-  /** Loads a module while packets go on. @param generation of the order; undefined: it was seated in the life before */
+  /** Loads a module while packets go on; other orders do not wait for it. @param generation of the order; undefined: it was seated in the life before */
   #load(seat: SeatOrder, generation: number | undefined): void {
     this.#loading.add(seat.id);
-    // Noted at once: the answer comes when it is loaded, other orders do not wait for it.
-    if (generation !== undefined) this.lane.words.set('acked', generation);
     seatResident(seat, this.lane.arena, this.task.lane)
       .then(
         resident => {
@@ -146,16 +138,11 @@ class LaneLife {
       )
       .then(error => {
         if (generation !== undefined)
-          this.task.port.postMessage({
-            generation,
-            pauseNs: 0,
-            ...(error ? { error } : {}),
-          } satisfies ControlAck);
+          this.#acknowledge({ generation, stops: [], ...(error ? { error } : {}) });
       });
   }
 
   #acknowledge(ack: ControlAck): void {
-    this.lane.words.set('acked', ack.generation);
-    this.task.port.postMessage(ack);
+    this.task.port.postMessage([ack]);
   }
 }

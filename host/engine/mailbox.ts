@@ -35,7 +35,7 @@ export class Mailbox {
   done(lane: number, generation?: number): void {
     for (const w of this.#waiting.filter(w => w.lane === lane))
       if (generation === undefined || ((w.message.generation - generation) | 0) <= 0)
-        this.settle(lane, { generation: w.message.generation, pauseNs: 0 });
+        this.settle(lane, { generation: w.message.generation, stops: [] });
   }
 
   /** Nothing that was asked will be answered. */

@@ -4,6 +4,7 @@
  */
 import type { CompiledProgram } from '../bpf/jit/compiled.js';
 import type { LinkableProgram } from '../bpf/jit/instantiate.js';
+import type { Stops } from './stops.js';
 
 /** The part of a CompiledProgram that a lane needs; everything in it can be posted. */
 export type PostedProgram = LinkableProgram;
@@ -24,6 +25,8 @@ export interface LoadedProgram extends PlacedProgram {
   readonly run: number;
   /** Table slot for PROG_ARRAY values. */
   readonly tail: number;
-  /** How long each lane's loop stood still to take it in, ns; empty when no lane was running. */
+  /** By lane: the longest time that its loop stood still to take it in, ns; empty when no lane was running. */
   readonly pausesNs: readonly number[];
+  /** All of those times, and those for which lanes let it go: of several that go at once the first has them. */
+  readonly stops: Stops;
 }

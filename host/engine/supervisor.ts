@@ -138,8 +138,10 @@ export class Supervisor extends EventEmitter {
       resident,
       seats,
     };
-    const onAck = (ack: ControlAck): void => this.#mailbox.settle(i, ack);
-    const lane = new LaneWorker(this.#threads!.pool, words, task, deaths, onAck, transfer);
+    const onAcks = (acks: readonly ControlAck[]): void => {
+      for (const ack of acks) this.#mailbox.settle(i, ack);
+    };
+    const lane = new LaneWorker(this.#threads!.pool, words, task, deaths, onAcks, transfer);
     this.#lanes[i] = lane;
     await lane.running();
     this.#threads!.unref();
@@ -151,15 +153,29 @@ export class Supervisor extends EventEmitter {
   }
 
   /** Posts a message to lane `i` and resolves with its answer. */
-  send(i: number, order: Order, transfer: readonly MessagePort[] = []): Promise<ControlAck> {
+  async send(i: number, order: Order, transfer: readonly MessagePort[] = []): Promise<ControlAck> {
+    return (await this.sendAll(i, [order], transfer))[0];
+  }
+
+  /** The same of several, which the lane does in this order, and is woken for once. */
+  sendAll(
+    i: number,
+    orders: readonly Order[],
+    transfer: readonly MessagePort[] = [],
+  ): Promise<ControlAck[]> {
     // A lane that was given up takes nothing any more.
-    if (this.#lost.has(i)) return Promise.resolve({ generation: 0, pauseNs: 0 });
+    if (this.#lost.has(i)) return Promise.resolve(orders.map(() => ({ generation: 0, stops: [] })));
+    const answers = orders.map(order => this.#post(i, order, transfer));
+    this.#words[i].wake();
+    return Promise.all(answers);
+  }
+
+  #post(i: number, order: Order, transfer: readonly MessagePort[]): Promise<ControlAck> {
     const words = this.#words[i];
     const message = { ...order, generation: (words.get('generation') + 1) | 0 } as ControlMessage;
     const answer = this.#mailbox.expect(i, message);
     this.#lanes[i].post(message, transfer);
     words.raise();
-    words.wake();
     return answer;
   }
 

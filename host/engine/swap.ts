@@ -22,9 +22,11 @@ import { EtherloomError } from '../errors.js';
 import type { Arena } from '../mem/arena.js';
 import type { Core } from '../mem/core.js';
 import type { Port } from '../nic/port.js';
+import type { SlotRun } from './control.js';
 import type { LoadedProgram, PlacedProgram } from './program.js';
 import type { SwapReport } from './report.js';
 import type { SeatOrder } from './resident.js';
+import { Stops } from './stops.js';
 import { type Heirs, recall, retarget, slotPairs, UnheardError } from './supersede.js';
 
 /** What attach() takes: a loaded program, or a collection's. */
@@ -48,15 +50,15 @@ export type ProgramOrder =
   | { kind: 'install'; place: PlacedProgram }
   /** Pairs of slots: what is called by the first is what stands at the second. */
   | { kind: 'alias'; slots: readonly number[] }
-  | { kind: 'remove'; slots: number; count: number };
+  | { kind: 'remove'; places: readonly SlotRun[] };
 
 /** What one lane is told. */
 export type Order = ProgramOrder | { kind: 'seat'; seat: SeatOrder } | { kind: 'unseat'; id: number };
 
 /** The lanes, as this file needs them. */
 export interface Lanes {
-  /** Tells every running lane; resolves with their pauses in ns. */
-  tell(order: ProgramOrder): Promise<number[]>;
+  /** Tells every running lane; resolves with how long they stood still for each order. */
+  tell(orders: readonly ProgramOrder[]): Promise<Stops[]>;
   /** Resolves when every lane has passed a burst boundary. */
   grace(): Promise<void>;
   /** Whether a packet on a lane link names the slot, and somebody will run it. */
@@ -67,8 +69,8 @@ export interface Lanes {
   stopped(): boolean;
 }
 
-/** Has the lanes stand still, calls `publish` and does what else belongs to the moment. Returns their pauses, ns. */
-export type Together = (publish: () => void, pairs: ReadonlyMap<number, number>) => Promise<number[]>;
+/** Has the lanes stand still, calls `publish` and does what else belongs to the moment. Returns how long they stood. */
+export type Together = (publish: () => void, pairs: ReadonlyMap<number, number>) => Promise<Stops>;
 
 export class Programs {
   /** What a lane that starts now must have. */
@@ -96,9 +98,28 @@ export class Programs {
   }
 
   async load(compiled: CompiledProgram): Promise<LoadedProgram> {
+    return (await this.loadAll([compiled]))[0];
+  }
+
+  /** All or none: lanes are told of all at a time, and take them in one after another. */
+  async loadAll(all: readonly CompiledProgram[]): Promise<LoadedProgram[]> {
     this.#assertOpen('load');
-    requireCompiled(compiled);
+    all.forEach(requireCompiled);
     await this.#sweep();
+    const places: PlacedProgram[] = [];
+    try {
+      for (const compiled of all) places.push(this.#place(compiled));
+      for (const place of places) this.placed.set(place.id, place);
+      const stops = await this.lanes.tell(places.map(place => ({ kind: 'install', place })));
+      return places.map((place, i) => this.#settle(place, all[i], stops[i]));
+    } catch (cause) {
+      await this.#giveBack(places);
+      throw cause;
+    }
+  }
+
+  /** In the host's instance. */
+  #place(compiled: CompiledProgram): PlacedProgram {
     const { module, helpers, objects, slotCount, spec } = compiled;
     const slots = this.#slots.alloc(slotCount);
     const place: PlacedProgram = {
@@ -114,16 +135,24 @@ export class Programs {
         warm(compiled, this.arena, { maxMs: this.warmMs });
         this.#warmed.add(compiled.module);
       }
-      this.placed.set(place.id, place);
-      const pausesNs = await this.lanes.tell({ kind: 'install', place });
-      const residence = new Residence(spec, this.arena, slots, slots + 1);
-      const loaded = settle({ ...place, compiled, run: slots, tail: slots + 1, pausesNs }, residence);
-      this.#loaded.add(loaded);
-      return loaded;
     } catch (cause) {
-      await this.#giveBack(place);
+      removeProgram(this.core, slots, slotCount);
+      this.#slots.free(slots, slotCount);
       throw cause;
     }
+    return place;
+  }
+
+  #settle(place: PlacedProgram, compiled: CompiledProgram, stops: Stops): LoadedProgram {
+    const { slots } = place;
+    const residence = new Residence(compiled.spec, this.arena, slots, slots + 1);
+    const pausesNs = stops.longestNs;
+    const loaded = settle(
+      { ...place, compiled, run: slots, tail: slots + 1, pausesNs, stops },
+      residence,
+    );
+    this.#loaded.add(loaded);
+    return loaded;
   }
 
   #instantiate(place: PlacedProgram): void {
@@ -138,18 +167,18 @@ export class Programs {
     }
   }
 
-  /** After a load that failed half-way: nothing points to the program, some lanes may have it. */
-  async #giveBack(place: PlacedProgram): Promise<void> {
-    const { id, slots, program } = place;
-    const told = this.placed.delete(id);
-    removeProgram(this.core, slots, program.slotCount);
+  /** After a load that failed half-way: nothing points to the programs, some lanes may have them. */
+  async #giveBack(places: readonly PlacedProgram[]): Promise<void> {
+    const runs = places.map(({ slots, program: { slotCount } }) => ({ slots, count: slotCount }));
+    const told = places.filter(place => this.placed.delete(place.id)).length > 0;
+    for (const { slots, count } of runs) removeProgram(this.core, slots, count);
     try {
-      if (told) await this.lanes.tell({ kind: 'remove', slots, count: program.slotCount });
+      if (told) await this.lanes.tell([{ kind: 'remove', places: runs }]);
     } catch {
-      // A lane that cannot be told may still hold it: slots that are not handed on do no harm.
+      // A lane that cannot be told may still hold them: slots that are not handed on do no harm.
       return;
     }
-    this.#slots.free(slots, program.slotCount);
+    for (const { slots, count } of runs) this.#slots.free(slots, count);
   }
 
   /** Who points to the program: hooks and timers of a live engine, and maps that are not in `except`. */
@@ -165,37 +194,59 @@ export class Programs {
   }
 
   async unload(program: LoadedProgram): Promise<void> {
-    const residence = requireLoaded(program);
-    if (!this.#loaded.has(program)) {
-      if (!residence.loaded) return;
-      throw unloaded(program);
+    await this.unloadAll([program]);
+  }
+
+  /** All at a time: one grace period, one order to the lanes. Nothing is done when one of them is in use. */
+  async unloadAll(all: readonly LoadedProgram[]): Promise<void> {
+    const programs = all.filter(program => {
+      const { loaded } = requireLoaded(program);
+      if (loaded && !this.#loaded.has(program)) throw unloaded(program);
+      return loaded;
+    });
+    if (!programs.length) return;
+    for (const program of programs) {
+      const holders = this.holders(program);
+      if (holders.length) throw busy(program.name, holders);
     }
-    const holders = this.holders(program);
-    if (holders.length) throw busy(program.name, holders);
-    this.#loaded.delete(program);
-    residence.loaded = false;
+    for (const program of programs) {
+      this.#loaded.delete(program);
+      requireLoaded(program).loaded = false;
+    }
     await this.lanes.grace();
     // A run that was under way may have set a callback yet, in a map that outlives the program.
-    if (cancelTimersCalling(this.arena, program.slots, program.program.slotCount)) await this.lanes.grace();
+    const cancelled = programs.map(p => cancelTimersCalling(this.arena, p.slots, p.program.slotCount));
+    if (cancelled.some(n => n)) await this.lanes.grace();
     await this.#sweep();
-    // Only the program of a cpumap entry is named on links: it runs at the other end.
-    if (residence.attach === 'cpumap' && !(await this.lanes.drained(program.run))) this.#retired.add(program);
-    else await this.#remove(program);
+    const free: LoadedProgram[] = [];
+    for (const program of programs)
+      // Only the program of a cpumap entry is named on links: it runs at the other end.
+      if (requireLoaded(program).attach === 'cpumap' && !(await this.lanes.drained(program.run)))
+        this.#retired.add(program);
+      else free.push(program);
+    await this.#remove(free);
   }
 
   /** Removes what was unloaded earlier and is named nowhere by now. */
   async #sweep(): Promise<void> {
-    for (const program of this.#retired)
-      if (!this.lanes.carries(program.run) && this.#retired.delete(program)) await this.#remove(program);
+    const free = [...this.#retired].filter(program => !this.lanes.carries(program.run));
+    for (const program of free) this.#retired.delete(program);
+    await this.#remove(free);
   }
 
-  async #remove({ id, slots, program: { slotCount } }: LoadedProgram): Promise<void> {
-    // Until now a lane that is replaced gets it, too.
-    this.placed.delete(id);
-    for (let i = 0; i < slotCount; i++) this.aliases.delete(slots + i);
-    await this.lanes.tell({ kind: 'remove', slots, count: slotCount });
-    removeProgram(this.core, slots, slotCount);
-    this.#slots.free(slots, slotCount);
+  async #remove(programs: readonly LoadedProgram[]): Promise<void> {
+    if (!programs.length) return;
+    const places = programs.map(({ slots, program: { slotCount } }) => ({ slots, count: slotCount }));
+    // Until now a lane that is replaced gets them, too.
+    for (const { id } of programs) this.placed.delete(id);
+    for (const { slots, count } of places)
+      for (let i = 0; i < count; i++) this.aliases.delete(slots + i);
+    const [stops] = await this.lanes.tell([{ kind: 'remove', places }]);
+    programs[0].stops.join(stops);
+    for (const { slots, count } of places) {
+      removeProgram(this.core, slots, count);
+      this.#slots.free(slots, count);
+    }
   }
 
   attach(given: Attachable, port: Port, at?: HookName): Attachment {
@@ -266,11 +317,11 @@ export class Programs {
   /**
    * Puts programs in the place of others, all at one burst boundary of each lane; of the same place in time in all lanes when
    * `together` does its work while they stand still. From then on nothing calls the old ones, and hooks, entries of maps
-   * and timers name the new ones. Returns how long each lane stood still to change, ns.
+   * and timers name the new ones. Returns how long each lane stood still to change.
    * @throws EtherloomError ERR_SUPERSEDE for programs that cannot stand for the others, before anything is changed;
    * ERR_ENGINE_STATE; UnheardError when everything is, and only then
    */
-  async supersede(heirs: Heirs, together?: Together): Promise<number[]> {
+  async supersede(heirs: Heirs, together?: Together): Promise<Stops> {
     this.#assertOpen('supersede');
     for (const program of [...heirs.keys(), ...heirs.values()])
       if (requireLoaded(program) && !this.#loaded.has(program)) throw unloaded(program);
@@ -286,10 +337,10 @@ export class Programs {
       for (const [from, to] of pairs) this.aliases.set(from, to);
       aliasSlots(this.core, [...pairs].flat());
     };
-    let pausesNs: number[] = [];
+    let stops = new Stops();
     let unheard: UnheardError | undefined;
     try {
-      pausesNs = together ? await together(publish, pairs) : await this.#tellAliases(publish, pairs);
+      stops = together ? await together(publish, pairs) : await this.#tellAliases(publish, pairs);
     } catch (cause) {
       if (!published) throw cause;
       unheard = new UnheardError(cause);
@@ -305,16 +356,16 @@ export class Programs {
     retarget(this.arena, heirs);
     recall(this.arena, pairs);
     if (unheard) throw unheard;
-    return pausesNs;
+    return stops;
   }
 
   /** From here on there is no way back: a lane that begins anew has the new programs, one that lives is told until it heard. */
-  async #tellAliases(publish: () => void, pairs: ReadonlyMap<number, number>): Promise<number[]> {
+  async #tellAliases(publish: () => void, pairs: ReadonlyMap<number, number>): Promise<Stops> {
     publish();
     const slots = [...pairs].flat();
     for (let tries = 0; ; tries++) {
       try {
-        return await this.lanes.tell({ kind: 'alias', slots });
+        return (await this.lanes.tell([{ kind: 'alias', slots }]))[0];
       } catch (cause) {
         // A lane was given up, which fails whatever was asked of any: the others have not been heard of yet.
         if (tries >= this.arena.header.laneCount) throw cause;

@@ -17,6 +17,8 @@ export interface UpgradeReport {
   generation: number;
   /** By lane: the longest time that its loop stood still, ns. Empty where no lane ran. */
   pausesNs: number[];
+  /** The same but for what the lane's thread waited for a CPU that another thread had. Equal where that is not known. */
+  ranNs: number[];
   /** By lane: how often it stood still, and for how long altogether, ns. */
   stops: { count: number; totalNs: number }[];
   /** Maps that the new object brought along, and whose contents of before nobody has any more (`fresh`). */

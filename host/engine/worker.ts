@@ -46,14 +46,14 @@ export class LaneWorker {
     readonly task: Omit<LaneTask, 'port' | 'generation'>,
     /** Deaths in a row before this life. */
     readonly deaths: number,
-    onAck: (ack: ControlAck) => void,
+    onAcks: (acks: readonly ControlAck[]) => void,
     /** What of the task must be transferred. */
     readonly transfer: readonly MessagePort[] = [],
   ) {
     this.generation = words.get('generation');
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    port1.on('message', onAck);
+    port1.on('message', onAcks);
     port1.unref();
     this.#run(port2);
   }

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -305,6 +306,21 @@ static napi_value pin(napi_env env, napi_callback_info info) {
   return result(env, sched_setaffinity(0, sizeof one, &one));
 }
 
+/* runDelay(fd): second field of a schedstat file, read from its beginning. */
+static napi_value run_delay(napi_env env, napi_callback_info info) {
+  napi_value argv[MAX_ARGS], value;
+  int32_t fd;
+  char text[96];
+  unsigned long long delay;
+  if (args_of(env, info, argv) < 1 || !int_of(env, argv[0], &fd)) return fail(env, "runDelay(fd: number)");
+  ssize_t n = pread(fd, text, sizeof text - 1, 0);
+  if (n < 0) return result(env, n);
+  text[n] = 0;
+  if (sscanf(text, "%*u %llu", &delay) != 1) return result(env, 0);
+  napi_create_double(env, (double)delay, &value);
+  return value;
+}
+
 /* hugePages(target): asks for large pages in whatever of the bytes of `target` they fit. */
 static napi_value huge_pages(napi_env env, napi_callback_info info) {
   napi_value argv[MAX_ARGS];
@@ -344,6 +360,7 @@ static const struct {
     {"write", write_fd},
     {"hugePages", huge_pages},
     {"pin", pin},
+    {"runDelay", run_delay},
     {"close", close_fd},
 };
 

@@ -42,8 +42,10 @@ export interface Native {
   write(fd: number, bytes: Uint8Array, at?: number, length?: number): number;
   /** madvise(MADV_HUGEPAGE) on the bytes of `target`. An older addon may lack it. */
   hugePages?(target: Uint8Array): number;
-  /** sched_setaffinity(2): the calling thread runs on this CPU and no other. The newest function, which an addon may lack. */
+  /** sched_setaffinity(2): the calling thread runs on this CPU and no other. An older addon may lack it. */
   pin?(cpu: number): number;
+  /** Second field of /proc/…/schedstat that `fd` is open for: run_delay of that thread, ns. An older addon may lack it. */
+  runDelay?(fd: number): number;
   close(fd: number): number;
 }
 

@@ -294,7 +294,7 @@ test('an order between the start of a lane and its first look is not taken for d
   words.raise();
   const lane = new Lane(engine.arena.memory, coreModule(), 0, [], before);
   assert.ok(lane.called);
-  lane.obey({ kind: 'remove', generation: before + 1, slots: 1000, count: 0 });
+  lane.obey({ kind: 'remove', generation: before + 1, places: [] });
   assert.not.ok(lane.called);
 });
 

@@ -32,13 +32,7 @@ export function instantiateProgram(
   slots: number,
 ): WebAssembly.Instance {
   const lane = arena.lane(core.lane);
-  const exports = core.exports as unknown as WebAssembly.ModuleImports;
-  const missing = compiled.helpers.filter(name => typeof exports[name] !== 'function');
-  if (missing.length)
-    throw new EtherloomError('ERR_JIT_LINK', `the core has no export ${missing.join(', ')}`, {
-      file: compiled.spec.name,
-    });
-  const instance = new WebAssembly.Instance(compiled.module, {
+  const instance = linked(compiled, core, {
     env: {
       memory: arena.memory,
       table: core.table,
@@ -48,7 +42,7 @@ export function instantiateProgram(
       slots,
     },
     o: Object.fromEntries(compiled.objects.map((layout, i) => [`${i}`, objectTypeAt(arena, layout)])),
-    h: exports,
+    h: core.exports as unknown as WebAssembly.ModuleImports,
   });
   const need = slots + compiled.slotCount;
   if (core.table.length < need) core.table.grow(need - core.table.length);
@@ -57,4 +51,21 @@ export function instantiateProgram(
   for (let i = 2; i < compiled.slotCount; i++)
     core.table.set(slots + i, instance.exports[`callback${i - 2}`]);
   return instance;
+}
+
+/** What the core lacks is looked for when it fails only: the look takes a lane that is at work as long as the instance. */
+function linked(
+  { module, helpers, spec }: LinkableProgram,
+  core: Core,
+  imports: WebAssembly.Imports,
+): WebAssembly.Instance {
+  try {
+    return new WebAssembly.Instance(module, imports);
+  } catch (cause) {
+    const missing = helpers.filter(name => typeof imports.h[name] !== 'function');
+    if (!missing.length) throw cause;
+    throw new EtherloomError('ERR_JIT_LINK', `the core has no export ${missing.join(', ')}`, {
+      ...{ file: spec.name, cause },
+    });
+  }
 }

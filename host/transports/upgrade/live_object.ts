@@ -15,6 +15,7 @@ import { isRunnable } from '../../bpf/program_types.js';
 import { residenceOf } from '../../bpf/residence.js';
 import type { MapSpec, ProgramSpec } from '../../bpf/spec.js';
 import type { LoadedProgram } from '../../engine/program.js';
+import { Stops } from '../../engine/stops.js';
 import { UnheardError } from '../../engine/supersede.js';
 import type { LiveTransport, ObjectSource, UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
 import { EtherloomError } from '../../errors.js';
@@ -212,20 +213,20 @@ export class LiveObject implements LiveTransport {
     const heirs = new Map<LoadedProgram, LoadedProgram>();
     for (const [name, { placed }] of Object.entries(old.programs))
       if (Object.hasOwn(collection.programs, name)) heirs.set(placed, collection.programs[name].placed);
-    let pausesNs: number[] = [];
     let unheard: UnheardError | undefined;
-    const stops: (readonly number[])[] = Object.values(collection.programs).map(p => p.placed.pausesNs);
+    const stops = new Stops();
+    for (const { placed } of Object.values(collection.programs)) stops.join(placed.stops.take());
     try {
       for (const name of plan.migrated) {
         const program = next.migrations.get(name)!;
         const compiled = next.compile(program, boundTo(program, collection));
         const placed = await engine.load(compiled);
         migrators.push(placed);
-        stops.push(placed.pausesNs);
+        stops.join(placed.stops.take());
         migrations.push(new Migration(engine, placed, this.#maps[name], collection.map(name)));
       }
       const moves = plan.migrated.length + plan.fresh.length > 0;
-      pausesNs = await engine.supersede(heirs, moves ? () => this.#move(migrations, collection) : undefined);
+      stops.join(await engine.supersede(heirs, moves ? () => this.#move(migrations, collection) : undefined));
     } catch (error) {
       if (error instanceof UnheardError) unheard = error;
       else {
@@ -253,13 +254,14 @@ export class LiveObject implements LiveTransport {
     await this.#endLeftover();
     for (const map of replaced) this.#end(map);
     this.#keep(next);
-    stops.push(pausesNs);
+    for (const { placed } of Object.values(old.programs)) stops.join(placed.stops.take());
     return {
       transport: `${this.stack}/${this.name}`,
       object: next.label,
       generation: this.#generation,
-      pausesNs: byLane(stops).map(ns => Math.max(0, ...ns)),
-      stops: byLane(stops).map(ns => ({ count: ns.length, totalNs: ns.reduce((a, b) => a + b, 0) })),
+      pausesNs: stops.longestNs,
+      ranNs: stops.longestRunNs,
+      stops: stops.byLane.map(lane => ({ count: lane.length, totalNs: lane.reduce((sum, s) => sum + s.ns, 0) })),
       newMaps: made.filter(m => !m.spec.frozen && !plan.migrated.includes(m.name)).map(m => m.name),
       migrated: migrations.map(m => ({ map: m.to.name, values: m.values })),
       tookMs: performance.now() - began,
@@ -488,10 +490,4 @@ function emptyKeys(old: Loaded, next: Loaded): void {
       if (!after.values?.some(v => v.key === key) && map.get(key) === next.programs[program]?.placed)
         map.delete(key);
   }
-}
-
-/** Turns lists of each lane's standstills around: lanes that did not run have none. */
-function byLane(stops: readonly (readonly number[])[]): number[][] {
-  const lanes = Math.max(0, ...stops.map(s => s.length));
-  return Array.from({ length: lanes }, (_, i) => stops.flatMap(s => (s.length > i ? [s[i]] : [])));
 }

@@ -96,6 +96,7 @@ export async function probation(watched: Watched, options: UpgradeOptions): Prom
       report.probation.rolledBack = bad;
       report.generation = back.generation;
       report.pausesNs = report.pausesNs.map((ns, i) => Math.max(ns, back.pausesNs[i] ?? 0));
+      report.ranNs = report.ranNs.map((ns, i) => Math.max(ns, back.ranNs[i] ?? 0));
     }
     return report;
   }
