@@ -41,12 +41,12 @@ import type { EngineReport, LaneCrash } from './report.js';
 import type { SeatPlan } from './resident.js';
 import { Routes } from './routes.js';
 import { plantSeeds } from './seeds.js';
+import { Stops, standstill } from './stops.js';
 import type { Heirs } from './supersede.js';
 import { Supervisor } from './supervisor.js';
 import { type Attachable, type Attachment, type ProgramOrder, Programs, type Swapped } from './swap.js';
 import { TraceLog } from './trace.js';
 import { Transports } from './transports.js';
-import { standstill, Stops } from './stops.js';
 import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';

@@ -158,11 +158,7 @@ export class Supervisor extends EventEmitter {
   }
 
   /** The same of several, which the lane does in this order, and is woken for once. */
-  sendAll(
-    i: number,
-    orders: readonly Order[],
-    transfer: readonly MessagePort[] = [],
-  ): Promise<ControlAck[]> {
+  sendAll(i: number, orders: readonly Order[], transfer: readonly MessagePort[] = []): Promise<ControlAck[]> {
     // A lane that was given up takes nothing any more.
     if (this.#lost.has(i)) return Promise.resolve(orders.map(() => ({ generation: 0, stops: [] })));
     const answers = orders.map(order => this.#post(i, order, transfer));

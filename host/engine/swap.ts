@@ -120,13 +120,13 @@ export class Programs {
 
   /** In the host's instance. */
   #place(compiled: CompiledProgram): PlacedProgram {
-    const { module, helpers, objects, slotCount, spec } = compiled;
+    const { module, objects, slotCount, spec } = compiled;
     const slots = this.#slots.alloc(slotCount);
     const place: PlacedProgram = {
       id: this.#nextId++,
       name: spec.name,
       slots,
-      program: { module, helpers, objects, slotCount, spec: { name: spec.name } },
+      program: { module, objects, slotCount, spec: { name: spec.name } },
     };
     try {
       this.#instantiate(place);
@@ -147,10 +147,7 @@ export class Programs {
     const { slots } = place;
     const residence = new Residence(compiled.spec, this.arena, slots, slots + 1);
     const pausesNs = stops.longestNs;
-    const loaded = settle(
-      { ...place, compiled, run: slots, tail: slots + 1, pausesNs, stops },
-      residence,
-    );
+    const loaded = settle({ ...place, compiled, run: slots, tail: slots + 1, pausesNs, stops }, residence);
     this.#loaded.add(loaded);
     return loaded;
   }
@@ -219,8 +216,8 @@ export class Programs {
     if (cancelled.some(n => n)) await this.lanes.grace();
     await this.#sweep();
     const free: LoadedProgram[] = [];
+    // Only the program of a cpumap entry is named on links: it runs at the other end.
     for (const program of programs)
-      // Only the program of a cpumap entry is named on links: it runs at the other end.
       if (requireLoaded(program).attach === 'cpumap' && !(await this.lanes.drained(program.run)))
         this.#retired.add(program);
       else free.push(program);
@@ -239,8 +236,7 @@ export class Programs {
     const places = programs.map(({ slots, program: { slotCount } }) => ({ slots, count: slotCount }));
     // Until now a lane that is replaced gets them, too.
     for (const { id } of programs) this.placed.delete(id);
-    for (const { slots, count } of places)
-      for (let i = 0; i < count; i++) this.aliases.delete(slots + i);
+    for (const { slots, count } of places) for (let i = 0; i < count; i++) this.aliases.delete(slots + i);
     const [stops] = await this.lanes.tell([{ kind: 'remove', places }]);
     programs[0].stops.join(stops);
     for (const { slots, count } of places) {

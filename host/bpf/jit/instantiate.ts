@@ -16,7 +16,7 @@ export interface ProgramExports {
 }
 
 /** What a lane needs of a CompiledProgram. Unlike the whole, it can be posted. */
-export type LinkableProgram = Pick<CompiledProgram, 'module' | 'helpers' | 'objects' | 'slotCount'> & {
+export type LinkableProgram = Pick<CompiledProgram, 'module' | 'objects' | 'slotCount'> & {
   readonly spec: { readonly name: string };
 };
 
@@ -32,7 +32,7 @@ export function instantiateProgram(
   slots: number,
 ): WebAssembly.Instance {
   const lane = arena.lane(core.lane);
-  const instance = linked(compiled, core, {
+  const instance = linked(compiled, {
     env: {
       memory: arena.memory,
       table: core.table,
@@ -54,15 +54,12 @@ export function instantiateProgram(
 }
 
 /** What the core lacks is looked for when it fails only: the look takes a lane that is at work as long as the instance. */
-function linked(
-  { module, helpers, spec }: LinkableProgram,
-  core: Core,
-  imports: WebAssembly.Imports,
-): WebAssembly.Instance {
+function linked({ module, spec }: LinkableProgram, imports: WebAssembly.Imports): WebAssembly.Instance {
   try {
     return new WebAssembly.Instance(module, imports);
   } catch (cause) {
-    const missing = helpers.filter(name => typeof imports.h[name] !== 'function');
+    const helpers = WebAssembly.Module.imports(module).filter(i => i.module === 'h');
+    const missing = helpers.map(i => i.name).filter(name => typeof imports.h[name] !== 'function');
     if (!missing.length) throw cause;
     throw new EtherloomError('ERR_JIT_LINK', `the core has no export ${missing.join(', ')}`, {
       ...{ file: spec.name, cause },

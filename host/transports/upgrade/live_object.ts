@@ -261,7 +261,10 @@ export class LiveObject implements LiveTransport {
       generation: this.#generation,
       pausesNs: stops.longestNs,
       ranNs: stops.longestRunNs,
-      stops: stops.byLane.map(lane => ({ count: lane.length, totalNs: lane.reduce((sum, s) => sum + s.ns, 0) })),
+      stops: stops.byLane.map(lane => ({
+        count: lane.length,
+        totalNs: lane.reduce((sum, s) => sum + s.ns, 0),
+      })),
       newMaps: made.filter(m => !m.spec.frozen && !plan.migrated.includes(m.name)).map(m => m.name),
       migrated: migrations.map(m => ({ map: m.to.name, values: m.values })),
       tookMs: performance.now() - began,
