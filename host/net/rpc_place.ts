@@ -4,7 +4,7 @@
  */
 import { Alive } from '../engine/alive.js';
 import type { Engine } from '../engine/engine.js';
-import { LIMITS } from '../rpc/carrier.js';
+import type { CarrierLimits } from '../rpc/carrier.js';
 import type { DatagramCalls, RpcDatagramSocket } from '../rpc/datagrams/calls.js';
 import { DatagramCarrier } from '../rpc/datagrams/carrier.js';
 import { type CarrierMaker, Endpoint } from '../rpc/endpoint.js';
@@ -56,6 +56,7 @@ export function endpointOver<O>(
   calls: CarrierCalls,
   nowMs: () => number,
   use: string,
+  limits: CarrierLimits,
   inParts: boolean,
 ): Endpoint {
   const events: StackEvent<O>[] = [];
@@ -63,14 +64,14 @@ export function endpointOver<O>(
   const hearers: { heard(end: StreamEnd, bits: number): boolean }[] = [];
   const makers: CarrierMaker[] = [
     (index, home) => {
-      tcp = new TcpCarrier(index, home, calls.tcp, LIMITS);
+      tcp = new TcpCarrier(index, home, calls.tcp, limits);
       return tcp;
     },
   ];
   const { homa } = calls;
   if (homa)
     makers.push((index, home) => {
-      const carrier = new HomaCarrier(index, home, homa, LIMITS);
+      const carrier = new HomaCarrier(index, home, homa, limits);
       hearers.push(carrier);
       return carrier;
     });
@@ -87,7 +88,7 @@ export function endpointOver<O>(
       const source = datagrams.source(name);
       if (source === undefined) return undefined;
       return (index, home) => {
-        const carrier = new DatagramCarrier(index, home, source.calls, LIMITS);
+        const carrier = new DatagramCarrier(index, home, source.calls, limits);
         source.hear((socket, failed) => carrier.news(socket, failed));
         hearers.push(source);
         return carrier;
@@ -150,13 +151,13 @@ export class StackRpcPlace<O> implements RpcPlace {
     this.home.open();
   }
 
-  enter(use: string, inParts: boolean): Entered {
+  enter(use: string, limits: CarrierLimits, inParts: boolean): Entered {
     const { engine } = this.home;
     const { sockets, calls, leave } = this.home.enter();
     const nowMs = engine.virtual ? () => Number(engine.now()) / NS_PER_MS : () => performance.now();
     const rest = engine.inline && !engine.virtual ? INLINE_REST_MS : undefined;
     const entered: Entered = {
-      endpoint: endpointOver(sockets, calls, nowMs, use, inParts),
+      endpoint: endpointOver(sockets, calls, nowMs, use, limits, inParts),
       virtual: virtualOf(engine),
       open: () => this.home.open(),
       hold: on => engine.alive.hold(on),
@@ -193,7 +194,7 @@ export class ThreadRpcPlace<O extends object> implements RpcPlace {
     this.app.open();
   }
 
-  enter(use: string, inParts: boolean): Entered {
+  enter(use: string, limits: CarrierLimits, inParts: boolean): Entered {
     if (this.#entered)
       throw new RpcError('ERR_RPC_OPTIONS', 'calls and burst of one application of another thread', {
         expected: 'a ticket for each: stack.openApp()',
@@ -216,7 +217,14 @@ export class ThreadRpcPlace<O extends object> implements RpcPlace {
         }),
     };
     return {
-      endpoint: endpointOver(sockets, { tcp: calls, homa: undefined }, () => performance.now(), use, inParts),
+      endpoint: endpointOver(
+        sockets,
+        { tcp: calls, homa: undefined },
+        () => performance.now(),
+        use,
+        limits,
+        inParts,
+      ),
       virtual: undefined,
       open: () => app.open(),
       hold: on => this.#alive.hold(on),

@@ -4,8 +4,14 @@
  */
 import type { ServePlace } from './carrier.js';
 import type { Endpoint } from './endpoint.js';
+import { RpcError } from './errors.js';
 import type { RpcEvent } from './event.js';
 import type { RpcPeer } from './peer.js';
+
+/** Longest timer, ms. */
+const FAR_MS = 2 ** 31 - 1;
+/** A timer may end so much too soon, ms. */
+const EARLY_MS = 1;
 
 /** How its thread waits. */
 export interface BurstRest {
@@ -14,6 +20,12 @@ export interface BurstRest {
   wait(ms?: number): Promise<boolean>;
   waitSync(ms?: number): boolean;
   rouse(): void;
+}
+
+/** @throws RpcError ERR_RPC_OPTIONS */
+function checkWait(ms: number | undefined): void {
+  if (ms === undefined || (typeof ms === 'number' && ms >= 0)) return;
+  throw new RpcError('ERR_RPC_OPTIONS', `wait: ${String(ms)}`, { expected: 'ms from 0 on' });
 }
 
 export class RpcBurst {
@@ -69,13 +81,42 @@ export class RpcBurst {
   /** Resolves when there is news, or after `ms`: true or false. @throws EtherloomError ERR_STACK_CLOSED */
   async wait(ms?: number): Promise<boolean> {
     this.rest.open();
-    return this.endpoint.ready || this.rest.wait(ms);
+    const { endpoint } = this;
+    checkWait(ms);
+    const endMs = ms === undefined ? undefined : endpoint.nowMs() + ms;
+    for (;;) {
+      if (endpoint.look()) return true;
+      const { nextMs } = endpoint;
+      if (await this.rest.wait(this.#left(nextMs, endMs))) return true;
+      if (this.#isOver(nextMs, endMs)) return endpoint.look();
+    }
   }
 
   /** The same for a thread that does nothing else meanwhile. @throws EtherloomError ERR_STACK_CLOSED */
   waitSync(ms?: number): boolean {
     this.rest.open();
-    return this.endpoint.ready || this.rest.waitSync(ms);
+    const { endpoint } = this;
+    checkWait(ms);
+    const endMs = ms === undefined ? undefined : endpoint.nowMs() + ms;
+    for (;;) {
+      if (endpoint.look()) return true;
+      const { nextMs } = endpoint;
+      if (this.rest.waitSync(this.#left(nextMs, endMs))) return true;
+      if (this.#isOver(nextMs, endMs)) return endpoint.look();
+    }
+  }
+
+  /** How long to wait, ms: no longer than until somebody may be late, which is to be looked at. */
+  #left(nextMs: number, endMs: number | undefined): number | undefined {
+    const untilMs = Math.min(nextMs, endMs ?? nextMs);
+    const leftMs = untilMs - this.endpoint.nowMs();
+    return leftMs < FAR_MS ? Math.max(0, leftMs) : undefined;
+  }
+
+  /** Whether a wait that brought no news ends here: it was roused, its time is over, or nothing is ever to come. */
+  #isOver(nextMs: number, endMs: number | undefined): boolean {
+    const nowMs = this.endpoint.nowMs() + EARLY_MS;
+    return nowMs < nextMs || (endMs !== undefined && nowMs >= endMs);
   }
 
   /** Ends a `wait`. */

@@ -9,6 +9,7 @@
  * error; messages of up to 1,000,000 bytes.
  */
 import type { Call } from './calls.js';
+import { RpcError } from './errors.js';
 import type { Events, KeptRequest } from './event.js';
 import type { FrameKind } from './frame.js';
 import type { Outgoing } from './outgoing.js';
@@ -67,8 +68,11 @@ export interface Carrier {
   readonly ready: boolean;
   /** More of a body has come to what `begin` or `reply` were given. */
   goOn(link: unknown): void;
-  /** Some ten times a second: peers that are too late are done with. */
-  tick(nowMs: number): void;
+  /**
+   * Peers that are too late are done with. Returns when it is to look again if nothing happens until then, ms of the
+   * endpoint's clock; Infinity: nobody is waited for. What begins between two looks it tells of by `CarrierHome.stir`.
+   */
+  tick(nowMs: number): number;
   /** Ends everything: calls in flight have failed before. */
   close(): void;
 }
@@ -88,6 +92,8 @@ export interface CarrierHome {
   over(call: Call): void;
   /** A request that was kept is over: there will be an event. */
   cancelled(kept: KeptRequest): void;
+  /** Somebody is waited for since the last look: the next one is soon, whether there is news by then or not. */
+  stir(): void;
   nowMs(): number;
 }
 
@@ -117,3 +123,18 @@ export const LIMITS: CarrierLimits = {
   stallMs: 60_000,
   idleMs: 300_000,
 };
+
+/** Time between two looks at who is late, while there is news, ms. */
+export const TICK_MS = 100;
+
+/** Limits, some of them other than usual. @throws RpcError ERR_RPC_OPTIONS */
+export function limitsOf(wished: Partial<CarrierLimits> | undefined): CarrierLimits {
+  if (wished === undefined) return LIMITS;
+  for (const [name, value] of Object.entries(wished ?? { limits: null })) {
+    if (Object.hasOwn(LIMITS, name) && typeof value === 'number' && value > 0) continue;
+    throw new RpcError('ERR_RPC_OPTIONS', `limits: ${name}: ${String(value)}`, {
+      expected: `${Object.keys(LIMITS).join(', ')}: each more than 0`,
+    });
+  }
+  return { ...LIMITS, ...wished };
+}

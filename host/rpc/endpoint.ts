@@ -5,7 +5,7 @@
  *   begin(peer, bytes, tag) ─▶ carrier in use         poll(events) ◀─ every carrier: requests, responses, failures
  */
 import { type Call, Calls, checkDeadline } from './calls.js';
-import type { Carrier, CarrierHome, ListenWish, ServePlace } from './carrier.js';
+import { type Carrier, type CarrierHome, type ListenWish, type ServePlace, TICK_MS } from './carrier.js';
 import { RpcError } from './errors.js';
 import { Events, type KeptRequest, type RpcEvent } from './event.js';
 import { MOST_MESSAGE } from './frame.js';
@@ -26,9 +26,6 @@ export interface EndpointHome {
 
 /** Makes a carrier for an endpoint. */
 export type CarrierMaker = (index: number, home: CarrierHome) => Carrier;
-
-/** Time between two looks at who is late, ms. */
-const TICK_MS = 100;
 
 /** Peers that are known by address and port. */
 const MOST_PEERS = 4096;
@@ -52,7 +49,9 @@ export class Endpoint implements CarrierHome {
   readonly #served = new Set<{ wish: ListenWish; places: ServePlace[]; every: boolean }>();
   /** Listeners that are being made. */
   #listening = 0;
+  /** When carriers looked at who is late, and when they are to look again. */
   #tickedMs = 0;
+  #lookMs = Number.POSITIVE_INFINITY;
   #closed = false;
 
   /** @param inParts events of kind `part` are made @param use name of the carrier that calls go by first */
@@ -157,6 +156,7 @@ export class Endpoint implements CarrierHome {
       this.#calls.give(call);
       return 0;
     }
+    this.stir();
     const { patienceMs } = this.#current;
     const most = patienceMs === undefined ? deadlineMs : Math.min(patienceMs, deadlineMs ?? patienceMs);
     if (most !== undefined) this.#calls.setDeadline(call, this.home.nowMs() + most);
@@ -203,6 +203,10 @@ export class Endpoint implements CarrierHome {
     if (kept.over) return;
     kept.over = true;
     this.#cancelled.push(kept);
+  }
+
+  stir(): void {
+    if (this.#lookMs > this.#tickedMs + TICK_MS) this.#lookMs = this.#tickedMs + TICK_MS;
   }
 
   nowMs(): number {
@@ -266,16 +270,32 @@ export class Endpoint implements CarrierHome {
     events.n = 0;
     events.most = most;
     const nowMs = this.home.nowMs();
-    if (nowMs - this.#tickedMs >= TICK_MS) this.#tick(nowMs);
+    if (nowMs >= this.#lookMs) this.#tick(nowMs);
     if (this.#calls.nextMs <= nowMs) this.#lateCalls(nowMs);
     if (this.#failures.length > 0 || this.#cancelled.length > 0) this.#tell(events);
-    for (let i = 0; i < carriers.length; i++) if (carriers[i].ready) carriers[i].work(events);
+    for (let i = 0; i < carriers.length; i++)
+      if (carriers[i].ready) {
+        carriers[i].work(events);
+        this.stir();
+      }
     return events.n;
+  }
+
+  /** Ends what is late, as a poll does. Returns `ready`. */
+  look(): boolean {
+    const nowMs = this.home.nowMs();
+    if (nowMs >= this.#lookMs) this.#tick(nowMs);
+    if (this.#calls.nextMs <= nowMs) this.#lateCalls(nowMs);
+    return this.ready;
   }
 
   #tick(nowMs: number): void {
     this.#tickedMs = nowMs;
-    for (const carrier of this.carriers) carrier.tick(nowMs);
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const carrier of this.carriers) nextMs = Math.min(nextMs, carrier.tick(nowMs));
+    this.#lookMs = Math.max(nextMs, nowMs + TICK_MS);
+    // Whoever was ended hears of it: nobody may poll for long.
+    this.flush();
   }
 
   #lateCalls(nowMs: number): void {
@@ -311,9 +331,9 @@ export class Endpoint implements CarrierHome {
     return this.#failures.length > 0 || this.#cancelled.length > 0 || this.carriers.some(c => c.ready);
   }
 
-  /** When somebody is late next, ms of its clock. */
+  /** When somebody may be late next, a call or a peer, ms of its clock: a poll is due then, news or not. */
   get nextMs(): number {
-    return this.#calls.nextMs;
+    return Math.min(this.#calls.nextMs, this.#lookMs);
   }
 
   flush(): void {

@@ -112,7 +112,8 @@ export class Turns {
     if (this.#all.size === 0) return;
     let ms = FAR_MS;
     for (const driven of this.#all) ms = Math.min(ms, driven.nextMs - driven.nowMs);
-    const timer = ms < FAR_MS ? setTimeout(this.wake, Math.max(0, ms)) : undefined;
+    // Who waits for something keeps the process alive; a look at who is late does not.
+    const timer = ms < FAR_MS ? setTimeout(this.wake, Math.max(0, ms)).unref() : undefined;
     await new Promise<void>(woken => {
       this.#woken = woken;
       for (const driven of this.#all) this.#lay(driven);

@@ -1,5 +1,6 @@
 /** Where an Rpc lives: what a stack, or an application of another thread, gives it. host/net/rpc_place.ts makes it. */
 import type { BurstRest } from './burst.js';
+import type { CarrierLimits } from './carrier.js';
 import type { Endpoint } from './endpoint.js';
 import type { VirtualTime } from './loop.js';
 
@@ -22,6 +23,6 @@ export interface RpcPlace {
   /** @throws EtherloomError ERR_STACK_CLOSED */
   open(): void;
   /** @throws EtherloomError ERR_APPS_FULL */
-  enter(use: string, inParts: boolean): Entered;
+  enter(use: string, limits: CarrierLimits, inParts: boolean): Entered;
   close(): Promise<void>;
 }

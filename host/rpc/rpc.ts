@@ -8,6 +8,7 @@
 import { outgoingOf, type Pieces, type RpcBody, type RpcBodyInput, Streamed, wholeBody } from './body.js';
 import { RpcBurst } from './burst.js';
 import { checkDeadline } from './calls.js';
+import { type CarrierLimits, limitsOf } from './carrier.js';
 import type { RpcPlace } from './place.js';
 import { PromiseCalls } from './promises.js';
 import { type RpcHandler, RpcServer, type ServeOptions } from './server.js';
@@ -30,11 +31,14 @@ export interface RpcOptions {
   carrier?: string;
   /** ms, for calls that do not say. Default: none. */
   deadline?: number;
+  /** What is endured of peers, where it is to be other than usual: docs/rpc.md. */
+  limits?: Partial<CarrierLimits>;
 }
 
 export class Rpc {
   readonly #place: RpcPlace;
   readonly #options: RpcOptions;
+  readonly #limits: CarrierLimits;
   #promises: PromiseCalls | undefined;
   #burst: RpcBurst | undefined;
   #leave: (() => Promise<void>) | undefined;
@@ -44,6 +48,7 @@ export class Rpc {
   /** @internal Use stack.rpc(). */
   constructor(place: RpcPlace, options: RpcOptions) {
     checkDeadline(options.deadline);
+    this.#limits = limitsOf(options.limits);
     this.#place = place;
     this.#options = options;
     this.#use = place.carrier(options.carrier);
@@ -68,7 +73,7 @@ export class Rpc {
 
   get #calls(): PromiseCalls {
     this.#place.open();
-    this.#promises ??= new PromiseCalls(this.#place.enter(this.#use, true));
+    this.#promises ??= new PromiseCalls(this.#place.enter(this.#use, this.#limits, true));
     return this.#promises;
   }
 
@@ -120,7 +125,7 @@ export class Rpc {
   get burst(): RpcBurst {
     this.#place.open();
     if (this.#burst === undefined) {
-      const entered = this.#place.enter(this.#use, false);
+      const entered = this.#place.enter(this.#use, this.#limits, false);
       this.#burst = new RpcBurst(entered.endpoint, entered);
       this.#leave = entered.leave;
     }

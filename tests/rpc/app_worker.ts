@@ -2,13 +2,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { StackApp, type StackTicket } from '../../host/net/burst/stack_app.js';
 
-const { ticket, carrier, serve, call } = workerData as {
+const { ticket, carrier, limits, serve, call } = workerData as {
   ticket: StackTicket;
   carrier: string;
+  limits?: object;
   serve?: number;
   call?: { address: string; port: number; calls: number };
 };
-const rpc = StackApp.attach(ticket).rpc({ carrier });
+const rpc = StackApp.attach(ticket).rpc({ carrier, ...(limits ? { limits } : {}) });
 if (serve !== undefined) {
   const server = await rpc.serve({ port: serve }, request => `${request} from a worker`);
   parentPort!.postMessage({ port: server.port });

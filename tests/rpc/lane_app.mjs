@@ -1,6 +1,6 @@
 /** In lanes, for the tests: a server that answers with what it was asked, and a caller with some calls in flight. */
-export default function begin(app, { carrier, serve, call }) {
-  const rpc = app.rpc({ carrier });
+export default function begin(app, { carrier, limits, serve, call }) {
+  const rpc = app.rpc({ carrier, limits });
   if (serve) rpc.listen({ port: serve, data: 'service' });
   let peer;
   let begun = 0;

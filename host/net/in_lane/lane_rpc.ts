@@ -2,7 +2,7 @@
  * RPCs of an application inside a lane: `app.rpc()`. Calls and requests in batches, as `rpc.burst` has them; what happened is
  * told by `LaneHandler.calls`, once a round.
  */
-import { LIMITS } from '../../rpc/carrier.js';
+import { type CarrierLimits, limitsOf } from '../../rpc/carrier.js';
 import { type CarrierMaker, Endpoint } from '../../rpc/endpoint.js';
 import { RpcError } from '../../rpc/errors.js';
 import type { RpcEvent } from '../../rpc/event.js';
@@ -32,6 +32,8 @@ export interface LaneRpcHome<O> {
 export interface LaneRpcOptions {
   /** Name of the carrier of calls. Default `tcp`. */
   carrier?: string;
+  /** As RpcOptions.limits. */
+  limits?: Partial<CarrierLimits>;
 }
 
 /** Events told of before what they wrote leaves: as of connections. */
@@ -45,21 +47,22 @@ export class LaneRpc<O extends object = object> {
   readonly #events: RpcEvent[] = [];
 
   /** @internal Use LaneApp.rpc(). @throws RpcError ERR_RPC_NO_CARRIER */
-  constructor(home: LaneRpcHome<O>, { carrier }: LaneRpcOptions) {
+  constructor(home: LaneRpcHome<O>, { carrier, limits: wished }: LaneRpcOptions) {
+    const limits = limitsOf(wished);
     this.#home = home;
     const { sockets } = home;
     let tcp!: TcpCarrier;
     let homa: HomaCarrier | undefined;
     const makers: CarrierMaker[] = [
       (index, its) => {
-        tcp = new TcpCarrier(index, its, this.#connections(), LIMITS);
+        tcp = new TcpCarrier(index, its, this.#connections(), limits);
         return tcp;
       },
     ];
     const { messages } = home;
     if (messages)
       makers.push((index, its) => {
-        homa = new HomaCarrier(index, its, this.#slots(messages), LIMITS);
+        homa = new HomaCarrier(index, its, this.#slots(messages), limits);
         sockets.datagrams = homa;
         return homa;
       });

@@ -105,6 +105,7 @@ export class DatagramCarrier implements Carrier {
     if (body.length > MOST_MESSAGE) throw new RpcError('EMSGSIZE', `a response of ${body.length} bytes`);
     who.open.delete(asked.call);
     who.post.send(who.to, kind, asked.call, asked.turn, body, own);
+    this.home.stir();
     return true;
   }
 
@@ -242,8 +243,10 @@ export class DatagramCarrier implements Carrier {
     (link as Correspondence).post.pump();
   }
 
-  tick(nowMs: number): void {
-    for (const post of this.posts) post.tick(nowMs);
+  tick(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const post of this.posts) nextMs = Math.min(nextMs, post.tick(nowMs));
+    return nextMs;
   }
 
   close(): void {

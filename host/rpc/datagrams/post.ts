@@ -213,14 +213,19 @@ export class Post {
     return part;
   }
 
-  /** Forgets who was silent for so long, and has nothing to be answered. */
-  tick(nowMs: number): void {
+  /** Forgets who was silent for so long, and has nothing to be answered. Returns when the first of them may be so, ms. */
+  tick(nowMs: number): number {
     const { partMs, idleMs } = this.carrier.limits;
+    let nextMs = Number.POSITIVE_INFINITY;
     for (const [key, who] of this.clients) {
       const silentMs = nowMs - who.heardMs;
       if (silentMs > partMs) who.drop();
       if (silentMs > idleMs && who.open.size === 0) this.clients.delete(key);
+      // Who has something to be answered is looked at when that was.
+      else if (who.open.size === 0) nextMs = Math.min(nextMs, who.heardMs + idleMs + 1);
+      if (who.parts.size > 0) nextMs = Math.min(nextMs, who.heardMs + partMs + 1);
     }
+    return nextMs;
   }
 
   close(): void {

@@ -7,14 +7,22 @@
 import { StreamEvent, StreamLayout } from '../../layout/layout.gen.js';
 import type { StreamEnd } from '../../streams/stream_end.js';
 import type { Call } from '../calls.js';
-import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
+import {
+  type Asked,
+  type Carrier,
+  type CarrierHome,
+  type CarrierLimits,
+  type ListenWish,
+  type ServePlace,
+  TICK_MS,
+} from '../carrier.js';
 import { codeOf, RpcError } from '../errors.js';
 import type { Events, KeptRequest } from '../event.js';
 import { FrameKind, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
 import type { ServedPort, SlotCalls } from './calls.js';
 import { ENVELOPE, Enveloped, enveloped, envelopeHead, isMarked } from './envelope.js';
-import { Pool } from './pool.js';
+import { Pool, Share } from './pool.js';
 import { Slot } from './slot.js';
 
 /** Slots that stand in the list though they had their turn, at most. */
@@ -46,8 +54,8 @@ export class HomaCarrier implements Carrier {
   begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
     const { peer } = call;
     try {
-      const pool = (peer.places[this.index] ??= this.pool(peer.address)) as Pool;
-      return pool.begin(call, body, own);
+      const share = (peer.places[this.index] ??= new Share(this.pool(peer.address))) as Share;
+      return share.begin(call, body, own);
     } catch (error) {
       // No way there: the call fails as those do whose server is not there.
       const { turn } = call;
@@ -78,7 +86,7 @@ export class HomaCarrier implements Carrier {
 
   cancel(call: Call): void {
     const { link } = call;
-    if (link instanceof Pool) return link.cancel(call);
+    if (link instanceof Share) return link.cancel(call);
     if (!(link instanceof Slot)) return;
     const slot = link;
     slot.current = undefined;
@@ -122,7 +130,7 @@ export class HomaCarrier implements Carrier {
       message = enveloped(Enveloped.RESPONSE, body);
     slot.open = false;
     slot.kept = undefined;
-    slot.writer.send(asked.call, undefined, message, own || message !== body);
+    if (slot.writer.send(asked.call, undefined, message, own || message !== body)) this.home.stir();
     return true;
   }
 
@@ -236,9 +244,15 @@ export class HomaCarrier implements Carrier {
     pool.lost(slot);
   }
 
-  tick(): void {
-    // A ring that could not grow when it was asked may by now.
-    for (const slot of this.slots.values()) if (slot.writer.busy) slot.writable();
+  tick(nowMs: number): number {
+    let busy = false;
+    for (const slot of this.slots.values()) {
+      if (!slot.writer.busy) continue;
+      // A ring that could not grow when it was asked may by now.
+      slot.writable();
+      busy = true;
+    }
+    return busy ? nowMs + TICK_MS : Number.POSITIVE_INFINITY;
   }
 
   close(): void {

@@ -1,4 +1,10 @@
-/** Slots of a client in one lane: opened in batches, each carries one call at a time; calls wait where there are no more. */
+/**
+ * Slots of a client in one lane: opened in batches, each carries one call at a time. Calls wait where there are no more, in a
+ * queue for each peer; peers take turns, and none has so many slots that nothing is left for others.
+ *
+ *   Share: a peer's calls that wait ─┐  round robin
+ *   Share ───────────────────────────┴─▶ Pool: free slots ─▶ Slot ─▶ back, or lost
+ */
 import type { Call } from '../calls.js';
 import { codeOf } from '../errors.js';
 import { Outgoing } from '../outgoing.js';
@@ -8,71 +14,146 @@ import type { Slot } from './slot.js';
 
 /** Slots of the first batch; each further one is as large as all before. */
 const FIRST = 16;
-/** Most slots of one pool, and most calls that wait for one. */
+/** Most slots of one pool. */
 const MOST_SLOTS = 256;
+/** Most calls of one peer that wait for a slot. */
 const MOST_WAITING = 1024;
-
 interface Waiting {
   call: Call;
   body: Uint8Array | Outgoing;
 }
 
-export class Pool {
-  private readonly free: Slot[] = [];
-  private waiting: Waiting[] = [];
-  private slots = 0;
-  private opening = false;
+/** What one peer has of a pool. */
+export class Share {
+  /** Calls that wait for a slot. */
+  waiting: Waiting[] = [];
+  /** Slots that carry its calls. */
+  held = 0;
   /** Bytes of requests that are not in their rings yet. */
   unsent = 0;
 
-  constructor(
-    readonly carrier: HomaCarrier,
-    readonly way: Way,
-  ) {}
+  constructor(readonly pool: Pool) {}
 
-  /** False: there are too many that wait. */
+  /** False: too many wait. */
   begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
-    if (this.unsent > this.carrier.limits.unsent) return false;
-    const slot = this.free.pop();
-    if (slot !== undefined) {
-      slot.begin(call, body, own);
-      return true;
+    const { pool } = this;
+    if (this.unsent > pool.carrier.limits.unsent) return false;
+    if (this.waiting.length === 0 && pool.mayTake(this)) {
+      const slot = pool.take();
+      if (slot !== undefined) {
+        this.held++;
+        slot.begin(call, body, own, this);
+        return true;
+      }
     }
     if (this.waiting.length >= MOST_WAITING) return false;
     call.link = this;
     const kept = own || !(body instanceof Uint8Array) ? body : Uint8Array.prototype.slice.call(body);
     this.unsent += body.length;
     this.waiting.push({ call, body: kept });
-    this.grow();
+    pool.wait(this);
     return true;
   }
 
-  /** A slot has nothing to do. */
-  give(slot: Slot): void {
-    if (this.waiting.length === 0) {
-      this.free.push(slot);
-      return;
-    }
-    const next = this.waiting.shift()!;
-    this.unsent -= next.body.length;
-    slot.begin(next.call, next.body, true);
-  }
-
-  /** A slot is no more. */
-  lost(slot: Slot): void {
-    this.slots--;
-    const at = this.free.indexOf(slot);
-    if (at >= 0) this.free.splice(at, 1);
-    if (this.waiting.length > 0) this.grow();
+  /** The next of its calls, which is to have a slot. */
+  next(slot: Slot): void {
+    const { call, body } = this.waiting.shift()!;
+    this.unsent -= body.length;
+    this.held++;
+    slot.begin(call, body, true, this);
   }
 
   /** A call that waits is given up. */
   cancel(call: Call): void {
     const at = this.waiting.findIndex(w => w.call === call);
-    if (at < 0) return;
-    const [{ body }] = this.waiting.splice(at, 1);
+    if (at >= 0) this.leave(this.waiting.splice(at, 1)[0]);
+  }
+
+  /** None of its calls will have a slot. */
+  fail(code: string, reason: string): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const each of waiting) {
+      this.leave(each);
+      this.pool.carrier.home.fail(each.call, code, reason);
+    }
+  }
+
+  private leave({ body }: Waiting): void {
     this.unsent -= body.length;
     if (body instanceof Outgoing) body.drop();
+  }
+}
+
+export class Pool {
+  private readonly free: Slot[] = [];
+  /** Shares with calls that wait, the next one first. */
+  private queue: Share[] = [];
+  private slots = 0;
+  /** Slots that there can be: what there is when no more are given. */
+  private most = MOST_SLOTS;
+  private opening = false;
+
+  constructor(
+    readonly carrier: HomaCarrier,
+    readonly way: Way,
+  ) {}
+
+  /**
+   * Whether it may have one slot more: also one of those that are not opened yet. A peer has no more than it leaves to others
+   * (dynamic thresholds, Choudhury and Hahne 1998): one alone has 128, and those that do not answer half of what was left.
+   */
+  mayTake({ held }: Share): boolean {
+    return held < this.free.length + this.most - this.slots || held === 0;
+  }
+
+  take(): Slot | undefined {
+    return this.free.pop();
+  }
+
+  /** Calls of a share wait. */
+  wait(share: Share): void {
+    if (!this.queue.includes(share)) this.queue.push(share);
+    if (this.mayTake(share)) this.grow();
+  }
+
+  /** A slot has carried its call. */
+  give(slot: Slot): void {
+    slot.share!.held--;
+    slot.share = undefined;
+    this.free.push(slot);
+    if (this.queue.length > 0) this.serve();
+  }
+
+  /** A slot is no more. */
+  lost(slot: Slot): void {
+    this.slots--;
+    if (slot.share) slot.share.held--;
+    slot.share = undefined;
+    const at = this.free.indexOf(slot);
+    if (at >= 0) this.free.splice(at, 1);
+    if (this.queue.length > 0) this.serve();
+  }
+
+  /** Gives free slots to those that wait, in turn. */
+  private serve(): void {
+    let passed = 0;
+    let wants = false;
+    while (passed < this.queue.length) {
+      const share = this.queue.shift()!;
+      if (share.waiting.length === 0) continue;
+      const may = this.mayTake(share);
+      wants ||= may;
+      const slot = may ? this.free.pop() : undefined;
+      if (slot !== undefined) {
+        share.next(slot);
+        passed = 0;
+      } else passed++;
+      if (share.waiting.length === 0) continue;
+      // Whoever was passed over stays where it stands among those.
+      this.queue.push(share);
+    }
+    if (wants && this.free.length === 0) this.grow();
   }
 
   private grow(): void {
@@ -80,7 +161,7 @@ export class Pool {
     this.opening = true;
     this.carrier.calls.open(
       this.way,
-      Math.max(FIRST, this.slots),
+      Math.max(FIRST, Math.min(this.slots, MOST_SLOTS - this.slots)),
       ids => this.opened(ids),
       error => this.refused(error),
     );
@@ -88,20 +169,19 @@ export class Pool {
 
   private opened(ids: readonly number[]): void {
     this.opening = false;
+    this.most = MOST_SLOTS;
     this.slots += ids.length;
-    for (const id of ids) this.give(this.carrier.opened(id, this));
+    for (const id of ids) this.free.push(this.carrier.opened(id, this));
+    this.serve();
   }
 
   /** There are none: calls wait for those in use, or fail. */
   private refused(error: unknown): void {
     this.opening = false;
+    this.most = this.slots;
     if (this.slots > 0) return;
-    const { message } = error as Error;
-    for (const { call, body } of this.waiting) {
-      this.unsent -= body.length;
-      if (body instanceof Outgoing) body.drop();
-      this.carrier.home.fail(call, codeOf(error), message);
-    }
-    this.waiting = [];
+    const { queue } = this;
+    this.queue = [];
+    for (const share of queue) share.fail(codeOf(error), (error as Error).message);
   }
 }

@@ -8,7 +8,7 @@ import type { Outgoing } from '../outgoing.js';
 import { Found } from '../tcp/receiver.js';
 import type { HomaCarrier } from './carrier.js';
 import { Enveloped } from './envelope.js';
-import type { Pool } from './pool.js';
+import type { Pool, Share } from './pool.js';
 import { SlotReader } from './reader.js';
 import { SlotWriter } from './writer.js';
 
@@ -21,6 +21,8 @@ export class Slot {
   /** A client's: the call that it carries, and the number of the next. */
   current: Call | undefined = undefined;
   private number = 0;
+  /** The same: whose call it is. */
+  share: Share | undefined = undefined;
   /** Of a request that is not in the ring yet: its length. */
   private unsent = 0;
   /** A server's: whether a request is to be answered, which, and who keeps it. */
@@ -49,13 +51,14 @@ export class Slot {
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  begin(call: Call, body: Uint8Array | Outgoing, own: boolean): void {
+  begin(call: Call, body: Uint8Array | Outgoing, own: boolean, share: Share): void {
     this.current = call;
+    this.share = share;
     call.link = this;
     call.out = this.writer.send(this.number++, call.peer, body, own);
     if (call.out !== undefined) {
       this.unsent = body.length;
-      this.pool!.unsent += this.unsent;
+      share.unsent += this.unsent;
     }
   }
 
@@ -66,7 +69,7 @@ export class Slot {
   }
 
   private sent(): void {
-    if (this.unsent > 0) this.pool!.unsent -= this.unsent;
+    if (this.unsent > 0) this.share!.unsent -= this.unsent;
     this.unsent = 0;
   }
 

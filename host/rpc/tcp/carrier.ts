@@ -108,6 +108,7 @@ export class TcpCarrier implements Carrier {
     link.open.delete(asked.call);
     link.sender.send(kind, asked.call, asked.turn, body, own);
     link.goOn();
+    this.home.stir();
     return true;
   }
 
@@ -205,8 +206,10 @@ export class TcpCarrier implements Carrier {
     if (link.calls > 0) this.home.failAll(call => call.link === link, code, reason);
   }
 
-  tick(nowMs: number): void {
-    for (const link of [...this.links]) link.tick(nowMs);
+  tick(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const link of [...this.links]) nextMs = Math.min(nextMs, link.tick(nowMs));
+    return nextMs;
   }
 
   close(): void {

@@ -186,8 +186,11 @@ export class Link implements LinkToBe {
     this.goOn();
   }
 
-  /** Peers that are too late with the rest of a frame, that do not take what is sent, or have nothing to say. */
-  tick(nowMs: number): void {
+  /**
+   * Peers that are too late with the rest of a frame, that do not take what is sent, or have nothing to say. Returns when the
+   * first of these may be so, ms.
+   */
+  tick(nowMs: number): number {
     const { limits } = this.carrier;
     const { receiver, sender, connection } = this;
     const frames = receiver?.frames ?? 0;
@@ -207,11 +210,18 @@ export class Link implements LinkToBe {
     this.seenOut = sender.moved;
     // Clients end first: a server that did might just be called.
     const idleMs = limits.idleMs + (this.peer === undefined ? limits.frameMs : 0);
-    if (this.inMs > (inFrame ? limits.frameMs : limits.partMs))
-      this.end('ETIMEDOUT', 'the rest of a message did not come', true);
-    else if (nowMs - this.outSinceMs > limits.stallMs && connection?.connected)
-      this.end('ETIMEDOUT', 'the peer takes nothing', true);
-    else if (nowMs - this.idleSinceMs > idleMs) this.end('ETIMEDOUT', 'no calls for long', false);
+    const inLeftMs = (inFrame ? limits.frameMs : limits.partMs) - this.inMs;
+    const stalls = !sender.empty && connection?.connected === true;
+    if (inLeftMs < 0) this.finish('ETIMEDOUT', 'the rest of a message did not come', true);
+    else if (stalls && nowMs - this.outSinceMs > limits.stallMs)
+      this.finish('ETIMEDOUT', 'the peer takes nothing', true);
+    else if (nowMs - this.idleSinceMs > idleMs) this.finish('ETIMEDOUT', 'no calls for long', false);
+    if (this.over) return Number.POSITIVE_INFINITY;
+    let nextMs = this.idleSinceMs + idleMs;
+    if (waits && !this.paused) nextMs = Math.min(nextMs, nowMs + Math.min(inLeftMs, LOOK_MS));
+    if (stalls) nextMs = Math.min(nextMs, this.outSinceMs + limits.stallMs);
+    // Just then nobody is late yet.
+    return nextMs + 1;
   }
 
   /** The same when nobody looks at its ring any more: events of this poll may. */
