@@ -1,10 +1,8 @@
 /**
  * Polls the burst API in Node's event loop, for applications that have no loop of their own: news in batches, asleep without.
- * The loops of a thread look about and sleep together: one that looked about by itself would keep the others from their news.
- *
- *   Turns: each loop polls, one after another ─▶ none had news for some time ─▶ asleep, until one of them is woken
+ * The loops of a thread take turns (host/engine/turns.ts).
  */
-import { Looks } from '../engine/looks.js';
+import { type Driven, turnsOf } from '../engine/turns.js';
 import type { StackEvent } from '../net/burst/sockets.js';
 
 /** What it needs of the burst API: a stack's and a StackApp have it. */
@@ -25,18 +23,15 @@ export interface BurstLoopOptions {
 
 /** Connections told of before what they wrote leaves: the lanes work meanwhile. */
 const BATCH = 16;
-/** Between two turns of the event loop, ms. */
-const TURN_MS = 0.25;
 const TICK_MS = 100;
-/** A look of those whom nobody wakes (BurstLoopOptions.restMs), ns. */
-const RESTLESS_NS = 50_000;
-const NS_PER_MS = 1e6;
 
-export class BurstLoop<O> {
+/** Those of this thread. */
+const turns = turnsOf();
+
+export class BurstLoop<O> implements Driven {
   readonly #events: StackEvent<O>[] = [];
   readonly #ticks: NodeJS.Timeout | undefined;
   #stopped = false;
-  #asleep = false;
   #end!: (error?: unknown) => void;
   /** Resolves when it is over; rejects with what `news` threw. */
   readonly ended: Promise<void>;
@@ -52,7 +47,7 @@ export class BurstLoop<O> {
     // Whoever does not wait for the end hears of an error when it does.
     this.ended.catch(() => {});
     if (options.tick) this.#ticks = setInterval(() => this.#tick(), TICK_MS).unref();
-    turns.add(this as BurstLoop<unknown>);
+    turns.add(this);
   }
 
   #tick(): void {
@@ -93,21 +88,34 @@ export class BurstLoop<O> {
     }
   }
 
-  /** @internal Sleeps, unless it does; `woken` is called when it has news, its limit is over, or it is roused. */
-  sleep(woken: () => void): void {
-    if (this.#asleep) return;
-    this.#asleep = true;
-    const up = (): void => {
-      this.#asleep = false;
-      woken();
-    };
-    // A stack that was closed: the next turn hears of it.
-    this.calls.wait(this.options.restMs).then(up, up);
+  /** @internal */
+  get waits(): boolean {
+    return false;
   }
 
-  /** @internal Ends the sleep, if it sleeps. */
+  /** @internal `tick` has a timer. */
+  get nextMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** @internal */
+  get nowMs(): number {
+    return performance.now();
+  }
+
+  /** @internal */
+  get restless(): boolean {
+    return this.options.restMs !== undefined;
+  }
+
+  /** @internal Rejects of a stack that was closed: the next turn hears of it. */
+  wait(): Promise<unknown> {
+    return this.calls.wait(this.options.restMs);
+  }
+
+  /** @internal */
   rouse(): void {
-    if (this.#asleep) this.calls.rouse();
+    this.calls.rouse();
   }
 
   /** Ends it: the batch in hand is the last. */
@@ -117,72 +125,3 @@ export class BurstLoop<O> {
     await this.ended;
   }
 }
-
-/** The loops of this thread. */
-class Turns {
-  readonly #loops = new Set<BurstLoop<unknown>>();
-  readonly #looks = new Looks(0);
-  #running = false;
-  /** Ends the common sleep. */
-  #woken: (() => void) | undefined;
-
-  add(loop: BurstLoop<unknown>): void {
-    this.#loops.add(loop);
-    if (!this.#running) {
-      this.#running = true;
-      void this.#run();
-    }
-    this.wake();
-  }
-
-  readonly wake = (): void => this.#woken?.();
-
-  async #run(): Promise<void> {
-    // Nothing happens in the caller's turn.
-    await undefined;
-    let idleSinceMs = 0;
-    let turnMs = performance.now();
-    while (this.#loops.size > 0) {
-      let n = 0;
-      for (const loop of this.#loops) {
-        const made = loop.turn();
-        if (made === undefined) this.#loops.delete(loop);
-        else n += made;
-      }
-      const nowMs = performance.now();
-      if (n > 0) {
-        if (idleSinceMs !== 0) this.#looks.waited((nowMs - idleSinceMs) * NS_PER_MS);
-        idleSinceMs = 0;
-      } else if (idleSinceMs === 0) idleSinceMs = nowMs;
-      else if ((nowMs - idleSinceMs) * NS_PER_MS > this.#lookNs) {
-        await this.#sleep();
-        turnMs = performance.now();
-        continue;
-      }
-      if (nowMs - turnMs > TURN_MS) {
-        await new Promise(next => setImmediate(next));
-        turnMs = performance.now();
-      }
-    }
-    this.#running = false;
-  }
-
-  get #lookNs(): number {
-    for (const loop of this.#loops)
-      if (loop.options.restMs !== undefined) return Math.max(RESTLESS_NS, this.#looks.ns);
-    return this.#looks.ns;
-  }
-
-  async #sleep(): Promise<void> {
-    if (this.#loops.size === 0) return;
-    await new Promise<void>(woken => {
-      this.#woken = woken;
-      for (const loop of this.#loops) loop.sleep(this.wake);
-    });
-    this.#woken = undefined;
-    // As long as they are asleep lanes would wake them for each of their events.
-    for (const loop of this.#loops) loop.rouse();
-  }
-}
-
-const turns = new Turns();

@@ -4,6 +4,7 @@
  */
 import { Alive } from '../engine/alive.js';
 import type { Engine } from '../engine/engine.js';
+import type { VirtualTime } from '../engine/turns.js';
 import type { CarrierLimits } from '../rpc/carrier.js';
 import type { DatagramCalls, RpcDatagramSocket } from '../rpc/datagrams/calls.js';
 import { DatagramCarrier } from '../rpc/datagrams/carrier.js';
@@ -11,7 +12,6 @@ import { type CarrierMaker, Endpoint } from '../rpc/endpoint.js';
 import { RpcError } from '../rpc/errors.js';
 import type { SlotCalls } from '../rpc/homa/calls.js';
 import { HomaCarrier } from '../rpc/homa/carrier.js';
-import type { VirtualTime } from '../rpc/loop.js';
 import type { Entered, RpcPlace } from '../rpc/place.js';
 import { TcpCarrier } from '../rpc/tcp/carrier.js';
 import type { RpcConnection, TcpCalls } from '../rpc/tcp/connection.js';

@@ -1,8 +1,8 @@
 /** Where an Rpc lives: what a stack, or an application of another thread, gives it. host/net/rpc_place.ts makes it. */
+import type { VirtualTime } from '../engine/turns.js';
 import type { BurstRest } from './burst.js';
 import type { CarrierLimits } from './carrier.js';
 import type { Endpoint } from './endpoint.js';
-import type { VirtualTime } from './loop.js';
 
 /** One endpoint with an application of the stack of its own. */
 export interface Entered extends BurstRest {

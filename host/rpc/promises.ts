@@ -1,10 +1,10 @@
 /** An endpoint whose calls are promises and whose requests go to handlers: polled in the event loop. */
+import { type Driven, type Turns, turnsOf } from '../engine/turns.js';
 import { feed, gathered, outgoingOf, type Pieces, RpcBody, Streamed, wholeBody } from './body.js';
 import type { Endpoint } from './endpoint.js';
 import { errorBody, RpcError } from './errors.js';
 import type { KeptRequest, RpcEvent } from './event.js';
 import { FrameKind } from './frame.js';
-import { type Driven, type Turns, turnsOf } from './loop.js';
 import type { Outgoing } from './outgoing.js';
 import type { Part } from './parts.js';
 import type { RpcPeer } from './peer.js';

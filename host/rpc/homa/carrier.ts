@@ -20,13 +20,12 @@ import { codeOf, RpcError } from '../errors.js';
 import type { Events, KeptRequest } from '../event.js';
 import { FrameKind, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
+import { ReadyList } from '../ready_list.js';
 import type { ServedPort, SlotCalls } from './calls.js';
 import { ENVELOPE, Enveloped, enveloped, envelopeHead, isMarked } from './envelope.js';
 import { Pool, Share } from './pool.js';
 import { Slot } from './slot.js';
 
-/** Slots that stand in the list though they had their turn, at most. */
-const MOST_WORKED = 1024;
 const GONE = StreamEvent.HUP | StreamEvent.ERR | StreamEvent.FREED;
 
 export class HomaCarrier implements Carrier {
@@ -37,10 +36,7 @@ export class HomaCarrier implements Carrier {
   private readonly pools = new Map<string, Pool>();
   /** What ports are served with. */
   private readonly served = new Map<number, { data: unknown }>();
-  private readonly readySlots: Slot[] = [];
-  /** Of these, those that had their turn. */
-  private worked = 0;
-  private touched: Slot[] = [];
+  readonly list = new ReadyList<Slot>();
 
   constructor(
     readonly index: number,
@@ -178,7 +174,7 @@ export class HomaCarrier implements Carrier {
   news(slot: Slot, bits: number): void {
     if (bits & StreamEvent.OUT) slot.writable();
     if (bits & GONE) slot.ends(this.calls.view.error(slot.end.id) ?? 'ECONNRESET');
-    if (bits & (StreamEvent.IN | GONE)) this.makeReady(slot);
+    if (bits & (StreamEvent.IN | GONE)) this.list.add(slot);
   }
 
   /** A slot that a client's first call made. */
@@ -190,44 +186,16 @@ export class HomaCarrier implements Carrier {
     return slot;
   }
 
-  makeReady(slot: Slot): void {
-    if (slot.ready || slot.over) return;
-    slot.ready = true;
-    this.readySlots.push(slot);
-  }
-
-  touch(slot: Slot): void {
-    slot.touched = true;
-    this.touched.push(slot);
-  }
-
   get ready(): boolean {
-    return this.readySlots.length > 0;
+    return this.list.some;
   }
 
   work(events: Events): void {
-    const list = this.readySlots;
-    let done = this.worked;
-    while (done < list.length && !events.full) {
-      const slot = list[done];
-      if (slot.work(events)) break;
-      slot.ready = false;
-      done++;
-    }
-    if (done === list.length) {
-      list.length = 0;
-      done = 0;
-    } else if (done >= MOST_WORKED) {
-      list.splice(0, done);
-      done = 0;
-    }
-    this.worked = done;
+    this.list.work(events);
   }
 
   done(): void {
-    const { touched } = this;
-    for (let i = 0; i < touched.length; i++) touched[i].done();
-    touched.length = 0;
+    this.list.done();
   }
 
   goOn(link: unknown): void {

@@ -95,7 +95,7 @@ export class Slot {
       if (events.full) return true;
       const found = reader.next();
       if (found === Found.NOTHING) break;
-      if (!this.touched) this.carrier.touch(this);
+      if (!this.touched) this.carrier.list.touch(this);
       if (found === Found.BAD) this.ends('EPROTO');
       else if (found === Found.PART) this.part(events);
       else if (this.pool !== undefined) this.answered(events);
@@ -160,7 +160,7 @@ export class Slot {
   done(): void {
     this.touched = false;
     if (this.over) return;
-    if (this.reader.done() || this.ending !== undefined) this.carrier.makeReady(this);
+    if (this.reader.done() || this.ending !== undefined) this.carrier.list.add(this);
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────

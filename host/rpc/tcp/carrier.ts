@@ -11,6 +11,7 @@ import type { Events, KeptRequest } from '../event.js';
 import { FrameKind, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
 import type { RpcPeer } from '../peer.js';
+import { ReadyList } from '../ready_list.js';
 import type { ConnectionNews, TcpCalls } from './connection.js';
 import { Link } from './link.js';
 
@@ -27,9 +28,7 @@ class Served {
 export class TcpCarrier implements Carrier {
   readonly name = 'tcp';
   readonly links = new Set<Link>();
-  /** Those with news. */
-  private readyLinks: Link[] = [];
-  private readonly touched: Link[] = [];
+  readonly list = new ReadyList<Link>();
 
   constructor(
     readonly index: number,
@@ -144,7 +143,7 @@ export class TcpCarrier implements Carrier {
     // One that another thread was asked for.
     if (link.connection === undefined) link.opened(connection);
     if (event.writable || event.connected) link.writable();
-    if (event.readable || event.ended || event.closed) this.makeReady(link);
+    if (event.readable || event.ended || event.closed) this.list.add(link);
     return true;
   }
 
@@ -158,38 +157,16 @@ export class TcpCarrier implements Carrier {
     link.opened(connection);
   }
 
-  makeReady(link: Link): void {
-    if (link.ready || link.over) return;
-    link.ready = true;
-    this.readyLinks.push(link);
-  }
-
-  touch(link: Link): void {
-    link.touched = true;
-    this.touched.push(link);
-  }
-
   get ready(): boolean {
-    return this.readyLinks.length > 0;
+    return this.list.some;
   }
 
   work(events: Events): void {
-    const list = this.readyLinks;
-    let done = 0;
-    while (done < list.length && !events.full) {
-      const link = list[done];
-      if (link.work(events)) break;
-      link.ready = false;
-      done++;
-    }
-    if (done === list.length) list.length = 0;
-    else if (done > 0) list.splice(0, done);
+    this.list.work(events);
   }
 
   done(): void {
-    const { touched } = this;
-    for (let i = 0; i < touched.length; i++) touched[i].done();
-    touched.length = 0;
+    this.list.done();
   }
 
   goOn(link: unknown): void {

@@ -76,7 +76,7 @@ export class Link implements LinkToBe {
       }
       const found = receiver.next();
       if (found === Found.NOTHING) break;
-      if (!this.touched) this.carrier.touch(this);
+      if (!this.touched) this.carrier.list.touch(this);
       if (found === Found.WHOLE) this.heard(events, receiver);
       else if (found === Found.BAD) this.finish('EPROTO', receiver.wrong, true);
       else this.part(events, receiver);
@@ -177,7 +177,7 @@ export class Link implements LinkToBe {
   goOn(): void {
     if (!this.paused || this.isFull || this.over) return;
     this.paused = false;
-    this.carrier.makeReady(this);
+    this.carrier.list.add(this);
   }
 
   /** There is room. */

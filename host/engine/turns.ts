@@ -1,10 +1,11 @@
 /**
- * Polls endpoints in Node's event loop: news in batches, asleep without. The endpoints of a thread take turns and sleep
- * together. Those of an engine in virtual time have turns of their own, which let its time jump when nobody has anything to do.
+ * Those who poll in a thread's event loop, applications and endpoints of calls, take turns, look about and sleep together: one
+ * that looked about by itself would keep the others from their news. Those of an engine in virtual time have turns of their
+ * own, which let its time jump when nobody has anything to do.
  *
  *   turn, turn, … ─▶ none had news for some time ─▶ asleep, until one of them is woken        (virtual: the next thing that is due)
  */
-import { Looks } from '../engine/looks.js';
+import { Looks } from './looks.js';
 
 /** The time of an engine that passes only when it is told. */
 export interface VirtualTime {
@@ -13,13 +14,15 @@ export interface VirtualTime {
 }
 
 export interface Driven {
-  /** One poll, and what it brought. Returns events; undefined: it is over. */
+  /** One poll, and what it brought; throws nothing. Returns events; undefined: it is over. */
   turn(): number | undefined;
   /** Whether somebody waits for something to happen. */
   readonly waits: boolean;
   /** When somebody is late next, and the time, ms. */
   readonly nextMs: number;
   readonly nowMs: number;
+  /** Nobody wakes it: it looks about for longer before a sleep. */
+  readonly restless?: boolean;
   /** Resolves when there is news, or it was roused. */
   wait(): Promise<unknown>;
   rouse(): void;
@@ -27,6 +30,8 @@ export interface Driven {
 
 /** Between two turns of the event loop, ms. */
 const TURN_MS = 0.25;
+/** A look of those whom nobody wakes, ns. */
+const RESTLESS_NS = 50_000;
 const NS_PER_MS = 1e6;
 /** Longest time that passes between two turns of the event loop in virtual time, ms. */
 const STEP_MS = 100;
@@ -75,7 +80,7 @@ export class Turns {
         await undefined;
       } else if (this.time !== undefined) await this.#pass(this.time);
       else if (idleSinceMs === 0) idleSinceMs = nowMs;
-      else if ((nowMs - idleSinceMs) * NS_PER_MS > this.#looks.ns) {
+      else if ((nowMs - idleSinceMs) * NS_PER_MS > this.#lookNs) {
         await this.#sleep();
         turnMs = performance.now();
         continue;
@@ -86,6 +91,11 @@ export class Turns {
       }
     }
     this.#running = false;
+  }
+
+  get #lookNs(): number {
+    for (const driven of this.#all) if (driven.restless) return Math.max(RESTLESS_NS, this.#looks.ns);
+    return this.#looks.ns;
   }
 
   /** Virtual time: what others do comes first, then time passes, if somebody waits for that. */
