@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "pace.h"
 #include "parse.h"
+#include "share.h"
 
 struct homa_channel_key {
 	__be32 address[4]; /* the client's; IPv4 mapped (RFC 4291 §2.5.5.2) */
@@ -73,7 +74,7 @@ static inline __u32 channel_of(const struct homa_packet *p)
 	return entry ? *entry : 0;
 }
 
-/* Packets find it no more; of its last call is known that it was. */
+/* The end of a channel, whatever ends it: packets find it no more; of its last call is known that it was. */
 noinline int homa_forget(struct homa_rpc *r NONNULL)
 {
 	struct homa_channel_key k = { .port = r->rport, .served = r->port, .slot = ID_SLOT(r->id) };
@@ -82,6 +83,7 @@ noinline int homa_forget(struct homa_rpc *r NONNULL)
 	channel_address(&k, r->remote, r->family);
 	bpf_map_update_elem(&homa_gone, &k, &past, BPF_ANY);
 	bpf_map_delete_elem(&homa_channels, &k);
+	share_move(r, -1);
 	return 0;
 }
 
@@ -158,6 +160,10 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 	struct homa_rpc *r;
 	int id;
 
+	if (share_full(p)) {
+		count(NoStreams);
+		return 0;
+	}
 	app = l->lane_app[lane % ETHERLOOM_MAX_LANES];
 	id = el_stream_draft(app ? app : l->app, l->snd_bytes, l->rcv_bytes);
 	if (id < 0) {
@@ -195,6 +201,7 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 			count(NoStreams);
 		return 0;
 	}
+	share_move(r, 1);
 	count(Opened);
 	return id;
 }

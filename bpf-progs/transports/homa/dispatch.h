@@ -10,6 +10,9 @@ static inline int bad(enum homa_count why)
 
 /* ── clients ── */
 
+/* Times that a request is begun again, 5 to 10 ms apart, at a server that has no room for it. */
+#define ROOM_TRIES 20
+
 /* The server does not know the call: it never heard of it, or lost it, or refuses it. */
 noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
 {
@@ -25,9 +28,9 @@ noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct h
 	}
 	/* HomaModule says the same of requests that were lost, of ports that nobody has and of calls that it gave up: only a flag
 	 * is sure that nothing was executed. */
-	if (flags & UNKNOWN_REFUSED || ++r->tries > 8) {
+	if (flags & UNKNOWN_REFUSED || ++r->tries > (r->no_room ? ROOM_TRIES : 8)) {
 		count(Refused);
-		homa_end(r, id, flags & UNKNOWN_REFUSED ? ECONNREFUSED : ECONNRESET);
+		homa_end(r, id, flags & UNKNOWN_REFUSED ? ECONNREFUSED : r->no_room ? ENOBUFS : ECONNRESET);
 		return XDP_DROP;
 	}
 	r->heard = 1;
@@ -106,6 +109,11 @@ static inline int to_client(struct xdp_md *ctx, const struct homa_packet *p)
 		return client_unknown(r, id, p);
 	case HOMA_BUSY:
 		count(BusiesIn);
+		/* That is no sign of life of the call: it is asked for as if nothing had come, and begun again. */
+		if (p->h.common.flags & BUSY_NO_ROOM) {
+			r->no_room = r->phase == PHASE_OUT && !r->known;
+			return XDP_DROP;
+		}
 		r->known = 1;
 		r->heard = 1;
 		return XDP_DROP;
@@ -156,7 +164,10 @@ noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NON
 	if (!id || !r) {
 		/* Its duplicate came in by another lane in the meantime: that one's it is. */
 		id = channel_of(p);
-		return id && id >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id() ? hand_over(id >> ENTRY_LANE_SHIFT) : XDP_DROP;
+		if (id)
+			return id >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id() ? hand_over(id >> ENTRY_LANE_SHIFT) : XDP_DROP;
+		/* Once for each time that it is tried: not for all packets of it. */
+		return d.offset ? XDP_DROP : homa_turn(ctx, p, HOMA_BUSY, BUSY_NO_ROOM);
 	}
 	d.fresh = 1;
 	homa_take_data(ctx, r, id, p, &d);

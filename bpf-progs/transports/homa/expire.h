@@ -23,7 +23,8 @@ static inline int homa_waits(const struct homa_rpc *r, __u32 id)
 
 static inline void homa_late(struct homa_rpc *r, __u32 id)
 {
-	__u32 most = r->state == SLOT_SERVER && r->phase == PHASE_OUT && r->out_granted < r->out_len ? GRANTLESS_TICKS : TIMEOUT_TICKS;
+	__u32 grantless = r->phase == PHASE_OUT ? r->out_granted < r->out_len : !homa_waits(r, id);
+	__u32 most = r->state == SLOT_SERVER && grantless ? GRANTLESS_TICKS : TIMEOUT_TICKS;
 
 	if (r->silent >= most) {
 		count(Timeouts);
@@ -31,13 +32,13 @@ static inline void homa_late(struct homa_rpc *r, __u32 id)
 		if (r->state == SLOT_SERVER)
 			homa_reset(r, id, ETIMEDOUT);
 		else
-			homa_end(r, id, ETIMEDOUT);
+			homa_end(r, id, r->phase == PHASE_OUT && r->no_room ? ENOBUFS : ETIMEDOUT);
 		return;
 	}
 	if (r->state == SLOT_SERVER && r->phase == PHASE_OUT) {
 		if (r->out_granted >= r->out_len)
 			r->due |= DUE_NEED_ACK;
-	} else if (r->silent >= RESEND_TICKS) {
+	} else if (r->silent >= RESEND_TICKS && homa_waits(r, id)) {
 		r->ask = 0;
 		r->due |= DUE_RESEND;
 	}
@@ -95,7 +96,8 @@ noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 	r->unresolved_ns = 0;
 	if (r->phase == PHASE_IN && r->in_len != LEN_UNKNOWN)
 		homa_regrant(r, id);
-	if (r->heard || !homa_waits(r, id)) {
+	/* A client that waits for a grant asks whether its request is there: who does not is no more, and its channel need not be. */
+	if (r->heard || (!homa_waits(r, id) && (r->state != SLOT_SERVER || r->phase != PHASE_IN))) {
 		r->silent = 0;
 		if (r->state == SLOT_SERVER && r->phase == PHASE_OUT)
 			ms = NEED_ACK_MS;

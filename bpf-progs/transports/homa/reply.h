@@ -4,6 +4,8 @@
 
 /* HomaModule ignores the flags of RPC_UNKNOWN; these are our own. */
 enum { UNKNOWN_REFUSED = 0x80 /* nobody serves the port */, UNKNOWN_RESET = 0x40 /* the server gave the call up */ };
+/* And of BUSY: there is no slot for the call, of which nothing was kept. HomaModule's clients wait, as for any BUSY. */
+enum { BUSY_NO_ROOM = 0x20 };
 
 static inline void write_ip4(struct iphdr *ip, __be32 src, __be32 dst, __u32 bytes, __u8 tos)
 {

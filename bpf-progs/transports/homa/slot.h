@@ -27,7 +27,7 @@
 
 /* Errors of Linux (include/uapi/asm-generic). */
 enum {
-	ENOMEM = 12, EPROTO = 71, EMSGSIZE = 90, ENETDOWN = 100, ENETUNREACH = 101, ECONNRESET = 104, ETIMEDOUT = 110,
+	ENOMEM = 12, EPROTO = 71, EMSGSIZE = 90, ENETDOWN = 100, ENETUNREACH = 101, ECONNRESET = 104, ENOBUFS = 105, ETIMEDOUT = 110,
 	ECONNREFUSED = 111, EHOSTUNREACH = 113,
 };
 
@@ -88,8 +88,9 @@ struct homa_rpc {
 	__u8 stalled;  /* less was granted than might be: there was no room for it */
 	__u8 pacing;   /* enum homa_pacing */
 	__u8 closing;  /* servers: it ends when the response has arrived */
+	__u8 no_room;  /* clients: the server said that it has none */
 	__u8 quiet;    /* what was granted does not come: nobody counts on it (incoming.h) */
-	__u8 pad[6];
+	__u8 pad[5];
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */
 	__u32 out_end;     /* where it ends */

@@ -68,6 +68,9 @@ export interface HomaSettings {
   listeners: number;
   addresses: number;
   seed: number | undefined;
+  /** Channels that a peer, and a port, may have; 0: a half and seven eighths of the engine's streams. */
+  peerSlots: number;
+  portSlots: number;
   /** Variables of the programs. */
   globals: Record<string, number>;
   /** Cutoffs are made anew so often, ms; 0: never by themselves. */
@@ -124,10 +127,19 @@ export class HomaControl implements LoadedMessages {
       ...{ homa_addresses: settings.addresses, homa_listeners: settings.listeners },
     };
     for (const name of PER_STREAM) sizes[name] = streamCount;
+    sizes.homa_shares = 2 * streamCount;
+    const shares = {
+      homa_peer_slots: settings.peerSlots || Math.max(1, streamCount >> 1),
+      homa_port_slots: settings.portSlots || Math.max(1, streamCount - (streamCount >> 3)),
+    };
     const live = await LiveObject.load(env, {
       ...{ name: transport.name, object: HOMA_OBJECT, sizes },
       globals: {
-        '.rodata': { homa_table: env.table, homa_lane_count: env.engine.laneCount, ...settings.globals },
+        '.rodata': {
+          ...{ homa_table: env.table, homa_lane_count: env.engine.laneCount },
+          ...shares,
+          ...settings.globals,
+        },
       },
       ...{ counters: 'homa_counters', errors: ERRORS },
     });
@@ -278,6 +290,8 @@ export class HomaControl implements LoadedMessages {
     }
     // Nothing is under way to it, and its part of what may be is the others'.
     arena.dv.setUint8(recordsOf(this.live.map('homa_granters')).at + lane, 0);
+    const shares = this.#map<{ lane: number }, number>('homa_shares');
+    for (const [key] of [...shares]) if (key.lane === lane) shares.delete(key);
     // Clients of its channels are told that it is over, and make no call of theirs a second time.
     const channels = this.#map<unknown, number>('homa_channels');
     const gone = this.#map<unknown, { id: bigint; until_ns: bigint }>('homa_gone');

@@ -13,6 +13,10 @@ export interface HomaOptions {
   listeners?: number;
   /** Own addresses that there can be. Default 1024. */
   addresses?: number;
+  /** Slots of servers that a peer may have here. Default a half of the engine's streams. */
+  peerSlots?: number;
+  /** Slots that a port may have for all of its clients. Default seven eighths of the engine's streams. */
+  portSlots?: number;
   /** Bytes of a message that are sent without being asked for. Default 40,000. */
   unscheduled?: number;
   /**
@@ -91,6 +95,8 @@ class Homa implements MessageTransport {
     this.#settings = {
       listeners: whole('listeners', o.listeners ?? 64, 1, 32768),
       addresses: whole('addresses', o.addresses ?? 1024, 1, MOST),
+      peerSlots: whole('peerSlots', o.peerSlots ?? 0, 0, MOST),
+      portSlots: whole('portSlots', o.portSlots ?? 0, 0, MOST),
       adaptMs: whole('adaptMs', o.adaptMs ?? 1000, 0, 3_600_000),
       seed: o.seed,
       globals,

@@ -1,0 +1,83 @@
+/** One peer, one port, have not all of a host: others are answered meanwhile, and who is refused is told why. */
+import { assert, suite } from '../support/suite.js';
+import { type Forged, forged } from './forged.js';
+import { ADDRESS, inWorld, PORT } from './world.js';
+
+const test = suite('homa: shares');
+const OWN = ADDRESS[4][1];
+const EVIL = '10.0.0.60';
+const GOOD = '10.0.0.20';
+const PART = { messageLength: 500_000, incoming: 1400, offset: 0 };
+
+/** First packets of long messages that never go on, each of a slot of its own. */
+function flood(f: Forged, from: number, n: number): void {
+  for (let slot = from; slot < from + n; slot++) {
+    f.put(f.data(5n, slot, new Uint8Array(1400), PART), { src: EVIL });
+    f.step();
+  }
+}
+
+test('a peer that begins a message on every slot that there may be has half of the streams', () =>
+  forged({ streams: 32, answer: () => new Uint8Array(8) }, f => {
+    for (let turn = 0; turn < 20; turn++) {
+      flood(f, 1 + 100 * turn, 100);
+      f.put(f.data(BigInt(6 + turn), 7, 'honest'), { src: GOOD });
+      f.pass(3);
+      assert.is(f.server.requests.length, turn + 1);
+    }
+    assert.ok(f.served.length <= 17, String(f.served.length));
+    const busy = f.out.filter(o => o.packet.type === 'BUSY' && o.to === EVIL);
+    assert.ok(busy.length > 1000, String(busy.length));
+  }));
+
+test('channels whose messages do not go on are given up, granted or not', () =>
+  forged({ streams: 64, homa: { overcommit: 1 }, answer: () => new Uint8Array(8) }, f => {
+    flood(f, 1, 20);
+    assert.is(f.served.length, 20);
+    f.pass(2000);
+    assert.equal(f.served, []);
+    // And it may have as many again.
+    flood(f, 101, 20);
+    assert.is(f.served.length, 20);
+  }));
+
+test('a port has its share, others serve on', () =>
+  forged({ streams: 64, homa: { portSlots: 4 }, answer: () => undefined }, f => {
+    f.messages.serve({ app: f.server.app.number, port: 200 });
+    for (let peer = 0; peer < 10; peer++) f.put(f.data(5n, 1, 'x'), { src: `10.0.0.${10 + peer}` });
+    f.step();
+    assert.is(f.server.requests.length, 4);
+    f.put({ ...f.data(5n, 1, 'y'), dport: 200 }, { src: GOOD });
+    f.step();
+    assert.is(f.server.requests.length, 5);
+  }));
+
+test('a call for which there is no room ends in ENOBUFS', () =>
+  inWorld({ homa: { peerSlots: 1 }, answer: () => undefined }, w => {
+    const [first, second] = w.open(2);
+    first.call({ address: OWN, port: PORT }, new Uint8Array(10));
+    w.run(() => w.server.requests.length === 1);
+    second.call({ address: OWN, port: PORT }, new Uint8Array(100_000));
+    assert.ok(w.run(() => second.failed, 1000));
+    assert.is(w.a.view.error(second.end.id), 'ENOBUFS');
+    assert.not(first.failed);
+    assert.is(w.server.requests.length, 1);
+  }));
+
+test('a call that waits for room is made when there is some', () =>
+  inWorld({ homa: { peerSlots: 1 } }, w => {
+    const [first, second] = w.open(2);
+    first.call({ address: OWN, port: PORT }, new Uint8Array(10));
+    assert.ok(w.run(() => first.open === 0));
+    second.call({ address: OWN, port: PORT }, new Uint8Array(100));
+    w.run(() => false, 50);
+    assert.is(second.open, 1);
+    // The server's application lets go of the slot.
+    const [slot] = [...w.server.slots.values()];
+    slot.end.request(8 /* ABORT */);
+    slot.end.release();
+    w.server.slots.clear();
+    w.b.app.flush();
+    assert.ok(w.run(() => second.open === 0 || second.failed, 1000));
+    assert.not(second.failed, w.a.view.error(second.end.id));
+  }));
