@@ -190,6 +190,7 @@ export class Slot {
 const REASONS: Record<string, string> = {
   ETIMEDOUT: 'the peer is silent',
   ECONNREFUSED: 'nobody serves the port',
+  ENOBUFS: 'the server has no slot for it',
   ECONNRESET: 'the server gave the call up',
   EPROTO: 'what came is no message',
 };
