@@ -16,6 +16,7 @@ import {
   type NetworkOptions,
   type NetworkStats,
 } from '../../../host/sim/index.js';
+import { streamCounters } from '../../../host/streams/stream_apps.js';
 
 /**
  * Of each line, ns: 500 for wire and switch, 1500 for what a host needs for a packet, which takes no time here. A short
@@ -100,6 +101,8 @@ export interface Outcome {
   drainedMs: number;
   stats: NetworkStats;
   counters: Record<string, number>;
+  /** Times that a ring found less memory than it wanted: then hosts wait for memory, and not only for the network. */
+  starved: number;
   /** CPU time, s, and steps. */
   cpuS: number;
   steps: number;
@@ -139,6 +142,8 @@ export async function simulate(options: LoadOptions): Promise<Outcome> {
     run.settle();
     const outcome = run.go(load, workload, messages);
     outcome.stats = network.stats();
+    const { noMemory, refused, small } = streamCounters(engine.arena, 0);
+    outcome.starved = noMemory + refused + small;
     for (const m of made)
       for (const [name, n] of Object.entries(m.counters()))
         outcome.counters[name] = (outcome.counters[name] ?? 0) + n;
@@ -254,7 +259,7 @@ class Run {
       to: new Uint8Array(messages),
       took: new Float64Array(messages),
       best: new Float64Array(messages),
-      ...{ offered: 0, goodput: 0, countedMs: 0, drainedMs: 0, counters: {}, cpuS: 0, steps: 0 },
+      ...{ offered: 0, goodput: 0, countedMs: 0, drainedMs: 0, counters: {}, starved: 0, cpuS: 0, steps: 0 },
       stats: { down: [], up: [], core: [] },
     };
     let counted = 0;
