@@ -43,6 +43,7 @@ enum homa_count {
 	Closed,        /* and those that rested long enough */
 	OtherLane,     /* handed to the lane of their slot */
 	Throttled,     /* packets that waited for the NIC's queue to become short */
+	ErrorsIn,      /* ICMP errors about calls under way */
 	HOMA_COUNTS,
 };
 

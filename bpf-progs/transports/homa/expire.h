@@ -32,7 +32,7 @@ static inline void homa_late(struct homa_rpc *r, __u32 id)
 		if (r->state == SLOT_SERVER)
 			homa_reset(r, id, ETIMEDOUT);
 		else
-			homa_end(r, id, r->phase == PHASE_OUT && r->no_room ? ENOBUFS : ETIMEDOUT);
+			homa_end(r, id, r->told ? r->told : r->phase == PHASE_OUT && r->no_room ? ENOBUFS : ETIMEDOUT);
 		return;
 	}
 	if (r->state == SLOT_SERVER && r->phase == PHASE_OUT) {

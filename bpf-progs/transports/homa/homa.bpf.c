@@ -2,10 +2,10 @@
  * Homa (HomaModule's packets, IP protocol 146) as eBPF programs over streams: a slot is a stream whose rings hold messages
  * (slot.h).
  *
- *   XDP  entrance (transports/entrance) ─▶ homa_ingress          another lane's slot ─ homa_lanes ─▶ homa_handover
+ *   XDP  entrance (transports/entrance) ─▶ homa_ingress, homa_icmp          another lane's slot ─ homa_lanes ─▶ homa_handover
  *   GEN  entrance_gen ─▶ homa_gen: control packets that are due, then the message of the slot
  */
-#include "dispatch.h"
+#include "error.h"
 #include "expire.h"
 
 SEC("xdp")
@@ -23,6 +23,14 @@ int homa_ingress(struct xdp_md *ctx)
 	}
 }
 
+SEC("xdp")
+int homa_icmp(struct xdp_md *ctx)
+{
+	struct homa_packet p = {};
+
+	return homa_error(ctx, &p);
+}
+
 /* What another lane took in for a slot of this one. */
 SEC("xdp/cpumap")
 int homa_handover(struct xdp_md *ctx)
@@ -30,8 +38,16 @@ int homa_handover(struct xdp_md *ctx)
 	struct homa_packet p = {};
 	int verdict;
 
-	if (homa_parse(ctx, &p) != PACKET_OK)
+	switch (homa_parse(ctx, &p)) {
+	case PACKET_OK:
+		break;
+	case PACKET_NOT_OURS:
+		memset(&p, 0, sizeof(p));
+		homa_error(ctx, &p);
 		return XDP_DROP;
+	default:
+		return XDP_DROP;
+	}
 	verdict = homa_dispatch(ctx, &p);
 	return verdict == XDP_TX ? (int)bpf_redirect(ctx->ingress_ifindex, 0) : verdict;
 }

@@ -267,6 +267,7 @@ static inline enum homa_next client_next(struct homa_rpc *r, __u32 id, const str
 	r->known = 0;
 	r->tries = 0;
 	r->no_room = 0;
+	r->told = 0;
 	count(CallsOut);
 	return NEXT_MESSAGE;
 }

@@ -153,7 +153,9 @@ export class HomaControl implements LoadedMessages {
 
   get programs(): TransportPrograms {
     const placed = (name: string): LoadedProgram => this.live.program(name).placed;
-    return { ingress: placed('homa_ingress'), gen: placed('homa_gen') };
+    return {
+      ...{ ingress: placed('homa_ingress'), errors: placed('homa_icmp'), gen: placed('homa_gen') },
+    };
   }
 
   #map<K, V>(name: string): KeyedMap<K, V> {
