@@ -1,9 +1,9 @@
 /** The command tree: names, arguments and options. What a command does stands in commands/. */
 import { readFileSync } from 'node:fs';
-import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
 import { EtherloomError } from '../errors.js';
 import type { AttachOptions } from './commands/attach.js';
-import type { CpOptions } from './commands/cp.js';
+import type { CpOptions, CpRole } from './commands/cp.js';
 import type { DemoOptions } from './commands/demo.js';
 import type { DisasmOptions } from './commands/disasm.js';
 import type { EchoClientOptions, EchoServerOptions } from './commands/echo.js';
@@ -16,22 +16,15 @@ import type { SlowdownOptions } from './commands/slowdown.js';
 import type { SwapOptions } from './commands/swap.js';
 import type { TestRunCliOptions } from './commands/test_run.js';
 import type { VerifyOptions } from './commands/verify.js';
+import { clientOptions } from './cp_options.js';
 import { givenOptions } from './given.js';
 import { EXIT } from './output.js';
 import { usageError } from './usage.js';
+import { append, list, wholeNumber } from './values.js';
 
 const version = (
   JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
-
-function wholeNumber(least: number, most: number): (text: string) => number {
-  return text => {
-    const n = Number(text);
-    if (!/^\d+$/.test(text) || n < least || n > most)
-      throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}`);
-    return n;
-  };
-}
 
 /** NAME=SECONDS,…; which names there are is said by the reader of configurations. */
 function ages(text: string): Record<string, number> {
@@ -75,17 +68,6 @@ function exponent(text: string): number {
   if (!/^\d*\.?\d+$/.test(text) || n > 10) throw new InvalidArgumentError('expected a number from 0 to 10');
   return n;
 }
-
-function rate(text: string): number {
-  const n = Number(text);
-  if (!/^\d*\.?\d+$/.test(text) || n > 1000)
-    throw new InvalidArgumentError('expected Gbit/s, from 0 to 1000');
-  return n;
-}
-
-const list = (text: string): string[] => text.split(',').map(part => part.trim());
-/** A list, given at once or bit by bit. */
-const append = (text: string, before: string[] = []): string[] => [...before, ...list(text)];
 
 /** What an application may stand on: `Level` of host/apps/levels.ts, which is loaded when it is needed. */
 const LEVELS = ['duplex', 'burst', 'lane'];
@@ -384,40 +366,33 @@ key): lanes share the store, connections are spread over them by RSS.`;
     });
 
   const CP = `
-Without --client and --server both are here: on model the server is the far host. With --commands lines of standard input
-are obeyed meanwhile: stop, dump_times FILE, log TEXT, debug, tt, exit. What else cp_node has:
+client calls, server answers; without one of them both are here: on model the server is the far host, always. With --commands
+lines of standard input are obeyed, and without client or server nothing begins before they say so:
+  server                     answers from then on
+  client [OPTIONS]           calls: --workload, --gbps, --client-max, --unloaded, --seed, --server-nodes; else as the line began
+  stop                       no more requests; those under way are answered, and another client may begin
+  dump_times FILE            lengths and times of the client, or the last one
+  log TEXT, debug, tt, exit
+What else cp_node has:
   --both, --id, --pin, --queues    lanes have what threads and queues are there; several nodes are several processes
   --client-first-port, --server-ports    one port is served, --first-port; clients have free ones
   --first-server                   the servers that are named are called`;
 
-  hosted(command('cp', "messages of a workload and their answers: HomaModule's cp_node, on any NIC"))
+  clientOptions(
+    hosted(command('cp', "messages of a workload and their answers: HomaModule's cp_node, on any NIC")),
+  )
+    .addArgument(new Argument('[command]', 'what is here').choices(['client', 'server']))
     .option('--nic <nic>', 'model (both ends here), af_xdp:IFACE,own=yes, tap:NAME or tun:NAME', 'model')
     .addOption(new Option('--protocol <name>', 'what carries them').choices(['homa', 'tcp']).default('homa'))
-    .option('--client', 'calls only')
-    .option('--server', 'answers only')
-    .option('--server-nodes <list>', 'addresses of servers', append)
     .option('--first-port <n>', 'where messages are taken', wholeNumber(1, 32767), 4000)
     .option('--ports <n>', 'over tcp: connections to each server', wholeNumber(1, 512), 4)
-    .option('--workload <name>', 'w1 … w5, or bytes of each message', '100')
-    .option('--gbps <n>', 'of requests, as cp_node counts; 0: as many as may be under way', rate, 0)
-    .option('--client-max <n>', 'requests under way at most', wholeNumber(1, 512), 32)
     .option('--one-way', 'answers of 100 bytes')
-    .option(
-      '--unloaded <n>',
-      'so many of each length, one at a time, instead of a load',
-      wholeNumber(1, 1e6),
-      0,
-    )
     .option('--dump-times <file>', 'write length and time of each message at the end')
-    .option('--seed <n>', 'of lengths and times', wholeNumber(1, 2 ** 32 - 1), 1)
     .option('--commands', 'obey lines of standard input')
     .option('--duration <s>', 'seconds, instead of until Ctrl-C', seconds)
     .addHelpText('after', CP)
-    .action(async (_own, self: Command) => {
-      const o = self.optsWithGlobals<
-        CpOptions & { client?: boolean; server?: boolean; dumpTimes?: string }
-      >();
-      const role = o.client === o.server ? 'both' : o.client ? 'client' : 'server';
+    .action(async (role: CpRole | undefined, _own, self: Command) => {
+      const o = self.optsWithGlobals<CpOptions & { dumpTimes?: string }>();
       const options = { ...o, ...(o.dumpTimes === undefined ? {} : { dump: o.dumpTimes }) };
       code = await (await import('./commands/cp.js')).cp(role, options);
     });

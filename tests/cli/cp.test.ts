@@ -1,8 +1,10 @@
 /** etherloom cp over both transports on the shared-memory link, its files, and etherloom slowdown of them. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { leastUs, readTimes, slowdownsOf, timesText } from '../../host/apps/cp/times.js';
 import { MAIN, ROOT } from '../support/attached.js';
 import { assert, suite } from '../support/suite.js';
@@ -66,8 +68,61 @@ test(
       assert.equal(readTimes(readFileSync(file, 'utf8'), file).lengths, new Array(20).fill(100));
       const c = etherloom('cp --protocol tcp --workload 100 --commands', 'tt\nlog a word\nwhat\nexit\n');
       assert.is(c.code, 0, `${c.out}${c.err}`);
-      assert.match(c.out, /tt: .*\na word\nwhat: expected stop/);
+      assert.match(c.out, /tt: .*\na word\nwhat: expected client, server, stop/);
     } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+  LIMIT,
+);
+
+test(
+  'by commands: a client begins, is stopped, and another one begins; each leaves its times',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cp-'));
+    const [one, two] = [join(folder, 'one.txt'), join(folder, 'two.txt')];
+    const child = spawn(
+      process.execPath,
+      [MAIN, 'cp', '--protocol', 'tcp', '--commands', '--interval', '0.2'],
+      { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    try {
+      let out = '';
+      child.stdout.on('data', text => {
+        out += text;
+      });
+      const said = async (what: RegExp): Promise<void> => {
+        for (const end = Date.now() + 60_000; !what.test(out); )
+          if (Date.now() > end) throw new Error(`${what} is not in ${out}`);
+          else await sleep(50);
+        out = '';
+      };
+      const say = (line: string): boolean => child.stdin.write(`${line}\n`);
+      await said(/cp by commands over tcp/);
+      say('client --workload w0');
+      await said(/workload w0/);
+      say('client --one-way');
+      await said(/one-way/);
+      say('client --workload 200 --client-max 4');
+      await said(/Clients: [1-9].*avg\. req\. length 200\.0/);
+      say('client');
+      await said(/another one calls/);
+      say('stop');
+      await said(/outstanding client RPCs: 0/);
+      say(`dump_times ${one}`);
+      await said(/times in/);
+      say('client --workload 300 --unloaded 20');
+      await said(/avg\. req\. length 300\.0/);
+      say(`dump_times ${two}`);
+      await said(/times in/);
+      const ended = once(child, 'exit');
+      say('exit');
+      assert.is((await ended)[0], 0);
+      const lengths = (file: string): number[] => readTimes(readFileSync(file, 'utf8'), file).lengths;
+      assert.ok(lengths(one).length > 0 && lengths(one).every(n => n === 200));
+      assert.equal(lengths(two), new Array(20).fill(300));
+    } finally {
+      child.kill();
       rmSync(folder, { recursive: true });
     }
   },
@@ -79,6 +134,7 @@ test('what is wrong is said: a workload, a server on model, a file of other line
   assert.is(bad.code, 1);
   assert.match(bad.err, /workload w9/);
   assert.is(etherloom('cp --server-nodes 10.0.0.2').code, 2);
+  assert.is(etherloom('cp both').code, 2);
   const folder = mkdtempSync(join(tmpdir(), 'cp-'));
   const file = join(folder, 'other.txt');
   writeFileSync(file, '12 1.5\nno times\n');

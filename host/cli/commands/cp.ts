@@ -1,6 +1,6 @@
 /**
- * etherloom cp: HomaModule's cp_node on any NIC. A line begins what it says, or, with --commands, commands are read from
- * standard input. On the shared-memory link the server is the far host, in this process.
+ * etherloom cp: HomaModule's cp_node on any NIC. The line says `client` or `server`, or, with --commands, lines of standard
+ * input do. On the shared-memory link the server is the far host, in this process.
  */
 
 import { performance } from 'node:perf_hooks';
@@ -14,11 +14,12 @@ import { Uniform } from '../../apps/workloads/arrivals.js';
 import { workload } from '../../apps/workloads/workload.js';
 import { EtherloomError } from '../../errors.js';
 import type { Stack } from '../../net/stack.js';
+import { type ClientWish, clientWish } from '../cp_options.js';
 import { type CliHosts, openHosts } from '../hosts.js';
 import { ending } from '../live.js';
 import { EXIT, print, toJson, writeOutput } from '../output.js';
 
-export interface CpOptions {
+export interface CpOptions extends ClientWish {
   nic: string;
   address?: string[];
   gateway?: string[];
@@ -31,17 +32,13 @@ export interface CpOptions {
   firstPort: number;
   /** Connections to each server, or, over Homa, nothing. */
   ports: number;
-  workload: string;
-  gbps: number;
-  clientMax: number;
-  unloaded: number;
   oneWay?: boolean;
-  serverNodes?: string[];
   duration?: number;
   dump?: string;
-  seed: number;
   commands?: boolean;
 }
+
+export type CpRole = 'client' | 'server';
 
 /** Connections that a server has room for. */
 const SERVED = 1024;
@@ -68,13 +65,24 @@ class Node {
   readonly #carriers: Carrier[] = [];
   #client: MessageClient | undefined;
   #server: Carrier | undefined;
+  /** What the client calls by, and whom it has met. */
+  #caller: Carrier | undefined;
+  readonly #met = new Set<string>();
+  /** What the client was told. */
+  #wish: ClientWish;
   #before = { requests: 0, bytesIn: 0, bytesOut: 0 };
   #ended = false;
+  /** What went wrong, of all clients that there were: how often. */
+  readonly errors = new Map<string, number>();
 
+  /** @param ends it is over when all that `unloaded` asks for is done */
   constructor(
     readonly hosts: CliHosts,
     readonly options: CpOptions,
-  ) {}
+    readonly ends: boolean,
+  ) {
+    this.#wish = options;
+  }
 
   get client(): MessageClient | undefined {
     return this.#client;
@@ -82,22 +90,46 @@ class Node {
 
   serve(): void {
     if (this.#server) return;
-    this.#server = carrierOf(this.hosts.far ?? this.hosts.own, this.options);
-    this.#carriers.push(this.#server);
+    const { far, own } = this.hosts;
+    this.#server = far === undefined && this.#caller ? this.#caller : this.#carrier(far ?? own);
     this.#server.serve();
   }
 
-  call(): void {
-    const { options, hosts } = this;
-    const nodes = hosts.far ? [hosts.address] : (options.serverNodes ?? []);
-    const carrier = hosts.far === undefined && this.#server ? this.#server : carrierOf(hosts.own, options);
-    if (!this.#carriers.includes(carrier)) this.#carriers.push(carrier);
-    for (const node of nodes) carrier.meet(node);
-    this.#client = new MessageClient(carrier, {
-      workload: workload(options.workload, true),
-      ...{ gbps: options.gbps, max: options.clientMax, unloaded: options.unloaded, seed: options.seed },
-      peers: nodes.length,
+  #carrier(stack: Stack): Carrier {
+    const carrier = carrierOf(stack, this.options);
+    this.#carriers.push(carrier);
+    return carrier;
+  }
+
+  /** @throws EtherloomError ERR_CP_COMMAND while another client calls; ERR_WORKLOAD; ERR_USAGE_MISSING */
+  call(wish: ClientWish): void {
+    const { hosts } = this;
+    const nodes = hosts.far ? [hosts.address] : (wish.serverNodes ?? []);
+    if (nodes.length === 0 && this.#met.size === 0)
+      throw new EtherloomError('ERR_USAGE_MISSING', 'no server', { expected: '--server-nodes ADDRESS,…' });
+    const before = this.#client;
+    if (before !== undefined && (before.outstanding > 0 || !(before.stopped || before.done)))
+      throw new EtherloomError('ERR_CP_COMMAND', 'client: another one calls, or waits for answers', {
+        expected: 'stop, and a moment later client',
+      });
+    const lengths = workload(wish.workload, true);
+    this.keepErrors();
+    this.#caller ??= hosts.far === undefined && this.#server ? this.#server : this.#carrier(hosts.own);
+    for (const node of nodes) if (!this.#met.has(node)) this.#caller.meet(node);
+    for (const node of nodes) this.#met.add(node);
+    this.#wish = wish;
+    this.#client = new MessageClient(this.#caller, {
+      workload: lengths,
+      ...{ gbps: wish.gbps, max: wish.clientMax, unloaded: wish.unloaded, seed: wish.seed },
+      peers: this.#met.size,
     });
+  }
+
+  /** Counts what went wrong of the client that there is. */
+  keepErrors(): void {
+    for (const [error, n] of this.#client?.errors ?? [])
+      this.errors.set(error, (this.errors.get(error) ?? 0) + n);
+    this.#client?.errors.clear();
   }
 
   /** Makes turns until the time is over, somebody ends it, or all that was asked for is done. */
@@ -111,7 +143,7 @@ class Node {
       }
       const now = performance.now();
       if (n > 0) heardMs = now;
-      if (this.#ended || now >= untilMs || this.#client?.done) return;
+      if (this.#ended || now >= untilMs || (this.ends && this.#client?.done)) return;
       if (now - heardMs > SPIN_MS) await new Promise(next => setTimeout(next, 1));
       else await new Promise(next => setImmediate(next));
     }
@@ -123,7 +155,7 @@ class Node {
     while (!this.#carriers.every(c => c.ready) && !this.#ended) {
       if (performance.now() > late)
         throw new EtherloomError('ERR_LOAD_CONNECT', `servers have not answered in ${CONNECT_MS} ms`, {
-          expected: 'etherloom cp --server at the other end, of the same --protocol',
+          expected: 'etherloom cp server at the other end, of the same --protocol',
         });
       await this.run(performance.now() + 1);
     }
@@ -165,7 +197,8 @@ class Node {
   /** cp_node's `dump_times`. */
   dump(path: string): void {
     const { lengths, tookUs } = this.#client ?? { lengths: [], tookUs: [] };
-    const { protocol, workload: name, gbps, unloaded } = this.options;
+    const { protocol } = this.options;
+    const { workload: name, gbps, unloaded } = this.#wish;
     const what = `${protocol}, workload ${name}, ${unloaded ? 'unloaded' : `${gbps} Gbps`}`;
     writeOutput(path, Buffer.from(timesText({ lengths, us: tookUs }, what)));
   }
@@ -183,11 +216,19 @@ class Node {
   }
 }
 
-/** Commands of cp_node, a line each. Returns what is to be printed. */
+/** Commands of cp_node, a line each. Returns what is to be printed. @throws EtherloomError as Node.call, ERR_USAGE_* */
 function obey(node: Node, line: string): string {
-  const [word, argument] = line.trim().split(/\s+/);
+  const [word, ...words] = line.trim().split(/\s+/);
+  const [argument] = words;
   switch (word) {
     case '':
+      return '';
+    case 'client':
+      if (node.hosts.far) node.serve();
+      node.call(clientWish(words, node.options));
+      return '';
+    case 'server':
+      node.serve();
       return '';
     case 'stop':
       node.stop();
@@ -206,41 +247,54 @@ function obey(node: Node, line: string): string {
       node.end();
       return '';
     default:
-      return `${word}: expected stop, dump_times FILE, log TEXT, debug, tt or exit`;
+      return `${word}: expected client, server, stop, dump_times FILE, log TEXT, debug, tt or exit`;
   }
 }
 
-export async function cp(role: 'client' | 'server' | 'both', options: CpOptions): Promise<number> {
+/** The same, with what is wrong said and nothing else done. */
+function obeyed(node: Node, line: string): string {
+  try {
+    return obey(node, line);
+  } catch (error) {
+    if (error instanceof EtherloomError) return `${error.message}`;
+    throw error;
+  }
+}
+
+/** @param role undefined: both, or what commands say */
+export async function cp(role: CpRole | undefined, options: CpOptions): Promise<number> {
   const model = options.nic.startsWith('model');
   workload(options.workload, true);
   if (model && options.serverNodes?.length)
     throw new EtherloomError('ERR_USAGE_OPTION', `--server-nodes with --nic ${options.nic}`, {
       expected: 'none: the server is in this process, at the far end of the link',
     });
-  if (!model && role !== 'server' && !options.serverNodes?.length)
+  const waits = role === undefined && options.commands === true;
+  const calls = !waits && (role !== 'server' || model);
+  if (calls && !model && !options.serverNodes?.length)
     throw new EtherloomError('ERR_USAGE_MISSING', 'no server', { expected: '--server-nodes ADDRESS,…' });
   const end = ending();
   const hosts = await openHosts(
     { ...options, connections: Math.max(SERVED, options.ports + 64), homa: options.protocol === 'homa' },
     role === 'client' ? [] : [options.firstPort],
   );
-  const node = new Node(hosts, options);
+  const node = new Node(hosts, options, calls);
   let input: ReturnType<typeof createInterface> | undefined;
   try {
     void end.asked.then(() => node.end());
     if (options.commands) {
       input = createInterface({ input: process.stdin });
       input.on('line', line => {
-        const said = obey(node, line);
+        const said = obeyed(node, line);
         if (said) print(said);
       });
       input.on('close', () => node.end());
     }
-    if (role !== 'client' || model) node.serve();
-    if (role !== 'server' || model) node.call();
+    if (!waits && (role !== 'client' || model)) node.serve();
+    if (calls) node.call(options);
     await node.meet();
     if (options.json) print(toJson({ event: 'started', protocol: options.protocol, how: hosts.how }, 0));
-    else print(`cp ${role} over ${options.protocol}, ${hosts.how}`);
+    else print(`cp ${role ?? (waits ? 'by commands' : 'both')} over ${options.protocol}, ${hosts.how}`);
     const from = performance.now();
     const last = from + (options.duration ?? Number.POSITIVE_INFINITY) * 1000;
     let before = from;
@@ -257,7 +311,8 @@ export async function cp(role: 'client' | 'server' | 'both', options: CpOptions)
     while ((node.client?.outstanding ?? 0) > 0 && performance.now() < until)
       await node.run(performance.now() + 1).then(() => new Promise(next => setImmediate(next)));
     if (options.dump !== undefined) node.dump(options.dump);
-    const errors = Object.fromEntries(node.client?.errors ?? []);
+    node.keepErrors();
+    const errors = Object.fromEntries(node.errors);
     const left = node.client?.outstanding ?? 0;
     if (options.json) print(toJson({ event: 'stopped', errors, unanswered: left }, 0));
     else for (const [error, n] of Object.entries(errors)) print(`error: ${n} requests: ${error}`);
