@@ -7,6 +7,7 @@ import { EtherloomError } from '../errors.js';
 import { StreamRequest } from '../layout/layout.gen.js';
 import type { StreamApps } from '../streams/stream_apps.js';
 import type { LoadedTransport } from '../transports/contract.js';
+import type { ClientPlace } from '../transports/messages.js';
 import type { StackBindings } from './bindings.js';
 import type { Requests } from './burst/burst.js';
 import {
@@ -20,6 +21,7 @@ import {
 } from './burst/calls.js';
 import type { StackTicket } from './burst/stack_app.js';
 import type { StackDatagrams } from './datagram_requests.js';
+import type { StackMessages } from './message_requests.js';
 
 interface Remote {
   number: number;
@@ -30,6 +32,9 @@ interface Remote {
   slots: Set<number>;
   /** Its sockets of datagrams, by stream, and who bound each. */
   sockets: Map<number, StackDatagrams>;
+  /** Of calls over a transport of messages: its client, and ports that it serves. */
+  client: ClientPlace | undefined;
+  ports: Set<number>;
 }
 
 export class RemoteApps<O extends object> {
@@ -42,6 +47,7 @@ export class RemoteApps<O extends object> {
     readonly transport: LoadedTransport<O>,
     readonly requests: Requests<O>,
     readonly bindings: StackBindings,
+    readonly messages: StackMessages | undefined,
   ) {}
 
   /** Numbers of those that are no more, whose connections may still deliver. */
@@ -60,6 +66,8 @@ export class RemoteApps<O extends object> {
       given: port2,
       slots: new Set<number>(),
       sockets: new Map<number, StackDatagrams>(),
+      client: undefined,
+      ports: new Set<number>(),
     };
     this.#remotes.set(number, remote);
     // Whoever has the other end may use what is of that number until that end is gone.
@@ -67,6 +75,7 @@ export class RemoteApps<O extends object> {
     port1.on('message', (ask: unknown) => this.#answer(remote, ask));
     port1.on('close', () => {
       this.#end(remote);
+      if (remote.client) this.messages?.leave(remote.client);
       this.apps.hold(number, false);
     });
     port1.unref();
@@ -78,6 +87,7 @@ export class RemoteApps<O extends object> {
       transport: transport.name,
       shared,
       ...(this.bindings.usual ? { datagrams: this.bindings.usual.told } : {}),
+      ...(this.messages ? { messages: this.messages.told } : {}),
       port: port2,
     };
   }
@@ -104,13 +114,38 @@ export class RemoteApps<O extends object> {
       remote.slots.add(place.slot);
       return place;
     }
+    if (asked.call === 'slots' || asked.call === 'serve' || asked.call === 'unserve')
+      return this.#doMessages(remote, asked);
     if (asked.call !== 'unlisten') return this.#doDatagrams(remote, asked);
     // Its own only.
     if (remote.slots.delete(asked.slot)) this.transport.unlisten(asked.slot);
     return undefined;
   }
 
-  #doDatagrams(remote: Remote, asked: Exclude<Asked, { call: 'connect' | 'listen' | 'unlisten' }>): Told {
+  #doMessages(remote: Remote, asked: Extract<Asked, { call: 'slots' | 'serve' | 'unserve' }>): Told {
+    const { messages } = this;
+    if (!messages)
+      throw new EtherloomError('ERR_STACK_CALL', `call: ${asked.call}`, {
+        expected: 'a stack with a transport of messages',
+      });
+    if (asked.call === 'slots') {
+      remote.client ??= messages.client(remote.number);
+      return messages.slots(remote.client, asked.address, asked.n);
+    }
+    if (asked.call === 'serve') {
+      const port = messages.serve(remote.number, asked.port, asked.address);
+      remote.ports.add(port);
+      return [port];
+    }
+    // Its own only.
+    if (remote.ports.delete(asked.port)) messages.unserve(asked.port);
+    return undefined;
+  }
+
+  #doDatagrams(
+    remote: Remote,
+    asked: Exclude<Asked, { call: 'connect' | 'listen' | 'unlisten' | 'slots' | 'serve' | 'unserve' }>,
+  ): Told {
     const { bindings } = this;
     if (asked.call === 'datagrams') return bindings.named(asked.name).told;
     if (asked.call === 'reach') return bindings.named(asked.transport).reach(asked.address);
@@ -123,7 +158,8 @@ export class RemoteApps<O extends object> {
     const what = asked.call;
     if (what !== 'associate' && what !== 'dissociate' && what !== 'unbind')
       throw new EtherloomError('ERR_STACK_CALL', `call: ${String(what)}`, {
-        expected: 'connect, listen, unlisten, bind, associate, dissociate, unbind, reach, datagrams',
+        expected:
+          'connect, listen, unlisten, bind, associate, dissociate, unbind, reach, datagrams, slots, serve, unserve',
       });
     const datagrams = remote.sockets.get(asked.id);
     if (!datagrams)
@@ -170,6 +206,7 @@ export class RemoteApps<O extends object> {
     if (this.#remotes.get(number) !== remote) return false;
     this.#remotes.delete(number);
     for (const slot of remote.slots) this.transport.unlisten(slot, true);
+    for (const served of remote.ports) this.messages?.unserve(served);
     // First out of the tables: their numbers may be others' as soon as lanes have heard.
     for (const [id, by] of remote.sockets) by.unbind(id);
     this.apps.close(number);

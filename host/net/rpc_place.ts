@@ -180,11 +180,13 @@ export class StackRpcPlace<O> implements RpcPlace {
 
 /** The same over an application of another thread, which it takes for itself: its endpoint is one. */
 export class ThreadRpcPlace<O extends object> implements RpcPlace {
-  readonly carriers = ['tcp'];
+  readonly carriers: readonly string[];
   readonly #alive = new Alive();
   #entered = false;
 
-  constructor(readonly app: StackApp<O>) {}
+  constructor(readonly app: StackApp<O>) {
+    this.carriers = ['tcp', ...(app.messages ? [app.messages.name] : [])];
+  }
 
   carrier(name: string | undefined): string {
     return carrierNamed(name, this.carriers);
@@ -219,7 +221,7 @@ export class ThreadRpcPlace<O extends object> implements RpcPlace {
     return {
       endpoint: endpointOver(
         sockets,
-        { tcp: calls, homa: undefined },
+        { tcp: calls, homa: slotsOf(app) },
         () => performance.now(),
         use,
         limits,
@@ -239,4 +241,30 @@ export class ThreadRpcPlace<O extends object> implements RpcPlace {
     await this.app.close();
     this.#alive.end();
   }
+}
+
+/**
+ * Slots of an application of another thread. It does not know where packets of a peer arrive: each peer has slots of its own,
+ * in the lane that the stack chooses.
+ */
+function slotsOf<O extends object>(app: StackApp<O>): SlotCalls | undefined {
+  const { messages } = app;
+  if (messages === undefined) return undefined;
+  const { protocol, view } = messages;
+  return {
+    protocol,
+    view,
+    way: address => ({ lane: 0, ifindex: 0, address, own: true }),
+    open({ address }, n, opened, refused) {
+      app.question({ call: 'slots', address, n }).then(ids => opened(ids as number[]), refused);
+    },
+    end: id => app.sockets.app.end(id),
+    serve: where =>
+      app.question({ call: 'serve', ...where }).then(told => {
+        const [port] = told as number[];
+        return { port, close: () => app.tell({ call: 'unserve', port }) };
+      }),
+    // The stack gives the client back when the application ends.
+    leave() {},
+  };
 }

@@ -43,6 +43,7 @@ import type { OnMessage } from './datagrams/inbox.js';
 import type { SocketOptions as DgramOptions, SocketType } from './datagrams/options.js';
 import type { Socket as DgramSocket } from './datagrams/socket.js';
 import { InLane, type InLaneOptions } from './in_lane/in_lane.js';
+import { StackMessages } from './message_requests.js';
 import { Network, type NetworkOptions, type PortNetwork, type StackRoute } from './network.js';
 import { RemoteApps } from './remote_apps.js';
 import { StackRequests } from './requests.js';
@@ -123,7 +124,9 @@ export class Stack<O extends object = ConnectionOptions> {
     this.#requests = new StackRequests<O>(engine, network, transport);
     if (datagrams) this.#bindings.add(this.#binding(datagrams), true);
     this.#rpcs = new StackRpcs<O>(engine, apps, transport, this.#requests, network, messages, this.#bindings);
-    this.#remotes = new RemoteApps<O>(apps, transport, this.#requests, this.#bindings);
+    const open = (): void => this.#requests.open();
+    const calls = messages && new StackMessages(engine, network, messages, open);
+    this.#remotes = new RemoteApps<O>(apps, transport, this.#requests, this.#bindings, calls);
     this.#datagrams = this.#datagramsOf(this.#sockets);
     this.burst = new Burst<O>(this.#sockets, this.#requests, this.#datagrams, engine.alive);
     engine.inhabit(true);

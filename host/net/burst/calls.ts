@@ -48,6 +48,7 @@ export type Asked =
   /** Of calls over a transport of messages: slots towards a peer, requests at a port. */
   | { call: 'slots'; address: string; n: number }
   | { call: 'serve'; port: number; address?: string }
+  | { call: 'unserve'; port: number }
   | { call: 'datagrams'; name: string };
 
 /** What a thread is told of a transport of datagrams, to have sockets of it. */
@@ -65,6 +66,13 @@ export interface DatagramsTold {
 
 /** What the stack answers: where it listens, what it made, the own address that a peer sees. */
 export type Told = ListenPlace | Made | BindPlace | DatagramsTold | string | readonly number[] | undefined;
+
+/** What a thread is told of a transport of messages, to see its slots. */
+export interface MessagesTold {
+  /** Name of the transport. */
+  transport: string;
+  shared: unknown;
+}
 
 export interface Ask {
   /** Number of the question; 0 wants no answer. */

@@ -9,10 +9,12 @@ import type { MessagePort } from 'node:worker_threads';
 import { EtherloomError } from '../../errors.js';
 import { Arena } from '../../mem/arena.js';
 import type { ListenPlace, Made, TransportView } from '../../transports/contract.js';
-import { transportNamed, viewsNamed } from '../../transports/registry.js';
+import type { MessageView } from '../../transports/messages.js';
+import { messagesNamed, transportNamed, viewsNamed } from '../../transports/registry.js';
 import '../../transports/tcp/index.js';
 import { Rpc, type RpcOptions } from '../../rpc/rpc.js';
 import '../../transports/datagrams/index.js';
+import '../../transports/homa/index.js';
 import { StreamApp } from '../../streams/stream_app.js';
 import { ThreadRpcPlace } from '../rpc_place.js';
 import { AskedDatagrams } from './asked_datagrams.js';
@@ -24,6 +26,7 @@ import {
   type DatagramsTold,
   errorHeard,
   type ListenOptions,
+  type MessagesTold,
   type Told,
 } from './calls.js';
 import type { Connection } from './connection.js';
@@ -44,6 +47,8 @@ export interface StackTicket {
   shared: unknown;
   /** The same of datagrams, if the stack has a transport of them. */
   datagrams?: DatagramsTold;
+  /** The same of messages. */
+  messages?: MessagesTold;
   port: MessagePort;
 }
 
@@ -58,6 +63,8 @@ export class StackApp<O = object> {
   readonly sockets: Sockets<O>;
   /** @internal */
   readonly datagrams: DatagramSet;
+  /** @internal The stack's transport of messages, if it has one, as this thread sees it. */
+  readonly messages: { name: string; protocol: number; view: MessageView } | undefined;
   /** Which transport of its name each of them is of. */
   readonly #lives = new Map<string, number>();
   readonly #port: MessagePort;
@@ -71,7 +78,7 @@ export class StackApp<O = object> {
   #closing: Promise<void> | undefined;
 
   private constructor(ticket: StackTicket) {
-    const { memory, number, life, transport, shared, datagrams, port } = ticket;
+    const { memory, number, life, transport, shared, datagrams, messages, port } = ticket;
     const arena = Arena.attach(memory);
     const view = transportNamed(transport).view(arena, shared) as unknown as TransportView<O>;
     this.#port = port;
@@ -81,6 +88,10 @@ export class StackApp<O = object> {
     this.datagrams = new DatagramSet(this.sockets.app);
     this.sockets.datagrams = this.datagrams;
     if (datagrams) this.#learn(datagrams, true);
+    if (messages) {
+      const { name, protocol, view: seen } = messagesNamed(messages.transport);
+      this.messages = { name, protocol, view: seen(arena, messages.shared) };
+    }
     port.on('message', (answer: Answer) => this.#hear(answer));
     port.on('close', () => this.#refuse());
     port.unref();
@@ -129,6 +140,16 @@ export class StackApp<O = object> {
   async #ask(asked: Asked): Promise<Told> {
     this.open();
     return this.#question(asked);
+  }
+
+  /** @internal Asks the stack something of calls. @throws EtherloomError ERR_STACK_CLOSED, and what the stack throws */
+  question(asked: Extract<Asked, { call: 'slots' | 'serve' }>): Promise<Told> {
+    return this.#ask(asked);
+  }
+
+  /** @internal Tells it something. */
+  tell(asked: Extract<Asked, { call: 'unserve' }>): void {
+    if (!this.#gone) this.#post({ n: 0, asked });
   }
 
   /** The same of an application that closes. */

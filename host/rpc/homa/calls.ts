@@ -8,6 +8,8 @@ export interface Way {
   ifindex: number;
   /** Of a peer there. */
   address: string;
+  /** Nobody knows which lane that is: the peer has slots of its own. */
+  own?: boolean;
 }
 
 export interface SlotCalls {

@@ -26,6 +26,8 @@ import { ENVELOPE, Enveloped, enveloped, envelopeHead, isMarked } from './envelo
 import { Pool, Share } from './pool.js';
 import { Slot } from './slot.js';
 
+/** From here on ports are clients' (HomaModule). */
+const CLIENT_PORTS = 0x8000;
 const GONE = StreamEvent.HUP | StreamEvent.ERR | StreamEvent.FREED;
 
 export class HomaCarrier implements Carrier {
@@ -64,7 +66,7 @@ export class HomaCarrier implements Carrier {
 
   private pool(address: string): Pool {
     const way = this.calls.way(address);
-    const key = `${way.lane} ${way.ifindex}`;
+    const key = way.own ? way.address : `${way.lane} ${way.ifindex}`;
     let pool = this.pools.get(key);
     if (pool === undefined) {
       pool = new Pool(this, way);
@@ -166,7 +168,8 @@ export class HomaCarrier implements Carrier {
     )
       return false;
     if (bits & GONE) end.release();
-    else this.news(this.accept(end), bits);
+    // One that the stack opens for this thread is known when its answer is here.
+    else if (this.calls.view.port(end.id) < CLIENT_PORTS) this.news(this.accept(end), bits);
     return true;
   }
 
