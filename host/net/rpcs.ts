@@ -28,6 +28,8 @@ const SETTLE_MS = 1000;
 export class StackRpcs<O extends object> {
   readonly #open = new Set<Rpc>();
   readonly #sockets = new Set<Sockets<O>>();
+  /** Applications whose calls go over a transport of datagrams, by its name. */
+  readonly #carried = new Map<string, Set<StreamApp>>();
   /** Numbers of applications that are no more, whose connections may still deliver. */
   readonly former = new Set<number>();
 
@@ -55,6 +57,8 @@ export class StackRpcs<O extends object> {
     const binding = name === UNRELIABLE ? undefined : this.bindings.has(name);
     if (binding === undefined) return undefined;
     const datagrams = new Datagrams(app, binding);
+    const carried = this.#carried.get(name) ?? new Set();
+    this.#carried.set(name, carried.add(app));
     return {
       calls: {
         name,
@@ -66,6 +70,11 @@ export class StackRpcs<O extends object> {
         datagrams.hearer = (socket, bits) => news(socket, (bits & FAILED) !== 0);
       },
     };
+  }
+
+  /** Whether calls go over that transport of datagrams, or did: their sockets stay until the RPC is closed. */
+  over(name: string): boolean {
+    return (this.#carried.get(name)?.size ?? 0) > 0;
   }
 
   /** @throws RpcError ERR_RPC_NO_CARRIER */
@@ -103,6 +112,7 @@ export class StackRpcs<O extends object> {
       if (sockets.isLeaving) await sockets.left(SETTLE_MS);
       sockets.abandon();
       this.#sockets.delete(sockets);
+      for (const carried of this.#carried.values()) carried.delete(app);
       this.former.add(app.number);
       if (!app.ended) apps.close(app.number);
     };

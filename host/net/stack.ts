@@ -402,11 +402,19 @@ export class Stack<O extends object = ConnectionOptions> {
   async #unload(name: string, protocol: number, lingerMs = LINGER_MS): Promise<void> {
     checkLinger(lingerMs);
     if (this.#closing) return this.#closing;
+    if (this.#rpcs.over(name))
+      throw new EtherloomError('ERR_STACK_TRANSPORT', `"${name}" carries calls of an RPC of this stack`, {
+        expected: 'the end of that RPC first: rpc.close()',
+      });
     const binding = this.#bindings.end(name);
     if (binding) this.#remotes.unbindAll(binding);
     const datagrams = this.#datagrams.has(name);
     datagrams?.close();
-    const numbers = (): number[] => [...this.#own, ...this.#remotes.numbers, ...this.#remotes.former];
+    const numbers = (): number[] => [
+      ...[...this.#own, ...this.#remotes.numbers, ...this.#remotes.former],
+      // Sockets of RPCs that were closed a moment ago.
+      ...this.#rpcs.former,
+    ];
     const isLeft = (): boolean => numbers().some(n => this.apps.hasOpen(n, protocol));
     await this.#linger(() => datagrams?.settle() || isLeft(), lingerMs, false);
     datagrams?.abandon();

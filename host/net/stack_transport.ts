@@ -31,7 +31,8 @@ export class StackTransport<L extends LoadedAny = LoadedAny> {
   /**
    * Takes it out while the others go on: nobody binds any more, its sockets close and send what they had, at most
    * `lingerMs`; then its programs and maps go. Its packets are nobody's from then on.
-   * @throws EtherloomError ERR_STACK_CLOSE when lanes do not let go of its streams in 5 s: another `close` goes on from there
+   * @throws EtherloomError ERR_STACK_TRANSPORT while there is an RPC whose calls went over it; ERR_STACK_CLOSE when lanes do not
+   * let go of its streams in 5 s: another `close` goes on from there
    */
   close({ lingerMs }: UnloadOptions = {}): Promise<void> {
     this.#closing ??= this.#unload(lingerMs).catch(error => {

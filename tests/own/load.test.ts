@@ -6,6 +6,7 @@ import { tcp } from '../../host/transports/tcp/index.js';
 import { udp } from '../../host/transports/udp/index.js';
 import { AT, errnoOf, until, wired } from '../stack/rig.js';
 import { assert, suite } from '../support/suite.js';
+import { windowTransport } from './rig.js';
 
 const test = suite('own: load');
 
@@ -115,4 +116,28 @@ test('another thread binds by name what was loaded after its ticket, and hears t
       await bt.close();
     }
     await app.close();
+  }, none));
+
+test('a transport that carries calls is not taken out before their RPC ends', () =>
+  wired(async ({ a, b }) => {
+    const [at, bt] = [await a.stack.load(windowTransport()), await b.stack.load(windowTransport())];
+    const [caller, callee] = [
+      await a.stack.rpc({ carrier: 'tcp' }),
+      await b.stack.rpc({ carrier: 'window' }),
+    ];
+    await callee.serve({ port: 700 }, request => request);
+    caller.use('window');
+    assert.is(String(await caller.call({ address: AT.b[4], port: 700 }, 'x')), 'x');
+    for (const handle of [at, bt]) {
+      const refused = await handle.close().then(
+        () => undefined,
+        (error: { code: string; message: string }) => error,
+      );
+      assert.is(refused?.code, 'ERR_STACK_TRANSPORT');
+      assert.match(refused!.message, /"window" carries calls of an RPC/);
+    }
+    await caller.close();
+    await callee.close();
+    await at.close();
+    await bt.close();
   }, none));

@@ -14,7 +14,7 @@ import { layout, resolve, sizeOf } from '../../bpf/btf/types.js';
 import { isPerCpu } from '../../bpf/maps/check.js';
 import type { BpfMap, KeyedMap } from '../../bpf/maps/index.js';
 import type { MapSpec, ProgramSpec } from '../../bpf/spec.js';
-import { specialFields } from '../../bpf/verify/maps.js';
+import { mapInfo } from '../../bpf/verify/maps.js';
 import type { Engine } from '../../engine/engine.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { EtherloomError } from '../../errors.js';
@@ -40,8 +40,10 @@ const refuse = (message: string, expected?: string): EtherloomError =>
 export function immovable(before: MapSpec, after: MapSpec): string | undefined {
   for (const spec of [before, after]) {
     if (!TYPES.has(spec.type)) return `a ${spec.type} cannot be migrated`;
-    const [special] = spec.btf?.valueId ? specialFields(spec.btf.types, spec.btf.valueId) : [];
-    if (special) return `what holds a ${special.name} cannot be moved`;
+    // With kptrs and roots of lists and trees, of which only the record knows.
+    const special = mapInfo(spec, 0).special.map(({ name, off }) => `${name} at offset ${off}`);
+    if (special.length)
+      return `its values hold what cannot be moved (${special.join(', ')}): keep their layout, or let them go (fresh)`;
   }
   if (before.type !== after.type) return 'another type of map';
   const { bytes } = placesOf(before, after);
