@@ -38,3 +38,39 @@ export class Alive {
     clearInterval(this.#timer);
   }
 }
+
+/** Whether an engine that runs keeps the process alive: what was asked for, else whether it has worker lanes and no stack. */
+export class EngineHold {
+  /** What `ref` and `unref` said, if they did. */
+  #wanted: boolean | undefined;
+  #stacks = 0;
+  #running = false;
+  #held = false;
+
+  constructor(
+    readonly alive: Alive,
+    readonly inline: boolean,
+  ) {}
+
+  want(wanted: boolean): void {
+    this.#wanted = wanted;
+    this.#settle();
+  }
+
+  /** A stack is on the engine from now on, or no more. */
+  inhabit(on: boolean): void {
+    this.#stacks += on ? 1 : -1;
+    this.#settle();
+  }
+
+  run(on: boolean): void {
+    this.#running = on;
+    this.#settle();
+  }
+
+  #settle(): void {
+    const held = this.#running && (this.#wanted ?? (!this.inline && this.#stacks === 0));
+    if (held !== this.#held) this.alive.hold(held);
+    this.#held = held;
+  }
+}

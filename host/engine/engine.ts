@@ -21,7 +21,7 @@ import type { Nic } from '../nic/nic.js';
 import type { Port } from '../nic/port.js';
 import type { LearnedNeighbour, Responder, ResponderOptions } from '../responder/index.js';
 import { Responders } from '../responder/responders.js';
-import { Alive } from './alive.js';
+import { Alive, EngineHold } from './alive.js';
 import { endAtExit } from './at_exit.js';
 import { type BadDescriptor, BadDescriptors } from './bad_descriptors.js';
 import { EngineClock } from './clock.js';
@@ -108,16 +108,14 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly #controls: ControlSocket[] = [];
   /** Of the last seat that was taken. */
   #seat = 0;
-  /** What `ref` and `unref` said, if they did; stacks that are on it; and whether it keeps the process alive for now. */
-  #wanted: boolean | undefined;
-  #stacks = 0;
-  #held = false;
+  readonly #hold: EngineHold;
 
   private constructor(options: EngineOptions) {
     super();
     checkOptions(options);
     this.#options = options;
     this.inline = options.inline ?? false;
+    this.#hold = new EngineHold(this.alive, this.inline);
     this.#clock = new EngineClock(options.clock === 'virtual', options.startNs ?? 1_000_000_000n);
     const lanes = options.lanes ?? 1;
     const ringSlots = options.ringSlots ?? 1024;
@@ -386,7 +384,7 @@ export class Engine extends EventEmitter<EngineEvents> {
     for (const nic of this.nics) nic.start?.();
     this.#state = 'running';
     endAtExit(this, true);
-    this.#holdOn();
+    this.#hold.run(true);
     this.#pollMs = Math.min(MOST_POLL_MS, ...this.nics.map(nic => nic.pollMs ?? 1));
     if (!this.inline) this.#schedulePoll();
   }
@@ -483,28 +481,19 @@ export class Engine extends EventEmitter<EngineEvents> {
    * lanes does so unless there is a stack on it: then its sockets, servers and applications do, each as long as it is `ref`ed.
    */
   ref(): this {
-    this.#wanted = true;
-    this.#holdOn();
+    this.#hold.want(true);
     return this;
   }
 
   /** Does not keep the process alive, whatever is on it. A process that ends stops its lanes and closes its NICs. */
   unref(): this {
-    this.#wanted = false;
-    this.#holdOn();
+    this.#hold.want(false);
     return this;
   }
 
   /** @internal A stack is on it from now on, or no more. */
   inhabit(on: boolean): void {
-    this.#stacks += on ? 1 : -1;
-    this.#holdOn();
-  }
-
-  #holdOn(): void {
-    const held = this.#state === 'running' && (this.#wanted ?? (!this.inline && this.#stacks === 0));
-    if (held !== this.#held) this.alive.hold(held);
-    this.#held = held;
+    this.#hold.inhabit(on);
   }
 
   /** @internal The process ends, and nothing can be waited for. */
@@ -691,7 +680,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   async #stop(): Promise<EngineReport> {
     this.#state = 'stopped';
     endAtExit(this, false);
-    this.#holdOn();
+    this.#hold.run(false);
     clearTimeout(this.#pump);
     await Promise.all(this.#controls.splice(0).map(socket => socket.close()));
     // Why it failed is said by start().

@@ -10,10 +10,8 @@
 import { type CollectedProgram, Collection } from '../../bpf/collection.js';
 import type { BpfMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
-import { refusesReuse } from '../../bpf/maps/reuse.js';
 import { isRunnable } from '../../bpf/program_types.js';
-import { residenceOf } from '../../bpf/residence.js';
-import type { MapSpec, ProgramSpec } from '../../bpf/spec.js';
+import type { ProgramSpec } from '../../bpf/spec.js';
 import type { LoadedProgram } from '../../engine/program.js';
 import { Stops } from '../../engine/stops.js';
 import { UnheardError } from '../../engine/supersede.js';
@@ -22,8 +20,9 @@ import { EtherloomError } from '../../errors.js';
 import type { TransportEnv } from '../contract.js';
 import { counterNames, namedCounters, type Records, recordsOf } from '../records.js';
 import { closeCell, freeCell, newCell, openCell } from '../records_cell.js';
-import { mapDifferences } from './layouts.js';
-import { immovable, Migration } from './migration.js';
+import { emptyEntries, emptyKeys } from './entries.js';
+import { type LiveMaps, planMaps } from './map_plan.js';
+import { Migration } from './migration.js';
 import { type ObjectSettings, PreparedObject } from './prepared.js';
 import { probation } from './probation.js';
 import { openSource } from './source.js';
@@ -42,28 +41,6 @@ type Loaded = Collection<LoadedProgram>;
 
 /** Objects whose code is kept: the one at work, the one before, and some that are tried in turn. */
 const MOST_PREPARED = 4;
-/** Differences of one upgrade that are told. */
-const MOST_DIFFERENCES = 12;
-/** Types whose entries the control plane or the object writes, and no migration could. */
-const NAMING: ReadonlySet<string> = new Set([
-  'prog_array',
-  'cpumap',
-  'devmap',
-  'devmap_hash',
-  'xskmap',
-  'struct_ops',
-]);
-
-/** What becomes of the maps. */
-interface MapPlan {
-  /** Those that the new programs take over. */
-  given: Record<string, BpfMap>;
-  /** Names of those that begin anew. */
-  fresh: string[];
-  /** Names of those whose values a program of the object rewrites. */
-  migrated: string[];
-}
-
 /** Who has places of maps in hand. What it is told by must not throw. */
 type Follower = () => void;
 
@@ -153,6 +130,10 @@ export class LiveObject implements LiveTransport {
     return namedCounters(this.map(this.plan.counters) as unknown as KeyedMap<number, bigint[]>);
   }
 
+  get #live(): LiveMaps {
+    return { name: this.name, maps: this.#maps, owned: this.#owned };
+  }
+
   // ── upgrading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** One after another; the next one cuts a probation short. @throws as Transports.upgrade */
@@ -197,7 +178,7 @@ export class LiveObject implements LiveTransport {
     const began = performance.now();
     const { engine } = this.env;
     if (this.#closing) throw this.#closed();
-    const plan = this.#planMaps(next, fresh);
+    const plan = planMaps(this.#live, next, fresh);
     this.#requireHeirs(next);
     const old = this.#collection;
     const collection = await Collection.load(next.spec, engine, {
@@ -273,7 +254,7 @@ export class LiveObject implements LiveTransport {
 
   /** The old programs cannot be put back over values of another layout. @throws EtherloomError ERR_UPGRADE_OPTIONS */
   #requireWayBack(next: PreparedObject, { fresh = [] }: UpgradeOptions): void {
-    const { migrated, fresh: lost } = this.#planMaps(next, fresh);
+    const { migrated, fresh: lost } = planMaps(this.#live, next, fresh);
     const moved = [...migrated, ...lost];
     if (moved.length)
       throw new EtherloomError(
@@ -297,43 +278,6 @@ export class LiveObject implements LiveTransport {
     throw new EtherloomError('ERR_UPGRADE_OPTIONS', `a probation of an object without ${what}`, {
       ...{ file: next.label, expected: `no probation, or a map ${counters} whose keys have those names` },
     });
-  }
-
-  /** Which maps the new programs take over. @throws EtherloomError ERR_UPGRADE_LAYOUT with every reason against */
-  #planMaps(next: PreparedObject, freshNames: readonly string[]): MapPlan {
-    const given: Record<string, BpfMap> = {};
-    const fresh: string[] = [];
-    const migrated: string[] = [];
-    const against: string[] = [];
-    for (const wanted of Object.values(next.spec.maps)) {
-      if (wanted.frozen) {
-        const same = this.#constant(wanted);
-        if (same) given[wanted.name] = same;
-        continue;
-      }
-      const map = Object.hasOwn(this.#maps, wanted.name) ? this.#maps[wanted.name] : undefined;
-      if (!map) continue;
-      // One for each lane, whatever their number.
-      if (wanted.maxEntries === 0) wanted.maxEntries = map.maxEntries;
-      const differences = mapDifferences(map.spec, wanted);
-      if (!differences.length) given[wanted.name] = map;
-      else if (next.migrations.has(wanted.name)) {
-        const why = immovable(map.spec, wanted);
-        if (why) against.push(`map "${wanted.name}": ${why}`);
-        else migrated.push(wanted.name);
-      } else if (freshNames.includes(wanted.name) && !NAMING.has(wanted.type)) fresh.push(wanted.name);
-      else against.push(...differences.map(text => `map "${wanted.name}": ${text}`));
-    }
-    if (against.length) {
-      const more = against.length - MOST_DIFFERENCES;
-      const told = against.slice(0, MOST_DIFFERENCES).join('; ');
-      throw new EtherloomError(
-        'ERR_UPGRADE_LAYOUT',
-        `the state of ${this.name} lies otherwise in it: ${told}${more > 0 ? `; and ${more} more` : ''}`,
-        { file: next.label, expected: 'the maps and records of the object at work' },
-      );
-    }
-    return { given, fresh, migrated };
   }
 
   /**
@@ -374,13 +318,6 @@ export class LiveObject implements LiveTransport {
   onMoved(follow: Follower): () => void {
     this.#followers.add(follow);
     return () => this.#followers.delete(follow);
-  }
-
-  /** Constants are the object's own: a map with the very same, of whichever object. */
-  #constant(wanted: MapSpec): BpfMap | undefined {
-    for (const map of this.#owned)
-      if (map.spec.frozen && map.name === wanted.name && !refusesReuse(map, wanted)) return map;
-    return undefined;
   }
 
   /** Whoever is named somewhere needs somebody in its place. @throws EtherloomError ERR_UPGRADE_PROGRAM */
@@ -474,23 +411,3 @@ export class LiveObject implements LiveTransport {
 /** Maps that a program uses, by the keys that it has for them. @throws EtherloomError ERR_COLLECTION_MAP */
 const boundTo = ({ maps }: ProgramSpec, collection: Loaded): Record<string, BpfMap> =>
   Object.fromEntries(Object.entries(maps).map(([key, map]) => [key, collection.map(map.name)]));
-
-/** Takes programs that are not at work, or will not be, out of entries. */
-function emptyEntries(maps: Readonly<Record<string, BpfMap>>, collection: Loaded): void {
-  const programs = new Set(Object.values(collection.programs).map(p => residenceOf(p)!));
-  for (const map of Object.values(maps))
-    for (const [key] of map.programs?.pointingTo(programs) ?? [])
-      (map as unknown as KeyedMap<number>).delete(key);
-}
-
-/** Empties the entries of prog arrays that the old object filled, and the new one leaves empty; others' entries stay. */
-function emptyKeys(old: Loaded, next: Loaded): void {
-  for (const { name, type, values = [] } of Object.values(old.spec.maps)) {
-    const after = Object.hasOwn(next.spec.maps, name) ? next.spec.maps[name] : undefined;
-    if (type !== 'prog_array' || !after || !Object.hasOwn(next.maps, name)) continue;
-    const map = next.maps[name] as unknown as KeyedMap<number>;
-    for (const { key, name: program } of values)
-      if (!after.values?.some(v => v.key === key) && map.get(key) === next.programs[program]?.placed)
-        map.delete(key);
-  }
-}
