@@ -25,7 +25,7 @@ import { Alive, EngineHold } from './alive.js';
 import { endAtExit } from './at_exit.js';
 import { type BadDescriptor, BadDescriptors } from './bad_descriptors.js';
 import { EngineClock } from './clock.js';
-import type { ControlAck, LaneExit } from './control.js';
+import type { LaneExit } from './control.js';
 import { type ControlPlace, ControlSocket } from './control_socket.js';
 import { type PortCounters, portCounters } from './counters.js';
 import { Fabric } from './fabric.js';
@@ -41,13 +41,13 @@ import type { EngineReport, LaneCrash } from './report.js';
 import type { SeatPlan } from './resident.js';
 import { Routes } from './routes.js';
 import { plantSeeds } from './seeds.js';
-import { Stops, standstill } from './stops.js';
+import type { Stops } from './stops.js';
 import type { Heirs } from './supersede.js';
 import { Supervisor } from './supervisor.js';
-import { type Attachable, type Attachment, type ProgramOrder, Programs, type Swapped } from './swap.js';
+import { type Attachable, type Attachment, Programs, type Swapped } from './swap.js';
+import { type ToldEngine, ToldLanes } from './told.js';
 import { TraceLog } from './trace.js';
 import { Transports } from './transports.js';
-import { sleep } from './worker.js';
 
 export type { HookName } from '../bpf/program_types.js';
 export type { BadDescriptor } from './bad_descriptors.js';
@@ -88,6 +88,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   readonly alive = new Alive();
   readonly #options: EngineOptions;
   readonly #programs: Programs;
+  readonly #told: ToldLanes;
   readonly #responders: Responders;
   readonly #clock: EngineClock;
   readonly #host: HostEnd;
@@ -135,13 +136,8 @@ export class Engine extends EventEmitter<EngineEvents> {
     if (options.streams) createStreams(this.arena, this.core, options.streams);
     plantSeeds(this.arena, this.core, options.seed);
     this.#responders = new Responders(this.arena, this.core, this.routes, () => this.now());
-    this.#programs = new Programs(this.arena, this.core, options.warmMs, {
-      tell: orders => this.#tell(orders),
-      grace: () => this.#grace(),
-      carries: slot => this.#state !== 'stopped' && this.fabric.carries(slot),
-      drained: slot => this.#drained(slot),
-      stopped: () => this.#state === 'stopped',
-    });
+    this.#told = new ToldLanes(this.#toldEngine(options.hangMs ?? HANG_MS));
+    this.#programs = new Programs(this.arena, this.core, options.warmMs, this.#told);
     this.nics = [...options.nics];
     const env = {
       arena: this.arena,
@@ -277,62 +273,9 @@ export class Engine extends EventEmitter<EngineEvents> {
    */
   supersede(heirs: Heirs, still?: () => void): Promise<Stops> {
     if (!still) return this.#programs.supersede(heirs);
-    return this.#programs.supersede(heirs, (publish, pairs) => this.#changeTogether(publish, pairs, still));
-  }
-
-  async #changeTogether(
-    publish: () => void,
-    pairs: ReadonlyMap<number, number>,
-    still: () => void,
-  ): Promise<Stops> {
-    const change = (): void => {
-      still();
-      publish();
-    };
-    const order: ProgramOrder = { kind: 'alias', slots: [...pairs].flat() };
-    await this.#starting;
-    if (this.#supervisor && this.#state === 'running')
-      return standstill(await this.alive.during(this.#supervisor.changed(change, order)));
-    const from = performance.now();
-    change();
-    const [told] = await this.#tell([order]);
-    const ns = Math.round((performance.now() - from) * 1e6);
-    return standstill(told.byLane.map(() => ns));
-  }
-
-  /** Says it to every running lane; resolves when all have done it, with how long they stood still for each order. */
-  async #tell(orders: readonly ProgramOrder[]): Promise<Stops[]> {
-    await this.#starting;
-    const stops = orders.map(() => new Stops());
-    if (this.#state !== 'running') return stops;
-    const send = (_: unknown, i: number): Promise<ControlAck[]> => this.#supervisor!.sendAll(i, orders);
-    const lanes = this.#supervisor
-      ? await this.alive.during(Promise.all(Array.from({ length: this.laneCount }, send)))
-      : this.#lanes!.tell(orders);
-    const bad = lanes.flat().find(a => a.error);
-    if (bad) throw new EtherloomError('ERR_PROGRAM_INSTANCE', bad.error!);
-    for (const [lane, acks] of lanes.entries())
-      for (const [i, ack] of acks.entries()) stops[i].add(lane, ack.stops);
-    return stops;
-  }
-
-  /** Resolves when no lane can still be inside a program that was taken from its hook. */
-  async #grace(): Promise<void> {
-    // Lanes that are being stopped end at a burst boundary: their end is the grace period.
-    if (this.#state === 'stopped') await this.#stopping?.catch(() => {});
-    else await this.#supervisor?.grace();
-  }
-
-  /** Waits until no packet between lanes names the slot. Inline lanes take none before `step()`: they are not waited for. */
-  async #drained(slot: number): Promise<boolean> {
-    const limitMs = this.#options.hangMs ?? HANG_MS;
-    const until = performance.now() + limitMs;
-    for (;;) {
-      if (this.#state === 'stopped' || !this.fabric.carries(slot)) return true;
-      // A lossless lane whose outputs nobody empties takes nothing in.
-      if (!this.#supervisor || performance.now() > until) return false;
-      await sleep(1);
-    }
+    return this.#programs.supersede(heirs, (publish, pairs) =>
+      this.#told.changeTogether(publish, pairs, still),
+    );
   }
 
   /**
@@ -346,6 +289,32 @@ export class Engine extends EventEmitter<EngineEvents> {
     if ((this.state as State) === 'stopped') await socket.close();
     else this.#controls.push(socket);
     return socket;
+  }
+
+  /** What is true when it is asked for. */
+  #toldEngine(hangMs: number): ToldEngine {
+    const engine = this;
+    return {
+      ...{ hangMs, alive: this.alive, laneCount: this.laneCount },
+      get state() {
+        return engine.#state;
+      },
+      get starting() {
+        return engine.#starting;
+      },
+      get stopping() {
+        return engine.#stopping;
+      },
+      get supervisor() {
+        return engine.#supervisor;
+      },
+      get inline() {
+        return engine.#lanes;
+      },
+      get fabric() {
+        return engine.fabric;
+      },
+    };
   }
 
   // ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -564,7 +533,7 @@ export class Engine extends EventEmitter<EngineEvents> {
         await new Promise(done => setTimeout(done, this.inline ? 0 : 1));
       }
       // What the round in hand has staged, for another lane perhaps, is published at its end.
-      await this.#grace();
+      await this.#told.grace();
     } while (this.busy);
     options.each?.();
   }
