@@ -15,7 +15,8 @@ export type Name = (typeof WORKLOADS)[number];
  * Messages of a run. Of W3 to W5 some take 20 times the 1.6 ms that the longest need alone at 10 Gbit/s: arrivals go on for more
  * than twice as long, so that what is under way at their end is little of all that was asked for (67, 124 and 240 ms). Those of
  * W1 and W2 are over in less than 1 ms but for a few: 7 and 19 ms. 1 % of the shorter half are 12 messages of W5's, 38 of W4's,
- * some 500 of the others'. All of `bench -- homa` takes 7 minutes of CPU: a third of that is loading and compiling stacks.
+ * some 500 of the others'. All of `bench -- homa` is some 7 minutes of CPU, reckoned
+ * from its parts: a third of that is loading and compiling stacks.
  */
 export const MESSAGES: Record<Name, number> = {
   w1: 100_000,
