@@ -69,6 +69,29 @@ test('a message that waits behind one that was granted as the oldest has its tur
     assert.is(f.server.requests.length, 4);
   }));
 
+test('who waits behind one that was granted to its end as the oldest is active at once', () =>
+  forged(
+    {
+      homa: { overcommit: 1, window: 5000, maxIncoming: 2 ** 30, fifoGrant: 500, fifoGrantStep: 1_000_000 },
+      answer: () => new Uint8Array(8),
+    },
+    f => {
+      const first = new Sender(f, 0, 200_000);
+      const [oldest, next] = [new Sender(f, 1, 300_000), new Sender(f, 2, 400_000)];
+      first.send(10_000);
+      for (const s of [oldest, next]) s.send(UNASKED);
+      f.word('homa_receivers', 0, 'fewest').set(0);
+      const begun = f.engine.now();
+      first.send();
+      for (const s of [oldest, next]) s.hears();
+      assert.is(first.sent, first.bytes);
+      assert.is(oldest.granted, oldest.bytes);
+      // Not by the clock of its slot, which looks for free places every 5 ms.
+      assert.ok(f.engine.now() - begun < 1_000_000n);
+      assert.ok(next.granted > UNASKED, String(next.granted));
+    },
+  ));
+
 test('a place that a slot lost with its lane is its peer’s again', () =>
   forged({ answer: () => new Uint8Array(8) }, f => {
     const word = new DataView(Uint8Array.from(parseIp('10.0.0.20')).buffer).getUint32(0, true);
