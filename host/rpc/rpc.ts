@@ -9,6 +9,7 @@ import { outgoingOf, type Pieces, type RpcBody, type RpcBodyInput, Streamed, who
 import { RpcBurst } from './burst.js';
 import { checkDeadline } from './calls.js';
 import { type CarrierLimits, limitsOf } from './carrier.js';
+import { RpcError } from './errors.js';
 import type { RpcPlace } from './place.js';
 import { PromiseCalls } from './promises.js';
 import { type RpcHandler, RpcServer, type ServeOptions } from './server.js';
@@ -33,6 +34,18 @@ export interface RpcOptions {
   deadline?: number;
   /** What is endured of peers, where it is to be other than usual: docs/rpc.md. */
   limits?: Partial<CarrierLimits>;
+}
+
+/** @throws RpcError ERR_RPC_OPTIONS */
+function checkCall(to: unknown, options: unknown): void {
+  const wrong = (what: string, expected: string): RpcError =>
+    new RpcError('ERR_RPC_OPTIONS', what, { expected });
+  if (typeof to !== 'object' || to === null) throw wrong(`whom to call: ${String(to)}`, '{ address, port }');
+  if (typeof options !== 'object' || options === null)
+    throw wrong(`options: ${String(options)}`, '{ signal, deadline, stream }');
+  const { signal } = options as CallOptions;
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
+    throw wrong(`signal: ${typeof signal}`, 'an AbortSignal');
 }
 
 export class Rpc {
@@ -71,8 +84,14 @@ export class Rpc {
     this.#burst?.endpoint.use(name);
   }
 
-  get #calls(): PromiseCalls {
+  /** @throws RpcError ERR_RPC_CLOSED; EtherloomError ERR_STACK_CLOSED */
+  #open(): void {
+    if (this.#closing) throw new RpcError('ERR_RPC_CLOSED', 'the RPC was closed');
     this.#place.open();
+  }
+
+  get #calls(): PromiseCalls {
+    this.#open();
     this.#promises ??= new PromiseCalls(this.#place.enter(this.#use, this.#limits, true));
     return this.#promises;
   }
@@ -93,6 +112,7 @@ export class Rpc {
   ): Promise<Buffer | RpcBody> {
     try {
       const calls = this.#calls;
+      checkCall(to, options);
       const whole = wholeBody(body);
       const { deadline = this.#options.deadline } = options;
       checkDeadline(deadline);
@@ -123,7 +143,7 @@ export class Rpc {
 
   /** Calls and requests in batches, without promises: an application of its own. */
   get burst(): RpcBurst {
-    this.#place.open();
+    this.#open();
     if (this.#burst === undefined) {
       const entered = this.#place.enter(this.#use, this.#limits, false);
       this.#burst = new RpcBurst(entered.endpoint, entered);
