@@ -35,6 +35,11 @@ export class Outgoing {
     this.waiting += chunk.length;
   }
 
+  /** What waits is copied: who gave it may change it. */
+  keep(): void {
+    for (const [i, chunk] of this.#chunks.entries()) this.#chunks[i] = Uint8Array.prototype.slice.call(chunk);
+  }
+
   /** The same with some bytes before it. */
   behind(head: Uint8Array): this {
     this.length += head.length;

@@ -77,6 +77,40 @@ for (const { name: carrier, options, tellsCancel } of CARRIERS) {
       assert.is(client.inFlight, 0);
     }));
 
+  test('bytes of a call may be changed as soon as it has begun, however much of them waits for room', () =>
+    hosts(async w => {
+      const client = w.caller.burst;
+      const server = w.callee.burst;
+      const place = await server.listen({ port: 700 });
+      const peer = client.peer(SERVER, place.port);
+      const lengths = [500_000, 32, 300_000, 100_000, 300_000];
+      const bytes = new Uint8Array(500_000);
+      let answered = 0;
+      for (const [tag, length] of lengths.entries()) {
+        bytes.set(pattern(length, tag));
+        assert.ok(client.begin(peer, bytes.subarray(0, length), tag) !== 0);
+        bytes.fill(0xee);
+      }
+      const hear = (e: RpcEvent): void => {
+        assert.is(e.kind, 'response');
+        assert.ok(e.take().equals(pattern(lengths[e.tag as number], e.tag as number)), String(e.tag));
+        answered++;
+      };
+      const echo = (e: RpcEvent): void => {
+        const body = e.take();
+        assert.ok(e.reply(body));
+        body.fill(0xdd);
+      };
+      await until(
+        w,
+        new Map([
+          [client, hear],
+          [server, echo],
+        ]),
+        () => answered === lengths.length,
+      );
+    }));
+
   test('requests that are kept are answered later, refused, or cancelled', () =>
     hosts(async w => {
       const client = w.caller.burst;

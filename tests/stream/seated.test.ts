@@ -61,6 +61,32 @@ for (const seat of [0, 1])
     );
   });
 
+test('a stream of its own lane rings once, until the lane has heard it', () => {
+  const { rig, app, ends } = seated(0);
+  const [end] = ends;
+  for (let round = 0; round < 20; round++) {
+    for (let k = 0; k < 3; k++) assert.is(end.write(pattern(k, 8)), 8);
+    app.flush();
+    assert.is(rig.lane(0).stream_turn(), 1);
+    assert.is(rig.lane(0).stream_turn(), 0);
+    rig.drain(end.id, 24, 0);
+  }
+});
+
+test('one that finds the ring of doorbells full is found by the look through the streams', () => {
+  const { rig, app, ends } = seated(0);
+  const [end] = ends;
+  // What made its ring has left it in the ready list.
+  Object.assign(rig.arena.lane(0), { readyHead: 0, readyTail: 0, readyCount: 0 });
+  rig.record(end.id).ready = 0;
+  // Of nobody: they stand before it.
+  while (app.door(0, 0, 0));
+  assert.is(end.write(pattern(0, 8)), 8);
+  app.flush();
+  for (let k = 0; k < 100 && rig.lane(0).stream_turn() > 0; k++);
+  assert.is(rig.arena.lane(0).readyCount, 1);
+});
+
 test('a message from a buffer that is used again and again is what it holds by then', () => {
   const { rig, ends } = seated(0);
   const message = new Uint8Array(64);

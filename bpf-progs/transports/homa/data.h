@@ -71,6 +71,20 @@ static inline __u32 homa_call(const struct homa_rpc *r, const struct homa_packet
 	return r->state == SLOT_CLIENT ? (p->id >> ID_SEQ_SHIFT) - r->base : p->id >> ID_SEQ_SHIFT;
 }
 
+/* Writes the record before the bytes of the message, in the place of their header. 0: it stands. */
+static inline int homa_record_before(struct xdp_md *ctx, __u32 at, const word32 *words)
+{
+	void *data = data_of(ctx), *end = data_end_of(ctx);
+	word32 *to = data + PLAIN_BYTES - sizeof(struct homa_record);
+	__u32 i;
+
+	if (at != PLAIN_BYTES - sizeof(struct homa_record) || data + PLAIN_BYTES > end)
+		return bpf_xdp_store_bytes(ctx, at, words, sizeof(struct homa_record));
+	for (i = 0; i < sizeof(struct homa_record) / 4; i++)
+		to[i] = words[i];
+	return 0;
+}
+
 /*
  * Copies what is new of a part into the ring. What comes in order is copied and summed in one pass, for what turns out to be
  * false lies where nothing is yet; all else is summed before. 0: it is there and the slot knows it; less: dropped, and counted.
@@ -80,10 +94,11 @@ noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id
 {
 	__u32 end = d->offset + d->bytes, next = d->fresh ? 0 : r->in_next, from = d->offset, room, i;
 	__u32 once = d->fresh ? d->bytes == d->total : d->offset == next && !r->spans.count;
-	__u32 at = p->at + sizeof(struct homa_data), header = 0, sum_wanted = p->h.common.checksum;
+	__u32 at = p->at + sizeof(struct homa_data), sum_wanted = p->h.common.checksum;
+	const word32 *head = (const word32 *)&p->h;
 	struct homa_record rec = {};
 	word32 *words = (word32 *)&rec;
-	__u64 written = 0;
+	__u64 written = 0, header = 0;
 	int sum;
 
 	if (d->total && end <= next) {
@@ -105,7 +120,8 @@ noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id
 		return -1;
 	}
 	if (once && sum_wanted)
-		header = el_packet_sum(ctx, p->at, sizeof(struct homa_data));
+		for (i = 0; i < sizeof(struct homa_data) / 4; i++)
+			header += head[i];
 	if (!from) {
 		rec.len = d->total;
 		rec.family = p->family;
@@ -113,7 +129,7 @@ noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id
 		memcpy(rec.address, p->src, sizeof(rec.address));
 		rec.call = homa_call(r, p);
 		at -= sizeof(rec);
-		if (bpf_xdp_store_bytes(ctx, at, &rec, sizeof(rec)))
+		if (homa_record_before(ctx, at, words))
 			return -1;
 		sum = el_stream_place(ctx, at, id, r->in_at, sizeof(rec) + end);
 		for (i = 0; i < sizeof(rec) / 4; i++)

@@ -134,6 +134,9 @@ static inline int homa_sound(struct xdp_md *ctx, const struct homa_packet *p)
 	return !p->h.common.checksum || !csum_fold(homa_pseudo(p->src, p->dst, p->len) + el_packet_sum(ctx, p->at, p->len));
 }
 
+/* Headers before the bytes of such DATA. */
+#define PLAIN_BYTES (sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct homa_data))
+
 /* DATA behind plain IPv4, as almost all packets are: looked at where it lies. 0: it is something else, or wrong. */
 static inline int homa_plain(struct xdp_md *ctx, struct homa_packet *p)
 {
@@ -149,7 +152,7 @@ static inline int homa_plain(struct xdp_md *ctx, struct homa_packet *p)
 	    (__u8)(ip[2] >> 8) != IPPROTO_HOMA || csum_fold((__u64)ip[0] + ip[1] + ip[2] + ip[3] + ip[4]))
 		return 0;
 	total = ntohs(ip[0] >> 16);
-	if (total < sizeof(struct iphdr) + sizeof(struct homa_data) || sizeof(struct ethhdr) + total > bpf_xdp_get_buff_len(ctx))
+	if (total < sizeof(struct iphdr) + sizeof(struct homa_data) || sizeof(struct ethhdr) + total > (__u64)(end - data))
 		return 0;
 	for (i = 0; i < sizeof(struct homa_data) / 4; i++)
 		to[i] = h[i];

@@ -193,6 +193,22 @@ static inline int homa_due(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, con
 /* Of homa_send: the slot waits for its turn (pace.h). */
 #define SEND_LATER -2
 
+/* Writes the header of DATA behind that of IP. 0: it stands. */
+static inline int homa_head(struct xdp_md *ctx, __u32 at, const word32 *words)
+{
+	void *data = data_of(ctx), *end = data_end_of(ctx);
+	word32 *to;
+	__u32 i;
+
+	if (data + HEADERS > end)
+		return -1;
+	to = at == sizeof(struct ethhdr) + sizeof(struct iphdr) ? data + sizeof(struct ethhdr) + sizeof(struct iphdr)
+								: data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr);
+	for (i = 0; i < sizeof(struct homa_data) / 4; i++)
+		to[i] = words[i];
+	return 0;
+}
+
 /* Makes a DATA packet of the first of these bytes of the message, as many as it takes. How many; less than 0: the run ends. */
 noinline int homa_send(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL,
 			      const struct el_range *part NONNULL)
@@ -230,7 +246,7 @@ noinline int homa_send(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id,
 	h.common.checksum = csum_fold(summed);
 	if (!h.common.checksum)
 		h.common.checksum = 0xffff;
-	if (homa_frame(ctx, r, p, sizeof(h) + bytes, priority) || bpf_xdp_store_bytes(ctx, at, &h, sizeof(h)))
+	if (homa_head(ctx, at, words) || homa_frame(ctx, r, p, sizeof(h) + bytes, priority))
 		return -1;
 	count(DataOut);
 	return bytes;

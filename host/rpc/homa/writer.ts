@@ -64,13 +64,14 @@ export class SlotWriter {
     }
     this.write(this.headView, 0, length, to, call);
     this.record = this.head;
-    const out =
-      body instanceof Uint8Array ? Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body)) : body;
+    const out = body instanceof Uint8Array ? Outgoing.of(body) : body;
     this.out = out;
     this.fill = roomOf(length) - RECORD - length;
     this.wants = roomOf(length);
     this.pump();
-    return this.busy ? out : undefined;
+    if (!this.busy) return undefined;
+    if (body instanceof Uint8Array && !own) out.keep();
+    return out;
   }
 
   private write(dv: DataView, at: number, length: number, to: MessageTo | undefined, call: number): void {

@@ -179,6 +179,7 @@ export class Receiver implements Lie {
   done(): void {
     this.holds = false;
     this.giveBack();
+    if (this.whole.length === 0) return;
     for (const part of this.whole) part.drop();
     this.whole.length = 0;
   }

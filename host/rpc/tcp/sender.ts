@@ -56,10 +56,12 @@ export class Sender {
     own: boolean,
   ): Outgoing | undefined {
     let out: Outgoing;
+    let lent = false;
     if (body instanceof Uint8Array) {
       const n = body.length;
       if (this.empty && n <= FRAME_BYTES && this.put(kind, n, 0, call, turn, body)) return undefined;
-      out = Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body));
+      out = Outgoing.of(body);
+      lent = !own;
     } else out = body;
     out.kind = kind;
     out.call = call;
@@ -67,7 +69,9 @@ export class Sender {
     this.waiting += out.length;
     (kind < FrameKind.ERROR ? this.queue : this.urgent).push(out);
     this.pump();
-    return out.whole ? undefined : out;
+    if (out.whole) return undefined;
+    if (lent) out.keep();
+    return out;
   }
 
   /** Writes a frame, if there is room for all of it. */
