@@ -46,6 +46,8 @@ export class Endpoint implements CarrierHome {
   /** What poll is to tell of next. */
   readonly #failures: Failure[] = [];
   readonly #cancelled: KeptRequest[] = [];
+  /** Carriers take turns, too: the place of the one that the next poll asks first. */
+  #first = 0;
   readonly #served = new Set<{ wish: ListenWish; places: ServePlace[]; every: boolean }>();
   /** Listeners that are being made. */
   #listening = 0;
@@ -273,11 +275,16 @@ export class Endpoint implements CarrierHome {
     if (nowMs >= this.#lookMs) this.#tick(nowMs);
     if (this.#calls.nextMs <= nowMs) this.#lateCalls(nowMs);
     if (this.#failures.length > 0 || this.#cancelled.length > 0) this.#tell(events);
-    for (let i = 0; i < carriers.length; i++)
-      if (carriers[i].ready) {
-        carriers[i].work(events);
-        this.stir();
-      }
+    const n = carriers.length;
+    const first = this.#first;
+    for (let i = 0; i < n && !events.full; i++) {
+      const at = (first + i) % n;
+      if (!carriers[at].ready) continue;
+      carriers[at].work(events);
+      this.stir();
+      // Whoever filled the batch has had its turn: not whoever found it full.
+      if (events.full) this.#first = (at + 1) % n;
+    }
     return events.n;
   }
 
@@ -346,6 +353,8 @@ export class Endpoint implements CarrierHome {
     this.#closed = true;
     this.failAll(() => true, 'ERR_RPC_CLOSED', 'the RPC was closed');
     for (const carrier of this.carriers) carrier.close();
+    // The memory that events show is the application's, which goes.
+    this.done();
     this.flush();
   }
 }

@@ -1,5 +1,7 @@
 /**
  * What of a carrier has news, and what the last events have bytes of: connections, slots, sockets. Both lists are used again.
+ * Those with news take turns: whoever had one and has more stands behind all others, so that none waits for longer than each
+ * of them needs for one batch of events.
  */
 import type { Events } from './event.js';
 
@@ -13,7 +15,7 @@ export interface Visited {
   /** Its last events have bytes in the ring. */
   touched: boolean;
   readonly over: boolean;
-  /** Takes what came. Returns whether there may be more: it is visited again, first. */
+  /** Takes what came. Returns whether there may be more: it is visited again, at a later poll, and last. */
   work(events: Events): boolean;
   /** The bytes of its events are given back. */
   done(): void;
@@ -42,15 +44,15 @@ export class ReadyList<T extends Visited> {
     this.touched.push(each);
   }
 
-  /** Visits those with news until `events` is full. */
+  /** Visits those with news until `events` is full, each at most once. */
   work(events: Events): void {
     const list = this.news;
+    const end = list.length;
     let done = this.worked;
-    while (done < list.length && !events.full) {
-      const each = list[done];
-      if (each.work(events)) break;
-      each.ready = false;
-      done++;
+    while (done < end && !events.full) {
+      const each = list[done++];
+      if (each.work(events)) list.push(each);
+      else each.ready = false;
     }
     if (done === list.length) {
       list.length = 0;

@@ -11,6 +11,7 @@ import { type FrameHead, FrameKind, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
 import type { Part } from '../parts.js';
 import type { RpcPeer } from '../peer.js';
+import { ReadyList } from '../ready_list.js';
 import type { DatagramCalls, RpcDatagramSocket } from './calls.js';
 import { Correspondence } from './correspondence.js';
 import { Post } from './post.js';
@@ -23,8 +24,7 @@ export class DatagramCarrier implements Carrier {
   readonly name: string;
   readonly patienceMs = PATIENCE_MS;
   private readonly posts = new Set<Post>();
-  private readyPosts: Post[] = [];
-  private touched: Post[] = [];
+  readonly list = new ReadyList<Post>();
 
   constructor(
     readonly index: number,
@@ -141,7 +141,7 @@ export class DatagramCarrier implements Carrier {
     if (post.over) return;
     if (failed && socket.nowError()) this.failed(post, socket.takeError() ?? 'ETIMEDOUT');
     post.pump();
-    if (!post.ready && socket.readable) this.makeReady(post);
+    if (!post.ready && socket.readable) this.list.add(post);
   }
 
   /** What was sent did not arrive: a client's calls are over. Whose call of a server's it was is not known. */
@@ -212,31 +212,16 @@ export class DatagramCarrier implements Carrier {
     return event;
   }
 
-  private makeReady(post: Post): void {
-    post.ready = true;
-    this.readyPosts.push(post);
-  }
-
-  touch(post: Post): void {
-    this.touched.push(post);
-  }
-
   get ready(): boolean {
-    return this.readyPosts.length > 0;
+    return this.list.some;
   }
 
   work(events: Events): void {
-    const list = this.readyPosts;
-    this.readyPosts = [];
-    for (const post of list) {
-      post.ready = false;
-      if (!post.over && (events.full || post.work(events))) this.makeReady(post);
-    }
+    this.list.work(events);
   }
 
   done(): void {
-    for (const post of this.touched) post.done();
-    this.touched = [];
+    this.list.done();
   }
 
   goOn(link: unknown): void {

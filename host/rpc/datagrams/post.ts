@@ -22,6 +22,7 @@ interface Queued {
 export class Post {
   socket!: RpcDatagramSocket;
   ready = false;
+  touched = false;
   over = false;
   /** A client's: the server. */
   server: Correspondence | undefined;
@@ -29,7 +30,6 @@ export class Post {
   waiting = 0;
   private readonly clients = new Map<string, Correspondence>();
   private readonly batch: RpcDatagram[] = [];
-  private touched = false;
   /** Messages that events have. */
   private whole: Part[] = [];
   private queue: Queued[] = [];
@@ -133,8 +133,7 @@ export class Post {
     if (this.touched) return true;
     const n = this.socket.receive(this.batch, Math.min(BATCH, events.most - events.n));
     if (n === 0) return false;
-    this.touched = true;
-    this.carrier.touch(this);
+    this.carrier.list.touch(this);
     for (let i = 0; i < n; i++) this.take(events, this.batch[i]);
     return true;
   }
@@ -143,7 +142,8 @@ export class Post {
     this.touched = false;
     for (const part of this.whole) part.drop();
     this.whole = [];
-    if (!this.over) this.socket.done();
+    if (this.over) this.letGo();
+    else this.socket.done();
   }
 
   /** Who sent it: servers make a note of everybody, clients know theirs. */
@@ -228,16 +228,20 @@ export class Post {
     return nextMs;
   }
 
+  /** It is over. Whatever its last events show stays as it is. */
   close(): void {
     if (this.over) return;
     this.over = true;
     for (const { out } of this.queue) out.drop();
     this.queue = [];
+    for (const who of this.clients.values()) this.carrier.cancelAll(who);
+    if (!this.touched) this.letGo();
+  }
+
+  /** Nobody looks at what came: its memory is others'. */
+  private letGo(): void {
     this.server?.drop();
-    for (const who of this.clients.values()) {
-      who.drop();
-      this.carrier.cancelAll(who);
-    }
+    for (const who of this.clients.values()) who.drop();
     this.socket.close();
   }
 }
