@@ -4,7 +4,7 @@
  *   ETIMEDOUT ECONNREFUSED ECONNRESET EHOSTUNREACH EMSGSIZE …   the carrier's, or a deadline
  *   ABORT_ERR                                                   the caller's signal; `name` is AbortError
  *   ERR_RPC_REMOTE                                              the handler threw: `message` and `remoteCode` are its
- *   ERR_RPC_NO_CARRIER ERR_RPC_CLOSED ERR_RPC_BODY ERR_RPC_OPTIONS ERR_RPC_BUSY
+ *   ERR_RPC_NO_CARRIER ERR_RPC_CLOSED ERR_RPC_BODY ERR_RPC_OPTIONS ERR_RPC_EVENT ERR_RPC_BUSY
  */
 import { type ErrorPlace, EtherloomError } from '../errors.js';
 import type { SocketError } from '../transports/errno.js';

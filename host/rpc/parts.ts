@@ -2,6 +2,7 @@
  * Messages that come in several frames, or that are longer than the ring: gathered in memory of their own, which grows with
  * what came: a length that is only promised takes none.
  */
+import { RpcError } from './errors.js';
 
 /** Memory that a part begins with, bytes, unless larger memory lies about. */
 const FIRST_BYTES = 65_536;
@@ -38,6 +39,8 @@ export class Part {
   onDrop: (() => void) | undefined = undefined;
   received = 0;
   bytes: Uint8Array;
+  /** Nobody needs it any more: its memory may be another's. */
+  dropped = false;
   /** Its memory is its reader's. */
   #taken = false;
 
@@ -68,16 +71,21 @@ export class Part {
     return this.bytes;
   }
 
-  /** What came, which is the taker's from now on. */
+  /** What came, which is the taker's from now on. @throws RpcError ERR_RPC_EVENT: it was given back */
   take(): Buffer {
+    if (this.dropped)
+      throw new RpcError('ERR_RPC_EVENT', 'the bytes of the event were given back', {
+        expected: 'an event of the last poll',
+      });
     this.#taken = true;
     return Buffer.from(this.bytes.buffer as ArrayBuffer, this.bytes.byteOffset, this.received);
   }
 
   /** Nobody needs it any more. */
   drop(): void {
+    if (this.dropped) return;
+    this.dropped = true;
     if (!this.#taken) this.pool.give(this.bytes);
-    this.#taken = true;
     if (!this.whole) this.onDrop?.();
   }
 }

@@ -107,7 +107,9 @@ export class PromiseCalls implements Driven {
       const { kind, tag } = events[i];
       if (kind === 'response' || kind === 'failed') (tag as Pending).number = 0;
     }
-    for (let i = 0; i < n; i++) this.#tell(events[i]);
+    // What a handler closed gives the bytes of the others back.
+    for (let i = 0; i < n && !this.#closed; i++) this.#tell(events[i]);
+    if (this.#closed) return undefined;
     if (n > 0) {
       this.endpoint.flush();
       if (this.#pending.size === 0) this.#hold();
@@ -303,6 +305,8 @@ export class PromiseCalls implements Driven {
   }
 
   #part(event: RpcEvent, part: Part): void {
+    // Given up behind what this tells of, in the same batch: its memory may be another's.
+    if (part.dropped) return;
     if (event.tag === undefined) return this.#requestPart(event, part);
     const pending = event.tag as Pending;
     if (pending.done || pending.wish.stream !== true) return;

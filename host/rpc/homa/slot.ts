@@ -159,7 +159,7 @@ export class Slot {
   /** The bytes of its events are given back. */
   done(): void {
     this.touched = false;
-    if (this.over) return;
+    if (this.over) return this.letGo();
     if (this.reader.done() || this.ending !== undefined) this.carrier.list.add(this);
   }
 
@@ -173,17 +173,22 @@ export class Slot {
     if (kept !== undefined) this.carrier.home.cancelled(kept);
   }
 
-  /** Gives the slot up: the peer hears ECONNRESET, or that nobody waits. */
+  /** Gives the slot up: the peer hears ECONNRESET, or that nobody waits. Whatever its last events show stays as it is. */
   finish(code: string, reason: string): void {
     if (this.over) return;
     this.over = true;
     this.end.request(StreamRequest.ABORT);
-    this.end.release();
     this.writer.drop();
     this.sent();
-    this.reader.drop();
     this.give();
     this.carrier.ended(this, code, reason);
+    if (!this.touched) this.letGo();
+  }
+
+  /** Nobody looks at what came: its memory is others'. */
+  private letGo(): void {
+    this.end.release();
+    this.reader.drop();
   }
 }
 

@@ -84,7 +84,8 @@ export class Link implements LinkToBe {
     const { connection } = this;
     if (!this.over && connection !== undefined && (connection.closed || connection.ended))
       this.finish(connection.error ?? 'ECONNRESET', 'the peer ended the connection', false);
-    return false;
+    // One that is to end does so at the next poll: there is a reason for it.
+    return !this.over && this.ending !== undefined;
   }
 
   private get isFull(): boolean {
@@ -224,10 +225,11 @@ export class Link implements LinkToBe {
     return nextMs + 1;
   }
 
-  /** The same when nobody looks at its ring any more: events of this poll may. */
-  private finish(code: string, reason: string, reset: boolean): void {
-    if (this.touched) this.ending ??= { code, reason, reset };
-    else this.end(code, reason, reset);
+  /** As `end`, when nobody looks at its ring any more: events of the last poll may, and the next one is soon. */
+  finish(code: string, reason: string, reset: boolean): void {
+    if (!this.touched) return this.end(code, reason, reset);
+    this.ending ??= { code, reason, reset };
+    this.carrier.list.add(this);
   }
 
   /** The bytes of its events are given back. */
