@@ -106,6 +106,16 @@ export class Arena {
     const ringsAt = take(ringsBytes, PAGE);
     const streams = options.streams && planStreams(options.streams, lanes);
     const streamsAt = streams ? take(streams.size, PAGE) : 0;
+    // Words of these are looked at by `at >> 2`; only bytes of streams and packets may lie above.
+    const tables = streams ? streamsAt + streams.memoryAt : at;
+    if (tables > 2 ** 31)
+      throw new EtherloomError(
+        'ERR_ARENA_OPTIONS',
+        `counters, scratch, maps and rings take ${tables} bytes`,
+        {
+          expected: `less than 2 GiB: mapBytes is ${mapsBytes}, ringBytes ${ringsBytes}`,
+        },
+      );
     const packetBytes = frames * FRAME_SIZE;
     const packetAt = take(packetBytes, PAGE);
     const pages = alignUp(at, WASM_PAGE) / WASM_PAGE;

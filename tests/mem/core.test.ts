@@ -103,4 +103,9 @@ test('impossible sizes are refused with a code', () => {
     () => Arena.create({ frames: 4_000_000 }),
     (e: { code: string }) => e.code === 'ERR_ARENA_OPTIONS',
   );
+  assert.throws(
+    () => Arena.create({ mapBytes: 2 ** 31 }),
+    (e: { code: string; message: string }) =>
+      e.code === 'ERR_ARENA_OPTIONS' && /2 GiB: mapBytes/.test(e.message),
+  );
 });

@@ -43,6 +43,8 @@ export interface HomaTransportOptions {
   oneWay?: boolean;
   /** Streams of each host: as many calls can be under way, those that it makes and those that it answers. */
   streams?: number;
+  /** Rings of all hosts, bytes. */
+  rings?: number;
   /** Of the programs. */
   homa?: HomaOptions;
   /** Of each line, ns: with what hosts need for a packet. */
@@ -54,6 +56,7 @@ export interface HomaTransportOptions {
 export function homa({
   oneWay = false,
   streams = 1024,
+  rings = RING_BYTES,
   homa: own,
   delayNs = DELAY_NS,
   buffer = 1 << 20,
@@ -78,7 +81,7 @@ export function homa({
         frames: 65536,
         // Each stack has room for every stream of the engine, its TCP as well.
         mapBytes: hosts * ((8 << 20) + count * 4480),
-        streams: { count, bytes: RING_BYTES, apps: 2 * hosts },
+        streams: { count, bytes: rings, apps: 2 * hosts },
       };
     },
     frames: bytes => homaFrames(bytes, { mtu: MTU, family: 4 }),

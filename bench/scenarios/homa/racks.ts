@@ -20,7 +20,8 @@ const { values, positionals } = parseArgs({
   },
 });
 const MAKE: Record<string, () => Transport> = {
-  homa: () => homa({ streams: 128 }),
+  // Two slots for each of 39 peers, and as many that they call; maps of all hosts are to fit into 2 GiB.
+  homa: () => homa({ streams: 192, rings: 2 ** 31 }),
   dctcp: () => dctcp({ ports: 1, ring: 64 << 10 }),
 };
 const names = (positionals.length ? positionals : ['w4']) as Name[];

@@ -17,8 +17,9 @@ const RECORD = 32;
 const filled = (length: number): number => (length + RECORD - 1) & -RECORD;
 /** Messages up to so many bytes have slots of their own. */
 const SHORT = 16 << 10;
-/** Slots that are opened at a time. */
+/** Slots that are opened at a time; one where there are many peers, each of which has its own. */
 const FEW = 4;
+const MANY_PEERS = 16;
 
 /** A stream of either side. */
 class Slot {
@@ -124,7 +125,8 @@ export class HomaMessages implements MessageCarrier {
   #open({ record }: Peer, rest: Slot[]): Slot | undefined {
     let ids: number[] = [];
     try {
-      ids = this.#messages.openSlots(this.#client, FEW, { ifindex: this.options.ifindex });
+      const n = this.#peers.length > MANY_PEERS ? 1 : FEW;
+      ids = this.#messages.openSlots(this.#client, n, { ifindex: this.options.ifindex });
     } catch (error) {
       if ((error as { errno?: string }).errno !== 'ENOBUFS') throw error;
     }
@@ -140,15 +142,19 @@ export class HomaMessages implements MessageCarrier {
   turn(): number {
     if (this.options.news !== 'take' && this.stack.engine.inline) this.stack.engine.step();
     const n = this.app.take(this.#heard);
-    while (this.#waiting.length > 0 && n > 0) {
-      const { peer, bytes, done } = this.#waiting[0];
-      const p = this.#peers[peer];
-      if ((bytes > SHORT ? p.long : p.short).length === 0) break;
-      this.#waiting.shift();
-      this.begin(peer, bytes, done);
-    }
+    if (n > 0 && this.#waiting.length > 0) this.#beginWaiting();
     if (n > 0) this.app.flush();
     return n;
+  }
+
+  /** Who waits for another peer's slots holds nobody up. */
+  #beginWaiting(): void {
+    const all = this.#waiting.splice(0);
+    for (const one of all) {
+      const { short, long } = this.#peers[one.peer];
+      if ((one.bytes > SHORT ? long : short).length > 0) this.begin(one.peer, one.bytes, one.done);
+      else this.#waiting.push(one);
+    }
   }
 
   flush(): void {
