@@ -43,7 +43,8 @@ enum homa_count {
 	Closed,        /* and those that rested long enough */
 	OtherLane,     /* handed to the lane of their slot */
 	Throttled,     /* packets that waited for the NIC's queue to become short */
-	ErrorsIn,      /* ICMP errors about calls under way */
+	ErrorsIn,      /* ICMP errors about calls under way, */
+	TooBig,        /* and of them those that told of a smaller MTU: sent again in smaller packets */
 	HOMA_COUNTS,
 };
 

@@ -163,6 +163,10 @@ int homa_gen(struct xdp_md *ctx)
 	if (r->phase != PHASE_OUT)
 		return XDP_ABORTED;
 	verdict = homa_output(ctx, r, id, p);
+	if (verdict < 0) {
+		homa_fail(r, id, EMSGSIZE);
+		return XDP_ABORTED;
+	}
 	if (verdict != XDP_TX)
 		homa_turn_over(r);
 	return verdict;

@@ -4,7 +4,7 @@
  * of the route and one more CUTOFFS.
  */
 #pragma once
-#include "slot.h"
+#include "pmtu.h"
 
 /* Table of the engine's routes that these programs' host has for its own; 0: local and main, as any program. */
 const volatile __u32 homa_table = 0;
@@ -83,7 +83,7 @@ noinline int homa_ask(struct xdp_md *ctx, struct homa_peer *p NONNULL, __u32 fam
 		p->from[0] = f.ipv4_src;
 	else
 		memcpy(p->from, f.ipv6_src, sizeof(p->from));
-	p->mtu = f.tot_len;
+	p->mtu = path_mtu(p->to, f.tot_len, now);
 	memcpy(p->dmac, f.dmac, sizeof(p->dmac));
 	memcpy(p->smac, f.smac, sizeof(p->smac));
 	return WAY_KNOWN;

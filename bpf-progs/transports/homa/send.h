@@ -190,8 +190,18 @@ static inline int homa_due(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, con
 
 /* ── messages ── */
 
-/* Of homa_send: the slot waits for its turn (pace.h). */
+/* The message cannot go: whose call it is learns why. */
+static inline void homa_fail(struct homa_rpc *r, __u32 id, __u32 error)
+{
+	if (r->state == SLOT_SERVER)
+		homa_reset(r, id, error);
+	else
+		homa_end(r, id, error);
+}
+
+/* Of homa_send: the slot waits for its turn (pace.h); no packet has room for a byte behind its headers, and none will have. */
 #define SEND_LATER -2
+#define SEND_NEVER -3
 
 /* Writes the header of DATA behind that of IP. 0: it stands. */
 static inline int homa_head(struct xdp_md *ctx, __u32 at, const word32 *words)
@@ -224,7 +234,7 @@ noinline int homa_send(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id,
 	if (p->mtu && most > p->mtu + sizeof(struct ethhdr))
 		most = p->mtu + sizeof(struct ethhdr);
 	if (most <= head)
-		return -1;
+		return SEND_NEVER;
 	if (bytes > most - head)
 		bytes = most - head;
 	if (!homa_may_send(ctx, r, id, head + bytes))
@@ -256,10 +266,7 @@ noinline int homa_send(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id,
 static inline int homa_nonsense(struct homa_rpc *r, __u32 id, __u32 error)
 {
 	count(BadRecords);
-	if (r->state == SLOT_SERVER)
-		homa_reset(r, id, error);
-	else
-		homa_end(r, id, error);
+	homa_fail(r, id, error);
 	return XDP_ABORTED;
 }
 
@@ -323,6 +330,7 @@ noinline int homa_next(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id)
 	r->out_born = 0;
 	r->out_freed = 0;
 	r->begun = 0;
+	r->cut_to = 0;
 	r->out_granted = rec.len < homa_unscheduled ? rec.len : homa_unscheduled;
 	r->priority = 0;
 	/* Last: a lane that dies before finds the record still to be taken. */
@@ -344,7 +352,7 @@ static inline __u32 homa_written(const struct homa_rpc *r, __u32 id)
 	return (__s32)written < 0 ? 0 : written;
 }
 
-/* Sends of the message what is asked for again, or new. The verdict. */
+/* Sends of the message what is asked for again, or new. The verdict; less than 0: it is SEND_NEVER, and the caller ends the call. */
 noinline int homa_output(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL)
 {
 	struct el_range part = {};
@@ -354,7 +362,7 @@ noinline int homa_output(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 i
 	if (r->spans.count && el_intervals_overlap(&r->spans, 0, r->out_next, &part) > 0) {
 		n = homa_send(ctx, r, id, p, &part);
 		if (n <= 0)
-			return XDP_ABORTED;
+			return n == SEND_NEVER ? n : XDP_ABORTED;
 		count(Retransmits);
 		/* What is left of the range leaves with it. */
 		rest = el_intervals_trim(&r->spans, part.from + n);
@@ -370,7 +378,7 @@ noinline int homa_output(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 i
 		return XDP_ABORTED;
 	n = homa_send(ctx, r, id, p, &part);
 	if (n < 0)
-		return XDP_ABORTED;
+		return n == SEND_NEVER ? n : XDP_ABORTED;
 	r->begun = 1;
 	r->out_next += n;
 	homa_await(r, id);

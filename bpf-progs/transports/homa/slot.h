@@ -91,7 +91,8 @@ struct homa_rpc {
 	__u8 no_room;  /* clients: the server said that it has none */
 	__u8 quiet;    /* what was granted does not come: nobody counts on it (incoming.h) */
 	__u8 told;     /* clients: errno of an ICMP error about the call; what it ends with when it times out */
-	__u8 pad[4];
+	__u16 cut_to;  /* an MTU that was told of what goes out: what is larger was lost, and sent again; 0: none */
+	__u8 pad[2];
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */
 	__u32 out_end;     /* where it ends */
