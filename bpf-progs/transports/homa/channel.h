@@ -170,6 +170,8 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 		count(NoStreams);
 		return 0;
 	}
+	/* From here on a lane that dies leaves a stream that its next life visits, and ends. */
+	el_stream_route(id, ctx->ingress_ifindex, HOMA_TRANSPORT);
 	if (el_stream_promise(id, FIRST_RING, first > FIRST_RING ? first : FIRST_RING) < 0) {
 		count(NoMemory);
 		el_stream_free(id);
@@ -190,7 +192,6 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 	/* Of no call yet: that of the packet is newer. */
 	r->id = (p->id ^ 1) - (1ULL << ID_SEQ_SHIFT);
 	r->state = SLOT_SERVER;
-	el_stream_route(id, ctx->ingress_ifindex, HOMA_TRANSPORT);
 	channel_address(&k, p->src, p->family);
 	entry = lane << ENTRY_LANE_SHIFT | id;
 	/* Two lanes may have found that there is none. */
