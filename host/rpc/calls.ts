@@ -15,6 +15,8 @@ export class Call {
   link: unknown = undefined;
   /** What of the request is still to be sent. */
   out: Outgoing | undefined = undefined;
+  /** When it began, ms of the endpoint's clock; of a carrier that has patience. */
+  begunMs = 0;
   /** When it has failed, ms of the endpoint's clock. */
   deadlineMs = Number.POSITIVE_INFINITY;
 

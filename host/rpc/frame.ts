@@ -34,6 +34,9 @@ const VERSION = 1;
 /** Magic, version and a kind of 0. */
 const FIRST = ((MAGIC << 24) | (VERSION << 16)) >>> 0;
 
+/** Whether a turn of a place came after that one. */
+export const isNewer = (turn: number, than: number): boolean => ((turn - than) | 0) > 0;
+
 export const FrameKind = { REQUEST: 1, RESPONSE: 2, ERROR: 3, CANCEL: 4 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

@@ -7,7 +7,7 @@ import type { Call } from '../calls.js';
 import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
 import { codeOf, RpcError } from '../errors.js';
 import type { Events, KeptRequest, RpcEvent } from '../event.js';
-import { type FrameHead, FrameKind, MOST_MESSAGE } from '../frame.js';
+import { type FrameHead, FrameKind, isNewer, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
 import type { Part } from '../parts.js';
 import type { RpcPeer } from '../peer.js';
@@ -17,6 +17,8 @@ import { Correspondence } from './correspondence.js';
 import { Post } from './post.js';
 
 const PATIENCE_MS = 60_000;
+/** Times are rounded, ms. */
+const ROUNDED_MS = 1;
 const SILENT = 'the request did not arrive, or the server is no more';
 const NOTHING = new Uint8Array(0);
 
@@ -41,11 +43,15 @@ export class DatagramCarrier implements Carrier {
     const { peer, turn } = call;
     try {
       let who = peer.places[this.index] as Correspondence | undefined;
-      if (who === undefined || who.post.over) peer.places[this.index] = who = this.server(peer);
+      if (who === undefined || who.left || who.post.over) peer.places[this.index] = who = this.server(peer);
       if (who.post.waiting > this.limits.unsent) return false;
       call.link = who;
+      call.begunMs = this.home.nowMs();
+      who.begins(call.begunMs);
       call.out = who.post.send(who.to, FrameKind.REQUEST, call.place, turn, body, own);
     } catch (error) {
+      if (call.link instanceof Correspondence) this.ended(call.link);
+      call.link = undefined;
       queueMicrotask(() => {
         if (call.turn === turn) this.home.fail(call, codeOf(error), (error as Error).message);
       });
@@ -58,7 +64,7 @@ export class DatagramCarrier implements Carrier {
     const [w0, w1, w2, w3] = peer.words;
     const to = { family: peer.family, port: peer.port, w0, w1, w2, w3 };
     post.server = new Correspondence(post, to, peer.address);
-    post.server.heardMs = this.home.nowMs();
+    post.server.sinceMs = this.home.nowMs();
     return post.server;
   }
 
@@ -72,17 +78,31 @@ export class DatagramCarrier implements Carrier {
   cancel(call: Call): void {
     const who = call.link as Correspondence | undefined;
     if (who === undefined || who.post.over) return;
-    // Half of it: times are rounded, and who was heard since is no dead server.
-    if (this.home.nowMs() - who.heardMs >= PATIENCE_MS / 2) {
+    const nowMs = this.home.nowMs();
+    // Only who was asked for as long, and said nothing, is no more: a call that is given up says nothing of the others.
+    if (nowMs - Math.max(who.heardMs, call.begunMs) >= PATIENCE_MS - ROUNDED_MS) {
       this.giveUp(who);
       this.home.failAll(other => other.link === who && other !== call, 'ETIMEDOUT', SILENT);
       return;
     }
-    const { out } = call;
-    const begun = out !== undefined && !out.whole ? who.post.dropOut(out) : true;
-    who.forget(call.place);
-    if (begun && !who.post.over)
-      who.post.send(who.to, FrameKind.CANCEL, call.place, call.turn, NOTHING, true);
+    this.withdraw(who, call);
+    // It may be that no call waits for as long. The others go on, and what comes next tries another socket.
+    if (who.silentMs(nowMs) >= PATIENCE_MS / 2) who.left = true;
+    this.ended(who);
+  }
+
+  /** Takes back what of a request was not sent; the server is told, if it knows of it. */
+  private withdraw(who: Correspondence, { place, turn }: Call): void {
+    who.forget(place);
+    if (who.post.withdraw(who.to, place, turn))
+      who.post.send(who.to, FrameKind.CANCEL, place, turn, NOTHING, true);
+  }
+
+  /** A call of a client is over. */
+  private ended(who: Correspondence): void {
+    who.ends(this.home.nowMs());
+    if (who.left && who.calls === 0) this.giveUp(who);
+    else this.home.stir();
   }
 
   // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,17 +190,21 @@ export class DatagramCarrier implements Carrier {
       event.kind = kind === FrameKind.RESPONSE ? 'response' : 'failed';
       event.tag = mine.tag;
       event.code = kind === FrameKind.RESPONSE ? undefined : 'ERR_RPC_REMOTE';
-      if (mine.out !== undefined && !mine.out.whole) this.cancel(mine);
+      // It was answered before all of it was sent: what is left is not.
+      if (mine.out !== undefined && !mine.out.whole) this.withdraw(who, mine);
       this.home.over(mine);
+      this.ended(who);
       return this.named(event, who, head, undefined);
     }
-    const known = who.open.get(call);
     if (kind === FrameKind.CANCEL) {
-      who.post.dropOf(who, call, turn);
-      if (known === undefined || turnOf(known) !== turn) return undefined;
-      who.open.delete(call);
-      if (typeof known !== 'number') this.home.cancelled(known);
+      this.givenUp(who, call, turn);
       return undefined;
+    }
+    let known = who.open.get(call);
+    // Whoever uses the place of a call again has given that up.
+    if (known !== undefined && isNewer(turn, turnOf(known))) {
+      this.givenUp(who, call, turnOf(known));
+      known = undefined;
     }
     if (known !== undefined || who.open.size >= this.limits.unanswered) return undefined;
     who.open.set(call, turn);
@@ -188,6 +212,15 @@ export class DatagramCarrier implements Carrier {
     event.kind = 'request';
     event.tag = undefined;
     return this.named(event, who, head, service);
+  }
+
+  /** A client waits for the answer of a request no more. */
+  private givenUp(who: Correspondence, call: number, turn: number): void {
+    who.post.dropOf(who, call, turn);
+    const known = who.open.get(call);
+    if (known === undefined || turnOf(known) !== turn) return;
+    who.open.delete(call);
+    if (typeof known !== 'number') this.home.cancelled(known);
   }
 
   /** More of a message came: who reads it meanwhile is told. */
@@ -230,8 +263,20 @@ export class DatagramCarrier implements Carrier {
 
   tick(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const post of this.posts) nextMs = Math.min(nextMs, post.tick(nowMs));
+    for (const post of this.posts) {
+      const { server } = post;
+      nextMs = Math.min(nextMs, server === undefined ? post.tick(nowMs) : this.rests(server, nowMs));
+    }
     return nextMs;
+  }
+
+  /** Closes the socket towards a server that was not called for long. Returns when that may be so, ms. */
+  private rests(server: Correspondence, nowMs: number): number {
+    if (server.calls > 0) return Number.POSITIVE_INFINITY;
+    const overMs = server.sinceMs + this.limits.idleMs;
+    if (nowMs <= overMs) return overMs + 1;
+    this.giveUp(server);
+    return Number.POSITIVE_INFINITY;
   }
 
   close(): void {

@@ -11,12 +11,43 @@ export class Correspondence {
   readonly open = new Map<number, number | KeptRequest>();
   /** When something was heard of it, ms. */
   heardMs = 0;
+  /** A client's: calls in flight. */
+  calls = 0;
+  /** A client's: since when there are calls, or none, or it was heard, ms: what was last. */
+  sinceMs = 0;
+  /** A client's: further calls have a socket of their own. This one is closed when its last call is over. */
+  left = false;
+  /** Time before `sinceMs` for which calls waited since it was heard last, ms. */
+  private waitedMs = 0;
 
   constructor(
     readonly post: Post,
     readonly to: Correspondent,
     readonly address: string,
   ) {}
+
+  heard(nowMs: number): void {
+    this.heardMs = nowMs;
+    this.waitedMs = 0;
+    if (this.calls > 0) this.sinceMs = nowMs;
+  }
+
+  /** A call begins. */
+  begins(nowMs: number): void {
+    if (this.calls++ === 0) this.sinceMs = nowMs;
+  }
+
+  /** A call is over. */
+  ends(nowMs: number): void {
+    if (--this.calls > 0) return;
+    this.waitedMs += nowMs - this.sinceMs;
+    this.sinceMs = nowMs;
+  }
+
+  /** For how long calls waited, and nothing was heard, ms. Who is not asked may be silent. */
+  silentMs(nowMs: number): number {
+    return this.waitedMs + (this.calls > 0 ? nowMs - this.sinceMs : 0);
+  }
 
   forget(call: number): void {
     this.parts.get(call)?.drop();

@@ -1,7 +1,7 @@
 /** A socket that carries calls: of a client, one for each server that it calls; or a server's, for everybody. */
 import type { Correspondent } from '../../streams/datagram_end.js';
 import type { Events, RpcEvent } from '../event.js';
-import { FRAME_HEAD, type FrameKind, newHead, readHead, writeHead } from '../frame.js';
+import { FRAME_HEAD, FrameKind, isNewer, newHead, readHead, writeHead } from '../frame.js';
 import { Outgoing } from '../outgoing.js';
 import { Part } from '../parts.js';
 import { MOST_PARTS } from '../tcp/receiver.js';
@@ -33,6 +33,8 @@ export class Post {
   /** Messages that events have. */
   private whole: Part[] = [];
   private queue: Queued[] = [];
+  /** Errors and cancellations, which go before the queue: a place is used again when its call was given up. */
+  private urgent: Queued[] = [];
   private turn = 0;
   private dv: DataView | undefined;
   private readonly head = newHead();
@@ -61,17 +63,18 @@ export class Post {
   ): Outgoing | undefined {
     const short =
       body instanceof Uint8Array && body.length <= this.carrier.calls.most(to.family) - FRAME_HEAD;
-    if (short && this.queue.length === 0 && this.put(to, kind, body.length, 0, call, turn, body))
-      return undefined;
+    const list = kind < FrameKind.ERROR ? this.queue : this.urgent;
+    const first = list.length === 0 && this.urgent.length === 0;
+    if (short && first && this.put(to, kind, body.length, 0, call, turn, body)) return undefined;
     const out =
       body instanceof Uint8Array ? Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body)) : body;
     out.kind = kind;
     out.call = call;
     out.turn = turn;
     this.waiting += out.length;
-    this.queue.push({ out, to });
+    list.push({ out, to });
     this.pump();
-    return out.whole && !this.queue.some(q => q.out === out) ? undefined : out;
+    return list.some(q => q.out === out) ? out : undefined;
   }
 
   private put(
@@ -90,24 +93,36 @@ export class Post {
   }
 
   pump(): void {
-    while (this.queue.length > 0 && !this.over) {
-      const n = Math.min(this.queue.length, AT_ONCE);
-      let at = -1;
-      for (let i = 0; i < n && at < 0; i++) {
-        const k = (this.turn + i) % n;
-        const { out } = this.queue[k];
-        if (out.waiting > 0 || out.length === 0) at = k;
-      }
+    while (!this.over) {
+      const list = this.urgent.length > 0 ? this.urgent : this.queue;
+      const at = list === this.urgent ? 0 : this.choose();
       if (at < 0) return;
-      this.turn = at + 1;
-      const { out, to } = this.queue[at];
+      const { out, to } = list[at];
       const most = this.carrier.calls.most(to.family) - FRAME_HEAD;
       const bytes = out.length === 0 ? NOTHING : out.peek(most);
       if (!this.put(to, out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
       this.waiting -= bytes.length;
       if (bytes.length > 0) out.took(bytes.length);
-      if (out.whole) this.queue.splice(at, 1);
+      if (out.whole) list.splice(at, 1);
+      if (list === this.queue) this.turn = out.whole ? at : at + 1;
     }
+  }
+
+  /** Whose turn it is: of the first in the queue one that has bytes; -1: nobody's. */
+  private choose(): number {
+    const n = Math.min(this.queue.length, AT_ONCE);
+    for (let i = 0; i < n; i++) {
+      const k = (this.turn + i) % n;
+      const { out } = this.queue[k];
+      if (out.waiting > 0 || out.length === 0) return k;
+    }
+    return -1;
+  }
+
+  /** A request is not wanted any more. Whether the server knows of it. */
+  withdraw(to: Correspondent, call: number, turn: number): boolean {
+    const queued = this.queue.find(q => q.to === to && q.out.call === call && q.out.turn === turn);
+    return queued === undefined || this.dropOut(queued.out);
   }
 
   /** A message is not wanted any more. Whether some of it was sent. */
@@ -172,7 +187,7 @@ export class Post {
     if (readHead(this.dv, d.at, head) !== undefined || head.bytes !== d.length - FRAME_HEAD) return;
     const who = this.whose(d);
     if (who === undefined) return;
-    who.heardMs = this.carrier.home.nowMs();
+    who.heard(this.carrier.home.nowMs());
     d.at += FRAME_HEAD;
     d.first -= FRAME_HEAD;
     d.length -= FRAME_HEAD;
@@ -190,6 +205,8 @@ export class Post {
   private gather(who: Correspondence, d: RpcDatagram): Part | undefined | null {
     const { kind, call, turn, length, offset, bytes } = this.head;
     let part = who.parts.get(call);
+    // Of a call that was given up: its place is another's.
+    if (part && isNewer(part.turn, turn)) return null;
     if (offset === 0) {
       if (part) who.forget(call);
       if (bytes === length) return undefined;
@@ -234,6 +251,7 @@ export class Post {
     this.over = true;
     for (const { out } of this.queue) out.drop();
     this.queue = [];
+    this.urgent = [];
     for (const who of this.clients.values()) this.carrier.cancelAll(who);
     if (!this.touched) this.letGo();
   }
