@@ -151,6 +151,21 @@ static inline int is_own(const struct homa_packet *p)
 	return bpf_map_lookup_elem(&homa_addresses, &own) != 0;
 }
 
+/* Nobody's address: several stations', this host's own, or none (RFC 1122 §3.2.1.3). What it asks for nobody is to be answered for. */
+noinline int from_nobody(const struct homa_packet *p NONNULL)
+{
+	__u32 top = ntohl(p->src[0]) >> 24;
+	struct homa_address own;
+
+	if (p->family == AF_INET) {
+		if (!top || top == 127 || top >= 224)
+			return 1;
+	} else if (top == 255 || (!p->src[0] && !p->src[1] && !p->src[2] && ntohl(p->src[3]) <= 1))
+		return 1;
+	memcpy(own.address, p->src, sizeof(own.address));
+	return bpf_map_lookup_elem(&homa_addresses, &own) != 0;
+}
+
 /* A slot for a client's that was not heard of, or is no more: its number; 0: there is none to be had. */
 static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p NONNULL, const struct homa_listener *l NONNULL,
 				__u32 total)

@@ -49,6 +49,8 @@ static inline int client_stranger(struct xdp_md *ctx, const struct homa_packet *
 {
 	if (p->h.common.type == HOMA_DATA && !homa_sound(ctx, p))
 		return bad(CsumErrors);
+	if (from_nobody(p))
+		return bad(BadPackets);
 	switch (p->h.common.type) {
 	case HOMA_NEED_ACK:
 		count(NeedAcksIn);
@@ -147,6 +149,8 @@ noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NON
 		return XDP_PASS;
 	if (p->h.common.type == HOMA_DATA && !homa_sound(ctx, p))
 		return bad(CsumErrors);
+	if (from_nobody(p))
+		return bad(BadPackets);
 	if (is_past(p))
 		return homa_turn(ctx, p, HOMA_RPC_UNKNOWN, UNKNOWN_RESET);
 	l = listener_of(p);
