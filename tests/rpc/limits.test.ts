@@ -1,8 +1,10 @@
 /** What a server and a client of calls over TCP do not keep for ever: idle connections, slow frames, peers. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { streamed } from '../../host/rpc/body.js';
 import type { RpcEvent } from '../../host/rpc/event.js';
 import { FRAME_HEAD, FrameKind, writeHead } from '../../host/rpc/frame.js';
 import { assert, suite } from '../support/suite.js';
-import { SERVER, type World, world } from './rig.js';
+import { codeOf, SERVER, type World, world } from './rig.js';
 
 const test = suite('rpc: limits over tcp');
 
@@ -64,4 +66,19 @@ test('peers that were not asked for lately are forgotten, others stay', () =>
       assert.is(burst.peer(SERVER, 700), often);
     }
     assert.ok(burst.endpoint.peers <= 4096, `${burst.endpoint.peers} peers`);
+  }));
+
+test('a streamed request whose source is slow: the peer is not said to take nothing', () =>
+  world({ carrier: 'tcp' }, async ({ engine, client, callee }) => {
+    const rpc = await client.rpc({ carrier: 'tcp', limits: { stallMs: 1000 } });
+    await callee.serve({ port: 700 }, request => String(request.length));
+    const began = engine.now();
+    async function* source(): AsyncGenerator<Uint8Array> {
+      yield Buffer.alloc(1000);
+      while (engine.now() < began + 5_000_000_000n) await turn();
+      yield Buffer.alloc(1000);
+    }
+    const body = streamed(source(), { length: 2000 });
+    assert.is(await codeOf(rpc.call({ address: SERVER, port: 700 }, body)), 'none');
+    await rpc.close();
   }));

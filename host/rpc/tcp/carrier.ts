@@ -171,6 +171,7 @@ export class TcpCarrier implements Carrier {
 
   goOn(link: unknown): void {
     (link as Link).sender.pump();
+    this.home.stir();
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────

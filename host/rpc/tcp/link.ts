@@ -35,6 +35,7 @@ export class Link implements LinkToBe {
   private seenIn = 0;
   private seenOut = 0;
   private seenInFrame = false;
+  private seenStuck = false;
   /** For how long a frame, or the next part of a message, was waited for, ms. */
   private inMs = 0;
   private outSinceMs: number;
@@ -202,7 +203,9 @@ export class Link implements LinkToBe {
     // A frame must come to its end: bytes of it alone do not count. When nobody looked, it may have come long ago.
     this.inMs += Math.min(nowMs - this.tickedMs, LOOK_MS);
     if (!waits || this.paused || came || inFrame !== this.seenInFrame) this.inMs = 0;
-    if (sender.empty || left) this.outSinceMs = nowMs;
+    const stuck = sender.stuck;
+    if (!stuck || !this.seenStuck || left) this.outSinceMs = nowMs;
+    this.seenStuck = stuck;
     const asked = this.peer === undefined ? this.open.size : this.calls;
     if (waits || came || left || asked > 0 || this.ready || !sender.empty) this.idleSinceMs = nowMs;
     this.tickedMs = nowMs;
@@ -212,7 +215,7 @@ export class Link implements LinkToBe {
     // Clients end first: a server that did might just be called.
     const idleMs = limits.idleMs + (this.peer === undefined ? limits.frameMs : 0);
     const inLeftMs = (inFrame ? limits.frameMs : limits.partMs) - this.inMs;
-    const stalls = !sender.empty && connection?.connected === true;
+    const stalls = stuck && connection?.connected === true;
     if (inLeftMs < 0) this.finish('ETIMEDOUT', 'the rest of a message did not come', true);
     else if (stalls && nowMs - this.outSinceMs > limits.stallMs)
       this.finish('ETIMEDOUT', 'the peer takes nothing', true);

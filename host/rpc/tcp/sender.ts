@@ -47,6 +47,11 @@ export class Sender {
     return this.queue.length === 0 && this.urgent.length === 0;
   }
 
+  /** Whether there are bytes for which there was no room: a source that has made none yet is not the peer's fault. */
+  get stuck(): boolean {
+    return this.urgent.length > 0 || this.choose() !== undefined;
+  }
+
   /** Sends a message, or as much of it as there is room for: what waits of one that is not whole by then is returned. */
   send(
     kind: FrameKind,
