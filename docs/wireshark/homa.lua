@@ -19,6 +19,7 @@ local f = {
   dport = ProtoField.uint16("homa.dport", "Destination port", base.DEC),
   port = ProtoField.uint16("homa.port", "Source or destination port", base.DEC),
   sequence = ProtoField.uint32("homa.sequence", "Sequence", base.DEC),
+  mark = ProtoField.uint24("homa.mark", "Mark of etherloom", base.HEX),
   type = ProtoField.uint8("homa.type", "Type", base.HEX, TYPES),
   doff = ProtoField.uint8("homa.doff", "Words before the segment", base.DEC, nil, 0xf0),
   flags = ProtoField.uint8("homa.flags", "Flags", base.HEX),
@@ -126,6 +127,7 @@ function homa.dissector(buffer, pinfo, root)
   tree:add(f.port, sport):set_hidden()
   tree:add(f.port, dport):set_hidden()
   tree:add(f.sequence, buffer(4, 4))
+  tree:add(f.mark, buffer(8, 3))
   tree:add(f.type, buffer(11, 1))
   tree:add(f.doff, buffer(12, 1))
   tree:add(f.flags, buffer(13, 1))

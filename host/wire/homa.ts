@@ -4,10 +4,12 @@
  *
  *   0      2      4         8       11     12   13    14      16      18      20            28
  *  ┌──────┬──────┬─────────┬────────┬──────┬────┬─────┬───────┬───────┬───────┬─────────────┬──────────────────┈
- *  │sport │dport │sequence │ unused │ type │doff│flags│window │ csum  │urgent │ sender_id   │ by type: FIELDS  │ data
+ *  │sport │dport │sequence │ mark   │ type │doff│flags│window │ csum  │urgent │ sender_id   │ by type: FIELDS  │ data
  *  └──────┴──────┴─────────┴────────┴──────┴────┴─────┴───────┴───────┴───────┴─────────────┴──────────────────┈
  *
- * Shaped like TCP's header, so that cards cut large packets alike; everything big-endian. No checksum of its own.
+ * Shaped like TCP's header, so that cards cut large packets alike; everything big-endian. HomaModule has no checksum, and does not
+ * use the mark: where it is HOMA_MARK, `sequence` of control packets, `flags` and `checksum` mean what our programs say; without it
+ * they mean nothing, for versions of HomaModule leave them unset, whatever was there before.
  */
 import { EtherloomError } from '../errors.js';
 import { type Dissected, type Problem, Span } from './layer.js';
@@ -28,6 +30,8 @@ export const HomaType = {
 } as const;
 export type HomaTypeName = keyof typeof HomaType;
 
+/** "elm", in three bytes that HomaModule does not use: the sender is of our kind (HOMA_MARK_0 … 2 of wire.h). */
+export const HOMA_MARK = 0x656c6d;
 /** RPCs that one ACK packet can name. */
 export const HOMA_ACKS = 5;
 /** Longest message, bytes. */
@@ -38,13 +42,14 @@ export const HOMA_RESEND_ALL = 0xffffffff;
 export const HOMA_CLIENT_PORTS = 0x8000;
 
 /** A field: name, offset from the first byte of the Homa header, bytes. Names as HomaModule's. */
-type Place = readonly [name: string, at: number, bytes: 1 | 2 | 4 | 8];
+type Place = readonly [name: string, at: number, bytes: 1 | 2 | 3 | 4 | 8];
 
 /** What every packet begins with. */
 export const COMMON: readonly Place[] = [
   ['sport', 0, 2],
   ['dport', 2, 2],
   ['sequence', 4, 4],
+  ['mark', 8, 3],
   ['type', 11, 1],
   ['doff', 12, 1],
   ['flags', 13, 1],
@@ -116,6 +121,10 @@ export interface HomaCommon {
   senderId: bigint;
   /** DATA: offset of its first byte in the message, as TCP's sequence number. Default: DATA's `offset`, else 0. */
   sequence?: number;
+  /** It has HOMA_MARK. */
+  marked?: true;
+  /** Of BUSY and RPC_UNKNOWN: bpf-progs/transports/homa/reply.h. Default: none. */
+  flags?: number;
 }
 
 /** An RPC whose response the client has: the server may forget it. A client id of 0 is none. */
@@ -194,7 +203,9 @@ export function buildHoma(p: HomaPacket): Uint8Array {
     sport: p.sport,
     dport: p.dport,
     sequence: p.sequence ?? (p.type === 'DATA' ? p.offset : 0),
+    mark: p.marked ? HOMA_MARK : 0,
     type: HomaType[p.type],
+    flags: p.flags ?? 0,
     doff: p.type === 'DATA' ? DATA_DOFF : OTHER_DOFF,
     sender_id: p.senderId,
   });
@@ -258,7 +269,12 @@ export function parseHoma(bytes: Uint8Array | Span): HomaPacket | { problem: Pro
   if (!type) return { problem: 'BAD_TYPE' };
   const { size } = FIELDS[type];
   if (s.length < size) return { problem: 'TRUNCATED' };
-  const common = { sport: s.u16(0), dport: s.u16(2), sequence: s.u32(4), senderId: u64(s, 20) };
+  const marked = s.u32(8) >>> 8 === HOMA_MARK;
+  const common = {
+    ...{ sport: s.u16(0), dport: s.u16(2), sequence: s.u32(4), senderId: u64(s, 20) },
+    ...(marked ? { marked } : {}),
+    ...(s.u8(13) ? { flags: s.u8(13) } : {}),
+  };
   switch (type) {
     case 'DATA': {
       const [messageLength, offset] = [s.u32(28), s.u32(52)];

@@ -88,7 +88,7 @@ export class Forged {
 
   control(type: HomaTypeName, seq: bigint, slot: number, more: object = {}): HomaPacket {
     const senderId = (seq << 25n) | (BigInt(slot) << 1n);
-    return { type, sport: SPORT, dport: PORT, senderId, ...more } as HomaPacket;
+    return { type, sport: SPORT, dport: PORT, senderId, marked: true, ...more } as HomaPacket;
   }
 
   ack(seq: bigint, slot: number): HomaPacket {

@@ -45,6 +45,7 @@ export const EACH: readonly HomaPacket[] = [
 
 /** Packets at the edges of their fields. */
 export const EDGES: readonly HomaPacket[] = [
+  { type: 'BUSY', ...toClient, marked: true, flags: 0x20 },
   {
     type: 'DATA',
     sport: 0xffff,

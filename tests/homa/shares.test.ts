@@ -1,12 +1,16 @@
 /** One peer, one port, have not all of a host: others are answered meanwhile, and who is refused is told why. */
+
+import type { HomaPacket } from '../../host/wire/homa.js';
 import { assert, suite } from '../support/suite.js';
-import { type Forged, forged } from './forged.js';
+import { type Forged, forged, PEER } from './forged.js';
 import { ADDRESS, inWorld, PORT } from './world.js';
 
 const test = suite('homa: shares');
 const OWN = ADDRESS[4][1];
 const EVIL = '10.0.0.60';
 const GOOD = '10.0.0.20';
+/** BUSY_NO_ROOM of reply.h. */
+const NO_ROOM = 0x20;
 const PART = { messageLength: 500_000, incoming: 1400, offset: 0 };
 
 /** First packets of long messages that never go on, each of a slot of its own. */
@@ -80,4 +84,81 @@ test('a call that waits for room is made when there is some', () =>
     w.b.app.flush();
     assert.ok(w.run(() => second.open === 0 || second.failed, 1000));
     assert.not(second.failed, w.a.view.error(second.end.id));
+  }));
+
+/** A call of this host whose server is the test: the first try finds no room. */
+function withoutRoom(f: Forged): {
+  id: number;
+  back(packet: HomaPacket, type: 'BUSY' | 'RPC_UNKNOWN', flags?: number): void;
+} {
+  const client = f.messages.client({ app: f.caller.number });
+  const [id] = f.messages.openSlots(client, 1, { ifindex: f.engine.port('eth').ifindex });
+  const back = (p: HomaPacket, type: 'BUSY' | 'RPC_UNKNOWN', flags = 0): void =>
+    f.put({ type, sport: p.dport, dport: p.sport, senderId: p.senderId ^ 1n, marked: true, flags });
+  f.open(id).call({ address: PEER, port: PORT }, new Uint8Array(10));
+  f.pass(0.5);
+  back(f.out.splice(0)[0].packet, 'BUSY', NO_ROOM);
+  return { id, back };
+}
+
+for (const [what, error, stays] of [
+  ['is busy with it then', 'ETIMEDOUT', true],
+  ['is silent then', 'ETIMEDOUT', false],
+] as const)
+  test(`a call that found no room, was sent again, and whose server ${what}: it may have been executed`, () =>
+    forged({}, f => {
+      const { id, back } = withoutRoom(f);
+      let tries = 0;
+      for (let t = 0; t < 300 && !f.slots[0].failed; t++) {
+        f.pass(1);
+        for (const { packet } of f.out.splice(0)) {
+          if (packet.type === 'DATA') tries++;
+          else if (tries === 0) back(packet, 'RPC_UNKNOWN');
+          else if (stays && t < 40) back(packet, 'BUSY');
+        }
+      }
+      assert.is(tries, 1);
+      assert.is(f.view.error(id), error);
+    }));
+
+test('a call that found no room, and of whose server nothing came since, was not executed', () =>
+  forged({}, f => {
+    const { id } = withoutRoom(f);
+    f.pass(300);
+    assert.ok(f.slots[0].failed);
+    assert.is(f.view.error(id), 'ENOBUFS');
+    assert.not(f.types().includes('DATA'));
+  }));
+
+test('a server that has room for the rest of a request is sent its beginning again', () =>
+  forged({}, f => {
+    const client = f.messages.client({ app: f.caller.number });
+    const [id] = f.messages.openSlots(client, 1, { ifindex: f.engine.port('eth').ifindex });
+    f.open(id).call({ address: PEER, port: PORT }, new Uint8Array(100_000));
+    f.pass(0.5);
+    const [{ packet: p }] = f.out.splice(0);
+    const to = { sport: p.dport, dport: p.sport, senderId: p.senderId ^ 1n, marked: true } as const;
+    f.put({ type: 'BUSY', ...to, flags: NO_ROOM });
+    f.pass(1);
+    assert.equal(f.types(), []);
+    f.put({ type: 'RESEND', ...to, offset: 0, length: 1400, priority: 7 });
+    f.put({ type: 'GRANT', ...to, offset: 60_000, priority: 0 });
+    f.pass(1);
+    const sent = f.out.flatMap(({ packet: d }) => (d.type === 'DATA' ? [d.offset] : []));
+    assert.is(sent[0], 0);
+    assert.ok(sent.at(-1)! > 55_000, sent.join());
+  }));
+
+test('channels that rest end at once when their peer has three quarters of its share', () =>
+  forged({ streams: 64 }, f => {
+    for (let slot = 1; slot <= 32; slot++) {
+      f.put(f.data(5n, slot, 'x'));
+      f.step();
+    }
+    assert.is(f.served.length, 32);
+    for (let slot = 1; slot <= 32; slot++) {
+      f.put(f.ack(5n, slot));
+      f.step();
+    }
+    assert.is(f.served.length, 24);
   }));

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { PcapWriter, readCapture } from '../../host/nic/pcap/index.js';
 import {
   buildHoma,
+  HOMA_MARK,
   HOMA_PROTOCOL,
   HOMA_RESEND_ALL,
   type HomaAck,
@@ -68,9 +69,10 @@ function expected(p: HomaPacket): Record<string, (number | bigint)[]> {
     'homa.sport': [p.sport],
     'homa.dport': [p.dport],
     'homa.sequence': [p.type === 'DATA' ? p.offset : 0],
+    'homa.mark': [p.marked ? HOMA_MARK : 0],
     'homa.type': [HomaType[p.type]],
     'homa.doff': [p.type === 'DATA' ? 13 : 5],
-    'homa.flags': [0],
+    'homa.flags': [p.flags ?? 0],
     'homa.window': [0],
     'homa.checksum': [0],
     'homa.urgent': [0],

@@ -33,6 +33,9 @@ struct homa_past {
 };
 HOMA_MAP(homa_gone, LRU_HASH, GONE, struct homa_channel_key, struct homa_past);
 
+/* The same of acknowledged calls of HomaModule's clients: so many that they would push out all others. */
+HOMA_MAP(homa_done, LRU_HASH, GONE, struct homa_channel_key, struct homa_past);
+
 struct homa_listener {
 	__be32 address[4]; /* zeros: any of the host's */
 	__u32 any;
@@ -64,6 +67,12 @@ static inline int hand_over(__u32 lane)
 	return bpf_redirect_map(&homa_lanes, lane, XDP_DROP);
 }
 
+/* Whether the entry of a channel says that it is another lane's. */
+static inline int is_elsewhere(__u32 entry)
+{
+	return entry >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id();
+}
+
 static inline __u32 channel_of(const struct homa_packet *p)
 {
 	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
@@ -81,7 +90,10 @@ noinline int homa_forget(struct homa_rpc *r NONNULL)
 	struct homa_past past = { .id = r->id ^ 1, .until_ns = bpf_ktime_get_ns() + LIFE_NS };
 
 	channel_address(&k, r->remote, r->family);
-	bpf_map_update_elem(&homa_gone, &k, &past, BPF_ANY);
+	if (r->foreign && r->phase == PHASE_REST)
+		bpf_map_update_elem(&homa_done, &k, &past, BPF_ANY);
+	else
+		bpf_map_update_elem(&homa_gone, &k, &past, BPF_ANY);
 	bpf_map_delete_elem(&homa_channels, &k);
 	share_move(r, -1);
 	return 0;
@@ -95,6 +107,8 @@ static inline int is_past(const struct homa_packet *p)
 
 	channel_address(&k, p->src, p->family);
 	past = bpf_map_lookup_elem(&homa_gone, &k);
+	if (!past && !is_marked(p))
+		past = bpf_map_lookup_elem(&homa_done, &k);
 	return past && homa_after(p->id, past->id) <= 0 && (__u64)bpf_ktime_get_ns() < past->until_ns;
 }
 

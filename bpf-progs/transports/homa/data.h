@@ -62,6 +62,7 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	if (r->state == SLOT_SERVER) {
 		r->id = p->id ^ 1;
 		memcpy(r->local, p->dst, sizeof(r->local));
+		r->foreign = !is_marked(p);
 	}
 	homa_long(r, d->total);
 }

@@ -13,10 +13,17 @@ static inline int bad(enum homa_count why)
 /* Times that a request is begun again, 5 to 10 ms apart, at a server that has no room for it. */
 #define ROOM_TRIES 20
 
+/* Something else was said of the call, or it is sent again, since the server had no room for it. */
+static inline void homa_lives(struct homa_rpc *r)
+{
+	if (r->no_room)
+		r->no_room = NO_ROOM_BEFORE;
+}
+
 /* The server does not know the call: it never heard of it, or lost it, or refuses it. */
 noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct homa_packet *p NONNULL)
 {
-	__u8 flags = p->h.common.flags;
+	__u8 flags = is_marked(p) ? p->h.common.flags : 0;
 
 	count(UnknownsIn);
 	if (r->phase == PHASE_REST)
@@ -26,14 +33,15 @@ noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct h
 		homa_end(r, id, ECONNRESET);
 		return XDP_DROP;
 	}
-	/* HomaModule says the same of requests that were lost, of ports that nobody has and of calls that it gave up: only a flag
+	/* HomaModule says the same, without flags, of requests that were lost, of ports that nobody has and of calls that it gave up: only a flag
 	 * is sure that nothing was executed. */
 	if (flags & UNKNOWN_REFUSED || ++r->tries > (r->no_room ? ROOM_TRIES : 8)) {
 		count(Refused);
-		homa_end(r, id, flags & UNKNOWN_REFUSED ? ECONNREFUSED : r->no_room ? ENOBUFS : ECONNRESET);
+		homa_end(r, id, flags & UNKNOWN_REFUSED ? ECONNREFUSED : r->no_room == NO_ROOM_NOW ? ENOBUFS : ECONNRESET);
 		return XDP_DROP;
 	}
 	r->heard = 1;
+	homa_lives(r);
 	spans_clear(r);
 	if (r->out_next)
 		el_intervals_add(&r->spans, 0, r->out_next);
@@ -103,8 +111,10 @@ static inline int to_client(struct xdp_md *ctx, const struct homa_packet *p)
 	case HOMA_DATA:
 		return client_data(ctx, r, id, p);
 	case HOMA_GRANT:
+		homa_lives(r);
 		return homa_granted(ctx, r, id, p);
 	case HOMA_RESEND:
+		homa_lives(r);
 		r->known = 1;
 		return homa_resend(ctx, r, id, p);
 	case HOMA_RPC_UNKNOWN:
@@ -112,10 +122,12 @@ static inline int to_client(struct xdp_md *ctx, const struct homa_packet *p)
 	case HOMA_BUSY:
 		count(BusiesIn);
 		/* That is no sign of life of the call: it is asked for as if nothing had come, and begun again. */
-		if (p->h.common.flags & BUSY_NO_ROOM) {
-			r->no_room = r->phase == PHASE_OUT && !r->known;
+		if (p->h.common.flags & BUSY_NO_ROOM && is_marked(p)) {
+			if (r->phase == PHASE_OUT && !r->known)
+				r->no_room = NO_ROOM_NOW;
 			return XDP_DROP;
 		}
+		homa_lives(r);
 		r->known = 1;
 		r->heard = 1;
 		return XDP_DROP;
@@ -211,11 +223,14 @@ static inline int server_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, 
 
 static inline int to_server(struct xdp_md *ctx, const struct homa_packet *p)
 {
-	__u32 entry = channel_of(p), id;
+	__u32 entry, id;
 	struct homa_rpc *r;
 
 	if (p->h.common.type == HOMA_ACK)
 		return homa_acks(ctx, p);
+	if (p->h.common.type == HOMA_DATA && p->h.ack.client_id && homa_acks_by_the_way(ctx, p) < 0)
+		return bad(CsumErrors);
+	entry = channel_of(p);
 	if (!entry)
 		return server_stranger(ctx, p);
 	if (entry >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id())

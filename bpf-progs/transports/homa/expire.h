@@ -10,7 +10,7 @@ static inline int homa_waits(const struct homa_rpc *r, __u32 id)
 	switch (r->phase) {
 	case PHASE_OUT:
 		/* All that may be sent was, or else it is not the peer's turn. */
-		return r->out_next >= r->out_granted;
+		return r->out_next >= r->out_granted || r->no_room == NO_ROOM_NOW;
 	case PHASE_IN:
 		room = el_stream_rcv_limit(id) - r->in_at;
 		room = (__s32)room < HOMA_ALIGN ? 0 : room - HOMA_ALIGN;
@@ -32,7 +32,7 @@ static inline void homa_late(struct homa_rpc *r, __u32 id)
 		if (r->state == SLOT_SERVER)
 			homa_reset(r, id, ETIMEDOUT);
 		else
-			homa_end(r, id, r->told ? r->told : r->phase == PHASE_OUT && r->no_room ? ENOBUFS : ETIMEDOUT);
+			homa_end(r, id, r->told ? r->told : r->phase == PHASE_OUT && r->no_room == NO_ROOM_NOW ? ENOBUFS : ETIMEDOUT);
 		return;
 	}
 	if (r->state == SLOT_SERVER && r->phase == PHASE_OUT) {

@@ -162,7 +162,8 @@ int homa_gen(struct xdp_md *ctx)
 	}
 	if (r->phase != PHASE_OUT)
 		return XDP_ABORTED;
-	verdict = homa_output(ctx, r, id, p);
+	/* Who has no room is sent nothing more of the try: it would be taken for another. */
+	verdict = r->no_room == NO_ROOM_NOW ? XDP_ABORTED : homa_output(ctx, r, id, p);
 	if (verdict < 0) {
 		homa_fail(r, id, EMSGSIZE);
 		return XDP_ABORTED;

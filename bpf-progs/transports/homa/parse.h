@@ -125,13 +125,23 @@ static inline __u64 homa_pseudo(const __be32 *src, const __be32 *dst, __u32 len)
 	return sum;
 }
 
+/* The sender is of our kind: what HomaModule has no meaning for has one. */
+static inline int is_marked(const struct homa_packet *p)
+{
+	const __u8 *m = p->h.common.mark;
+
+	return m[0] == HOMA_MARK_0 && m[1] == HOMA_MARK_1 && m[2] == HOMA_MARK_2;
+}
+
 /*
- * HomaModule has no checksum and leaves the field 0: so may others. Ours is the Internet checksum over pseudo header, header
+ * HomaModule has no checksum: the field is 0 in DATA, and in its control packets whatever was there, which nobody looks at. Ours is the Internet checksum over pseudo header, header
  * and bytes, computed 0 sent as 0xffff. The whole packet is looked at: DATA in order has its sum made while it is copied.
  */
 static inline int homa_sound(struct xdp_md *ctx, const struct homa_packet *p)
 {
-	return !p->h.common.checksum || !csum_fold(homa_pseudo(p->src, p->dst, p->len) + el_packet_sum(ctx, p->at, p->len));
+	if (!p->h.common.checksum || (p->h.common.type != HOMA_DATA && !is_marked(p)))
+		return 1;
+	return !csum_fold(homa_pseudo(p->src, p->dst, p->len) + el_packet_sum(ctx, p->at, p->len));
 }
 
 /* Headers before the bytes of such DATA. */

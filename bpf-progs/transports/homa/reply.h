@@ -39,7 +39,9 @@ static inline void write_common(struct homa_common *c, __be16 sport, __be16 dpor
 	c->sport = sport;
 	c->dport = dport;
 	c->sequence = 0;
-	c->unused[0] = c->unused[1] = c->unused[2] = 0;
+	c->mark[0] = HOMA_MARK_0;
+	c->mark[1] = HOMA_MARK_1;
+	c->mark[2] = HOMA_MARK_2;
 	c->type = type;
 	c->doff = type == HOMA_DATA ? HOMA_DOFF_DATA : HOMA_DOFF;
 	c->flags = flags;

@@ -8,7 +8,7 @@ static inline void homa_has(struct homa_rpc *r, __u32 id, const struct homa_pack
 {
 	__u32 has = ntohl(p->h.common.sequence);
 
-	if (r->phase != PHASE_OUT || has <= r->out_freed || has > r->out_next)
+	if (!is_marked(p) || r->phase != PHASE_OUT || has <= r->out_freed || has > r->out_next)
 		return;
 	r->out_freed = has;
 	if (r->spans.count) {

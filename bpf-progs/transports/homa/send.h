@@ -289,7 +289,7 @@ static inline enum homa_next client_next(struct homa_rpc *r, __u32 id, const str
 	r->id = ((r->id >> ID_SEQ_SHIFT) + later) << ID_SEQ_SHIFT | (__u64)id << 1;
 	r->known = 0;
 	r->tries = 0;
-	r->no_room = 0;
+	r->no_room = NO_ROOM_NEVER;
 	r->told = 0;
 	count(CallsOut);
 	return NEXT_MESSAGE;

@@ -41,6 +41,21 @@ noinline int share_full(const struct homa_packet *p NONNULL)
 	return n && *n >= homa_port_slots;
 }
 
+/* Whether the peer, or the port, has three quarters of what it may have: channels that rest are to go. */
+noinline int share_short(const struct homa_rpc *r NONNULL)
+{
+	struct homa_share_key peer = {}, port = {};
+	__u32 *n;
+
+	share_key(&peer, r->remote, 0);
+	n = bpf_map_lookup_elem(&homa_shares, &peer);
+	if (n && *n > homa_peer_slots - homa_peer_slots / 4)
+		return 1;
+	share_key(&port, 0, r->port);
+	n = bpf_map_lookup_elem(&homa_shares, &port);
+	return n && *n > homa_port_slots - homa_port_slots / 4;
+}
+
 static inline void share_moves(struct homa_share_key *k, __s32 by)
 {
 	__u32 *n = bpf_map_lookup_elem(&homa_shares, k), first = 1;

@@ -57,6 +57,12 @@ enum homa_due { DUE_RESEND = 1, DUE_GRANT = 2, DUE_BUSY = 4, DUE_NEED_ACK = 8, D
 enum homa_granting { GRANTING_NOT, GRANTING_ACTIVE, GRANTING_WAITS };
 enum homa_pacing { PACING_NOT, PACING_WAITS, PACING_TURN /* it is the one that may send */ };
 
+/*
+ * What a client's server said of its room. NOW: that is its last word, and nothing was sent since, for it waits to be asked again:
+ * the call was not executed. BEFORE: it said so once, and may have the call by now.
+ */
+enum homa_no_room { NO_ROOM_NEVER, NO_ROOM_NOW, NO_ROOM_BEFORE };
+
 /* Whether the timer runs: in ticks, or for a channel that rests. */
 enum homa_armed { ARMED_NOT, ARMED_TICK, ARMED_REST };
 
@@ -87,12 +93,13 @@ struct homa_rpc {
 	__u8 granting; /* enum homa_granting */
 	__u8 stalled;  /* less was granted than might be: there was no room for it */
 	__u8 pacing;   /* enum homa_pacing */
-	__u8 closing;  /* servers: it ends when the response has arrived */
-	__u8 no_room;  /* clients: the server said that it has none */
+	__u8 closing;  /* servers: it ends when the response has arrived, or, at rest, now */
+	__u8 no_room;  /* clients: enum homa_no_room */
 	__u8 quiet;    /* what was granted does not come: nobody counts on it (incoming.h) */
 	__u8 told;     /* clients: errno of an ICMP error about the call; what it ends with when it times out */
 	__u16 cut_to;  /* an MTU that was told of what goes out: what is larger was lost, and sent again; 0: none */
-	__u8 pad[2];
+	__u8 foreign;  /* servers: the client is not of our kind, and has a channel for each call */
+	__u8 pad;
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */
 	__u32 out_end;     /* where it ends */

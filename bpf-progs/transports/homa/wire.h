@@ -28,6 +28,14 @@ enum homa_limits {
 
 #define HOMA_RESEND_ALL 0xffffffff
 
+/*
+ * In three bytes that HomaModule does not use. Versions of it leave these, `sequence`, `flags` and `checksum` of control packets as
+ * their memory was: only with the mark they mean something.
+ */
+#define HOMA_MARK_0 'e'
+#define HOMA_MARK_1 'l'
+#define HOMA_MARK_2 'm'
+
 /* doff: words before the segment header of DATA; five for all others */
 #define HOMA_DOFF_DATA (13 << 4)
 #define HOMA_DOFF (5 << 4)
@@ -37,7 +45,7 @@ struct homa_common {
 	__be16 sport;
 	__be16 dport;
 	__be32 sequence; /* DATA: offset of the first byte, where a card would count it on */
-	__u8 unused[3];
+	__u8 mark[3]; /* HOMA_MARK: what HomaModule leaves unset is set here, and means something */
 	__u8 type;
 	__u8 doff;
 	__u8 flags;
