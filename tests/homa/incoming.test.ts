@@ -83,16 +83,59 @@ function send(
 }
 
 test('what silent senders said would come is not counted for long: others are granted', () =>
-  forged({ homa: { window: 20_000, maxIncoming: 100_000 }, answer: () => new Uint8Array(8) }, f => {
-    for (const peer of [1, 2, 3]) begin(f, peer, 500_000, 500_000);
-    assert.ok(sum(f).get() >= 1_400_000, String(sum(f).get()));
-    // As ever when the silence was noticed.
-    assert.is(send(f, 4, 300_000, 60), 300_000);
+  forged(
+    { homa: { window: 20_000, maxIncoming: 100_000, unscheduled: 500_000 }, answer: () => new Uint8Array(8) },
+    f => {
+      for (const peer of [1, 2, 3]) begin(f, peer, 500_000, 500_000);
+      assert.ok(sum(f).get() >= 1_400_000, String(sum(f).get()));
+      // As ever when the silence was noticed.
+      assert.is(send(f, 4, 300_000, 60), 300_000);
+      assert.is(sum(f).get(), 0);
+    },
+  ));
+
+test('who claims that all of a message comes unasked is believed what we would send so', () =>
+  forged({ answer: () => new Uint8Array(8) }, f => {
+    const claims = (turn: number) => {
+      const head = { messageLength: 1_000_000, incoming: 1_000_000, offset: 0 };
+      f.put(f.data(5n, 100 + turn, new Uint8Array(1), head), { src: '10.0.0.60' });
+    };
+    // The first one is granted its window; the second has to wait for it.
+    claims(0);
+    f.step();
+    const before = sum(f).get();
+    claims(2);
+    f.step();
+    assert.is(sum(f).get() - before, UNASKED - 1);
+    // One of them every other millisecond, each counted for 5 to 10: what is left is enough.
+    assert.is(
+      send(f, 4, 300_000, 100, t => t % 2 === 0 && claims(4 + t)),
+      300_000,
+    );
+  }));
+
+test('a message of which more comes unasked than we would send is taken, and asked for where it has gaps', () =>
+  forged({ homa: { unscheduled: 5600 }, answer: () => new Uint8Array(8) }, f => {
+    const total = 28_000;
+    const part = (offset: number) =>
+      f.put(f.data(5n, 1, new Uint8Array(1400), { messageLength: total, incoming: total, offset }));
+    for (let at = 0; at < total; at += 1400) if (at !== 14_000) part(at);
+    f.step();
+    assert.is(f.server.requests.length, 0);
+    for (let t = 0; t < 60 && f.server.requests.length === 0; t++) {
+      f.pass(1);
+      for (const { packet: p } of f.out.splice(0))
+        if (p.type === 'RESEND') {
+          assert.equal([p.offset, p.length], [14_000, 1400]);
+          part(14_000);
+        }
+    }
+    assert.is(f.server.requests.length, 1);
     assert.is(sum(f).get(), 0);
   }));
 
 test('as long as others claim all of it, a message is granted a packet at a time', () =>
-  forged({ homa: { maxIncoming: 100_000 }, answer: () => new Uint8Array(8) }, f => {
+  forged({ homa: { maxIncoming: 100_000, unscheduled: 500_000 }, answer: () => new Uint8Array(8) }, f => {
     const claims = (turn: number) => begin(f, 5 + turn, 500_000, 500_000);
     const sent = send(f, 4, 300_000, 100, t => t % 3 === 0 && claims(t / 3));
     assert.ok(sent >= UNASKED + 5 * 1500, String(sent));

@@ -45,7 +45,6 @@ export const EACH: readonly HomaPacket[] = [
 
 /** Packets at the edges of their fields. */
 export const EDGES: readonly HomaPacket[] = [
-  { type: 'BUSY', ...toClient, marked: true, flags: 0x20 },
   {
     type: 'DATA',
     sport: 0xffff,
@@ -65,6 +64,7 @@ export const EDGES: readonly HomaPacket[] = [
     ...toServer,
     acks: Array.from({ length: 5 }, (_, i) => ({ clientId: BigInt(2 * i + 2), serverPort: i })),
   },
+  { type: 'BUSY', ...toClient, marked: true, flags: 0x20 },
 ];
 
 export interface FrameFields {

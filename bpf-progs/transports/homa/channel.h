@@ -42,11 +42,15 @@ struct homa_listener {
 	__u32 app;
 	__u32 snd_bytes; /* sizes that rings of its slots may have */
 	__u32 rcv_bytes;
+	__u32 since; /* homa_serving when it was made */
 	__u8 lane_app[ETHERLOOM_MAX_LANES]; /* application of each lane, 0: `app` */
 };
 
 /* By port, host order. */
 HOMA_MAP(homa_listeners, HASH, 64, __u32, struct homa_listener);
+
+/* Counts what became of listeners: a channel looks at its own again when that is another than it was. */
+HOMA_MAP(homa_serving, ARRAY, 1, __u32, __u32);
 
 /* Rings begin so, and grow for longer messages. */
 #define FIRST_RING 4096
@@ -157,6 +161,28 @@ static inline struct homa_listener *listener_of(const struct homa_packet *p)
 	return bpf_map_lookup_elem(&homa_addresses, &own) ? l : 0;
 }
 
+static inline __u32 serving_now(void)
+{
+	__u32 key = 0, *now = bpf_map_lookup_elem(&homa_serving, &key);
+
+	return now ? *now : 0;
+}
+
+/* Whether who served the port when the channel began does so still. */
+static inline int is_served(struct homa_rpc *r, const struct homa_packet *p)
+{
+	__u32 now = serving_now();
+	struct homa_listener *l;
+
+	if (r->serving == now)
+		return 1;
+	l = listener_of(p);
+	if (!l || (__s32)(l->since - r->serving) > 0)
+		return 0;
+	r->serving = now;
+	return 1;
+}
+
 static inline int is_own(const struct homa_packet *p)
 {
 	struct homa_address own;
@@ -220,6 +246,7 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 	memcpy(r->remote, p->src, sizeof(r->remote));
 	/* Of no call yet: that of the packet is newer. */
 	r->id = (p->id ^ 1) - (1ULL << ID_SEQ_SHIFT);
+	r->serving = serving_now();
 	r->state = SLOT_SERVER;
 	channel_address(&k, p->src, p->family);
 	entry = lane << ENTRY_LANE_SHIFT | id;

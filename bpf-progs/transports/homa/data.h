@@ -52,7 +52,10 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	r->in_len = LEN_UNKNOWN;
 	r->in_next = 0;
 	r->in_most = 0;
-	r->in_granted = ntohl(p->h.incoming);
+	/* Whatever its sender claims: others are to be granted, too. What comes beyond it comes all the same. */
+	r->in_granted = d->offset + d->bytes > homa_unscheduled ? d->offset + d->bytes : homa_unscheduled;
+	if (r->in_granted > ntohl(p->h.incoming))
+		r->in_granted = ntohl(p->h.incoming);
 	if (r->in_granted > d->total)
 		r->in_granted = d->total;
 	r->in_born = 0;

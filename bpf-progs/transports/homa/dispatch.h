@@ -196,6 +196,7 @@ noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NON
 static inline int server_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, const struct homa_packet *p)
 {
 	struct homa_part d;
+	int served;
 
 	if (r->id == (p->id ^ 1)) {
 		count(DataIn);
@@ -207,11 +208,13 @@ static inline int server_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, 
 	}
 	if (homa_after(p->id, r->id) < 0)
 		return bad(OldData);
-	/* A newer one. What came of the last request in part will never be whole: its application is told. */
-	if (r->phase == PHASE_IN) {
+	/* A newer one. What came of the last request in part will never be whole: its application is told. And the port may be another's
+	 * by now, or nobody's, whatever its clients' channels are. */
+	served = is_served(r, p);
+	if (r->phase == PHASE_IN || !served) {
 		if (!homa_sound(ctx, p))
 			return bad(CsumErrors);
-		homa_end(r, id, ECONNRESET);
+		homa_end(r, id, r->phase == PHASE_IN || r->phase == PHASE_SERVE ? ECONNRESET : 0);
 		return server_stranger(ctx, p);
 	}
 	count(DataIn);

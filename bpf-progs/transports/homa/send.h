@@ -4,9 +4,6 @@
 #include "cutoffs.h"
 #include "reply.h"
 
-/* Bytes of a message that go without being asked for. */
-const volatile __u32 homa_unscheduled = 40000;
-
 /* Headers of the longest, before bytes. */
 #define HEADERS (sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct homa_data))
 

@@ -100,6 +100,7 @@ struct homa_rpc {
 	__u16 cut_to;  /* an MTU that was told of what goes out: what is larger was lost, and sent again; 0: none */
 	__u8 foreign;  /* servers: the client is not of our kind, and has a channel for each call */
 	__u8 pad;
+	__u32 serving; /* servers: homa_serving when it was looked whether the port is served */
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */
 	__u32 out_end;     /* where it ends */
@@ -166,6 +167,9 @@ static inline __u32 same_address(const __be32 *a, const __be32 *b)
 {
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
 }
+
+/* Bytes of a message that go without being asked for; of one that comes in, no more than that is believed to. */
+const volatile __u32 homa_unscheduled = 40000;
 
 #define LEN_UNKNOWN 0xffffffffU
 

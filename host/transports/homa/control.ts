@@ -81,6 +81,8 @@ interface Served {
   place: ServePlace;
   app: number;
   laneApps: readonly number[];
+  /** #serving when it began. */
+  since: number;
 }
 
 export class HomaControl implements LoadedMessages {
@@ -97,6 +99,8 @@ export class HomaControl implements LoadedMessages {
   readonly #lanes: Lanes;
   #nextLane = 0;
   #version = 0;
+  /** Ports that were served, or are not any more, so far. */
+  #serving = 0;
   readonly #adapting: NodeJS.Timeout | undefined;
 
   private constructor(
@@ -186,22 +190,24 @@ export class HomaControl implements LoadedMessages {
       throw new EtherloomError('ERR_HOMA_PORT', `${this.#served.size} ports are served`, {
         expected: 'homa({ listeners }) for more',
       });
-    const served = { place: { port, address }, app, laneApps };
+    const served = { place: { port, address }, app, laneApps, since: ++this.#serving };
     this.#served.set(port, served);
     this.#write(served);
+    this.#tellServing();
     return served.place;
   }
 
   /** `struct homa_listener`. */
-  #write({ place, app, laneApps }: Served): void {
-    const value = new Uint8Array(32 + MAX_LANES);
+  #write({ place, app, laneApps, since }: Served): void {
+    const value = new Uint8Array(36 + MAX_LANES);
     if (place.address !== undefined) value.set(parseIp(place.address));
     const dv = new DataView(value.buffer);
     dv.setUint32(16, place.address === undefined ? 1 : 0, true);
     dv.setUint32(20, app, true);
     dv.setUint32(24, RING_BYTES, true);
     dv.setUint32(28, RING_BYTES, true);
-    value.set(laneApps, 32);
+    dv.setUint32(32, since, true);
+    value.set(laneApps, 36);
     this.#map<number, Uint8Array>('homa_listeners').set(place.port, value);
   }
 
@@ -213,7 +219,15 @@ export class HomaControl implements LoadedMessages {
   }
 
   unserve(port: number): void {
-    if (this.#served.delete(port)) this.#map<number, Uint8Array>('homa_listeners').delete(port);
+    if (!this.#served.delete(port)) return;
+    this.#map<number, Uint8Array>('homa_listeners').delete(port);
+    this.#serving++;
+    this.#tellServing();
+  }
+
+  /** After the listeners: channels look at theirs again, each at its next call. */
+  #tellServing(): void {
+    this.#map<number, number>('homa_serving').set(0, this.#serving >>> 0);
   }
 
   // ── clients ───────────────────────────────────────────────────────────────────────────────────────────────────
