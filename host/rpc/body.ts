@@ -25,9 +25,12 @@ export class Streamed {
  * A body that leaves while its pieces come. @param length bytes in all: one that has other than so many ends the call
  * @throws RpcError EMSGSIZE, ERR_RPC_BODY
  */
-export function streamed(source: Pieces, { length }: { length: number }): Streamed {
+export function streamed(source: Pieces, options: { length: number }): Streamed {
+  const { length } = options ?? {};
   if (!Number.isInteger(length) || length < 0)
-    throw new RpcError('ERR_RPC_BODY', `length: ${String(length)}`, { expected: 'a number of bytes' });
+    throw new RpcError('ERR_RPC_BODY', `length: ${String(length)}`, {
+      expected: '{ length }, a number of bytes',
+    });
   if (length > MOST_MESSAGE) throw tooLong(length);
   return new Streamed(source, length);
 }

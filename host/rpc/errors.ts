@@ -25,6 +25,27 @@ export class RpcError extends EtherloomError {
 export const codeOf = (error: unknown): string =>
   (error as SocketError).errno ?? (error as EtherloomError).code ?? 'ERR_RPC_CARRIER';
 
+/** What errors of a network mean for a call: Linux's own words would name the socket. */
+const MEANING: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nobody listens there',
+  ECONNRESET: 'the peer ended the connection',
+  EHOSTUNREACH: 'no neighbour: the host, or the gateway to it, does not answer (ARP, neighbour discovery)',
+  ENETUNREACH: 'no route',
+  ETIMEDOUT: 'the peer does not answer',
+};
+
+/** Why a call to a peer failed, in words: whom it was for, by which carrier, and what happened. */
+export const whyFailed = (
+  to: { address: string; port: number } | undefined,
+  carrier: string,
+  code: string,
+): string => {
+  const what = MEANING[code] ?? 'the connection ended';
+  if (to === undefined) return what;
+  const host = to.address.includes(':') ? `[${to.address}]` : to.address;
+  return `${host}:${to.port} over ${carrier}: ${what}`;
+};
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

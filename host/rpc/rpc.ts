@@ -10,6 +10,7 @@ import { RpcBurst } from './burst.js';
 import { checkDeadline } from './calls.js';
 import { type CarrierLimits, limitsOf } from './carrier.js';
 import { RpcError } from './errors.js';
+import { CALL_OPTIONS, checkOptions, RPC_OPTIONS } from './options.js';
 import type { RpcPlace } from './place.js';
 import { PromiseCalls } from './promises.js';
 import { type RpcHandler, RpcServer, type ServeOptions } from './server.js';
@@ -41,11 +42,10 @@ function checkCall(to: unknown, options: unknown): void {
   const wrong = (what: string, expected: string): RpcError =>
     new RpcError('ERR_RPC_OPTIONS', what, { expected });
   if (typeof to !== 'object' || to === null) throw wrong(`whom to call: ${String(to)}`, '{ address, port }');
-  if (typeof options !== 'object' || options === null)
-    throw wrong(`options: ${String(options)}`, '{ signal, deadline, stream }');
+  checkOptions(options, CALL_OPTIONS, 'call');
   const { signal } = options as CallOptions;
   if (signal !== undefined && typeof signal?.addEventListener !== 'function')
-    throw wrong(`signal: ${typeof signal}`, 'an AbortSignal');
+    throw wrong(`signal: ${typeof signal}`, 'an AbortSignal, such as controller.signal');
 }
 
 export class Rpc {
@@ -60,6 +60,7 @@ export class Rpc {
 
   /** @internal Use stack.rpc(). */
   constructor(place: RpcPlace, options: RpcOptions) {
+    checkOptions(options, RPC_OPTIONS, 'rpc');
     checkDeadline(options.deadline);
     this.#limits = limitsOf(options.limits);
     this.#place = place;

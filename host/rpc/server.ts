@@ -2,6 +2,7 @@
 import type { RpcBodyInput } from './body.js';
 import type { ServePlace } from './carrier.js';
 import { RpcError } from './errors.js';
+import { checkOptions, SERVE_OPTIONS } from './options.js';
 
 /** What a handler may ask about a request. */
 export interface RpcContext {
@@ -35,7 +36,8 @@ export class RpcServer {
     readonly options: ServeOptions,
     readonly handler: RpcHandler<unknown>,
   ) {
-    const { port = 0 } = options ?? {};
+    checkOptions(options, SERVE_OPTIONS, 'serve');
+    const { port = 0 } = options;
     if (typeof handler !== 'function')
       throw new RpcError('ERR_RPC_OPTIONS', `handler: ${typeof handler}`, { expected: 'a function' });
     if (!Number.isInteger(port) || port < 0 || port > 65535)

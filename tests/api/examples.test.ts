@@ -45,11 +45,13 @@ test(
 );
 
 test(
-  'docs/rpc.md: a call and its server',
+  'docs/rpc.md: a call and its server, over TCP and over Homa',
   () => {
     const found = examples('docs/rpc.md', 'Stack.create');
-    assert.is(found.length, 1);
-    assert.equal(run(found[0]), { code: 0, out: 'hello world from 10.0.0.2\n', err: '' });
+    assert.equal(found.map(run), [
+      { code: 0, out: 'hello world from 10.0.0.2\n', err: '' },
+      { code: 0, out: 'over Homa\n', err: '' },
+    ]);
   },
   { missing: built, timeoutMs: 60_000 },
 );

@@ -1,5 +1,6 @@
 /** One connection that carries calls: a client's, or one that came to a server. */
 import type { Call } from '../calls.js';
+import { whyFailed } from '../errors.js';
 import type { Events, KeptRequest } from '../event.js';
 import { FrameKind } from '../frame.js';
 import type { RpcPeer } from '../peer.js';
@@ -83,8 +84,10 @@ export class Link implements LinkToBe {
       else this.part(events, receiver);
     }
     const { connection } = this;
-    if (!this.over && connection !== undefined && (connection.closed || connection.ended))
-      this.finish(connection.error ?? 'ECONNRESET', 'the peer ended the connection', false);
+    if (!this.over && connection !== undefined && (connection.closed || connection.ended)) {
+      const code = connection.error ?? 'ECONNRESET';
+      this.finish(code, whyFailed(this.peer, 'tcp', code), false);
+    }
     // One that is to end does so at the next poll: there is a reason for it.
     return !this.over && this.ending !== undefined;
   }
