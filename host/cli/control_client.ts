@@ -1,25 +1,35 @@
 /** The other end of an engine's control socket: one request, one answer. */
+import { existsSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import type { ProbationReport, TransportState, UpgradeReport } from '../engine/transports.js';
 import { EtherloomError } from '../errors.js';
 
 /** Longest answer, bytes. */
 const MAX_ANSWER = 1 << 20;
+/** For so long a socket that is not there is waited for: its engine may just begin, ms. */
+const APPEARS_MS = 5000;
+const LOOK_MS = 50;
 
 export interface ControlAnswers {
   list: { transports: TransportState[] };
   upgrade: UpgradeReport & { probation?: ProbationReport };
 }
 
+const because = (code: string, path: string): string =>
+  code === 'ENOENT' ? `there is no engine at ${path} (yet)` : `cannot speak to the engine: ${code}`;
+
 /**
+ * Asks, as soon as the socket is there.
  * @throws EtherloomError ERR_CONTROL_CONNECT when nobody listens there or may be spoken to; ERR_CONTROL_ANSWER; what the engine
  * refuses for, with its code
  */
-export function ask<M extends keyof ControlAnswers>(
+export async function ask<M extends keyof ControlAnswers>(
   path: string,
   method: M,
   params: object = {},
 ): Promise<ControlAnswers[M]> {
+  const late = performance.now() + APPEARS_MS;
+  while (!existsSync(path) && performance.now() < late) await new Promise(next => setTimeout(next, LOOK_MS));
   return new Promise((resolve, reject) => {
     const socket = createConnection(path);
     const pieces: Buffer[] = [];
@@ -32,7 +42,7 @@ export function ask<M extends keyof ControlAnswers>(
     socket.on('error', cause =>
       fail(
         'ERR_CONTROL_CONNECT',
-        `cannot speak to the engine: ${(cause as NodeJS.ErrnoException).code ?? cause.message}`,
+        because((cause as NodeJS.ErrnoException).code ?? cause.message, path),
         'the socket of an engine that runs, opened by --control or engine.openControl(), and its owner',
         cause,
       ),

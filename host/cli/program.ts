@@ -73,11 +73,12 @@ function exponent(text: string): number {
 const LEVELS = ['duplex', 'burst', 'lane'];
 
 const SWAP = `
-Connections stay, nothing is dropped; what cannot be done is refused, and all is as before. Exit code 1 when it was refused,
+Connections stay, nothing is dropped; what cannot be done is refused, and all is as before. A socket that
+is not there is waited for, 5 s. Exit code 1 when it was refused,
 or the old programs were put back. To see it at work:
-  etherloom echo client --nic model --control /tmp/echo.sock --duration 60 &
-  etherloom swap --control /tmp/echo.sock --list
-  etherloom swap --control /tmp/echo.sock near/tcp bpf-progs/obj/tcp.bpf.o --probation 5s`;
+  npx etherloom echo client --nic model --control /tmp/echo.sock --duration 60 &
+  npx etherloom swap --control /tmp/echo.sock --list
+  npx etherloom swap --control /tmp/echo.sock near/tcp bpf-progs/obj/tcp.bpf.o --probation 5s`;
 
 /** Thrown where commander would end the process after printing help or version. */
 class Answered extends Error {}

@@ -56,6 +56,17 @@ export interface UpgradeOptions {
   baselineMs?: number;
 }
 
+const OPTIONS: readonly string[] = ['fresh', 'probationMs', 'baselineMs'] satisfies (keyof UpgradeOptions)[];
+
+/** @throws EtherloomError ERR_UPGRADE_OPTIONS for what is no option: it was meant to do something */
+function checkOptions(options: UpgradeOptions): void {
+  const wrong = Object.keys(options).find(name => !OPTIONS.includes(name));
+  if (wrong !== undefined)
+    throw new EtherloomError('ERR_UPGRADE_OPTIONS', `option ${wrong} of an upgrade`, {
+      expected: OPTIONS.join(', '),
+    });
+}
+
 /** A transport at work. */
 export interface LiveTransport {
   readonly name: string;
@@ -126,6 +137,7 @@ export class Transports {
    * ERR_UPGRADE_PROGRAM, ERR_UPGRADE_SETTING; ERR_UPGRADE_ENDED when another came before the change; VerifierError; ERR_ARENA_FULL; ERR_ENGINE_STATE
    */
   async upgrade(name: string, objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
+    checkOptions(options);
     return this.get(name).upgrade(objects, options);
   }
 }

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ask } from '../../host/cli/control_client.js';
 import type { EtherloomError } from '../../host/errors.js';
 import { TCP_OBJECT } from '../../host/transports/tcp/control.js';
 import { type Wired, wired } from '../stack/rig.js';
@@ -81,6 +82,15 @@ test('it is its owner’s alone; lists transports, upgrades one, and answers in 
     const states = (a: Answer) => a.result!.transports!.map(t => `${t.stack}/${t.name} ${t.generation}`);
     assert.equal(states(said[0]), ['a/tcp 1', 'a/udp 1', 'b/tcp 1', 'b/udp 1']);
     assert.equal(states(said[2]), ['a/tcp 2', 'a/udp 1', 'b/tcp 1', 'b/udp 1']);
+  }));
+
+test('who asks before the socket is there waits for it', () =>
+  controlled(async ({ engine }, _, folder) => {
+    const path = join(folder, 'later.sock');
+    const asked = ask(path, 'list');
+    await new Promise(next => setTimeout(next, 100));
+    await engine.openControl({ path });
+    assert.is((await asked).transports.length, 4);
   }));
 
 const WRONG: readonly [line: string, code: string, id: unknown][] = [
@@ -200,7 +210,7 @@ test(
     assert.not(existsSync(path));
     const gone = etherloom('swap', '--control', path, '--list');
     assert.is(gone.code, 1);
-    assert.match(gone.err, /cannot speak to the engine: ENOENT/);
+    assert.match(gone.err, /there is no engine at .* \(yet\)/);
     rmSync(folder, { recursive: true, force: true });
   },
   { timeoutMs: 180_000 },

@@ -1,10 +1,14 @@
 /** State whose layout changes: values go through a program that the upgrade brings, and whoever reads them follows. */
-
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { EtherloomError } from '../../host/errors.js';
 import { RecordTable } from '../../host/transports/records.js';
 import { TCP_OBJECT } from '../../host/transports/tcp/control.js';
 import type { TcpShared } from '../../host/transports/tcp/view.js';
 import { AT, echo, pattern, Sender, until, type Wired, wired } from '../stack/rig.js';
+import { MAIN } from '../support/attached.js';
 import { assert, suite } from '../support/suite.js';
 import { FAILING, MIGRATING, missingClang, version, WIDER, WIDER_LINES } from './objects.js';
 
@@ -33,6 +37,29 @@ async function refusal(work: () => Promise<unknown>): Promise<EtherloomError> {
   }
   throw new Error('it was not refused');
 }
+
+test(
+  '`etherloom verify` verifies a program that migrates as an upgrade does',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'etherloom-verify-'));
+    try {
+      const file = join(folder, 'wide.bpf.o');
+      writeFileSync(file, version('tcp', [...WIDE, MIGRATING]));
+      const { status, stdout } = spawnSync(process.execPath, [MAIN, 'verify', file, '--json'], {
+        encoding: 'utf8',
+      });
+      const { programs } = JSON.parse(stdout) as { programs: { section: string; verdict: string }[] };
+      const found = programs.filter(p => p.section.startsWith('migrate/'));
+      assert.equal(
+        [status, ...found.map(p => `${p.section} ${p.verdict}`)],
+        [0, 'migrate/tcp_flows accepted'],
+      );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+  { missing: missingClang, timeoutMs: 120_000 },
+);
 
 for (const [what, engine] of [
   ['in virtual time', { mapBytes: 64 << 20 }],

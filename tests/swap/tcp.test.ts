@@ -161,7 +161,19 @@ test(
       assert.is((await tcp(new Uint8Array(100))).code, 'ERR_ELF_MAGIC');
       assert.is((await tcp('/nowhere.bpf.o')).code, 'ERR_FILE_READ');
       const udp = TCP_OBJECT.replace(/tcp\.bpf\.o$/, 'udp.bpf.o');
-      assert.is((await tcp(udp)).code, 'ERR_UPGRADE_SETTING');
+      const other = await tcp(udp);
+      assert.is(other.code, 'ERR_UPGRADE_OBJECT');
+      assert.match(other.message, /this is no object of transport tcp/);
+      const asked = (options: object): Promise<EtherloomError> =>
+        refusal(() => engine.transports.upgrade('a/tcp', TCP_OBJECT, options));
+      for (const [options, text] of [
+        [{ probation: '5s' }, /option probation of an upgrade; expected fresh, probationMs, baselineMs/],
+        [{ fresh: ['nowhere'] }, /fresh: there is no map "nowhere"/],
+      ] as const) {
+        const { code, message } = await asked(options);
+        assert.is(code, 'ERR_UPGRADE_OPTIONS');
+        assert.match(message, text);
+      }
       assert.is((await refusal(() => engine.transports.upgrade('tcp', udp))).code, 'ERR_TRANSPORT_AMBIGUOUS');
       assert.is((await refusal(() => engine.transports.upgrade('homa', udp))).code, 'ERR_TRANSPORT_UNKNOWN');
       assert.is(engine.arena.maps.usedBytes, used);

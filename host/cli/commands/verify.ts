@@ -4,6 +4,7 @@ import { isRunnable } from '../../bpf/program_types.js';
 import type { ProgramSpec } from '../../bpf/spec.js';
 import { VerifierError, verify } from '../../bpf/verify/verify.js';
 import { EtherloomError } from '../../errors.js';
+import { asProgram, migrates } from '../../transports/upgrade/migration.js';
 import { EXIT, print, type Rejection, rejection, toJson } from '../output.js';
 
 export interface VerifyOptions {
@@ -29,12 +30,13 @@ interface Verdict {
 
 function judge(spec: ProgramSpec, log: boolean): Verdict {
   const head = { program: spec.name, type: spec.type, section: spec.section, insns: spec.insns.length };
-  if (!isRunnable(spec.type)) {
+  const migration = migrates(spec) !== undefined;
+  if (!migration && !isRunnable(spec.type)) {
     const message = `programs of section "${spec.section}" are not of a type that this engine runs`;
     return { ...head, verdict: 'not verified', error: { code: 'ERR_PROGRAM_TYPE', message } };
   }
   try {
-    const verified = verify(spec, { log: log ? 2 : 0 });
+    const verified = verify(migration ? asProgram(spec) : spec, { log: log ? 2 : 0 });
     const { processed, states, timeUs, stackDepth } = verified.stats;
     return {
       ...head,

@@ -149,7 +149,7 @@ export class LiveObject implements LiveTransport {
     if (this.#closing) throw this.#closed();
     const done = this.#turn.then(async () => {
       const before = this.#current;
-      const next = this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan);
+      const next = this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan, this.plan);
       if (options.probationMs === undefined) return this.#change(next, options);
       this.#requireWayBack(next, options);
       this.#requireCounters(next);

@@ -38,12 +38,17 @@ export interface MapPlan {
   migrated: string[];
 }
 
-/** Which maps the new programs take over. @throws EtherloomError ERR_UPGRADE_LAYOUT with every reason against */
+/** Which maps the new programs take over. @throws EtherloomError ERR_UPGRADE_LAYOUT with every reason against; ERR_UPGRADE_OPTIONS */
 export function planMaps(live: LiveMaps, next: PreparedObject, freshNames: readonly string[]): MapPlan {
   const given: Record<string, BpfMap> = {};
   const fresh: string[] = [];
   const migrated: string[] = [];
   const against: string[] = [];
+  for (const name of freshNames)
+    if (!Object.hasOwn(next.spec.maps, name) && !Object.hasOwn(live.maps, name))
+      throw new EtherloomError('ERR_UPGRADE_OPTIONS', `fresh: there is no map "${name}"`, {
+        ...{ file: next.label, expected: `some of ${Object.keys(next.spec.maps).join(', ')}` },
+      });
   for (const wanted of Object.values(next.spec.maps)) {
     if (wanted.frozen) {
       const same = constantOf(live, wanted);

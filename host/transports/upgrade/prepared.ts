@@ -38,9 +38,20 @@ export class PreparedObject {
     readonly spec: CollectionSpec,
   ) {}
 
-  /** @throws EtherloomError ERR_UPGRADE_SETTING for a setting that the object has no place for; ERR_ELF_*, ERR_BTF_* */
-  static of(source: OpenedSource, { sizes, globals }: ObjectSettings): PreparedObject {
+  /**
+   * @param whose the transport that it is to be another object of
+   * @throws EtherloomError ERR_UPGRADE_OBJECT; ERR_UPGRADE_SETTING for a setting that the object has no place for; ERR_ELF_*, ERR_BTF_*
+   */
+  static of(
+    source: OpenedSource,
+    { sizes, globals }: ObjectSettings,
+    whose?: { name: string; counters: string },
+  ): PreparedObject {
     const spec = source.open();
+    if (whose !== undefined && !Object.hasOwn(spec.maps, whose.counters))
+      throw new EtherloomError('ERR_UPGRADE_OBJECT', `this is no object of transport ${whose.name}`, {
+        ...{ file: source.label, expected: `one with a map ${whose.counters}` },
+      });
     for (const [name, entries] of Object.entries(sizes))
       if (Object.hasOwn(spec.maps, name)) spec.maps[name].maxEntries = entries;
     try {
