@@ -38,6 +38,17 @@ export function streamed(source: Pieces, options: { length: number }): Streamed 
 const tooLong = (length: number): RpcError =>
   new RpcError('EMSGSIZE', `a message of ${length} bytes`, { expected: `${MOST_MESSAGE} at most` });
 
+const unlike = (given: number, said: number): RpcError =>
+  new RpcError(
+    'ERR_RPC_BODY',
+    `a body of ${given > said ? 'more than' : 'only'} ${Math.min(given, said)} bytes`,
+    {
+      expected: `${said}, as was said`,
+    },
+  );
+
+const sourceOf = (body: Pieces | Streamed): Pieces => (body instanceof Streamed ? body.source : body);
+
 /** Bytes that wait of a stream before its source is asked for more. */
 const MOST_WAITING = 131_072;
 
@@ -60,67 +71,88 @@ export function wholeBody(body: unknown): Uint8Array | undefined {
   return bytes;
 }
 
-const NOTHING = new Uint8Array(0);
+const NOTHING: Uint8Array = new Uint8Array(0);
 
 /**
- * Gathers the pieces of a body whose length is not known. @param over nobody wants the rest any more: its source is ended
+ * Gathers the pieces of a body whose length is not known, or is 0. @param over nobody wants the rest any more: its source is ended
  * @throws RpcError EMSGSIZE, ERR_RPC_BODY; what the source throws
  */
-export async function gathered(source: Pieces, over?: () => boolean): Promise<Uint8Array> {
+export async function gathered(body: Pieces | Streamed, over?: () => boolean): Promise<Uint8Array> {
+  const said = body instanceof Streamed ? body.length : undefined;
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of source) {
+  for await (const piece of sourceOf(body)) {
     const bytes = bytesOf(piece);
     length += bytes.length;
-    if (length > MOST_MESSAGE) throw tooLong(length);
+    if (length > (said ?? MOST_MESSAGE)) throw said === undefined ? tooLong(length) : unlike(length, said);
     pieces.push(bytes);
-    if (over?.()) break;
+    if (over?.()) return NOTHING;
   }
+  if (said !== undefined && length < said) throw unlike(length, said);
   return Buffer.concat(pieces);
 }
 
 /**
- * Feeds a message that leaves meanwhile. Resolves when all of it was handed over, or nobody wants it.
+ * Feeds a message that leaves meanwhile. Resolves when all of it was handed over, or nobody wants it: then its source is ended.
+ * Its last bytes wait until the source has ended: before, nobody knows whether it has as many as were promised.
  * @param goOn there is more @throws RpcError ERR_RPC_BODY; what the source throws
  */
 export async function feed({ source, length }: Streamed, out: Outgoing, goOn: () => void): Promise<void> {
   let given = 0;
   let sent = (): void => {};
+  let last: Uint8Array = NOTHING;
   if (out.dropped) return endSource(source);
-  out.onSent = () => sent();
-  for await (const piece of source) {
-    const bytes = bytesOf(piece);
-    given += bytes.length;
-    if (given > length) break;
-    out.push(bytes);
-    goOn();
+  out.onSent = () => {
+    // It may be idle just now.
+    if (out.dropped) endSource(source);
+    sent();
+  };
+  try {
+    for await (const piece of source) {
+      if (out.dropped) return;
+      const bytes = bytesOf(piece);
+      given += bytes.length;
+      if (given > length) break;
+      if (given === length) {
+        if (bytes.length > 0) last = bytes;
+        continue;
+      }
+      out.push(bytes);
+      goOn();
+      if (out.dropped) return;
+      if (out.waiting > MOST_WAITING)
+        await new Promise<void>(done => {
+          sent = () => {
+            if (out.dropped || out.waiting <= MOST_WAITING >> 1) done();
+          };
+        });
+      if (out.dropped) return;
+    }
+  } catch (error) {
     if (out.dropped) return;
-    if (out.waiting > MOST_WAITING)
-      await new Promise<void>(done => {
-        sent = () => {
-          if (out.dropped || out.waiting <= MOST_WAITING >> 1) done();
-        };
-      });
-    if (out.dropped) return;
+    throw error;
   }
-  if (given !== length)
-    throw new RpcError(
-      'ERR_RPC_BODY',
-      `a body of ${given > length ? 'more than' : 'only'} ${Math.min(given, length)} bytes`,
-      {
-        expected: `${length}, as was said`,
-      },
-    );
+  if (out.dropped) return;
+  if (given !== length) throw unlike(given, length);
+  out.push(last);
+  goOn();
 }
 
-/** Ends a source that was not asked for anything. */
-function endSource(source: Pieces): void {
+/** Ends the source of a body that nobody wants any more, whatever it is at. */
+export function endSource(body: Pieces | Streamed): void {
+  const source = sourceOf(body);
   const { destroy, return: back } = source as { destroy?: () => unknown; return?: () => unknown };
-  if (typeof destroy === 'function') destroy.call(source);
-  else if (typeof back === 'function') void back.call(source);
+  try {
+    if (typeof destroy === 'function') destroy.call(source);
+    else if (typeof back === 'function') Promise.resolve(back.call(source)).catch(() => {});
+  } catch {
+    // What it has to say about its end nobody waits for.
+  }
 }
 
-export const outgoingOf = ({ length }: Streamed): Outgoing => new Outgoing(length);
+/** What leaves of a body as it comes; undefined of an empty one: it would be whole before its source has ended. */
+export const outgoingOf = ({ length }: Streamed): Outgoing | undefined =>
+  length > 0 ? new Outgoing(length) : undefined;
 
 /** A message that is read while it comes. It may be read once. */
 export class RpcBody implements AsyncIterable<Uint8Array> {

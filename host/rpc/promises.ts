@@ -1,6 +1,6 @@
 /** An endpoint whose calls are promises and whose requests go to handlers: polled in the event loop. */
 import { type Driven, type Turns, turnsOf } from '../engine/turns.js';
-import { feed, gathered, outgoingOf, type Pieces, RpcBody, Streamed, wholeBody } from './body.js';
+import { endSource, feed, gathered, outgoingOf, type Pieces, RpcBody, Streamed, wholeBody } from './body.js';
 import type { Endpoint } from './endpoint.js';
 import { errorBody, RpcError } from './errors.js';
 import type { KeptRequest, RpcEvent } from './event.js';
@@ -29,6 +29,8 @@ class Pending {
   body: RpcBody | undefined;
   /** A streamed request, which is fed. */
   out: Outgoing | undefined;
+  /** What its request is gathered from. */
+  source: Pieces | Streamed | undefined;
   onAbort: (() => void) | undefined;
   done = false;
 
@@ -144,10 +146,20 @@ export class PromiseCalls implements Driven {
   }
 
   /** The same, of a body that is made meanwhile: deadline and signal are those of its making, too. */
-  callGathered(peer: RpcPeer, body: Pieces, deadline: number | undefined, wish: Wish): Promise<never> {
+  callGathered(
+    peer: RpcPeer,
+    body: Pieces | Streamed,
+    deadline: number | undefined,
+    wish: Wish,
+  ): Promise<never> {
     return this.#make(peer, deadline, wish, pending => {
+      if (pending.done) return endSource(body);
+      pending.source = body;
       gathered(body, () => pending.done).then(
-        bytes => pending.done || this.#begin(pending, bytes),
+        bytes => {
+          pending.source = undefined;
+          if (!pending.done) this.#begin(pending, bytes);
+        },
         error => this.#giveUp(pending, error),
       );
       this.#lateMs = Math.min(this.#lateMs, pending.lateMs);
@@ -242,6 +254,7 @@ export class PromiseCalls implements Driven {
     this.#pending.delete(pending);
     // Nobody asks its source for more.
     pending.out?.drop();
+    if (pending.source !== undefined) endSource(pending.source);
     if (pending.onAbort) pending.wish.signal!.removeEventListener('abort', pending.onAbort);
     if (pending.number === 0) this.#leave(pending);
     if (error === undefined) return;
@@ -373,9 +386,10 @@ export class PromiseCalls implements Driven {
     try {
       const whole = wholeBody(answer);
       if (whole !== undefined) this.#reply(request, whole);
-      else if (answer instanceof Streamed) this.#replyStreamed(request, answer);
+      else if (!request.answersWith(answer as Pieces | Streamed)) return;
+      else if (answer instanceof Streamed && answer.length > 0) this.#replyStreamed(request, answer);
       else
-        gathered(answer as Pieces).then(
+        gathered(answer as Pieces | Streamed).then(
           bytes => this.#reply(request, bytes),
           e => this.#refuse(request, e),
         );
@@ -413,11 +427,12 @@ export class PromiseCalls implements Driven {
   #replyStreamed(request: Request, body: Streamed): void {
     request.answer(kept => {
       const { carrier, link } = kept;
-      const out = outgoingOf(body);
+      const out = outgoingOf(body)!;
       try {
-        if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) return;
+        if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) return endSource(body);
         this.#touch();
       } catch (error) {
+        endSource(body);
         return this.#refuseKept(kept, error);
       }
       feed(body, out, () => {

@@ -1,5 +1,5 @@
 /** A request that a handler works on: what it may ask, and what becomes of its answer. */
-import type { RpcBody } from './body.js';
+import { endSource, type Pieces, type RpcBody, type Streamed } from './body.js';
 import type { KeptRequest } from './event.js';
 import type { RpcContext } from './server.js';
 
@@ -9,6 +9,8 @@ export class Request implements RpcContext {
   #cancelled = false;
   /** An answer that came before all of the request. */
   #answer: ((kept: KeptRequest) => void) | undefined;
+  /** What its answer is made of. */
+  #source: Pieces | Streamed | undefined;
 
   constructor(
     readonly caller: { address: string; port: number } | undefined,
@@ -37,6 +39,13 @@ export class Request implements RpcContext {
     answer?.(kept);
   }
 
+  /** Its answer is made of pieces: they end when nobody waits for it. False: nobody does. */
+  answersWith(source: Pieces | Streamed): boolean {
+    this.#source = source;
+    if (this.#cancelled) endSource(source);
+    return !this.#cancelled;
+  }
+
   /** Answers, as soon as all of it came. */
   answer(how: (kept: KeptRequest) => void): void {
     if (this.#cancelled) return;
@@ -47,6 +56,8 @@ export class Request implements RpcContext {
   /** Nobody waits for the answer any more. */
   cancel(): void {
     this.#cancelled = true;
+    this.#answer = undefined;
+    if (this.#source !== undefined) endSource(this.#source);
     this.#abort?.abort();
   }
 

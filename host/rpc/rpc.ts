@@ -119,8 +119,8 @@ export class Rpc {
       checkDeadline(deadline);
       const peer = calls.endpoint.peer(to.address, to.port);
       if (whole !== undefined) return calls.call(peer, whole, deadline, options);
-      if (body instanceof Streamed)
-        return calls.callStreamed(peer, body, outgoingOf(body), deadline, options);
+      const out = body instanceof Streamed ? outgoingOf(body) : undefined;
+      if (out !== undefined) return calls.callStreamed(peer, body as Streamed, out, deadline, options);
       return calls.callGathered(peer, body as Pieces, deadline, options);
     } catch (error) {
       return Promise.reject(error);

@@ -78,6 +78,22 @@ for (const { name: carrier, options } of CARRIERS) {
       assert.ok(source.destroyed);
     }));
 
+  test('a source that says nothing more ends with its call', () =>
+    hosts(async ({ caller, callee }) => {
+      await callee.serve({ port: 700 }, never);
+      const control = new AbortController();
+      const { signal } = control;
+      const sources = [new Readable({ read() {} }), new Readable({ read() {} })];
+      for (const source of sources) source.push(Buffer.alloc(10));
+      const calls = [streamed(sources[0], { length: 1000 }), sources[1]].map(body =>
+        codeOf(caller.call(to, body, { signal })),
+      );
+      for (let i = 0; i < 10; i++) await new Promise(next => setImmediate(next));
+      control.abort();
+      assert.equal(await Promise.all(calls), ['ABORT_ERR', 'ABORT_ERR']);
+      assert.ok(sources.every(({ destroyed }) => destroyed));
+    }));
+
   test('the source of a streamed call ends with the call, also of one that has not begun', () =>
     hosts(async ({ caller, callee }) => {
       await callee.serve({ port: 700 }, never);

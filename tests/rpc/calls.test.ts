@@ -162,6 +162,20 @@ for (const { name: carrier, options, tellsCancel, brokenOff, refused, closed } o
       assert.is(String(await caller.call(to(701), 'x')), 'x');
     }));
 
+  test('a streamed response longer than was said is an error, an empty one and a request, too', () =>
+    hosts(async ({ caller, callee }) => {
+      let asked = 0;
+      const pieces = ['as many, ', 'and more'];
+      await callee.serve({ port: 700 }, () => streamed(pieces, { length: 9 }));
+      await callee.serve({ port: 701 }, () => streamed(pieces, { length: 0 }));
+      await callee.serve({ port: 702 }, () => `${++asked}`);
+      assert.is(await codeOf(caller.call(to(700), 'x')), brokenOff);
+      assert.is(await codeOf(caller.call(to(701), 'x')), 'ERR_RPC_REMOTE');
+      for (const length of [0, 9])
+        assert.is(await codeOf(caller.call(to(702), streamed(pieces, { length }))), 'ERR_RPC_BODY');
+      assert.is(asked, 0);
+    }));
+
   test('a server that closes ends calls in flight, and one that opens again is found again', () =>
     hosts(async ({ caller, callee }) => {
       let begun = 0;

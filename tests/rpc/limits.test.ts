@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { streamed } from '../../host/rpc/body.js';
 import type { RpcEvent } from '../../host/rpc/event.js';
 import { FRAME_HEAD, FrameKind, writeHead } from '../../host/rpc/frame.js';
+import { Sender } from '../../host/rpc/tcp/sender.js';
 import { assert, suite } from '../support/suite.js';
 import { codeOf, SERVER, type World, world } from './rig.js';
 
@@ -56,6 +57,21 @@ test('a frame that comes byte by byte ends the connection when it is not finishe
     const s = await lifeOf(w, (at, write) => at % 4 === 0 && write(bytes.subarray(at / 4, at / 4 + 1)));
     assert.ok(s > 8 && s < 20, `${s} s`);
   }));
+
+test('what waits beside its bytes counts: of empty answers no more than a limit wait, and the dropped none', () => {
+  const sender = new Sender();
+  const one = (call: number): void => void sender.send(FrameKind.RESPONSE, call, 1, new Uint8Array(0), true);
+  for (let call = 0; call < 1000; call++) one(call);
+  assert.ok(sender.waiting >= 1000 * FRAME_HEAD, `${sender.waiting}`);
+  const each = sender.waiting / 1000;
+  for (let call = 0; call < 999; call++) sender.dropOf(call, 1);
+  sender.dropOf(999, 2);
+  assert.is(sender.waiting, each);
+  assert.not.ok(sender.empty);
+  sender.dropOf(999, 1);
+  assert.is(sender.waiting, 0);
+  assert.ok(sender.empty);
+});
 
 test('peers that were not asked for lately are forgotten, others stay', () =>
   world({ carrier: 'tcp' }, async w => {

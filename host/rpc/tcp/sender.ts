@@ -15,6 +15,10 @@ const LEAST_BYTES = 1024;
 const AT_ONCE = MOST_PARTS / 2;
 /** Up to so many bytes a copy one by one is quicker than a call of `set`. */
 const SHORT = 16;
+/** What a message that waits takes beside its bytes, bytes: its frame's head, and what is known of it here. */
+const COST = FRAME_HEAD + 256;
+/** So many dropped messages may stand in the queue, whatever its length. */
+const FEW = 32;
 
 export class Sender {
   private connection: RpcConnection | undefined;
@@ -22,14 +26,18 @@ export class Sender {
   private fast = false;
   private u8!: Uint8Array;
   private dv!: DataView;
-  private readonly queue: Outgoing[] = [];
+  private queue: Outgoing[] = [];
+  /** Those in the queue that were dropped: they are passed over, and taken out when they are more than the others. */
+  private dead = 0;
+  /** What waits in the queue of a call: the last, should a peer have used its number again. */
+  private readonly byCall = new Map<number, Outgoing>();
   /**
    * Errors and cancellations, which go before the queue: the peer counts a message as begun until it hears that it is over,
    * so that another one in its stead may come only after that.
    */
   private readonly urgent: Outgoing[] = [];
   private turn = 0;
-  /** Bytes that wait. */
+  /** Bytes that wait, and what their messages take beside. */
   waiting = 0;
   /** Bytes that were sent, modulo 2^32. */
   moved = 0;
@@ -44,7 +52,7 @@ export class Sender {
   }
 
   get empty(): boolean {
-    return this.queue.length === 0 && this.urgent.length === 0;
+    return this.queue.length === this.dead && this.urgent.length === 0;
   }
 
   /** Whether there are bytes for which there was no room: a source that has made none yet is not the peer's fault. */
@@ -71,8 +79,11 @@ export class Sender {
     out.kind = kind;
     out.call = call;
     out.turn = turn;
-    this.waiting += out.length;
-    (kind < FrameKind.ERROR ? this.queue : this.urgent).push(out);
+    this.waiting += out.length + COST;
+    if (kind < FrameKind.ERROR) {
+      this.queue.push(out);
+      this.byCall.set(call, out);
+    } else this.urgent.push(out);
     this.pump();
     if (out.whole) return undefined;
     if (lent) out.keep();
@@ -129,16 +140,24 @@ export class Sender {
       if (!this.put(out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
       this.waiting -= bytes.length;
       if (bytes.length > 0) out.took(bytes.length);
-      if (out === urgent[0]) {
-        if (out.whole) urgent.shift();
-      } else if (out.whole) this.remove(out);
-      else this.turn++;
+      if (!out.whole) {
+        if (out !== urgent[0]) this.turn++;
+        continue;
+      }
+      this.waiting -= COST;
+      if (out === urgent[0]) urgent.shift();
+      else this.remove(out);
     }
   }
 
   /** Whose turn it is: of the first in the queue one that has bytes. */
   private choose(): Outgoing | undefined {
     const { queue } = this;
+    for (let i = 0; this.dead > 0 && i < Math.min(queue.length, AT_ONCE); )
+      if (queue[i].dropped) {
+        queue.splice(i, 1);
+        this.dead--;
+      } else i++;
     const n = Math.min(queue.length, AT_ONCE);
     for (let i = 0; i < n; i++) {
       const out = queue[(this.turn + i) % n];
@@ -149,32 +168,36 @@ export class Sender {
     return undefined;
   }
 
+  /** One of those that take turns, which stand in front. */
   private remove(out: Outgoing): void {
-    const at = this.queue.indexOf(out);
-    if (at >= 0) this.queue.splice(at, 1);
+    if (this.byCall.get(out.call) === out) this.byCall.delete(out.call);
+    this.queue.splice(this.queue.indexOf(out), 1);
   }
 
   /** A message is not wanted any more. Whether some of it was sent. */
   drop(out: Outgoing): boolean {
-    this.waiting -= out.length - out.sent;
-    this.remove(out);
+    this.waiting -= out.length - out.sent + COST;
+    if (this.byCall.get(out.call) === out) this.byCall.delete(out.call);
+    this.dead++;
     out.drop();
+    if (this.dead > FEW && 2 * this.dead > this.queue.length) {
+      this.queue = this.queue.filter(({ dropped }) => !dropped);
+      this.dead = 0;
+    }
     return out.sent > 0;
   }
 
   /** A request is not wanted any more: the peer is told, if it knows of it. */
   cancel(call: number, turn: number): void {
-    for (const out of this.queue)
-      if (out.call === call && out.turn === turn) {
-        if (!this.drop(out)) return;
-        break;
-      }
+    const out = this.byCall.get(call);
+    if (out?.turn === turn && !this.drop(out)) return;
     this.send(FrameKind.CANCEL, call, turn, NOTHING, true);
   }
 
   /** Drops what of the answer to a call waits in the queue. */
   dropOf(call: number, turn: number): void {
-    for (const out of [...this.queue]) if (out.call === call && out.turn === turn) this.drop(out);
+    const out = this.byCall.get(call);
+    if (out?.turn === turn) this.drop(out);
   }
 
   /** It is over. */
@@ -182,7 +205,9 @@ export class Sender {
     this.connection = undefined;
     this.fast = false;
     for (const out of this.queue) out.drop();
-    this.queue.length = 0;
+    this.queue = [];
+    this.dead = 0;
+    this.byCall.clear();
     this.urgent.length = 0;
     this.waiting = 0;
   }
