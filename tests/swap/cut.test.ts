@@ -4,10 +4,11 @@ import type { UpgradeReport } from '../../host/engine/transports.js';
 import type { EtherloomError } from '../../host/errors.js';
 import { HostNic } from '../../host/nic/index.js';
 import { TCP_OBJECT } from '../../host/transports/tcp/control.js';
+import { UDP_OBJECT } from '../../host/transports/udp/index.js';
 import { LiveObject } from '../../host/transports/upgrade/live_object.js';
 import { wired } from '../stack/rig.js';
 import { assert, suite } from '../support/suite.js';
-import { missingClang, small } from './objects.js';
+import { missingClang, small, UNSAFE, version } from './objects.js';
 
 const test = suite('swap: probations cut short');
 const HOUR = 3_600_000;
@@ -47,6 +48,40 @@ test(
     ),
   { timeoutMs: 180_000 },
 );
+
+for (const [what, needs] of [
+  ['what is no object, times, another layout', undefined],
+  ['what the verifier does not allow', missingClang],
+] as const)
+  test(
+    `an upgrade that is refused ends no probation: ${what}`,
+    () =>
+      wired(
+        async ({ a, engine }) => {
+          const upgrade = (object: string | Uint8Array, options: object): Promise<UpgradeReport> =>
+            engine.transports.upgrade('a/tcp', object, options);
+          const first = upgrade(TCP_OBJECT, { probationMs: HOUR, baselineMs: 20 });
+          while (engine.transports.get('a/tcp').generation < 2)
+            await new Promise(done => setTimeout(done, 5));
+          const plain = { probationMs: 50, baselineMs: 20 };
+          const refused: [string | Uint8Array, object, string][] =
+            what === 'what the verifier does not allow'
+              ? [[version('tcp', [UNSAFE]), {}, 'ERR_VERIFIER_PACKET_BOUNDS']]
+              : [
+                  [new Uint8Array(100), plain, 'ERR_ELF_MAGIC'],
+                  [TCP_OBJECT, { probationMs: -1 }, 'ERR_UPGRADE_OPTIONS'],
+                  [TCP_OBJECT, { ...plain, baselineMs: 0 }, 'ERR_UPGRADE_OPTIONS'],
+                  [UDP_OBJECT, {}, 'ERR_UPGRADE_SETTING'],
+                ];
+          for (const [object, options, code] of refused)
+            assert.is(await codeOf(upgrade(object, options)), code);
+          await a.stack.close();
+          assert.match((await first).probation!.cutShort!, /whose stack is closed/);
+        },
+        { a: { name: 'a' }, b: { name: 'b' } },
+      ),
+    { missing: needs, timeoutMs: 180_000 },
+  );
 
 test(
   'an object that does not count errors, or under other names, takes no probation',

@@ -24,8 +24,8 @@ import { emptyEntries, emptyKeys } from './entries.js';
 import { type LiveMaps, planMaps } from './map_plan.js';
 import { Migration } from './migration.js';
 import { type ObjectSettings, PreparedObject } from './prepared.js';
-import { probation } from './probation.js';
-import { openSource } from './source.js';
+import { probation, requireTimes } from './probation.js';
+import { type OpenedSource, openSource } from './source.js';
 
 export interface LivePlan extends ObjectSettings {
   /** What it is called in `Engine.transports`. */
@@ -63,6 +63,10 @@ export class LiveObject implements LiveTransport {
   /** By map: the word that tells threads where its records are. */
   readonly #cells = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
+  /** The last upgrade is over, or counts errors: what comes next is looked at then. */
+  #begun: Promise<void> = Promise.resolve();
+  /** Programs are neither compared nor changed. */
+  #still: Promise<unknown> = Promise.resolve();
   /** Ends the probation of the last upgrade. */
   #probation = new AbortController();
   #closing = false;
@@ -136,9 +140,31 @@ export class LiveObject implements LiveTransport {
 
   // ── upgrading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** One after another; the next one cuts a probation short. @throws as Transports.upgrade */
+  /** One after another; the next one cuts a probation short, unless it is refused. @throws as Transports.upgrade */
   async upgrade(objects: ObjectSource, options: UpgradeOptions = {}): Promise<UpgradeReport> {
     const source = openSource(objects);
+    if (this.#closing) throw this.#closed();
+    const earlier = this.#begun;
+    let begun = (): void => {};
+    this.#begun = new Promise(done => {
+      begun = done;
+    });
+    try {
+      // What those before it leave behind is what it must fit.
+      await earlier;
+      const [done] = await this.#alone(() => [this.#admit(source, options, begun)]);
+      return await done;
+    } finally {
+      begun();
+    }
+  }
+
+  /** Looks whether it can be, and only then ends the probation before it. @param begun it rests, counting errors */
+  #admit(source: OpenedSource, options: UpgradeOptions, begun: () => void): Promise<UpgradeReport> {
+    if (this.#closing) throw this.#closed();
+    const next = this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan, this.plan);
+    this.#require(next, options);
+    next.verify();
     this.#probation.abort(
       new EtherloomError('ERR_UPGRADE_ENDED', `another upgrade of ${this.name} came`, {
         ...{ file: source.label, expected: 'one probation at a time' },
@@ -146,23 +172,39 @@ export class LiveObject implements LiveTransport {
     );
     this.#probation = new AbortController();
     const ended = this.#probation.signal;
-    if (this.#closing) throw this.#closed();
     const done = this.#turn.then(async () => {
+      if (options.probationMs === undefined) return this.#alone(() => this.#change(next, options));
+      // The one before it may have put older programs back.
+      this.#require(next, options);
       const before = this.#current;
-      const next = this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan, this.plan);
-      if (options.probationMs === undefined) return this.#change(next, options);
-      this.#requireWayBack(next, options);
-      this.#requireCounters(next);
       const watched = {
         counters: () => this.counters(),
         names: this.errorCounters,
         ended,
-        change: (changed: () => void) => this.#change(next, options, changed),
-        back: () => this.#change(before, options),
+        change: (changed: () => void) => this.#alone(() => this.#change(next, options, changed)),
+        back: () => this.#alone(() => this.#change(before, options)),
       };
+      begun();
       return probation(watched, options);
     });
     this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  /** @throws EtherloomError for what can be known before anything is loaded */
+  #require(next: PreparedObject, options: UpgradeOptions): void {
+    planMaps(this.#live, next, options.fresh ?? []);
+    this.#requireHeirs(next);
+    if (options.probationMs === undefined) return;
+    requireTimes(options);
+    this.#requireWayBack(next, options);
+    this.#requireCounters(next);
+  }
+
+  /** One at a time: programs are compared with those at work, and changed. */
+  #alone<T>(work: () => T | Promise<T>): Promise<T> {
+    const done = this.#still.then(work);
+    this.#still = done.catch(() => {});
     return done;
   }
 

@@ -6,6 +6,7 @@ import { configureGlobals, type MapConfig } from '../../bpf/config.js';
 import { compileProgram } from '../../bpf/jit/compile.js';
 import type { CompiledProgram } from '../../bpf/jit/compiled.js';
 import { type BpfMap, mapBinding } from '../../bpf/maps/index.js';
+import { isRunnable } from '../../bpf/program_types.js';
 import type { CollectionSpec, ProgramSpec } from '../../bpf/spec.js';
 import { verifyOnce } from '../../bpf/verify/verify.js';
 import { EtherloomError } from '../../errors.js';
@@ -74,6 +75,12 @@ export class PreparedObject {
       delete spec.programs[name];
     }
     return prepared;
+  }
+
+  /** Walks all of its programs, which costs once. @throws VerifierError */
+  verify(): void {
+    for (const program of [...Object.values(this.spec.programs), ...this.migrations.values()])
+      if (!this.#code.has(program.name) && isRunnable(program.type)) verifyOnce(program);
   }
 
   /** For CollectionOptions.compile. @throws VerifierError, EtherloomError ERR_JIT_* */

@@ -47,10 +47,19 @@ function msOf(name: string, ms: number): number {
   });
 }
 
+const timesOf = ({ probationMs, baselineMs }: UpgradeOptions): { ms: number; baselineMs: number } => {
+  const ms = msOf('probationMs', probationMs!);
+  return { ms, baselineMs: msOf('baselineMs', baselineMs ?? Math.min(ms, MOST_BASELINE_MS)) };
+};
+
+/** Checks the times of a probation. @throws EtherloomError ERR_UPGRADE_OPTIONS */
+export function requireTimes(options: UpgradeOptions): void {
+  timesOf(options);
+}
+
 /** @throws as Transports.upgrade; ERR_UPGRADE_OPTIONS; the reason of `ended` before the change */
 export async function probation(watched: Watched, options: UpgradeOptions): Promise<UpgradeReport> {
-  const ms = msOf('probationMs', options.probationMs!);
-  const baselineMs = msOf('baselineMs', options.baselineMs ?? Math.min(ms, MOST_BASELINE_MS));
+  const { ms, baselineMs } = timesOf(options);
   const { names, ended } = watched;
   const first = watched.counters();
   const firstAt = performance.now();
