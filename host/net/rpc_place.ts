@@ -160,6 +160,9 @@ export class StackRpcPlace<O> implements RpcPlace {
       endpoint: endpointOver(sockets, calls, nowMs, use, limits, inParts),
       virtual: virtualOf(engine),
       open: () => this.home.open(),
+      get runs() {
+        return engine.state === 'running';
+      },
       hold: on => engine.alive.hold(on),
       wait: (ms = rest) => sockets.wait(ms),
       waitSync: (ms = rest) => sockets.waitSync(ms),
@@ -229,6 +232,9 @@ export class ThreadRpcPlace<O extends object> implements RpcPlace {
       ),
       virtual: undefined,
       open: () => app.open(),
+      get runs() {
+        return !sockets.app.ended;
+      },
       hold: on => this.#alive.hold(on),
       wait: ms => sockets.wait(ms),
       waitSync: ms => sockets.waitSync(ms),

@@ -73,8 +73,12 @@ export interface Carrier {
    * endpoint's clock; Infinity: nobody is waited for. What begins between two looks it tells of by `CarrierHome.stir`.
    */
   tick(nowMs: number): number;
-  /** Ends everything: calls in flight have failed before. */
+  /** Ends everything: calls in flight have failed before. What was answered is sent on, `work` and `tick` see to it. */
   close(): void;
+  /** Whether some of that is still to be sent. */
+  readonly settling: boolean;
+  /** That ends, too. */
+  end(): void;
 }
 
 /** What a carrier has of its endpoint. */
@@ -123,6 +127,9 @@ export const LIMITS: CarrierLimits = {
   stallMs: 60_000,
   idleMs: 300_000,
 };
+
+/** How long who takes nothing of what was answered is waited for when a server is closed, ms. */
+export const SETTLE_MS = 1000;
 
 /** Time between two looks at who is late, while there is news, ms. */
 export const TICK_MS = 100;

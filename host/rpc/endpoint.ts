@@ -48,6 +48,8 @@ export class Endpoint implements CarrierHome {
   readonly #cancelled: KeptRequest[] = [];
   /** Carriers take turns, too: the place of the one that the next poll asks first. */
   #first = 0;
+  /** What comes when it is closed. */
+  readonly #unheard: RpcEvent[] = [];
   readonly #served = new Set<{ wish: ListenWish; places: ServePlace[]; every: boolean }>();
   /** Listeners that are being made. */
   #listening = 0;
@@ -347,14 +349,46 @@ export class Endpoint implements CarrierHome {
     this.home.flush();
   }
 
-  /** Ends everything: calls in flight fail with ERR_RPC_CLOSED, which one more poll tells of. */
+  /**
+   * Ends everything: calls in flight fail with ERR_RPC_CLOSED, which one more poll tells of. What was answered is sent on for
+   * as long as somebody calls `settle`.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    for (const { places } of [...this.#served]) for (const place of places) place.close();
+    this.#served.clear();
     this.failAll(() => true, 'ERR_RPC_CLOSED', 'the RPC was closed');
     for (const carrier of this.carriers) carrier.close();
     // The memory that events show is the application's, which goes.
     this.done();
+    this.flush();
+  }
+
+  /** After `close`: goes on with what was answered; what else comes is nobody's. Whether some of it is left. */
+  settle(): boolean {
+    const { events, carriers } = this;
+    this.done();
+    this.home.news();
+    events.list = this.#unheard;
+    events.n = 0;
+    events.most = Number.MAX_SAFE_INTEGER;
+    const nowMs = this.home.nowMs();
+    if (nowMs >= this.#lookMs) this.#tick(nowMs);
+    for (const carrier of carriers) if (carrier.ready) carrier.work(events);
+    this.done();
+    this.#unheard.length = 0;
+    this.flush();
+    return this.settling;
+  }
+
+  get settling(): boolean {
+    return this.carriers.some(c => c.settling);
+  }
+
+  /** What is not sent by now is not sent any more. */
+  end(): void {
+    for (const carrier of this.carriers) carrier.end();
     this.flush();
   }
 }

@@ -9,6 +9,8 @@ export interface Entered extends BurstRest {
   readonly endpoint: Endpoint;
   /** An engine in virtual time, and how it lets time pass. */
   readonly virtual: { key: object; time: VirtualTime } | undefined;
+  /** False: nothing happens any more, the engine was stopped. */
+  readonly runs: boolean;
   /** Somebody begins to keep the process alive, or does so no more. */
   hold(on: boolean): void;
   /** Gives the application back: what was written is delivered. */

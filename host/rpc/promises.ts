@@ -11,6 +11,7 @@ import type { RpcPeer } from './peer.js';
 import type { Entered } from './place.js';
 import { Request } from './request.js';
 import type { RpcServer } from './server.js';
+import { leaveSettled } from './settling.js';
 
 /** Events told of before what they gave others to do is done. */
 const BATCH = 64;
@@ -451,6 +452,10 @@ export class PromiseCalls implements Driven {
     const { port = 0, address, carriers } = server.options;
     const wish = { port, data: server, ...(address === undefined ? {} : { address }) };
     const { close, ...place } = await this.endpoint.listen(wish, carriers);
+    if (this.#closed) {
+      close();
+      throw new RpcError('ERR_RPC_CLOSED', 'the RPC was closed');
+    }
     this.#servers.add(server);
     server.listening({
       ...place,
@@ -477,7 +482,7 @@ export class PromiseCalls implements Driven {
     this.endpoint.close();
     this.#end(new RpcError('ERR_RPC_CLOSED', 'the RPC was closed'));
     this.#turns.wake();
-    await this.entered.leave();
+    await leaveSettled(this.entered);
   }
 }
 

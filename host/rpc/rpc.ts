@@ -11,9 +11,10 @@ import { checkDeadline } from './calls.js';
 import { type CarrierLimits, limitsOf } from './carrier.js';
 import { RpcError } from './errors.js';
 import { CALL_OPTIONS, checkOptions, RPC_OPTIONS } from './options.js';
-import type { RpcPlace } from './place.js';
+import type { Entered, RpcPlace } from './place.js';
 import { PromiseCalls } from './promises.js';
 import { type RpcHandler, RpcServer, type ServeOptions } from './server.js';
+import { leaveSettled } from './settling.js';
 
 export interface RpcAddress {
   /** IPv4 or IPv6. */
@@ -54,7 +55,7 @@ export class Rpc {
   readonly #limits: CarrierLimits;
   #promises: PromiseCalls | undefined;
   #burst: RpcBurst | undefined;
-  #leave: (() => Promise<void>) | undefined;
+  #bursts: Entered | undefined;
   #use: string;
   #closing: Promise<void> | undefined;
 
@@ -148,14 +149,14 @@ export class Rpc {
     if (this.#burst === undefined) {
       const entered = this.#place.enter(this.#use, this.#limits, false);
       this.#burst = new RpcBurst(entered.endpoint, entered);
-      this.#leave = entered.leave;
+      this.#bursts = entered;
     }
     return this.#burst;
   }
 
   /**
-   * Ends it: servers take nothing more, calls in flight fail with ERR_RPC_CLOSED, and what was answered is delivered.
-   * The stack goes on.
+   * Ends it: servers take nothing more, calls in flight fail with ERR_RPC_CLOSED, and what was answered is delivered: it
+   * resolves when that is on its way, a caller takes nothing of it for 1 s, or after 10 s. The stack goes on.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -163,9 +164,8 @@ export class Rpc {
   }
 
   async #close(): Promise<void> {
-    await this.#promises?.close();
     this.#burst?.endpoint.close();
-    await this.#leave?.();
+    await Promise.all([this.#promises?.close(), this.#bursts && leaveSettled(this.#bursts)]);
     await this.#place.close();
   }
 

@@ -54,7 +54,7 @@ export class RpcServer {
     return this.#place?.port ?? 0;
   }
 
-  /** No more requests: connections end, and whoever waits for an answer there hears ECONNRESET. */
+  /** No more requests: connections end, and whoever waits for an answer there hears ECONNRESET. What was answered arrives. */
   close(): void {
     this.#place?.close();
     this.#place = undefined;

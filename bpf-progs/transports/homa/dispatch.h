@@ -209,9 +209,10 @@ static inline int server_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 id, 
 	if (homa_after(p->id, r->id) < 0)
 		return bad(OldData);
 	/* A newer one. What came of the last request in part will never be whole: its application is told. And the port may be another's
-	 * by now, or nobody's, whatever its clients' channels are. */
+	 * by now, or nobody's, whatever its clients' channels are. One that has left
+	 * the slot answers nothing more. */
 	served = is_served(r, p);
-	if (r->phase == PHASE_IN || !served) {
+	if (r->phase == PHASE_IN || !served || r->closing) {
 		if (!homa_sound(ctx, p))
 			return bad(CsumErrors);
 		homa_end(r, id, r->phase == PHASE_IN || r->phase == PHASE_SERVE ? ECONNRESET : 0);

@@ -191,5 +191,6 @@ export class LaneRpc<O extends object = object> {
   /** @internal The application ends. */
   close(): void {
     this.#endpoint.close();
+    this.#endpoint.end();
   }
 }

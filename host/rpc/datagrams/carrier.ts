@@ -108,13 +108,13 @@ export class DatagramCarrier implements Carrier {
   // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   listen({ port, address, data }: ListenWish): ServePlace {
+    // Whoever has the port still, for an answer, gives it to the next server.
+    for (const post of this.posts)
+      if (port !== 0 && post.closing && post.socket.port === port) this.leave(post);
     const post = this.post({ port, ...(address === undefined ? {} : { address }) }, data);
     return {
       port: post.socket.port,
-      close: () => {
-        post.close();
-        this.posts.delete(post);
-      },
+      close: () => post.endAnswered(),
     };
   }
 
@@ -174,6 +174,10 @@ export class DatagramCarrier implements Carrier {
 
   /** The server may be another by now, to whom numbers of the old socket say nothing: the next call has a new one. */
   private giveUp({ post }: Correspondence): void {
+    this.leave(post);
+  }
+
+  leave(post: Post): void {
     post.close();
     this.posts.delete(post);
   }
@@ -280,8 +284,17 @@ export class DatagramCarrier implements Carrier {
   }
 
   close(): void {
-    for (const post of this.posts) post.close();
-    this.posts.clear();
+    for (const post of [...this.posts])
+      if (post.server === undefined) post.endAnswered();
+      else this.leave(post);
+  }
+
+  get settling(): boolean {
+    return this.posts.size > 0;
+  }
+
+  end(): void {
+    for (const post of [...this.posts]) this.leave(post);
   }
 }
 

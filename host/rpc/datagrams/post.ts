@@ -1,5 +1,6 @@
 /** A socket that carries calls: of a client, one for each server that it calls; or a server's, for everybody. */
 import type { Correspondent } from '../../streams/datagram_end.js';
+import { SETTLE_MS, TICK_MS } from '../carrier.js';
 import type { Events, RpcEvent } from '../event.js';
 import { FRAME_HEAD, FrameKind, isNewer, newHead, readHead, writeHead } from '../frame.js';
 import { Outgoing } from '../outgoing.js';
@@ -28,6 +29,8 @@ export class Post {
   server: Correspondence | undefined;
   /** Bytes that wait. */
   waiting = 0;
+  /** A server's: it ends when what was answered was sent. How much is left, and until when it waits for that, ms. */
+  closing: { left: number; untilMs: number } | undefined;
   private readonly clients = new Map<string, Correspondence>();
   private readonly batch: RpcDatagram[] = [];
   /** Messages that events have. */
@@ -106,6 +109,7 @@ export class Post {
       if (out.whole) list.splice(at, 1);
       if (list === this.queue) this.turn = out.whole ? at : at + 1;
     }
+    if (this.closing !== undefined && !this.over) this.carrier.leave(this);
   }
 
   /** Whose turn it is: of the first in the queue one that has bytes; -1: nobody's. */
@@ -149,7 +153,7 @@ export class Post {
     const n = this.socket.receive(this.batch, Math.min(BATCH, events.most - events.n));
     if (n === 0) return false;
     this.carrier.list.touch(this);
-    for (let i = 0; i < n; i++) this.take(events, this.batch[i]);
+    if (this.closing === undefined) for (let i = 0; i < n; i++) this.take(events, this.batch[i]);
     return true;
   }
 
@@ -232,6 +236,7 @@ export class Post {
 
   /** Forgets who was silent for so long, and has nothing to be answered. Returns when the first of them may be so, ms. */
   tick(nowMs: number): number {
+    if (this.closing !== undefined) return this.settle(nowMs);
     const { partMs, idleMs } = this.carrier.limits;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const [key, who] of this.clients) {
@@ -243,6 +248,30 @@ export class Post {
       if (who.parts.size > 0) nextMs = Math.min(nextMs, who.heardMs + partMs + 1);
     }
     return nextMs;
+  }
+
+  /** Takes no more, and ends when what was answered was sent. */
+  endAnswered(): void {
+    if (this.over || this.closing !== undefined) return;
+    for (const who of this.clients.values()) this.carrier.cancelAll(who);
+    if (this.queue.length === 0) return this.carrier.leave(this);
+    this.closing = { left: -1, untilMs: 0 };
+    this.carrier.home.stir();
+  }
+
+  /** Ends it if nothing was sent for long. Returns when to look again, ms. */
+  private settle(nowMs: number): number {
+    const closing = this.closing!;
+    this.pump();
+    if (this.over) return Number.POSITIVE_INFINITY;
+    if (this.waiting !== closing.left) {
+      closing.left = this.waiting;
+      closing.untilMs = nowMs + SETTLE_MS;
+    } else if (nowMs >= closing.untilMs) {
+      this.carrier.leave(this);
+      return Number.POSITIVE_INFINITY;
+    }
+    return nowMs + TICK_MS;
   }
 
   /** It is over. Whatever its last events show stays as it is. */

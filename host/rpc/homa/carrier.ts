@@ -110,7 +110,7 @@ export class HomaCarrier implements Carrier {
           this.served.delete(served.port);
           for (const slot of [...this.slots.values()])
             if (slot.pool === undefined && slot.service === data)
-              slot.finish('ECONNABORTED', 'the server was closed');
+              slot.endAnswered('ECONNABORTED', 'the server was closed');
         },
       };
     };
@@ -221,13 +221,24 @@ export class HomaCarrier implements Carrier {
       if (!slot.writer.busy) continue;
       // A ring that could not grow when it was asked may by now.
       slot.writable();
+      slot.settle(nowMs);
       busy = true;
     }
     return busy ? nowMs + TICK_MS : Number.POSITIVE_INFINITY;
   }
 
   close(): void {
-    for (const slot of [...this.slots.values()]) slot.finish('ERR_RPC_CLOSED', 'the RPC was closed');
+    this.served.clear();
+    for (const slot of [...this.slots.values()]) slot.endAnswered('ERR_RPC_CLOSED', 'the RPC was closed');
     this.calls.leave();
+  }
+
+  get settling(): boolean {
+    for (const slot of this.slots.values()) if (slot.settling) return true;
+    return false;
+  }
+
+  end(): void {
+    for (const slot of [...this.slots.values()]) slot.finish('ERR_RPC_CLOSED', 'the RPC was closed');
   }
 }

@@ -3,6 +3,7 @@ import { StreamRequest } from '../../layout/layout.gen.js';
 import type { StreamEnd } from '../../streams/stream_end.js';
 import { formatIp } from '../../wire/address.js';
 import type { Call } from '../calls.js';
+import { SETTLE_MS } from '../carrier.js';
 import type { Events, KeptRequest } from '../event.js';
 import type { Outgoing } from '../outgoing.js';
 import { Found } from '../tcp/receiver.js';
@@ -31,6 +32,8 @@ export class Slot {
   kept: KeptRequest | undefined = undefined;
   /** It is to end: why. */
   private ending: { code: string; reason: string } | undefined;
+  /** A server's: it ends when all of the answer is in the ring: why, and how much was. */
+  private closing: { code: string; reason: string; written: number; untilMs: number } | undefined;
 
   /** @param pool of a client's @param service of a server's: what the port was served with */
   constructor(
@@ -65,7 +68,10 @@ export class Slot {
   /** There is room. */
   writable(): void {
     this.writer.pump();
-    if (!this.writer.busy) this.sent();
+    if (this.writer.busy) return;
+    this.sent();
+    const { closing } = this;
+    if (closing !== undefined) this.finish(closing.code, closing.reason, StreamRequest.CLOSE);
   }
 
   private sent(): void {
@@ -95,6 +101,11 @@ export class Slot {
       if (events.full) return true;
       const found = reader.next();
       if (found === Found.NOTHING) break;
+      if (this.closing !== undefined) {
+        // Whoever asks for something else does not want the answer any more.
+        this.finish(this.closing.code, this.closing.reason);
+        break;
+      }
       if (!this.touched) this.carrier.list.touch(this);
       if (found === Found.BAD) this.ends('EPROTO');
       else if (found === Found.PART) this.part(events);
@@ -173,11 +184,40 @@ export class Slot {
     if (kept !== undefined) this.carrier.home.cancelled(kept);
   }
 
-  /** Gives the slot up: the peer hears ECONNRESET, or that nobody waits. Whatever its last events show stays as it is. */
-  finish(code: string, reason: string): void {
+  /** Takes no more: what was answered arrives, who waits for an answer hears ECONNRESET. */
+  endAnswered(code: string, reason: string): void {
+    if (this.over || this.closing !== undefined) return;
+    if (this.pool !== undefined || this.open) this.finish(code, reason);
+    else if (!this.writer.busy) this.finish(code, reason, StreamRequest.CLOSE);
+    else {
+      this.closing = { code, reason, written: -1, untilMs: 0 };
+      this.carrier.home.stir();
+    }
+  }
+
+  get settling(): boolean {
+    return this.closing !== undefined && !this.over;
+  }
+
+  /** Ends one whose peer takes nothing of its answer any more. */
+  settle(nowMs: number): void {
+    const { closing } = this;
+    if (closing === undefined || this.over) return;
+    const { position } = this.end;
+    if (position !== closing.written) {
+      closing.written = position;
+      closing.untilMs = nowMs + SETTLE_MS;
+    } else if (nowMs >= closing.untilMs) this.finish(closing.code, closing.reason);
+  }
+
+  /**
+   * Gives the slot up: the peer hears ECONNRESET, or that nobody waits; after CLOSE what is in the ring arrives. Whatever its last
+   * events show stays as it is.
+   */
+  finish(code: string, reason: string, how: number = StreamRequest.ABORT): void {
     if (this.over) return;
     this.over = true;
-    this.end.request(StreamRequest.ABORT);
+    this.end.request(how);
     this.writer.drop();
     this.sent();
     this.give();

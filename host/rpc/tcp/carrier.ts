@@ -92,7 +92,7 @@ export class TcpCarrier implements Carrier {
         port: listener.place.port,
         close: () => {
           listener.close();
-          for (const link of [...served.links]) link.finish('ECONNABORTED', 'the server was closed', false);
+          for (const link of [...served.links]) link.endAnswered('ECONNABORTED', 'the server was closed');
         },
       };
     };
@@ -191,6 +191,14 @@ export class TcpCarrier implements Carrier {
   }
 
   close(): void {
-    for (const link of [...this.links]) link.finish('ERR_RPC_CLOSED', 'the RPC was closed', false);
+    for (const link of [...this.links]) link.endAnswered('ERR_RPC_CLOSED', 'the RPC was closed');
+  }
+
+  get settling(): boolean {
+    return this.links.size > 0;
+  }
+
+  end(): void {
+    for (const link of [...this.links]) link.end('ERR_RPC_CLOSED', 'the RPC was closed', false);
   }
 }

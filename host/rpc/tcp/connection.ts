@@ -15,8 +15,11 @@ export interface RpcConnection {
   readonly settled: boolean;
   readonly writable: boolean;
   readonly room: number;
+  /** Bytes written that the peer has not acknowledged. */
+  readonly unacknowledged: number;
   write(bytes: Uint8Array): number;
   wantRoom(bytes: number): boolean;
+  shutdown(): void;
   close(): void;
   abort(): void;
 }

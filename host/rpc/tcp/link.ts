@@ -1,5 +1,6 @@
 /** One connection that carries calls: a client's, or one that came to a server. */
 import type { Call } from '../calls.js';
+import { SETTLE_MS, TICK_MS } from '../carrier.js';
 import { whyFailed } from '../errors.js';
 import type { Events, KeptRequest } from '../event.js';
 import { FrameKind } from '../frame.js';
@@ -30,6 +31,8 @@ export class Link implements LinkToBe {
   service: unknown;
   /** It is to end when the bytes of its events are given back. */
   private ending: { code: string; reason: string; reset: boolean } | undefined;
+  /** It ends when what was answered has arrived: why, and how much of that is on its way. */
+  private closing: { code: string; reason: string; left: number; untilMs: number; shut: boolean } | undefined;
   /** A server's: not read on before something was answered, or sent. */
   private paused = false;
   /** What `tick` saw the last time, and since when it is so. */
@@ -69,6 +72,10 @@ export class Link implements LinkToBe {
   work(events: Events): boolean {
     const { receiver } = this;
     if (receiver === undefined) return false;
+    if (this.closing !== undefined) {
+      this.settle(this.carrier.home.nowMs());
+      return false;
+    }
     while (!this.over && this.ending === undefined) {
       if (events.full) return true;
       if (this.isFull) {
@@ -188,7 +195,8 @@ export class Link implements LinkToBe {
   /** There is room. */
   writable(): void {
     this.sender.pump();
-    this.goOn();
+    if (this.closing !== undefined) this.carrier.list.add(this);
+    else this.goOn();
   }
 
   /**
@@ -198,6 +206,7 @@ export class Link implements LinkToBe {
   tick(nowMs: number): number {
     const { limits } = this.carrier;
     const { receiver, sender, connection } = this;
+    if (this.closing !== undefined) return this.settle(nowMs);
     const frames = receiver?.frames ?? 0;
     const inFrame = receiver?.inFrame ?? false;
     const waits = inFrame || receiver?.inMessage === true;
@@ -243,8 +252,56 @@ export class Link implements LinkToBe {
     this.touched = false;
     if (this.over) return;
     this.receiver!.done();
+    if (this.closing !== undefined) this.carrier.list.add(this);
     const { ending } = this;
     if (ending !== undefined) this.end(ending.code, ending.reason, ending.reset);
+  }
+
+  /** Takes no more: what was answered arrives, who waits for an answer hears that none comes. */
+  endAnswered(code: string, reason: string): void {
+    if (this.over || this.closing !== undefined || this.ending !== undefined) return;
+    const { connection, sender, carrier } = this;
+    if (
+      this.peer !== undefined ||
+      connection === undefined ||
+      (sender.empty && connection.unacknowledged === 0)
+    )
+      return this.finish(code, reason, false);
+    this.closing = { code, reason, left: 0, untilMs: 0, shut: false };
+    this.drop();
+    carrier.list.add(this);
+    carrier.home.stir();
+  }
+
+  /** Nobody answers what it has asked. */
+  private drop(): void {
+    for (const kept of this.open.values()) if (typeof kept !== 'number') this.carrier.home.cancelled(kept);
+    this.open.clear();
+  }
+
+  /** Ends it when all has arrived, or nothing more does. Returns when to look again, ms. */
+  private settle(nowMs: number): number {
+    const { connection, sender, receiver } = this;
+    const closing = this.closing!;
+    if (!this.touched && receiver !== undefined) {
+      receiver.drop();
+      // A connection with bytes that were not read is reset when it is closed.
+      const { end } = connection!;
+      end.consume(end.readable);
+    }
+    sender.pump();
+    const left = sender.waiting + connection!.unacknowledged + (sender.empty ? 0 : 1);
+    if (left !== closing.left) {
+      closing.left = left;
+      closing.untilMs = nowMs + SETTLE_MS;
+    }
+    if (sender.empty && !closing.shut) {
+      closing.shut = true;
+      connection!.shutdown();
+    }
+    if ((left > 0 && nowMs < closing.untilMs && !connection!.closed) || this.touched) return nowMs + TICK_MS;
+    this.end(closing.code, closing.reason, false);
+    return Number.POSITIVE_INFINITY;
   }
 
   /** It is over, and so is what it carried. */
@@ -259,8 +316,7 @@ export class Link implements LinkToBe {
       else connection.close();
     }
     this.receiver?.drop();
-    for (const kept of this.open.values()) if (typeof kept !== 'number') carrier.home.cancelled(kept);
-    this.open.clear();
+    this.drop();
     this.served?.delete(this);
     carrier.ended(this, code, reason);
   }
