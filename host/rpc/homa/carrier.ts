@@ -52,7 +52,9 @@ export class HomaCarrier implements Carrier {
   begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
     const { peer } = call;
     try {
-      const share = (peer.places[this.index] ??= new Share(this.pool(peer.address))) as Share;
+      let share = peer.places[this.index] as Share | undefined;
+      if (share === undefined || share.pool.gone)
+        peer.places[this.index] = share = new Share(this.pool(peer.address));
       return share.begin(call, body, own);
     } catch (error) {
       // No way there: the call fails as those do whose server is not there.
@@ -224,7 +226,12 @@ export class HomaCarrier implements Carrier {
       slot.settle(nowMs);
       busy = true;
     }
-    return busy ? nowMs + TICK_MS : Number.POSITIVE_INFINITY;
+    let nextMs = busy ? nowMs + TICK_MS : Number.POSITIVE_INFINITY;
+    for (const [key, pool] of this.pools) {
+      nextMs = Math.min(nextMs, pool.tick(nowMs));
+      if (pool.gone) this.pools.delete(key);
+    }
+    return nextMs;
   }
 
   close(): void {

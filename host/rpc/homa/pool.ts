@@ -18,6 +18,11 @@ const FIRST = 16;
 const MOST_SLOTS = 256;
 /** Most calls of one peer that wait for a slot. */
 const MOST_WAITING = 1024;
+/** After a refusal more are asked for again, ms. */
+const RETRY_MS = 1000;
+/** Slots that nobody needed for so long are given back, ms. */
+const IDLE_MS = 10_000;
+
 interface Waiting {
   call: Call;
   body: Uint8Array | Outgoing;
@@ -93,6 +98,13 @@ export class Pool {
   /** Slots that there can be: what there is when no more are given. */
   private most = MOST_SLOTS;
   private opening = false;
+  /** When no more were given. */
+  private refusedMs = 0;
+  /** Slots that were free all the time since then. */
+  private idle = 0;
+  private idleSinceMs = 0;
+  /** It has no slots, and is not known any more. */
+  gone = false;
 
   constructor(
     readonly carrier: HomaCarrier,
@@ -108,7 +120,9 @@ export class Pool {
   }
 
   take(): Slot | undefined {
-    return this.free.pop();
+    const slot = this.free.pop();
+    if (this.free.length < this.idle) this.idle = this.free.length;
+    return slot;
   }
 
   /** Calls of a share wait. */
@@ -132,6 +146,7 @@ export class Pool {
     slot.share = undefined;
     const at = this.free.indexOf(slot);
     if (at >= 0) this.free.splice(at, 1);
+    this.idle = Math.min(this.idle, this.free.length);
     if (this.queue.length > 0) this.serve();
   }
 
@@ -144,7 +159,7 @@ export class Pool {
       if (share.waiting.length === 0) continue;
       const may = this.mayTake(share);
       wants ||= may;
-      const slot = may ? this.free.pop() : undefined;
+      const slot = may ? this.take() : undefined;
       if (slot !== undefined) {
         share.next(slot);
         passed = 0;
@@ -179,9 +194,31 @@ export class Pool {
   private refused(error: unknown): void {
     this.opening = false;
     this.most = this.slots;
+    this.refusedMs = this.carrier.home.nowMs();
+    this.carrier.home.stir();
     if (this.slots > 0) return;
     const { queue } = this;
     this.queue = [];
     for (const share of queue) share.fail(codeOf(error), (error as Error).message);
+  }
+
+  /** Asks again after a refusal, gives back what nobody needs. Returns when to look again, ms. */
+  tick(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    if (this.most < MOST_SLOTS) {
+      if (nowMs - this.refusedMs >= RETRY_MS) {
+        this.most = MOST_SLOTS;
+        if (this.queue.length > 0) this.serve();
+      } else nextMs = this.refusedMs + RETRY_MS;
+    }
+    if (nowMs - this.idleSinceMs >= IDLE_MS) {
+      // The last one given is the next one taken: the first were not needed.
+      for (const slot of this.free.splice(0, this.idle)) slot.finish('ECANCELED', 'nobody needs the slot');
+      this.idle = this.free.length;
+      this.idleSinceMs = nowMs;
+    }
+    if (this.slots > 0) return Math.min(nextMs, this.idleSinceMs + IDLE_MS);
+    this.gone = !this.opening && this.queue.length === 0;
+    return nextMs;
   }
 }
