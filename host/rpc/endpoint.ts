@@ -6,7 +6,7 @@
  */
 import { type Call, Calls, checkDeadline } from './calls.js';
 import { type Carrier, type CarrierHome, type ListenWish, type ServePlace, TICK_MS } from './carrier.js';
-import { RpcError } from './errors.js';
+import { codeOf, RpcError } from './errors.js';
 import { Events, type KeptRequest, type RpcEvent } from './event.js';
 import { MOST_MESSAGE } from './frame.js';
 import type { Outgoing } from './outgoing.js';
@@ -29,6 +29,8 @@ export type CarrierMaker = (index: number, home: CarrierHome) => Carrier;
 
 /** Peers that are known by address and port. */
 const MOST_PEERS = 4096;
+/** Places that are held while a port is looked for that is free on every carrier. */
+const MOST_HELD = 16;
 
 interface Failure {
   call: Call;
@@ -88,14 +90,27 @@ export class Endpoint implements CarrierHome {
     });
   }
 
-  /** One more carrier: servers that were not told by which ones serve on it, too. */
+  /** One more carrier: servers that were not told by which ones serve on it, too. All of them, or there is none. */
   #adopt(maker: CarrierMaker): Carrier {
     const carrier = maker(this.carriers.length, this);
-    this.carriers.push(carrier);
-    for (const { wish, places, every } of this.#served) {
-      const place = every ? carrier.listen({ ...wish, port: places[0].port }) : undefined;
-      if (place !== undefined && !(place instanceof Promise)) places.push(place);
+    const made: (() => void)[] = [];
+    const news: ServePlace[] = [];
+    try {
+      for (const { wish, places, every } of this.#served) {
+        const place = every ? carrier.listen({ ...wish, port: places[0].port }) : undefined;
+        if (place === undefined || place instanceof Promise) continue;
+        news.push(place);
+        made.push(() => places.push(place));
+      }
+    } catch (error) {
+      for (const place of news) place.close();
+      carrier.close();
+      carrier.end();
+      this.flush();
+      throw error;
     }
+    this.carriers.push(carrier);
+    for (const add of made) add();
     return carrier;
   }
 
@@ -225,7 +240,8 @@ export class Endpoint implements CarrierHome {
     const served = { wish, places, every: carriers === undefined };
     const all = [...this.carriers.map(c => c.name), ...(this.home.more?.names() ?? [])];
     const names = carriers ?? [...new Set(all)];
-    let { port } = wish;
+    // Places at ports that are not free on every carrier, kept so that another is chosen.
+    const held: ServePlace[] = [];
     this.#listening++;
     const close = (): void => {
       this.#served.delete(served);
@@ -233,19 +249,36 @@ export class Endpoint implements CarrierHome {
     };
     try {
       // One whose ports are fewer chooses for the others.
-      for (const name of [...names].sort((a, b) => +(b === 'homa') - +(a === 'homa'))) {
-        const place = await this.named(name).listen({ ...wish, port });
-        places.push(place);
-        port = place.port;
-      }
+      const sorted = [...names].sort((a, b) => +(b === 'homa') - +(a === 'homa'));
+      while (!(await this.#listenAt(wish, sorted, places, held.length < MOST_HELD)))
+        held.push(...places.splice(0));
     } catch (error) {
       close();
       throw error;
     } finally {
       this.#listening--;
+      for (const place of held) place.close();
     }
     this.#served.add(served);
-    return { port, close };
+    return { port: places[0]?.port ?? wish.port, close };
+  }
+
+  /** Fills `places`. False: the port that the first of them chose is another's on one of the others. */
+  async #listenAt(
+    wish: ListenWish,
+    names: readonly string[],
+    places: ServePlace[],
+    again: boolean,
+  ): Promise<boolean> {
+    try {
+      for (const name of names)
+        places.push(await this.named(name).listen({ ...wish, port: places[0]?.port ?? wish.port }));
+      return true;
+    } catch (error) {
+      if (!again || wish.port !== 0 || places.length === 0) throw error;
+      if (!codeOf(error).endsWith('EADDRINUSE')) throw error;
+      return false;
+    }
   }
 
   // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -79,11 +79,20 @@ export class Rpc {
     return this.#place.carriers;
   }
 
-  /** New calls go by that carrier; those in flight end on theirs. @throws RpcError ERR_RPC_NO_CARRIER */
+  /**
+   * New calls go by that carrier; those in flight end on theirs. When it throws nothing has changed.
+   * @throws RpcError ERR_RPC_NO_CARRIER; SocketError EADDRINUSE: the port of a server is another's there
+   */
   use(name: string): void {
-    this.#use = this.#place.carrier(name);
-    this.#promises?.endpoint.use(name);
-    this.#burst?.endpoint.use(name);
+    const used = this.#place.carrier(name);
+    this.#promises?.endpoint.use(used);
+    try {
+      this.#burst?.endpoint.use(used);
+    } catch (error) {
+      this.#promises?.endpoint.use(this.#use);
+      throw error;
+    }
+    this.#use = used;
   }
 
   /** @throws RpcError ERR_RPC_CLOSED; EtherloomError ERR_STACK_CLOSED */
