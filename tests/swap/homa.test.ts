@@ -3,8 +3,15 @@ import { HOMA_OBJECT } from '../../host/transports/homa/control.js';
 import { ADDRESS, backwards, inWorld, PORT } from '../homa/world.js';
 import { pattern } from '../support/pattern.js';
 import { assert, suite } from '../support/suite.js';
+import { missingClang, version } from './objects.js';
 
 const test = suite('swap: homa');
+/** Counts the packets that it takes in where the other counts ICMP errors. */
+const COUNTING = {
+  file: 'homa.bpf.c',
+  from: '	case PACKET_OK:\n		return homa_dispatch(ctx, &p);',
+  to: '	case PACKET_OK:\n		count(ErrorsIn);\n		return homa_dispatch(ctx, &p);',
+};
 const SIZES = [32, 1000, 5000, 60_000, 300_000];
 
 for (const [what, rounds] of [
@@ -23,12 +30,25 @@ for (const [what, rounds] of [
         });
         const calls = SIZES.length * rounds;
         let steps = 0;
+        const isCounting = new Set<string>();
+        const ran = new Set<string>();
+        let before = [0, 0];
         for (let upgrades = 0; upgrades < 20; upgrades++) {
           const until = steps + 12;
           w.run(() => slots.every(s => s.open === 0) || ++steps >= until, 5000);
           const [first, second] = w.engine.transports.list().filter(t => t.name === 'homa');
           const { stack } = upgrades & 1 ? second : first;
-          await w.engine.transports.upgrade(`${stack}/homa`, HOMA_OBJECT);
+          const counts = w.counters.map(c => c.ErrorsIn ?? 0);
+          // Each host has the other version, and its own again.
+          const next = upgrades & 2 ? HOMA_OBJECT : version('homa', [COUNTING]);
+          await w.engine.transports.upgrade(`${stack}/homa`, next);
+          for (const [i, host] of [first, second].entries()) {
+            if (!isCounting.has(host.stack)) assert.is(counts[i], before[i], 'code of the other version ran');
+            else if (counts[i] > before[i]) ran.add(host.stack);
+          }
+          before = counts;
+          if (upgrades & 2) isCounting.delete(stack);
+          else isCounting.add(stack);
         }
         assert.ok(w.run(() => slots.every(s => s.open === 0 || s.failed), 5000));
         for (const [i, slot] of slots.entries()) {
@@ -43,10 +63,11 @@ for (const [what, rounds] of [
         const [a, b] = w.counters;
         assert.equal([a.CallsOut, b.CallsIn, a.ResponsesIn], [calls, calls, calls]);
         assert.equal([a.Retransmits, b.Retransmits, a.Duplicates, b.Duplicates], Array(4).fill(undefined));
+        assert.is(ran.size, 2, 'the other version took packets in, on both hosts');
         assert.equal(
           w.engine.transports.list().flatMap(t => (t.name === 'homa' ? t.generation : [])),
           [11, 11],
         );
       }),
-    { timeoutMs: 60_000 },
+    { missing: missingClang, timeoutMs: 180_000 },
   );

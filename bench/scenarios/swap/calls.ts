@@ -44,7 +44,7 @@ export async function callUnderSwaps(
   { client, server }: { client: Stack; server: Stack },
   swaps: number,
   inFlight: number,
-  upgrades: readonly { name: string; object: string }[],
+  upgrades: readonly { name: string; object: string | Uint8Array }[],
 ): Promise<Called> {
   const caller = await client.rpc({ carrier: 'tcp' });
   const callee = await server.rpc({ carrier: 'tcp' });

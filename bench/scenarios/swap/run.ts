@@ -54,9 +54,9 @@ const swaps = whole('swaps');
 const inFlight = whole('calls');
 const lanes = whole('lanes');
 
-/** TCP's own with another licence, and so another object: it is verified and compiled for itself. */
-function another(): Uint8Array {
-  const bytes = readFileSync(TCP_OBJECT);
+/** A transport's own with another licence, and so another object: it is verified and compiled for itself. */
+function another(object: string): Uint8Array {
+  const bytes = readFileSync(object);
   const at = bytes.indexOf('Dual MIT/GPL');
   bytes.write('Dual BSD/GPL', at);
   return bytes;
@@ -89,7 +89,7 @@ const ranUs: number[] = [];
 const tookMs: number[] = [];
 let upgraded = 0;
 let failure: unknown;
-const objects = [TCP_OBJECT, values.object ?? another()];
+const objects = [TCP_OBJECT, values.object ?? another(TCP_OBJECT)];
 const upgrading = (async () => {
   for (; upgraded < upgrades; upgraded++) {
     const name = upgraded & 1 ? 'b/tcp' : 'a/tcp';
@@ -167,10 +167,14 @@ async function rpcRows(): Promise<Row[]> {
     streams: { count: 4096, bytes: 192 << 20, apps: 12 },
   });
   const stacks = await callStacks(engine);
-  const under = ['a/tcp', 'b/homa', 'b/tcp', 'a/homa'].map(name => ({
-    name,
-    object: name.endsWith('tcp') ? TCP_OBJECT : HOMA_OBJECT,
-  }));
+  const [tcps, homas] = [TCP_OBJECT, HOMA_OBJECT].map(object => [another(object), object]);
+  // Each of the four has another object, then its own again.
+  const under = [0, 1].flatMap(turn =>
+    ['a/tcp', 'b/homa', 'b/tcp', 'a/homa'].map(name => ({
+      name,
+      object: (name.endsWith('tcp') ? tcps : homas)[turn],
+    })),
+  );
   const done = await callUnderSwaps(engine, stacks, swaps, inFlight, under);
   await stacks.client.close();
   await stacks.server.close();
