@@ -1,5 +1,5 @@
 /** One peer, one port, have not all of a host: others are answered meanwhile, and who is refused is told why. */
-
+import { takeStreamLedger } from '../../host/mem/streams.js';
 import type { HomaPacket } from '../../host/wire/homa.js';
 import { assert, suite } from '../support/suite.js';
 import { type Forged, forged, PEER } from './forged.js';
@@ -54,6 +54,34 @@ test('a port has its share, others serve on', () =>
     f.put({ ...f.data(5n, 1, 'y'), dport: 200 }, { src: GOOD });
     f.step();
     assert.is(f.server.requests.length, 5);
+  }));
+
+for (const lanes of [1, 2])
+  test(`ports of ${lanes} lane${lanes > 1 ? 's' : ''} together leave an eighth of the streams to own clients`, () =>
+    forged({ lanes, streams: 64, answer: () => undefined }, f => {
+      f.messages.serve({ app: f.server.app.number, port: 200 });
+      for (let i = 0; i < 100; i++) {
+        const dport = i % 3 ? PORT : 200;
+        f.put({ ...f.data(1n, i, 'x'), dport }, { src: `10.0.1.${i}`, queue: i % lanes });
+        f.step();
+      }
+      assert.is(f.served.length, 56);
+      const client = f.messages.client({ app: f.caller.number });
+      assert.is(f.messages.openSlots(client, 1, { ifindex: 1 }).length, 1);
+    }));
+
+test('first packets that promise a million bytes take little memory', () =>
+  forged({ streams: 256, answer: () => undefined }, f => {
+    const { free } = takeStreamLedger(f.engine.arena);
+    for (let i = 0; i < 128; i++) {
+      f.put(f.data(1n, i, 'x', { messageLength: 1_000_000, incoming: 1_000_000 }), {
+        src: `10.0.0.${10 + (i % 60)}`,
+      });
+      f.step();
+    }
+    assert.is(f.served.length, 128);
+    const taken = free - takeStreamLedger(f.engine.arena).free;
+    assert.ok(taken <= 128 * (65_536 + 4096), String(taken));
   }));
 
 test('a call for which there is no room ends in ENOBUFS', () =>

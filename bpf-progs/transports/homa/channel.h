@@ -55,6 +55,14 @@ HOMA_MAP(homa_serving, ARRAY, 1, __u32, __u32);
 /* Rings begin so, and grow for longer messages. */
 #define FIRST_RING 4096
 
+/*
+ * A request's ring is promised what may come of it unasked and no more, until so much has come: a first packet may promise a million
+ * bytes and be all that ever comes. Honest senders are granted to the end of the smaller ring meanwhile, which is more than they have
+ * sent by then.
+ */
+#define UNPROVEN_RING 65536
+#define PROVEN_BYTES 8192
+
 static inline void channel_address(struct homa_channel_key *k, const __be32 *address, __u32 family)
 {
 	if (family == AF_INET) {
@@ -227,6 +235,8 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 	}
 	/* From here on a lane that dies leaves a stream that its next life visits, and ends. */
 	el_stream_route(id, ctx->ingress_ifindex, HOMA_TRANSPORT);
+	if (first > UNPROVEN_RING)
+		first = UNPROVEN_RING;
 	if (el_stream_promise(id, FIRST_RING, first > FIRST_RING ? first : FIRST_RING) < 0) {
 		count(NoMemory);
 		el_stream_free(id);

@@ -30,6 +30,8 @@ static inline __u32 homa_ring(struct homa_rpc *r, __u32 id, const struct homa_pa
 
 	if (room >= need || (!d->fresh && r->spans.count))
 		return room;
+	if (r->state == SLOT_SERVER && need > UNPROVEN_RING && (d->fresh || in_received(r) < PROVEN_BYTES))
+		need = UNPROVEN_RING;
 	if (el_stream_widen(id, need) < 0)
 		return room;
 	return el_stream_rcv_limit(id) - r->in_at;

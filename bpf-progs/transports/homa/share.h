@@ -1,17 +1,20 @@
 /*
  * Shares: how many channels a peer may have, and a port. A channel is a stream, and a client makes one of a number that it
- * chooses: without a bound one peer has all streams of the host by as many packets. Counted by lane, which all packets of a
- * peer come to; where a channel begins (homa_open) and where it ends (homa_forget).
+ * chooses: without a bound one peer has all streams of the host by as many packets, and many peers leave none to the host's own
+ * clients. Each lane counts its own, where a channel begins (homa_open) and where it ends (homa_forget). A peer's packets come to
+ * one lane; of ports the sum of all lanes counts, which may go over it by one each when they begin channels at the same time.
  */
 #pragma once
+#include "active.h"
 #include "parse.h"
 
 const volatile __u32 homa_peer_slots = 1024;
 const volatile __u32 homa_port_slots = 1024;
+const volatile __u32 homa_all_slots = 1024; /* of all ports together */
 
 struct homa_share_key {
 	__be32 address[4]; /* of a peer; zeros: of a port */
-	__u32 port;        /* as on the wire; 0: of a peer */
+	__u32 port;        /* as on the wire; 0: of a peer, or, without an address, of all ports */
 	__u32 lane;
 };
 
@@ -26,7 +29,21 @@ static inline void share_key(struct homa_share_key *k, const __be32 *address, __
 	k->lane = bpf_get_smp_processor_id();
 }
 
-/* Whether the peer, or the port, has as many as it may. */
+/* Of all lanes. */
+static inline __u32 share_of(struct homa_share_key *k)
+{
+	__u32 sum = 0, i, *n;
+
+	for (i = 0; i < ETHERLOOM_MAX_LANES && i < homa_lane_count && can_loop; i++) {
+		k->lane = i;
+		n = bpf_map_lookup_elem(&homa_shares, k);
+		if (n)
+			sum += *n;
+	}
+	return sum;
+}
+
+/* Whether the peer, or the port, or all of them have as many as they may. */
 noinline int share_full(const struct homa_packet *p NONNULL)
 {
 	struct homa_share_key peer = {}, port = {};
@@ -36,9 +53,10 @@ noinline int share_full(const struct homa_packet *p NONNULL)
 	n = bpf_map_lookup_elem(&homa_shares, &peer);
 	if (n && *n >= homa_peer_slots)
 		return 1;
-	share_key(&port, 0, p->h.common.dport);
-	n = bpf_map_lookup_elem(&homa_shares, &port);
-	return n && *n >= homa_port_slots;
+	if (share_of(&port) >= homa_all_slots)
+		return 1;
+	port.port = p->h.common.dport;
+	return share_of(&port) >= homa_port_slots;
 }
 
 /* Whether the peer, or the port, has three quarters of what it may have: channels that rest are to go. */
@@ -76,7 +94,9 @@ noinline int share_move(const struct homa_rpc *r NONNULL, __s32 by)
 
 	share_key(&peer, r->remote, 0);
 	share_moves(&peer, by);
-	share_key(&port, 0, r->port);
+	share_key(&port, 0, 0);
+	share_moves(&port, by);
+	port.port = r->port;
 	share_moves(&port, by);
 	return 0;
 }

@@ -131,10 +131,13 @@ export class HomaControl implements LoadedMessages {
       ...{ homa_addresses: settings.addresses, homa_listeners: settings.listeners },
     };
     for (const name of PER_STREAM) sizes[name] = streamCount;
-    sizes.homa_shares = 2 * streamCount;
+    sizes.homa_shares = 2 * streamCount + MAX_LANES;
+    const most = Math.max(1, streamCount - (streamCount >> 3));
     const shares = {
       homa_peer_slots: settings.peerSlots || Math.max(1, streamCount >> 1),
-      homa_port_slots: settings.portSlots || Math.max(1, streamCount - (streamCount >> 3)),
+      homa_port_slots: settings.portSlots || most,
+      // The rest is for the host's own clients.
+      homa_all_slots: Math.max(settings.portSlots, most),
     };
     const live = await LiveObject.load(env, {
       ...{ name: transport.name, object: HOMA_OBJECT, sizes },
