@@ -209,6 +209,7 @@ for (const { name: carrier, options, tellsCancel, brokenOff, refused, closed } o
       assert.is(await call, 'ERR_RPC_CLOSED');
       const next = await client.rpc({ carrier });
       assert.is(await codeOf(next.call(to(700), 'x', { deadline: 5 })), 'ETIMEDOUT');
+      await next.close();
     }));
 
   test('no carrier of that name: ERR_RPC_NO_CARRIER', () =>

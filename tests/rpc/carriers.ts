@@ -5,7 +5,10 @@ import type { WorldOptions } from './rig.js';
 
 export interface CarrierUnderTest {
   name: string;
+  /** Of worlds that tests share, */
   options: Partial<WorldOptions>;
+  /** and of one that has this carrier alone. */
+  alone: Partial<WorldOptions>;
   /** The server is told at once of a call that was given up. */
   tellsCancel: boolean;
   /** What the caller hears of a response that breaks off, where nobody serves, and where nobody does any more. */
@@ -16,15 +19,17 @@ export interface CarrierUnderTest {
 
 export const CARRIERS: CarrierUnderTest[] = [
   {
-    ...{ name: 'tcp', options: {}, tellsCancel: true },
+    ...{ name: 'tcp', options: { shared: true }, alone: {}, tellsCancel: true },
     ...{ brokenOff: 'ERR_RPC_REMOTE', refused: 'ECONNREFUSED', closed: 'ECONNRESET' },
   },
   {
-    ...{ name: 'homa', options: { stack: () => ({ messages: homa() }) }, tellsCancel: false },
+    ...{ name: 'homa', options: { shared: true }, tellsCancel: false },
+    alone: { stack: () => ({ messages: homa() }) },
     ...{ brokenOff: 'ECONNRESET', refused: 'ECONNREFUSED', closed: 'ECONNRESET' },
   },
   {
-    ...{ name: 'window', options: { load: () => windowTransport() }, tellsCancel: true },
+    ...{ name: 'window', options: { shared: true }, tellsCancel: true },
+    alone: { load: () => windowTransport() },
     ...{ brokenOff: 'ERR_RPC_REMOTE', refused: 'ETIMEDOUT', closed: 'ETIMEDOUT' },
   },
 ];

@@ -147,9 +147,9 @@ test('a cancellation overtakes no request of its place, and one that waits leave
   assert.equal(heard(wire.written()), ['4 1', '1 4', '1 1']);
 });
 
-for (const { name: carrier, options } of CARRIERS)
+for (const { name: carrier, alone } of CARRIERS)
   suite(`rpc: late answers over ${carrier}`)('long responses that come too late hold up no later call', () =>
-    world({ carrier, ...options, link: { rate: 1e9, delayNs: 1_000_000 } }, async ({ caller, callee }) => {
+    world({ carrier, ...alone, link: { rate: 1e9, delayNs: 1_000_000 } }, async ({ caller, callee }) => {
       await callee.serve({ port: 700 }, r => (String(r) === 'long' ? Buffer.alloc(1_000_000) : r));
       const to = { address: SERVER, port: 700 };
       for (const deadline of [7, 9, 11, 13, 17, 21]) {

@@ -11,7 +11,7 @@ import { CLIENT, codeOf, pattern, SERVER } from './rig.js';
 
 const LONG = { timeoutMs: 60_000 };
 
-for (const { name: carrier, options, refused } of CARRIERS) {
+for (const { name: carrier, alone, refused } of CARRIERS) {
   const test = suite(`rpc: threads over ${carrier}`);
 
   const hosts = async (work: (client: Stack, server: Stack) => Promise<void>): Promise<void> => {
@@ -21,13 +21,13 @@ for (const { name: carrier, options, refused } of CARRIERS) {
       streams: { count: 2048, bytes: 96 << 20, apps: 12 },
     });
     const stack = (port: string, address: string): Promise<Stack> => {
-      const more = options.stack?.() as Partial<StackOptions>;
+      const more = alone.stack?.() as Partial<StackOptions>;
       return Stack.create({ engine, ports: { [port]: { addresses: [`${address}/24`] } }, ...more });
     };
     const client = await stack('wire.a', CLIENT);
     const server = await stack('wire.b', SERVER);
     await engine.start();
-    const { load } = options;
+    const { load } = alone;
     if (load) for (const stack of [client, server]) await stack.load(load());
     await work(client, server);
     await closeClean({ engine, client, server });
