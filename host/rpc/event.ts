@@ -1,4 +1,5 @@
 /** What the burst API tells of: requests that came, and how calls ended. Objects that are used again, with views of rings. */
+import { copyOf } from '../streams/chunks.js';
 import type { Asked, Carrier } from './carrier.js';
 import { errorBody, RpcError, remoteError } from './errors.js';
 import { FrameKind } from './frame.js';
@@ -60,9 +61,7 @@ export class RpcEvent implements Asked {
   /** The message in memory of its own. */
   take(): Buffer {
     if (this.part !== undefined) return this.part.take();
-    const copy = Buffer.allocUnsafe(this.length);
-    this.copy(copy);
-    return copy;
+    return this.first === this.length ? copyOf(this.memory, this.at, this.length) : Buffer.from(this.bytes);
   }
 
   /** Who called. */

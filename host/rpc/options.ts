@@ -7,10 +7,9 @@ export const SERVE_OPTIONS = ['port', 'address', 'carriers', 'stream'] as const;
 
 /** @param whose `call`, `serve` … @throws RpcError ERR_RPC_OPTIONS, which names those that there are */
 export function checkOptions(given: unknown, names: readonly string[], whose: string): void {
-  const expected = `{ ${names.join(', ')} }`;
-  if (typeof given !== 'object' || given === null)
-    throw new RpcError('ERR_RPC_OPTIONS', `options of ${whose}: ${String(given)}`, { expected });
-  for (const name in given)
-    if (!names.includes(name))
-      throw new RpcError('ERR_RPC_OPTIONS', `options of ${whose}: ${name}`, { expected });
+  if (typeof given !== 'object' || given === null) throw unlike(String(given), names, whose);
+  for (const name in given) if (!names.includes(name)) throw unlike(name, names, whose);
 }
+
+const unlike = (given: string, names: readonly string[], whose: string): RpcError =>
+  new RpcError('ERR_RPC_OPTIONS', `options of ${whose}: ${given}`, { expected: `{ ${names.join(', ')} }` });

@@ -6,6 +6,8 @@ import { RpcError } from './errors.js';
 
 /** Memory that a part begins with, bytes, unless larger memory lies about. */
 const FIRST_BYTES = 65_536;
+/** What came fills so many times less than it is given memory for: 3 bytes are promised for each. */
+const GROWTH = 4;
 /** Memory of former messages that is kept for others, bytes. */
 const MOST_KEPT = 8 << 20;
 
@@ -13,16 +15,18 @@ export class PartPool {
   readonly #free: Uint8Array[] = [];
   #bytes = 0;
 
+  /** What lies about that has room for `length` bytes, or else the largest; new memory is small. */
   take(length: number): Uint8Array {
-    for (let i = this.#free.length - 1; i >= 0; i--) {
-      const bytes = this.#free[i];
-      if (bytes.length < length) continue;
-      this.#free[i] = this.#free[this.#free.length - 1];
-      this.#free.pop();
-      this.#bytes -= bytes.length;
-      return bytes;
-    }
-    return new Uint8Array(new ArrayBuffer(Math.min(length, FIRST_BYTES)));
+    const free = this.#free;
+    let best = -1;
+    for (let i = free.length - 1; i >= 0 && (best < 0 || free[best].length < length); i--)
+      if (best < 0 || free[i].length > free[best].length) best = i;
+    if (best < 0) return memoryOf(Math.min(length, FIRST_BYTES));
+    const bytes = free[best];
+    free[best] = free[free.length - 1];
+    free.pop();
+    this.#bytes -= bytes.length;
+    return bytes;
   }
 
   give(bytes: Uint8Array): void {
@@ -31,6 +35,9 @@ export class PartPool {
     this.#free.push(bytes);
   }
 }
+
+/** Memory that is written before it is read: zeros would cost as much as the message. */
+const memoryOf = (bytes: number): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 
 export class Part {
   /** Of the reader of a message that is read as it comes. */
@@ -62,7 +69,7 @@ export class Part {
   room(n: number): Uint8Array {
     const end = this.received + n;
     if (end > this.bytes.length) {
-      const larger = new Uint8Array(Math.min(this.length, Math.max(end, 2 * this.bytes.length)));
+      const larger = memoryOf(Math.min(this.length, Math.max(end, GROWTH * this.bytes.length)));
       larger.set(this.bytes.subarray(0, this.received));
       if (!this.#taken) this.pool.give(this.bytes);
       this.#taken = false;

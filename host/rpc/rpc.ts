@@ -40,14 +40,15 @@ export interface RpcOptions {
 
 /** @throws RpcError ERR_RPC_OPTIONS */
 function checkCall(to: unknown, options: unknown): void {
-  const wrong = (what: string, expected: string): RpcError =>
-    new RpcError('ERR_RPC_OPTIONS', what, { expected });
   if (typeof to !== 'object' || to === null) throw wrong(`whom to call: ${String(to)}`, '{ address, port }');
   checkOptions(options, CALL_OPTIONS, 'call');
   const { signal } = options as CallOptions;
   if (signal !== undefined && typeof signal?.addEventListener !== 'function')
     throw wrong(`signal: ${typeof signal}`, 'an AbortSignal, such as controller.signal');
 }
+
+const wrong = (what: string, expected: string): RpcError =>
+  new RpcError('ERR_RPC_OPTIONS', what, { expected });
 
 export class Rpc {
   readonly #place: RpcPlace;

@@ -27,7 +27,8 @@ import {
 } from '../layout/layout.gen.js';
 import { Arena } from '../mem/arena.js';
 import { raiseEvent, Sleep } from '../mem/wakes.js';
-import { KnownBytes, StreamEnd } from './stream_end.js';
+import { StreamEnd } from './stream_end.js';
+import { KnownBytes } from './words.js';
 
 /** Told of one stream: `events` are StreamEvent bits. */
 export type TakeEvent = (stream: StreamEnd, events: number) => void;

@@ -11,11 +11,10 @@
 import { EtherloomError } from '../errors.js';
 import { StreamLayout as L, StreamFlag, StreamRequest } from '../layout/layout.gen.js';
 import type { StreamApp } from './stream_app.js';
+import { copyWords, SHORT } from './words.js';
 
 /** A send ring that is full wakes the application when at least this part of it is free: 1 / 2^FREE_SHIFT. */
 const FREE_SHIFT = 1;
-/** Up to so many bytes a copy word by word is quicker than the view that `set` wants, or its call. */
-const SHORT = 128;
 /** Who looks for room finds less than this part of the ring: 1 / 2^ASK_SHIFT. Then a larger one is asked for. */
 const ASK_SHIFT = 2;
 /** Times that a send ring is found full, after a larger one was asked for in vain, before that is done again. */
@@ -535,34 +534,6 @@ export class StreamEnd {
       expected: `a whole number from 0 to ${most}`,
     });
   }
-}
-
-/**
- * A DataView of the bytes that an application reads into, or writes, over and over: what is met a second time in a row gets
- * one. It is kept until another is: making one costs more than a short copy by words saves.
- */
-export class KnownBytes {
-  private seen: Uint8Array | undefined;
-  private known: Uint8Array | undefined;
-  private view: DataView | undefined;
-
-  /** Undefined for bytes that are new. They have some: a buffer that was given away has none, and no view. */
-  of(bytes: Uint8Array): DataView | undefined {
-    if (bytes === this.known) return this.view;
-    if (bytes !== this.seen) {
-      this.seen = bytes;
-      return undefined;
-    }
-    this.known = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    return this.view;
-  }
-}
-
-function copyWords(to: DataView, at: number, from: DataView, start: number, n: number): void {
-  const whole = n & ~3;
-  for (let i = 0; i < whole; i += 4) to.setUint32(at + i, from.getUint32(start + i, true), true);
-  for (let i = whole; i < n; i++) to.setUint8(at + i, from.getUint8(start + i));
 }
 
 /** Text would be copied as zeros. @throws EtherloomError ERR_STREAM_BYTES */

@@ -6,7 +6,7 @@
  *                          └─ otherwise: Readable.push
  */
 import type { Duplex } from 'node:stream';
-import { chunkOf } from './chunks.js';
+import { chunkOf } from '../../streams/chunks.js';
 import { systemError } from './errors.js';
 import { rethrow, type SocketConnection } from './loop.js';
 
