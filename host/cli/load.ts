@@ -6,7 +6,7 @@ import { EtherloomError } from '../errors.js';
 import { type CliHosts, type HostOptions, openHosts } from './hosts.js';
 import { clearLine, ending, until } from './live.js';
 import { Warnings } from './nic_report.js';
-import { EXIT, print, toJson, writeOutput } from './output.js';
+import { EXIT, print, toJson, tryOutput, writeOutput } from './output.js';
 
 /** Options of every such command. */
 export interface LastingOptions {
@@ -140,6 +140,7 @@ export async function runLoad(options: LastingOptions, job: LoadJob): Promise<nu
               : 'none: it is in this process, at the far end of the link',
         },
       );
+    if (job.dump !== undefined) tryOutput(job.dump);
     const hosts = await openHosts(hostOptions(options, job.flows));
     try {
       return await load(options, job, hosts, end.asked);

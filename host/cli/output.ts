@@ -2,7 +2,7 @@
  * What every command shares: text or JSON on stdout, errors on stderr, exit codes.
  *   0 done · 1 rejected or failed · 2 usage
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
 import type { LineInfo } from '../bpf/spec.js';
 import { type Rule, VerifierError } from '../bpf/verify/errors.js';
@@ -80,7 +80,9 @@ export function rejection(error: unknown): Rejection {
 export function fail(error: unknown, json: boolean): number {
   const known = error instanceof EtherloomError;
   const code = known ? error.code : ((error as { code?: string }).code ?? 'ERR_INTERNAL');
-  const message = (error as Error).message ?? String(error);
+  const said = (error as Error).message ?? String(error);
+  // Node's own begin with their code.
+  const message = said.startsWith(`${code}: `) ? said.slice(code.length + 2) : said;
   const program = error instanceof VerifierError ? error.program : undefined;
   if (json) {
     const place = known
@@ -109,6 +111,28 @@ function writing<T>(file: string, expected: string, work: () => T): T {
 /** Writes a file that a user asked for. @throws EtherloomError ERR_FILE_WRITE */
 export function writeOutput(file: string, bytes: Uint8Array): void {
   writing(file, 'a writable file', () => writeFileSync(file, bytes));
+}
+
+/**
+ * Finds out whether a file that is written at the end of a long command can be: it is there afterwards, as it was.
+ * @throws EtherloomError ERR_FILE_WRITE
+ */
+export function tryOutput(file: string): void {
+  writing(file, 'a writable file', () => closeSync(openSync(file, 'a')));
+}
+
+/** A text that a user named; `-`: standard input. @throws EtherloomError ERR_FILE_READ */
+export function readInput(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new EtherloomError('ERR_FILE_READ', `cannot read it: ${code}`, {
+      file: file === '-' ? 'standard input' : file,
+      cause,
+      expected: 'a readable file',
+    });
+  }
 }
 
 /** Makes a folder that a user asked for, if it is not there. @throws EtherloomError ERR_FILE_WRITE */

@@ -377,13 +377,26 @@ lines of standard input are obeyed, and without client or server nothing begins 
 What else cp_node has:
   --both, --id, --pin, --queues    lanes have what threads and queues are there; several nodes are several processes
   --client-first-port, --server-ports    one port is served, --first-port; clients have free ones
-  --first-server                   the servers that are named are called`;
+  --first-server                   the servers that are named are called
+
+What it says, and with --json: docs/cp.md.
+
+NICs:
+  model                 a link in shared memory: the client is here, the server at its far end; ,rate=10G ,delay=5us ,loss=0.01 ,seed=1
+  af_xdp:IFACE,own=yes  all of the interface, with an address of its own: --address 10.0.0.1/24; ,queues=N ,attach=native|generic
+  af_xdp:IFACE          beside the kernel, which keeps its address: for server --protocol tcp only
+  tap:NAME              made if there is none; bridged to that of another cp, as the kernel at its other end has none
+
+Two hosts, as root, with a cable of the kernel's between them:
+  ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up
+  etherloom cp server --nic af_xdp:v0,own=yes --address 10.0.0.1/24 &
+  etherloom cp client --nic af_xdp:v1,own=yes --address 10.0.0.2/24 --server-nodes 10.0.0.1 --duration 5`;
 
   clientOptions(
     hosted(command('cp', "messages of a workload and their answers: HomaModule's cp_node, on any NIC")),
   )
     .addArgument(new Argument('[command]', 'what is here').choices(['client', 'server']))
-    .option('--nic <nic>', 'model (both ends here), af_xdp:IFACE,own=yes, tap:NAME or tun:NAME', 'model')
+    .option('--nic <nic>', 'what it stands on, as below', 'model')
     .addOption(new Option('--protocol <name>', 'what carries them').choices(['homa', 'tcp']).default('homa'))
     .option('--first-port <n>', 'where messages are taken', wholeNumber(1, 32767), 4000)
     .option('--ports <n>', 'over tcp: connections to each server', wholeNumber(1, 512), 4)
@@ -399,7 +412,7 @@ What else cp_node has:
     });
 
   command('slowdown', 'how much longer messages took than alone, by length, from files of cp --dump-times')
-    .argument('<files...>', 'what --dump-times and dump_times wrote')
+    .argument('<files...>', 'what --dump-times and dump_times wrote; -: standard input')
     .option('--mbps <n>', 'of the line', wholeNumber(1, 1e7), 10_000)
     .option(
       '--base <file>',

@@ -18,28 +18,41 @@ export interface ClientOptions {
   /** So many of each length, one at a time: what messages take alone. 0: a load. */
   unloaded: number;
   seed: number;
+  /** Told of each request that failed, and why. */
+  failed?: (error: string) => void;
 }
 
 /** What happened between two looks. */
 export interface ClientSpan {
+  /** Begun, and answered: the difference is under way, or failed. */
+  requests: number;
   answers: number;
   bytesOut: number;
   bytesIn: number;
+  /** Times that a request was due and `max` were under way. */
+  backedUp: number;
+  /** How often requests failed, by why. */
+  errors: Map<string, number>;
   /** Ascending, µs. */
   times: Float64Array;
 }
+
+type Open = Omit<ClientSpan, 'times'> & { times: number[] };
+
+const nothing = (): Open => ({
+  ...{ requests: 0, answers: 0, bytesOut: 0, bytesIn: 0, backedUp: 0 },
+  errors: new Map(),
+  times: [],
+});
 
 /** Most pairs that are kept for dump_times. */
 const KEPT = 4_000_000;
 
 export class MessageClient {
-  readonly errors = new Map<string, number>();
   /** Length and round trip (µs) of what was answered, the latest of them. */
   readonly lengths: number[] = [];
   readonly tookUs: number[] = [];
   outstanding = 0;
-  /** Times that a request was due and `max` were under way. */
-  backedUp = 0;
   /** Nothing more is begun. */
   stopped = false;
   #held = false;
@@ -47,9 +60,7 @@ export class MessageClient {
   #lagMs = 0;
   readonly #uniform: Uniform;
   readonly #alone: number[] = [];
-  #span: { answers: number; bytesOut: number; bytesIn: number; times: number[] } = {
-    ...{ answers: 0, bytesOut: 0, bytesIn: 0, times: [] },
-  };
+  #span = nothing();
 
   constructor(
     readonly carrier: MessageCarrier,
@@ -81,7 +92,7 @@ export class MessageClient {
     const now = this.now();
     while (gbps === 0 || this.#nextMs <= now) {
       if (this.outstanding >= max) {
-        if (gbps > 0 && !this.#held) this.backedUp++;
+        if (gbps > 0 && !this.#held) this.#span.backedUp++;
         this.#held = true;
         break;
       }
@@ -101,11 +112,14 @@ export class MessageClient {
     const peer = Math.floor(this.#uniform.next() * this.options.peers);
     const from = this.now();
     this.outstanding++;
+    this.#span.requests++;
     this.#span.bytesOut += bytes;
     this.carrier.begin(peer, bytes, error => {
       this.outstanding--;
       if (error !== undefined) {
-        this.errors.set(error, (this.errors.get(error) ?? 0) + 1);
+        const { errors } = this.#span;
+        errors.set(error, (errors.get(error) ?? 0) + 1);
+        this.options.failed?.(error);
         return;
       }
       const us = (this.now() - from) * 1000;
@@ -127,21 +141,22 @@ export class MessageClient {
   /** What happened since the last call. */
   span(): ClientSpan {
     const { times, ...rest } = this.#span;
-    this.#span = { answers: 0, bytesOut: 0, bytesIn: 0, times: [] };
+    this.#span = nothing();
     return { ...rest, times: Float64Array.from(times).sort() };
   }
 }
 
 /** cp_node's line of a second, or so many. */
 export function clientLine(span: ClientSpan, seconds: number, client: MessageClient): string {
-  const { answers, bytesOut, bytesIn, times } = span;
+  const { answers, bytesOut, bytesIn, times, errors } = span;
   const gbit = (n: number): string => ((n * 8) / seconds / 1e9).toFixed(3);
   const at = (share: number): string => (times.length ? percentile(times, share).toFixed(2) : '-');
-  const average = answers === 0 ? 0 : bytesOut / answers;
+  const average = span.requests === 0 ? 0 : bytesOut / span.requests;
+  const failed = [...errors.values()].reduce((sum, n) => sum + n, 0);
   return (
     `Clients: ${(answers / seconds / 1000).toFixed(2)} Kops/sec, ${gbit(bytesOut)} Gbps out, ${gbit(bytesIn)} Gbps in, ` +
     `RTT (us) P50 ${at(0.5)} P99 ${at(0.99)} P99.9 ${at(0.999)}, avg. req. length ${average.toFixed(1)} bytes\n` +
-    `Lag: ${((client.lagMs / 1000 / seconds) * 100).toFixed(1)}%, backed-up sends: ${client.backedUp}, ` +
-    `outstanding client RPCs: ${client.outstanding}`
+    `Lag: ${((client.lagMs / 1000 / seconds) * 100).toFixed(1)}%, backed-up sends: ${span.backedUp}, ` +
+    `outstanding client RPCs: ${client.outstanding}, errors: ${failed}`
   );
 }

@@ -1,9 +1,9 @@
 /** etherloom slowdown: files of dump_times as a table and a drawing of slowdown by message length. */
-import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { slowdownSvg } from '../../apps/cp/slowdown_svg.js';
 import { binsOfLengths, leastUs, readTimes, slowdownsOf } from '../../apps/cp/times.js';
-import { EXIT, print, toJson, writeOutput } from '../output.js';
+import { EtherloomError } from '../../errors.js';
+import { EXIT, print, readInput, toJson, writeOutput } from '../output.js';
 
 export interface SlowdownOptions {
   mbps: number;
@@ -13,8 +13,14 @@ export interface SlowdownOptions {
 }
 
 export function slowdown(files: readonly string[], { mbps, base, svg, json }: SlowdownOptions): number {
-  const read = (path: string) => readTimes(readFileSync(path, 'utf8'), path);
-  const all = files.map(path => ({ name: basename(path), times: read(path) }));
+  const inputs = [...files, ...(base === undefined ? [] : [base])];
+  if (inputs.filter(path => path === '-').length > 1)
+    throw new EtherloomError('ERR_USAGE_ARGUMENT', 'standard input is named more than once', {
+      expected: 'one - among the files and --base',
+    });
+  const nameOf = (path: string): string => (path === '-' ? 'standard input' : path);
+  const read = (path: string) => readTimes(readInput(path), nameOf(path));
+  const all = files.map(path => ({ name: basename(nameOf(path)), times: read(path) }));
   const bins = binsOfLengths(all.flatMap(({ times }) => times.lengths));
   const alone = base === undefined ? undefined : leastUs(read(base));
   const curves = all.map(({ name, times }) => {
