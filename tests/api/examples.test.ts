@@ -1,6 +1,16 @@
 /** The examples of the documentation do what the text beside them says: as they stand, on the built package. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert, suite } from '../support/suite.js';
@@ -48,13 +58,49 @@ test(
   'docs/rpc.md: a call and its server, over TCP and over Homa',
   () => {
     const found = examples('docs/rpc.md', 'Stack.create');
-    assert.equal(found.map(run), [
+    assert.equal(found.slice(0, 2).map(run), [
       { code: 0, out: 'hello world from 10.0.0.2\n', err: '' },
       { code: 0, out: 'over Homa\n', err: '' },
     ]);
   },
   { missing: built, timeoutMs: 60_000 },
 );
+
+test(
+  'docs/rpc.md: a caller in a lane, in files of their own beside the package',
+  () => {
+    const lane = examples('docs/rpc.md', 'module of stack.openInLane: 1000 calls');
+    const main = examples('docs/rpc.md', "new URL('caller.mjs'");
+    assert.equal([lane.length, main.length], [1, 1]);
+    const folder = mkdtempSync(join(tmpdir(), 'rpc-in-lane-'));
+    try {
+      mkdirSync(join(folder, 'node_modules'));
+      symlinkSync(ROOT, join(folder, 'node_modules/etherloom'));
+      writeFileSync(join(folder, 'caller.mjs'), lane[0]);
+      writeFileSync(join(folder, 'main.mjs'), main[0]);
+      const r = spawnSync(process.execPath, ['main.mjs'], {
+        ...({ cwd: folder, encoding: 'utf8', timeout: 60_000 } as const),
+      });
+      assert.equal([r.status, r.stdout, r.stderr], [0, 'lane 0: { answered: 1000, failed: 0 }\n', '']);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+  { missing: built, timeoutMs: 60_000 },
+);
+
+test('programs are compiled by the same command wherever a document says how', () => {
+  const lines = ['README.md', ...readdirSync(join(ROOT, 'docs')).map(name => `docs/${name}`)]
+    .filter(name => name.endsWith('.md'))
+    .flatMap(name => readFileSync(join(ROOT, name), 'utf8').split('\n'))
+    .filter(line => /-target bpf/.test(line));
+  assert.ok(lines.length >= 4);
+  for (const line of lines)
+    assert.match(
+      line,
+      /^\$\{CC:-clang-19\} -O2 -g -target bpf -mcpu=v3 -I node_modules\/etherloom\/bpf-progs\/include -c /,
+    );
+});
 
 test(
   'host/transports/README.md: the echo gives every byte back in order, and ends when its peer has',
