@@ -1,21 +1,24 @@
 /**
- * Where a control socket is, and who gets that path: a socket is made under a name of its own and linked to the path, which
- * only one can. What nobody listens at any more is taken away by whoever has its second name, PATH.old, and by nobody else.
+ * Where a control socket is, and who gets that path: a socket is made in a folder that only its owner may enter and linked to
+ * the path, which only one can. Who may write to the folder of the path could put another in its place, so nobody else may. What nobody listens at any more is taken away by whoever has its second name, PATH.old, and by nobody else.
  */
-import { randomBytes } from 'node:crypto';
-import { linkSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { linkSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { EtherloomError } from '../errors.js';
 
 /** The socket: where it is, or the folder that gets one named by the process. */
 export type ControlPlace = { path: string } | { directory: string };
 
 const OLD = '.old';
-/** Random bytes in the name under which a socket is made. */
-const RANDOM = 4;
+/** A socket is made as PATH.XXXXXX/s: what mkdtemp(3) adds, and the name in that folder. */
+const MADE = 's';
+const RANDOM = 6;
 /** sockaddr_un.sun_path, without the 0 at its end (unix(7)), less the longer of the two ends. */
-const MAX_PATH = 107 - (1 + 2 * RANDOM);
+const MAX_PATH = 107 - (1 + RANDOM + 1 + MADE.length);
+/** Bits of a mode: group or others may write; only owners take files away (/tmp). */
+const WRITE_OTHERS = 0o022;
+const STICKY = 0o1000;
 /** Is somebody there? */
 const ASK_MS = 1000;
 /** Who has a second name asks at most ASK_MS: an older one is left from a process that was killed meanwhile. */
@@ -36,6 +39,34 @@ const inUse = (path: string): EtherloomError =>
     ...{ file: path, expected: 'a path of its own' },
   });
 
+/**
+ * A folder in which others could not put another socket in the place of this one: it is of this user, or of root, and nobody
+ * else may write to it, unless (`shared`) files there are taken away by their owners only.
+ * @throws EtherloomError ERR_CONTROL_PATH
+ */
+function requireFolder(folder: string, shared: boolean): void {
+  let mode: number;
+  let uid: number;
+  try {
+    const found = statSync(folder);
+    if (!found.isDirectory()) throw new Error(`${folder} is no folder`);
+    ({ mode, uid } = found);
+  } catch (cause) {
+    throw unusable(folder, cause);
+  }
+  const own = process.geteuid?.() ?? uid;
+  const place = {
+    file: folder,
+    expected: `a folder of the user who runs the engine that nobody else may write to (chmod 700)${shared ? ', or one as /tmp is' : ''}`,
+  };
+  if (uid !== own && uid !== 0)
+    throw new EtherloomError('ERR_CONTROL_PATH', `the folder belongs to another user (uid ${uid})`, place);
+  if (mode & WRITE_OTHERS && !(shared && mode & STICKY)) {
+    const bits = (mode & 0o7777).toString(8).padStart(4, '0');
+    throw new EtherloomError('ERR_CONTROL_PATH', `others may write to the folder (mode ${bits})`, place);
+  }
+}
+
 /** @throws EtherloomError ERR_CONTROL_PATH */
 export function placeOf(place: ControlPlace): string {
   const given = place as { path?: unknown; directory?: unknown } | null | undefined;
@@ -50,6 +81,7 @@ export function placeOf(place: ControlPlace): string {
     } catch (cause) {
       throw unusable(text, cause);
     }
+    requireFolder(text, false);
     path = join(text, `etherloom-${process.pid}.sock`);
   }
   const bytes = Buffer.byteLength(path);
@@ -57,11 +89,26 @@ export function placeOf(place: ControlPlace): string {
     throw new EtherloomError('ERR_CONTROL_PATH', `a path of ${bytes} bytes`, {
       ...{ file: path, expected: `at most ${MAX_PATH} bytes, as Unix sockets have` },
     });
+  if (given?.path !== undefined) requireFolder(dirname(path), true);
   return path;
 }
 
-/** A name that a socket is made under: in the same folder, and nobody else's. */
-export const nameToMake = (path: string): string => `${path}.${randomBytes(RANDOM).toString('hex')}`;
+/** Where a socket is made: nobody else may enter the folder, so what is there is what was made. */
+export interface Workplace {
+  readonly made: string;
+  /** Takes the folder away. */
+  clear(): void;
+}
+
+/** @throws EtherloomError ERR_CONTROL_PATH */
+export function workplace(path: string): Workplace {
+  try {
+    const folder = mkdtempSync(`${path}.`);
+    return { made: join(folder, MADE), clear: () => rmSync(folder, { recursive: true, force: true }) };
+  } catch (cause) {
+    throw unusable(path, cause);
+  }
+}
 
 /** Gives the socket that was made the name `path`, too. @throws EtherloomError ERR_CONTROL_PATH, ERR_CONTROL_IN_USE */
 export async function claim(made: string, path: string): Promise<void> {

@@ -2,11 +2,10 @@
  * A Unix socket by which another process of the same user sees and upgrades the transports of an engine: `etherloom swap`.
  * Who may open it may run programs in the engine, so it is the owner's alone from its first moment on.
  */
-import { chmodSync, lstatSync, rmSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { isMainThread } from 'node:worker_threads';
 import { EtherloomError } from '../errors.js';
-import { type ControlPlace, claim, nameToMake, placeOf, unusable } from './control_path.js';
+import { type ControlPlace, claim, placeOf, unusable, workplace } from './control_path.js';
 import { ControlPeer, dismiss, PATIENCE_MS } from './control_peer.js';
 import { answer, ControlError, type ControlRequest, parseRequest, refusal } from './control_protocol.js';
 import type { Transports } from './transports.js';
@@ -22,8 +21,6 @@ export interface Controlled {
 }
 
 const OWNER_ONLY = 0o600;
-/** umask under which a socket gets those. */
-const UMASK = 0o177;
 const MOST_CLIENTS = 16;
 /** Connections: so many more are told that there are too many. */
 const MOST_CONNECTIONS = 2 * MOST_CLIENTS;
@@ -64,20 +61,14 @@ export class ControlSocket {
   async #listen(): Promise<void> {
     const server = this.#server;
     // When it gets its place it has its permissions, and libuv unlinks no file of that name.
-    const made = nameToMake(this.path);
-    // The file is made within listen(). Only the main thread may change the umask; elsewhere chmod must do.
-    const before = isMainThread ? process.umask(UMASK) : undefined;
+    const { made, clear } = workplace(this.path);
     try {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
-        try {
-          server.listen(made, () => {
-            server.off('error', reject);
-            resolve();
-          });
-        } finally {
-          if (before !== undefined) process.umask(before);
-        }
+        server.listen(made, () => {
+          server.off('error', reject);
+          resolve();
+        });
       });
       chmodSync(made, OWNER_ONLY);
       this.#inode = lstatSync(made, { bigint: true }).ino;
@@ -86,7 +77,7 @@ export class ControlSocket {
       server.close();
       throw cause instanceof EtherloomError ? cause : unusable(this.path, cause);
     } finally {
-      rmSync(made, { force: true });
+      clear();
     }
     // The engine says how long the process lives.
     server.unref();

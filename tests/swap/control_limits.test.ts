@@ -1,9 +1,21 @@
 /** The control socket among strangers: who never reads, who never ends a line, who comes when all places are taken. */
-import { existsSync, linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createConnection, createServer, type Socket } from 'node:net';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createConnection, createServer, Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type Controlled, ControlSocket } from '../../host/engine/control_socket.js';
+import { dirname, join } from 'node:path';
+import { type Controlled, type ControlPlace, ControlSocket } from '../../host/engine/control_socket.js';
 import { EtherloomError } from '../../host/errors.js';
 import { assert, suite } from '../support/suite.js';
 
@@ -193,6 +205,62 @@ for (const there of ['nothing', 'a stale socket'] as const)
         assert.not(existsSync(path));
       }
     }));
+
+const refusal = (place: ControlPlace): Promise<string> =>
+  ControlSocket.open(engineOf(), place).then(
+    async socket => {
+      await socket.close();
+      return 'opened';
+    },
+    error => `${(error as EtherloomError).code}: ${(error as EtherloomError).message}`,
+  );
+
+test('a folder that others may write to is refused: they could put another socket in its place', () =>
+  folderOf(async folder => {
+    const directory = join(folder, 'd');
+    const path = join(directory, 's');
+    mkdirSync(directory);
+    for (const [mode, owner, ofPath, ofDirectory] of [
+      [0o700, undefined, /^opened$/, /^opened$/],
+      [0o755, undefined, /^opened$/, /^opened$/],
+      [0o777, undefined, /others may write .*mode 0777/, /others may write .*mode 0777/],
+      [0o770, undefined, /others may write .*mode 0770/, /others may write .*mode 0770/],
+      // As /tmp: there nobody takes away what is another's, but a folder of its own is to be that.
+      [0o1777, undefined, /^opened$/, /others may write .*mode 1777.*chmod 700/],
+      ...(process.geteuid!() === 0 ? [[0o700, 1, /another user/, /another user/] as const] : []),
+    ] as const) {
+      chmodSync(directory, mode);
+      if (owner !== undefined) chownSync(directory, owner, owner);
+      assert.match(await refusal({ path }), ofPath);
+      assert.match(await refusal({ directory }), ofDirectory);
+      assert.equal(readdirSync(directory), []);
+    }
+  }));
+
+test('until it has its permissions it lies where nobody else can enter, and no link can be put in its place', () =>
+  folderOf(async folder => {
+    const { listen } = Server.prototype;
+    const modes: string[] = [];
+    const umask = process.umask(0);
+    Server.prototype.listen = function (this: Server, made: unknown, ...rest: unknown[]) {
+      modes.push((statSync(dirname(made as string)).mode & 0o777).toString(8));
+      assert.is.not(dirname(made as string), folder);
+      return listen.call(this, made as string, ...(rest as [() => void]));
+    } as typeof listen;
+    chmodSync(folder, 0o755);
+    try {
+      const path = join(folder, 's');
+      const socket = await ControlSocket.open(engineOf(), { path });
+      assert.equal(modes, ['700']);
+      assert.is(lstatSync(path).mode & 0o777, 0o600);
+      assert.equal(readdirSync(folder), ['s']);
+      await socket.close();
+      assert.equal(readdirSync(folder), []);
+    } finally {
+      Server.prototype.listen = listen;
+      process.umask(umask);
+    }
+  }));
 
 test('a file of its second name, which is no socket, stays', () =>
   folderOf(async folder => {
