@@ -105,11 +105,15 @@ export interface CarrierHome {
 export interface CarrierLimits {
   /** Connections, or slots, that there may be. */
   connections: number;
-  /** Requests of a connection that are not answered: no more are read then. */
+  /** Requests of a connection that are not answered, or that somebody works on still: no more are read then. */
   unanswered: number;
+  /** Bytes that these have, those of a message of which part came included. One message is always read. */
+  unansweredBytes: number;
+  /** The same of all connections: half of it for requests of up to 1024 bytes, half for longer ones. */
+  allUnansweredBytes: number;
   /** Bytes that wait to be sent on a connection: no more are read then, and `begin` has no room. */
   unsent: number;
-  /** Time for the rest of a frame, and for the next part of a message, ms. */
+  /** Time for the rest of a frame, and for the next part of each message, ms. While others wait for room: for all its parts. */
   frameMs: number;
   partMs: number;
   /** Time without progress of what is to be sent, ms. */
@@ -121,6 +125,8 @@ export interface CarrierLimits {
 export const LIMITS: CarrierLimits = {
   connections: 4096,
   unanswered: 4096,
+  unansweredBytes: 16 << 20,
+  allUnansweredBytes: 256 << 20,
   unsent: 4 << 20,
   frameMs: 10_000,
   partMs: 60_000,
@@ -130,6 +136,9 @@ export const LIMITS: CarrierLimits = {
 
 /** How long who takes nothing of what was answered is waited for when a server is closed, ms. */
 export const SETTLE_MS = 1000;
+
+/** Time between two looks that counts as waiting, at most, ms: when nobody looked, what is waited for may have come long ago. */
+export const LOOK_MS = 1000;
 
 /** Time between two looks at who is late, while there is news, ms. */
 export const TICK_MS = 100;

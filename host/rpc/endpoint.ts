@@ -363,7 +363,10 @@ export class Endpoint implements CarrierHome {
     while (this.#cancelled.length > 0 && !events.full) {
       const event = events.next();
       event.kind = 'cancelled';
-      event.tag = this.#cancelled.shift()!.tag;
+      const kept = this.#cancelled.shift()!;
+      event.tag = kept.tag;
+      // Who has not said otherwise works on it no more.
+      if (!kept.held) kept.letGo();
       event.part = undefined;
     }
   }

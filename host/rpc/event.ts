@@ -97,6 +97,10 @@ export class RpcEvent implements Asked {
 export class KeptRequest implements Asked {
   /** Answered, or cancelled: nothing can be said any more. */
   over = false;
+  /** Somebody works on it: it counts as unanswered until `letGo`, whatever became of it. */
+  held = false;
+  /** @internal It is over, and counts still. */
+  letsGo: (() => void) | undefined = undefined;
 
   constructor(
     /** @internal */
@@ -117,6 +121,20 @@ export class KeptRequest implements Asked {
   /** As RpcEvent.reply. */
   reply(bytes: Uint8Array): boolean {
     return !this.over && (this.over = this.carrier.reply(this, FrameKind.RESPONSE, bytes, false));
+  }
+
+  /** It counts as unanswered until `letGo`, also when nobody waits for the answer any more. */
+  hold(): this {
+    this.held = true;
+    return this;
+  }
+
+  /** Nobody works on it any more. */
+  letGo(): void {
+    this.held = false;
+    const { letsGo } = this;
+    this.letsGo = undefined;
+    letsGo?.();
   }
 
   /** As RpcEvent.refuse. */

@@ -2,6 +2,7 @@
  * Messages that come in several frames, or that are longer than the ring: gathered in memory of their own, which grows with
  * what came: a length that is only promised takes none.
  */
+import type { Account } from './accounts.js';
 import { RpcError } from './errors.js';
 
 /** Memory that a part begins with, bytes, unless larger memory lies about. */
@@ -46,10 +47,19 @@ export class Part {
   onDrop: (() => void) | undefined = undefined;
   received = 0;
   bytes: Uint8Array;
+  /** Pieces that came to their end: frames, or what was there of a message without any. */
+  pieces = 0;
+  /** How many there were at the last look, for how long the next one was waited for then, and since when it is known, ms. */
+  private seen = -1;
+  private waitedMs = 0;
+  private ageMs = 0;
   /** Nobody needs it any more: its memory may be another's. */
   dropped = false;
   /** Its memory is its reader's. */
   #taken = false;
+  /** Somebody works on what came: it counts until `letGo`, also when the rest will not come. */
+  #held = false;
+  #letsGo: (() => void) | undefined;
 
   constructor(
     readonly pool: PartPool,
@@ -57,12 +67,29 @@ export class Part {
     readonly turn: number,
     readonly kind: number,
     readonly length: number,
+    /** Of a request: where it counts, until it is whole and answered, or dropped. */
+    readonly account?: Account,
   ) {
     this.bytes = pool.take(length);
+    account?.part(length, 1);
   }
 
   get whole(): boolean {
     return this.received === this.length;
+  }
+
+  /** Time passes. Returns how much of it is left for its next piece, ms. */
+  wait(ms: number, mostMs: number): number {
+    this.waitedMs = this.pieces === this.seen ? this.waitedMs + ms : 0;
+    this.seen = this.pieces;
+    this.ageMs += ms;
+    // Whoever takes the room that others wait for is to come to an end.
+    return mostMs - (this.account?.all.pressed ? this.ageMs : this.waitedMs);
+  }
+
+  /** All of it came. */
+  end(): void {
+    this.account?.part(this.length, -1);
   }
 
   /** Memory for `n` bytes behind what came. */
@@ -93,6 +120,34 @@ export class Part {
     if (this.dropped) return;
     this.dropped = true;
     if (!this.#taken) this.pool.give(this.bytes);
-    if (!this.whole) this.onDrop?.();
+    if (this.whole) return;
+    this.account?.part(this.length, -1);
+    this.onDrop?.();
+    this.#leave();
+  }
+
+  #leave(): void {
+    const { account, length } = this;
+    if (account === undefined) return;
+    if (this.#held) this.#letsGo = () => account.give(length);
+    else account.give(length);
+  }
+
+  hold(): this {
+    this.#held = true;
+    return this;
+  }
+
+  letGo(): void {
+    this.#held = false;
+    const letsGo = this.#letsGo;
+    this.#letsGo = undefined;
+    letsGo?.();
+  }
+
+  /** It was given up when it was whole, before anybody kept it: it counts for those who work on it. */
+  linger(): void {
+    this.account?.add(this.length);
+    this.#leave();
   }
 }

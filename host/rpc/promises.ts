@@ -81,6 +81,8 @@ export class PromiseCalls implements Driven {
     this.#hold();
   }
 
+  readonly #wake = (): void => this.#touch();
+
   readonly #flush = (): void => {
     this.#flushing = false;
     this.endpoint.flush();
@@ -334,7 +336,8 @@ export class PromiseCalls implements Driven {
     if (server.options.stream !== true) return;
     let request = part.tag as Request | undefined;
     if (request === undefined) {
-      request = new Request(event.from, new RpcBody(event.length));
+      request = new Request(event.from, new RpcBody(event.length), this.#wake);
+      request.hold(part.hold());
       part.tag = request;
       const reading = request;
       part.onDrop = () => reading.lose(new RpcError('ECONNRESET', 'the rest of the request did not come'));
@@ -348,10 +351,13 @@ export class PromiseCalls implements Driven {
     const begun = event.part?.tag as Request | undefined;
     if (begun !== undefined) {
       begun.body!.push(rest(event, begun.body!));
-      begun.keep(event.keep(begun));
+      const kept = event.keep(begun);
+      if (!kept.over) return begun.keep(kept);
+      event.part!.linger();
+      begun.cancel();
       return;
     }
-    const request = new Request(undefined, undefined);
+    const request = new Request(undefined, undefined, this.#wake);
     let body: Buffer | RpcBody;
     if (server.options.stream === true) {
       body = new RpcBody(event.length);
@@ -400,7 +406,10 @@ export class PromiseCalls implements Driven {
   }
 
   #refuse(request: Request, error: unknown): void {
-    request.answer(kept => this.#refuseKept(kept, error));
+    request.answer(kept => {
+      request.letGo();
+      this.#refuseKept(kept, error);
+    });
   }
 
   /** The caller is told why; one that cannot be told has its deadline, or hears that the server is gone. */
@@ -415,6 +424,7 @@ export class PromiseCalls implements Driven {
 
   #reply(request: Request, body: Uint8Array): void {
     request.answer(kept => {
+      request.letGo();
       try {
         kept.carrier.reply(kept, FrameKind.RESPONSE, body, true);
         this.#touch();
@@ -430,19 +440,25 @@ export class PromiseCalls implements Driven {
       const { carrier, link } = kept;
       const out = outgoingOf(body)!;
       try {
-        if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) return endSource(body);
+        if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) {
+          request.letGo();
+          return endSource(body);
+        }
         this.#touch();
       } catch (error) {
+        request.letGo();
         endSource(body);
         return this.#refuseKept(kept, error);
       }
       feed(body, out, () => {
         carrier.goOn(link);
         this.#touch();
-      }).catch(error => {
-        carrier.breakOff(kept, out, errorBody(error));
-        this.#touch();
-      });
+      })
+        .catch(error => carrier.breakOff(kept, out, errorBody(error)))
+        .finally(() => {
+          request.letGo();
+          this.#touch();
+        });
     });
   }
 

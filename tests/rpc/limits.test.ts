@@ -1,4 +1,5 @@
 /** What a server and a client of calls over TCP do not keep for ever: idle connections, slow frames, peers. */
+import { Accounts } from '../../host/rpc/accounts.js';
 import { LIMITS } from '../../host/rpc/carrier.js';
 import type { RpcEvent } from '../../host/rpc/event.js';
 import { FRAME_HEAD, FrameKind, writeHead } from '../../host/rpc/frame.js';
@@ -59,6 +60,74 @@ test('a frame that comes byte by byte ends the connection when it is not finishe
     assert.ok(s > 8 && s < 20, `${s} s`);
   }));
 
+test('a message whose next part does not come ends the connection, whatever else comes', () =>
+  world({ carrier: 'tcp' }, async w => {
+    const head = request(1000);
+    const dv = new DataView(head.buffer, head.byteOffset);
+    writeHead(dv, 0, FrameKind.REQUEST, 1000, 2000, 0, 7, 1);
+    let call = 100;
+    const s = await lifeOf(w, (at, write) => {
+      if (at === 0) write(head);
+      else if (at % 5 === 0) {
+        const other = request(40);
+        writeHead(new DataView(other.buffer, other.byteOffset), 0, FrameKind.REQUEST, 40, 40, 0, call++, 1);
+        write(other);
+      }
+    });
+    assert.ok(s > 55 && s < 75, `${s} s`);
+  }));
+
+test('who is promised room and sends nothing holds up no short requests, and long ones of others for a time', () =>
+  world({ carrier: 'tcp' }, async w => {
+    const { engine } = w;
+    const callee = await w.server.rpc({ limits: { allUnansweredBytes: 4 << 20 } });
+    const server = callee.burst;
+    await server.listen({ port: 700 });
+    const client = w.client.burst;
+    // Two promise a megabyte each, and send one byte of it a second.
+    const slow = [0, 1].map(() => client.connect({ host: SERVER, port: 700 }));
+    const byte = (offset: number): Buffer => {
+      const out = Buffer.alloc(FRAME_HEAD + 1, 1);
+      const dv = new DataView(out.buffer, out.byteOffset);
+      writeHead(dv, 0, FrameKind.REQUEST, 1, 1_000_000, offset, 0, 1);
+      return out;
+    };
+    const other = await w.client.rpc({ carrier: 'tcp' });
+    const callers = [w.caller.burst, other.burst];
+    const [long, quick] = callers.map(burst => ({ burst, peer: burst.peer(SERVER, 700) }));
+    const events: RpcEvent[] = [];
+    let longAt = 0;
+    let short = 0;
+    for (let s = 0; s < 100 && longAt === 0; s++) {
+      for (const c of slow) if (!c.closed && !c.ended) c.write(byte(s));
+      if (s === 2) long.burst.begin(long.peer, Buffer.alloc(900_000), 'long');
+      quick.burst.begin(quick.peer, Buffer.alloc(30), 'short');
+      client.flush();
+      for (let i = 0; i < 20; i++) {
+        engine.advance(50_000_000n);
+        const n = server.poll(events);
+        for (const e of events.slice(0, n)) if (e.kind === 'request') e.reply(e.bytes.subarray(0, 1));
+        server.flush();
+        for (const burst of callers) {
+          burst.flush();
+          const m = burst.poll(events);
+          for (const e of events.slice(0, m)) {
+            assert.is(e.kind, 'response', e.code);
+            if (e.tag === 'short') short++;
+            else longAt = s;
+          }
+        }
+        client.poll([]);
+      }
+      assert.is(short, s + 1);
+    }
+    assert.ok(longAt > 50 && longAt < 75, `${longAt} s`);
+    for (const c of slow) c.abort();
+    client.flush();
+    await other.close();
+    await callee.close();
+  }));
+
 test('what waits beside its bytes counts: of empty answers no more than a limit wait, and the dropped none', () => {
   const sender = new Sender();
   const one = (call: number): void => void sender.send(FrameKind.RESPONSE, call, 1, new Uint8Array(0), true);
@@ -91,6 +160,7 @@ test('a streamed request whose source is slow: only bytes that wait for room are
   const carrier = {
     home,
     limits: LIMITS,
+    accounts: new Accounts(LIMITS),
     list: { add() {} },
     ended: (_: Link, code: string) => (ended = code),
   };

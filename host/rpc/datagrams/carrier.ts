@@ -3,9 +3,10 @@
  * (docs/own_transport.md). Each datagram is a frame (frame.ts). What the transport cannot say, that a server is no more or has
  * lost an answer, is a call's patience: it ends with ETIMEDOUT.
  */
+import { Accounts, turnOf } from '../accounts.js';
 import type { Call } from '../calls.js';
 import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
-import { codeOf, RpcError } from '../errors.js';
+import { codeOf, errorBody, RpcError } from '../errors.js';
 import type { Events, KeptRequest, RpcEvent } from '../event.js';
 import { type FrameHead, FrameKind, isNewer, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
@@ -21,12 +22,18 @@ const PATIENCE_MS = 60_000;
 const ROUNDED_MS = 1;
 const SILENT = 'the request did not arrive, or the server is no more';
 const NOTHING = new Uint8Array(0);
+/** What waits of other things that a peer does not take, when it is not even told that it asks too much, bytes. */
+const UNTOLD_BYTES = 65_536;
+const BUSY = errorBody(
+  new RpcError('ERR_RPC_BUSY', 'the request was not executed: too much that was asked before is unanswered'),
+);
 
 export class DatagramCarrier implements Carrier {
   readonly name: string;
   readonly patienceMs = PATIENCE_MS;
   private readonly posts = new Set<Post>();
   readonly list = new ReadyList<Post>();
+  readonly accounts: Accounts;
 
   constructor(
     readonly index: number,
@@ -35,6 +42,7 @@ export class DatagramCarrier implements Carrier {
     readonly limits: CarrierLimits,
   ) {
     this.name = calls.name;
+    this.accounts = new Accounts(limits);
   }
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -48,7 +56,7 @@ export class DatagramCarrier implements Carrier {
       call.link = who;
       call.begunMs = this.home.nowMs();
       who.begins(call.begunMs);
-      call.out = who.post.send(who.to, FrameKind.REQUEST, call.place, turn, body, own);
+      call.out = who.post.send(who, FrameKind.REQUEST, call.place, turn, body, own);
     } catch (error) {
       if (call.link instanceof Correspondence) this.ended(call.link);
       call.link = undefined;
@@ -94,8 +102,7 @@ export class DatagramCarrier implements Carrier {
   /** Takes back what of a request was not sent; the server is told, if it knows of it. */
   private withdraw(who: Correspondence, { place, turn }: Call): void {
     who.forget(place);
-    if (who.post.withdraw(who.to, place, turn))
-      who.post.send(who.to, FrameKind.CANCEL, place, turn, NOTHING, true);
+    if (who.post.withdraw(who, place, turn)) who.post.send(who, FrameKind.CANCEL, place, turn, NOTHING, true);
   }
 
   /** A call of a client is over. */
@@ -120,11 +127,10 @@ export class DatagramCarrier implements Carrier {
 
   reply(asked: Asked, kind: FrameKind, body: Uint8Array | Outgoing, own: boolean): boolean {
     const who = asked.link as Correspondence;
-    const known = who.open.get(asked.call);
-    if (who.post.over || known === undefined || turnOf(known) !== asked.turn) return false;
+    if (who.post.over || !who.account.waits(asked)) return false;
     if (body.length > MOST_MESSAGE) throw new RpcError('EMSGSIZE', `a response of ${body.length} bytes`);
-    who.open.delete(asked.call);
-    who.post.send(who.to, kind, asked.call, asked.turn, body, own);
+    who.account.close(asked.call, true);
+    who.post.send(who, kind, asked.call, asked.turn, body, own);
     this.home.stir();
     return true;
   }
@@ -133,13 +139,11 @@ export class DatagramCarrier implements Carrier {
     const who = asked.link as Correspondence;
     if (who.post.over || out.dropped || out.whole) return;
     who.post.dropOut(out);
-    who.post.send(who.to, FrameKind.ERROR, asked.call, asked.turn, error, true);
+    who.post.send(who, FrameKind.ERROR, asked.call, asked.turn, error, true);
   }
 
   keep(kept: KeptRequest): void {
-    const { open } = kept.link as Correspondence;
-    if (open.get(kept.call) === kept.turn) open.set(kept.call, kept);
-    else kept.over = true;
+    (kept.link as Correspondence).account.keep(kept);
   }
 
   remote(asked: Asked): { address: string; port: number } {
@@ -148,9 +152,19 @@ export class DatagramCarrier implements Carrier {
   }
 
   /** Nobody there waits any more. */
-  cancelAll({ open }: Correspondence): void {
-    for (const kept of open.values()) if (typeof kept !== 'number') this.home.cancelled(kept);
-    open.clear();
+  cancelAll({ account }: Correspondence): void {
+    for (const call of [...account.open.keys()]) {
+      const kept = account.close(call, false);
+      if (kept !== undefined) this.home.cancelled(kept);
+    }
+  }
+
+  /** Whether there is room for a request; its caller is told when there is not: what a transport has acknowledged is not asked again. */
+  admits(who: Correspondence, { call, turn, length }: FrameHead): boolean {
+    if (who.waiting <= this.limits.unsent && who.account.take(length)) return true;
+    who.account.leave();
+    if (who.waiting <= UNTOLD_BYTES) who.post.send(who, FrameKind.ERROR, call, turn, BUSY, true);
+    return false;
   }
 
   // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +197,13 @@ export class DatagramCarrier implements Carrier {
   }
 
   /** A message is whole: its event, which is to be filled. */
-  heard(events: Events, who: Correspondence, head: FrameHead, service: unknown): RpcEvent | undefined {
+  heard(
+    events: Events,
+    who: Correspondence,
+    head: FrameHead,
+    service: unknown,
+    part: Part | undefined,
+  ): RpcEvent | undefined {
     const { kind, call, turn } = head;
     const isClient = who.post.server !== undefined;
     if (isClient !== (kind === FrameKind.RESPONSE || kind === FrameKind.ERROR)) return undefined;
@@ -204,14 +224,19 @@ export class DatagramCarrier implements Carrier {
       this.givenUp(who, call, turn);
       return undefined;
     }
-    let known = who.open.get(call);
+    const { account } = who;
+    let known = account.open.get(call);
     // Whoever uses the place of a call again has given that up.
     if (known !== undefined && isNewer(turn, turnOf(known))) {
       this.givenUp(who, call, turnOf(known));
       known = undefined;
     }
-    if (known !== undefined || who.open.size >= this.limits.unanswered) return undefined;
-    who.open.set(call, turn);
+    if (known !== undefined) {
+      if (part !== undefined) account.give(head.length);
+      return undefined;
+    }
+    if (part === undefined && !this.admits(who, head)) return undefined;
+    account.asked(call, turn, head.length);
     const event = events.next();
     event.kind = 'request';
     event.tag = undefined;
@@ -221,10 +246,9 @@ export class DatagramCarrier implements Carrier {
   /** A client waits for the answer of a request no more. */
   private givenUp(who: Correspondence, call: number, turn: number): void {
     who.post.dropOf(who, call, turn);
-    const known = who.open.get(call);
-    if (known === undefined || turnOf(known) !== turn) return;
-    who.open.delete(call);
-    if (typeof known !== 'number') this.home.cancelled(known);
+    if (!who.account.waits({ call, turn })) return;
+    const kept = who.account.close(call, false);
+    if (kept !== undefined) this.home.cancelled(kept);
   }
 
   /** More of a message came: who reads it meanwhile is told. */
@@ -297,5 +321,3 @@ export class DatagramCarrier implements Carrier {
     for (const post of [...this.posts]) this.leave(post);
   }
 }
-
-const turnOf = (known: number | KeptRequest): number => (typeof known === 'number' ? known : known.turn);

@@ -1,14 +1,16 @@
 /** What is known of one peer of a socket: messages of it that came in part, and requests of it that are to be answered. */
 import type { Correspondent } from '../../streams/datagram_end.js';
-import type { KeptRequest } from '../event.js';
+import { Account } from '../accounts.js';
 import type { Part } from '../parts.js';
 import type { Post } from './post.js';
 
 export class Correspondence {
   /** By call: messages that came in part. */
   readonly parts = new Map<number, Part>();
-  /** A server's: requests that were not answered, by call: the turn, or who keeps it. */
-  readonly open = new Map<number, number | KeptRequest>();
+  /** A server's: requests that are to be answered. */
+  readonly account: Account;
+  /** Bytes of messages to it that wait, and what they take beside. */
+  waiting = 0;
   /** When something was heard of it, ms. */
   heardMs = 0;
   /** A client's: calls in flight. */
@@ -24,7 +26,10 @@ export class Correspondence {
     readonly post: Post,
     readonly to: Correspondent,
     readonly address: string,
-  ) {}
+  ) {
+    const { accounts, limits } = post.carrier;
+    this.account = new Account(accounts, limits.unanswered, false, () => {});
+  }
 
   heard(nowMs: number): void {
     this.heardMs = nowMs;
@@ -47,6 +52,17 @@ export class Correspondence {
   /** For how long calls waited, and nothing was heard, ms. Who is not asked may be silent. */
   silentMs(nowMs: number): number {
     return this.waitedMs + (this.calls > 0 ? nowMs - this.sinceMs : 0);
+  }
+
+  /** Time passes: messages whose next part is late are forgotten. Returns how much is left for one of the others, ms. */
+  wait(ms: number, mostMs: number): number {
+    let leftMs = mostMs;
+    for (const [call, part] of this.parts) {
+      const its = part.wait(ms, mostMs);
+      if (its < 0) this.forget(call);
+      else leftMs = Math.min(leftMs, its);
+    }
+    return leftMs;
   }
 
   forget(call: number): void {

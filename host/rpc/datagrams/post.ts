@@ -1,6 +1,6 @@
 /** A socket that carries calls: of a client, one for each server that it calls; or a server's, for everybody. */
 import type { Correspondent } from '../../streams/datagram_end.js';
-import { SETTLE_MS, TICK_MS } from '../carrier.js';
+import { LOOK_MS, SETTLE_MS, TICK_MS } from '../carrier.js';
 import type { Events, RpcEvent } from '../event.js';
 import { FRAME_HEAD, FrameKind, isNewer, newHead, readHead, writeHead } from '../frame.js';
 import { Outgoing } from '../outgoing.js';
@@ -15,9 +15,12 @@ const BATCH = 32;
 /** Messages that take turns. */
 const AT_ONCE = MOST_PARTS / 2;
 
+/** What a message that waits takes beside its bytes, bytes: its frame's head, and what is known of it here. */
+const COST = FRAME_HEAD + 256;
+
 interface Queued {
   out: Outgoing;
-  to: Correspondent;
+  who: Correspondence;
 }
 
 export class Post {
@@ -39,6 +42,7 @@ export class Post {
   /** Errors and cancellations, which go before the queue: a place is used again when its call was given up. */
   private urgent: Queued[] = [];
   private turn = 0;
+  private tickedMs = 0;
   private dv: DataView | undefined;
   private readonly head = newHead();
   private readonly scratch: Uint8Array;
@@ -57,7 +61,7 @@ export class Post {
 
   /** As Sender.send. */
   send(
-    to: Correspondent,
+    who: Correspondence,
     kind: FrameKind,
     call: number,
     turn: number,
@@ -65,17 +69,17 @@ export class Post {
     own: boolean,
   ): Outgoing | undefined {
     const short =
-      body instanceof Uint8Array && body.length <= this.carrier.calls.most(to.family) - FRAME_HEAD;
+      body instanceof Uint8Array && body.length <= this.carrier.calls.most(who.to.family) - FRAME_HEAD;
     const list = kind < FrameKind.ERROR ? this.queue : this.urgent;
     const first = list.length === 0 && this.urgent.length === 0;
-    if (short && first && this.put(to, kind, body.length, 0, call, turn, body)) return undefined;
+    if (short && first && this.put(who.to, kind, body.length, 0, call, turn, body)) return undefined;
     const out =
       body instanceof Uint8Array ? Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body)) : body;
     out.kind = kind;
     out.call = call;
     out.turn = turn;
-    this.waiting += out.length;
-    list.push({ out, to });
+    this.count(who, out.length + COST);
+    list.push({ out, who });
     this.pump();
     return list.some(q => q.out === out) ? out : undefined;
   }
@@ -100,13 +104,17 @@ export class Post {
       const list = this.urgent.length > 0 ? this.urgent : this.queue;
       const at = list === this.urgent ? 0 : this.choose();
       if (at < 0) return;
-      const { out, to } = list[at];
+      const { out, who } = list[at];
+      const { to } = who;
       const most = this.carrier.calls.most(to.family) - FRAME_HEAD;
       const bytes = out.length === 0 ? NOTHING : out.peek(most);
       if (!this.put(to, out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
-      this.waiting -= bytes.length;
+      this.count(who, -bytes.length);
       if (bytes.length > 0) out.took(bytes.length);
-      if (out.whole) list.splice(at, 1);
+      if (out.whole) {
+        list.splice(at, 1);
+        this.count(who, -COST);
+      }
       if (list === this.queue) this.turn = out.whole ? at : at + 1;
     }
     if (this.closing !== undefined && !this.over) this.carrier.leave(this);
@@ -124,8 +132,8 @@ export class Post {
   }
 
   /** A request is not wanted any more. Whether the server knows of it. */
-  withdraw(to: Correspondent, call: number, turn: number): boolean {
-    const queued = this.queue.find(q => q.to === to && q.out.call === call && q.out.turn === turn);
+  withdraw(who: Correspondence, call: number, turn: number): boolean {
+    const queued = this.queue.find(q => q.who === who && q.out.call === call && q.out.turn === turn);
     return queued === undefined || this.dropOut(queued.out);
   }
 
@@ -133,16 +141,21 @@ export class Post {
   dropOut(out: Outgoing): boolean {
     const at = this.queue.findIndex(q => q.out === out);
     if (at >= 0) {
-      this.waiting -= out.length - out.sent;
+      this.count(this.queue[at].who, out.sent - out.length - COST);
       this.queue.splice(at, 1);
     }
     out.drop();
     return out.sent > 0;
   }
 
-  dropOf(to: Correspondence, call: number, turn: number): void {
-    for (const { out, to: whose } of [...this.queue])
-      if (whose === to.to && out.call === call && out.turn === turn) this.dropOut(out);
+  /** Drops what of the answer to a call waits. */
+  dropOf(who: Correspondence, call: number, turn: number): void {
+    if (who.waiting > 0) this.withdraw(who, call, turn);
+  }
+
+  private count(who: Correspondence, bytes: number): void {
+    this.waiting += bytes;
+    who.waiting += bytes;
   }
 
   // ── receiving ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,7 +188,8 @@ export class Post {
     const key = `${d.port} ${d.w0} ${d.w1} ${d.w2} ${d.w3}`;
     let known = this.clients.get(key);
     if (known === undefined) {
-      if (this.clients.size >= this.carrier.limits.connections) return undefined;
+      const { accounts, limits } = this.carrier;
+      if (this.clients.size + accounts.ghosts >= limits.connections) return undefined;
       const { family, port, w0, w1, w2, w3 } = d;
       known = new Correspondence(this, { family, port, w0, w1, w2, w3 }, d.address);
       this.clients.set(key, known);
@@ -195,11 +209,14 @@ export class Post {
     d.at += FRAME_HEAD;
     d.first -= FRAME_HEAD;
     d.length -= FRAME_HEAD;
+    // Of the wrong side.
+    if (this.server === undefined && (head.kind === FrameKind.RESPONSE || head.kind === FrameKind.ERROR))
+      return;
     const part = this.gather(who, d);
     if (part === null) return;
     if (part !== undefined && !part.whole) this.carrier.part(events, who, head, part, this.service);
     else {
-      const event = this.carrier.heard(events, who, head, this.service);
+      const event = this.carrier.heard(events, who, head, this.service, part);
       if (event !== undefined) fill(event, head.length, d, part);
       if (part !== undefined) this.whole.push(part);
     }
@@ -215,7 +232,9 @@ export class Post {
       if (part) who.forget(call);
       if (bytes === length) return undefined;
       if (who.parts.size >= MOST_PARTS) return null;
-      part = new Part(this.carrier.home.pool, call, turn, kind, length);
+      const asks = kind === FrameKind.REQUEST;
+      if (asks && !this.carrier.admits(who, this.head)) return null;
+      part = new Part(this.carrier.home.pool, call, turn, kind, length, asks ? who.account : undefined);
       who.parts.set(call, part);
     } else if (
       !part ||
@@ -230,7 +249,11 @@ export class Post {
     room.set(d.memory.subarray(d.at, d.at + first), part.received);
     if (bytes > first) room.set(d.memory.subarray(d.again, d.again + bytes - first), part.received + first);
     part.received += bytes;
-    if (part.whole) who.parts.delete(call);
+    part.pieces++;
+    if (part.whole) {
+      who.parts.delete(call);
+      part.end();
+    }
     return part;
   }
 
@@ -239,13 +262,15 @@ export class Post {
     if (this.closing !== undefined) return this.settle(nowMs);
     const { partMs, idleMs } = this.carrier.limits;
     let nextMs = Number.POSITIVE_INFINITY;
+    const passedMs = Math.min(nowMs - this.tickedMs, LOOK_MS);
+    this.tickedMs = nowMs;
     for (const [key, who] of this.clients) {
       const silentMs = nowMs - who.heardMs;
-      if (silentMs > partMs) who.drop();
-      if (silentMs > idleMs && who.open.size === 0) this.clients.delete(key);
+      const leftMs = who.wait(passedMs, partMs);
+      if (silentMs > idleMs && who.account.count === 0) this.clients.delete(key);
       // Who has something to be answered is looked at when that was.
-      else if (who.open.size === 0) nextMs = Math.min(nextMs, who.heardMs + idleMs + 1);
-      if (who.parts.size > 0) nextMs = Math.min(nextMs, who.heardMs + partMs + 1);
+      else if (who.account.count === 0) nextMs = Math.min(nextMs, who.heardMs + idleMs + 1);
+      if (who.parts.size > 0) nextMs = Math.min(nextMs, nowMs + Math.min(leftMs, LOOK_MS) + 1);
     }
     return nextMs;
   }
@@ -281,7 +306,10 @@ export class Post {
     for (const { out } of this.queue) out.drop();
     this.queue = [];
     this.urgent = [];
-    for (const who of this.clients.values()) this.carrier.cancelAll(who);
+    for (const who of this.clients.values()) {
+      this.carrier.cancelAll(who);
+      who.account.end();
+    }
     if (!this.touched) this.letGo();
   }
 

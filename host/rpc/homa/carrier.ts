@@ -6,6 +6,7 @@
  */
 import { StreamEvent, StreamLayout } from '../../layout/layout.gen.js';
 import type { StreamEnd } from '../../streams/stream_end.js';
+import { Accounts } from '../accounts.js';
 import type { Call } from '../calls.js';
 import {
   type Asked,
@@ -13,6 +14,7 @@ import {
   type CarrierHome,
   type CarrierLimits,
   type ListenWish,
+  LOOK_MS,
   type ServePlace,
   TICK_MS,
 } from '../carrier.js';
@@ -39,13 +41,17 @@ export class HomaCarrier implements Carrier {
   /** What ports are served with. */
   private readonly served = new Map<number, { data: unknown }>();
   readonly list = new ReadyList<Slot>();
+  readonly accounts: Accounts;
+  private tickedMs = 0;
 
   constructor(
     readonly index: number,
     readonly home: CarrierHome,
     readonly calls: SlotCalls,
     readonly limits: CarrierLimits,
-  ) {}
+  ) {
+    this.accounts = new Accounts(limits);
+  }
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,9 +134,8 @@ export class HomaCarrier implements Carrier {
     else if (!(body instanceof Uint8Array)) message = this.streamed(body);
     else if (body.length > 0 && body[0] === 0xe7 && isMarked(body))
       message = enveloped(Enveloped.RESPONSE, body);
-    slot.open = false;
-    slot.kept = undefined;
     if (slot.writer.send(asked.call, undefined, message, own || message !== body)) this.home.stir();
+    slot.closed(true);
     return true;
   }
 
@@ -188,6 +193,8 @@ export class HomaCarrier implements Carrier {
     const slot = new Slot(this, end, undefined, served?.data);
     this.slots.set(end.id, slot);
     if (served === undefined) slot.finish('ECONNABORTED', 'the server was closed');
+    else if (this.slots.size + this.accounts.ghosts > this.limits.connections)
+      slot.finish('ECONNABORTED', 'there are too many');
     return slot;
   }
 
@@ -219,14 +226,20 @@ export class HomaCarrier implements Carrier {
 
   tick(nowMs: number): number {
     let busy = false;
+    let nextMs = Number.POSITIVE_INFINITY;
+    const passedMs = Math.min(nowMs - this.tickedMs, LOOK_MS);
+    this.tickedMs = nowMs;
     for (const slot of this.slots.values()) {
+      const leftMs = slot.reader.part?.wait(passedMs, this.limits.partMs) ?? Number.POSITIVE_INFINITY;
+      if (leftMs < 0) slot.late();
+      else nextMs = Math.min(nextMs, nowMs + Math.min(leftMs, LOOK_MS) + 1);
       if (!slot.writer.busy) continue;
       // A ring that could not grow when it was asked may by now.
       slot.writable();
       slot.settle(nowMs);
       busy = true;
     }
-    let nextMs = busy ? nowMs + TICK_MS : Number.POSITIVE_INFINITY;
+    if (busy) nextMs = Math.min(nextMs, nowMs + TICK_MS);
     for (const [key, pool] of this.pools) {
       nextMs = Math.min(nextMs, pool.tick(nowMs));
       if (pool.gone) this.pools.delete(key);

@@ -5,7 +5,7 @@
 import type { StreamEnd } from '../../streams/stream_end.js';
 import { MOST_MESSAGE } from '../frame.js';
 import { Part, type PartPool } from '../parts.js';
-import { Found, type Lie } from '../tcp/receiver.js';
+import { Found, type Inbox, type Lie } from '../tcp/receiver.js';
 import { ENVELOPE, isMarked } from './envelope.js';
 
 export const RECORD = 32;
@@ -35,6 +35,8 @@ export class SlotReader implements Lie {
   first = 0;
   again = 0;
   part: Part | undefined = undefined;
+  /** There was no room for what `nearby` looked at. */
+  private full = false;
   /** Bytes of a message that was found and is not given back. */
   private held = 0;
   private found = false;
@@ -44,15 +46,23 @@ export class SlotReader implements Lie {
   private readonly scratch = new Uint8Array(RECORD);
   private readonly scratchView = new DataView(this.scratch.buffer);
 
-  /** @param envelopes whether messages may be enveloped */
+  private readonly envelopes: boolean;
+
+  /** @param inbox of a server's; a client's messages may be enveloped */
   constructor(
     readonly end: StreamEnd,
     readonly pool: PartPool,
-    readonly envelopes: boolean,
+    readonly inbox: Inbox | undefined,
   ) {
+    this.envelopes = inbox === undefined;
     this.u8 = end.app.arena.u8;
     this.i32 = end.app.arena.i32;
     this.dv = end.app.arena.dv;
+  }
+
+  /** Whether a message begins that nobody has looked at. */
+  get pending(): boolean {
+    return !this.found && this.part === undefined && this.end.readable >= RECORD;
   }
 
   next(): Found {
@@ -61,12 +71,17 @@ export class SlotReader implements Lie {
     if (this.part !== undefined) return have > 0 ? this.gather(have) : Found.NOTHING;
     if (have < RECORD) return Found.NOTHING;
     if (this.nearby(have)) return Found.WHOLE;
+    if (this.full) {
+      this.full = false;
+      return Found.FULL;
+    }
     this.record();
     const { length } = this;
     if (length > MOST_MESSAGE) return Found.BAD;
     const all = roomOf(length);
     const whole = have >= all;
     if (!whole && (length <= WAIT_BYTES || have < RECORD + ENVELOPE)) return Found.NOTHING;
+    if (this.inbox !== undefined && !this.inbox.admits(length)) return Found.FULL;
     const skip = this.envelope();
     if (whole && this.end.look(RECORD + skip, length - skip, this)) {
       this.length = length - skip;
@@ -77,7 +92,7 @@ export class SlotReader implements Lie {
     }
     this.length = length - skip;
     this.end.consume(RECORD + skip);
-    this.part = new Part(this.pool, this.call, 0, 0, length - skip);
+    this.part = new Part(this.pool, this.call, 0, 0, length - skip, this.inbox?.account);
     // What fills it up comes with its last bytes.
     this.held = all - RECORD - length;
     return this.gather(have - RECORD - skip);
@@ -91,6 +106,10 @@ export class SlotReader implements Lie {
     const length = i32[at >> 2] >>> 0;
     const all = roomOf(length);
     if (length > MOST_MESSAGE || all > have || this.end.span(all) === 0) return false;
+    if (this.inbox !== undefined && !this.inbox.admits(length)) {
+      this.full = true;
+      return false;
+    }
     if (this.envelopes) {
       if (length >= ENVELOPE && this.u8[at + RECORD] === 0xe7) return false;
     } else this.whose(this.dv, at);
@@ -148,11 +167,13 @@ export class SlotReader implements Lie {
     if (n > 0) {
       this.end.peek(0, n, part.room(n), part.received);
       part.received += n;
+      part.pieces++;
     }
     this.end.consume(last ? n + this.held : n);
     if (!last) return Found.PART;
     this.held = 0;
     this.found = true;
+    part.end();
     this.memory = part.bytes;
     this.at = 0;
     this.first = part.length;

@@ -2,18 +2,19 @@
 import { StreamRequest } from '../../layout/layout.gen.js';
 import type { StreamEnd } from '../../streams/stream_end.js';
 import { formatIp } from '../../wire/address.js';
+import { Account } from '../accounts.js';
 import type { Call } from '../calls.js';
 import { SETTLE_MS } from '../carrier.js';
 import type { Events, KeptRequest } from '../event.js';
 import type { Outgoing } from '../outgoing.js';
-import { Found } from '../tcp/receiver.js';
+import { Found, type Inbox } from '../tcp/receiver.js';
 import type { HomaCarrier } from './carrier.js';
 import { Enveloped } from './envelope.js';
 import type { Pool, Share } from './pool.js';
 import { SlotReader } from './reader.js';
 import { SlotWriter } from './writer.js';
 
-export class Slot {
+export class Slot implements Inbox {
   readonly reader: SlotReader;
   readonly writer: SlotWriter;
   ready = false;
@@ -30,6 +31,9 @@ export class Slot {
   open = false;
   asked = 0;
   kept: KeptRequest | undefined = undefined;
+  private length = 0;
+  /** The same: the next one is read when the last one counts no more. */
+  readonly account: Account;
   /** It is to end: why. */
   private ending: { code: string; reason: string } | undefined;
   /** A server's: it ends when all of the answer is in the ring: why, and how much was. */
@@ -42,7 +46,8 @@ export class Slot {
     readonly pool: Pool | undefined,
     readonly service: unknown,
   ) {
-    this.reader = new SlotReader(end, carrier.home.pool, pool !== undefined);
+    this.account = new Account(carrier.accounts, 1, true, () => this.goOn());
+    this.reader = new SlotReader(end, carrier.home.pool, pool === undefined ? this : undefined);
     this.writer = new SlotWriter(end);
     end.hearer = this;
   }
@@ -70,6 +75,7 @@ export class Slot {
     this.writer.pump();
     if (this.writer.busy) return;
     this.sent();
+    this.goOn();
     const { closing } = this;
     if (closing !== undefined) this.finish(closing.code, closing.reason, StreamRequest.CLOSE);
   }
@@ -94,15 +100,30 @@ export class Slot {
     this.ending ??= { code, reason: REASONS[code] ?? 'the transport ended it' };
   }
 
+  admits(length: number): boolean {
+    return this.account.take(length);
+  }
+
+  /** Perhaps there is room for what waits. */
+  private goOn(): void {
+    if (this.pool === undefined && !this.over && this.reader.pending) this.carrier.list.add(this);
+  }
+
   /** Takes what came. Returns whether there may be more. */
   work(events: Events): boolean {
     const { reader } = this;
     while (!this.over) {
       if (events.full) return true;
+      if (this.pool === undefined && reader.pending) {
+        // Whoever asks for something else waits for the last one no more: who works on it hears of it now.
+        if (this.open) this.give();
+        if (this.writer.busy && this.closing === undefined) break;
+      }
       const found = reader.next();
-      if (found === Found.NOTHING) break;
+      if (found === Found.NOTHING || found === Found.FULL) break;
       if (this.closing !== undefined) {
         // Whoever asks for something else does not want the answer any more.
+        if (found === Found.WHOLE) this.account.give(reader.length);
         this.finish(this.closing.code, this.closing.reason);
         break;
       }
@@ -118,9 +139,9 @@ export class Slot {
   }
 
   private requested(events: Events): void {
-    this.give();
     this.open = true;
     this.asked = this.reader.call;
+    this.length = this.reader.length;
     const event = events.next();
     event.kind = 'request';
     event.tag = undefined;
@@ -178,10 +199,17 @@ export class Slot {
 
   /** Nobody answers the last request any more. */
   private give(): void {
-    const { kept } = this;
-    this.kept = undefined;
-    this.open = false;
+    const { kept, open } = this;
+    if (open) this.closed(false);
     if (kept !== undefined) this.carrier.home.cancelled(kept);
+  }
+
+  /** The request is answered, or nobody waits for it. */
+  closed(answered: boolean): void {
+    const { kept } = this;
+    this.open = false;
+    this.kept = undefined;
+    this.account.release(kept, this.length, answered);
   }
 
   /** Takes no more: what was answered arrives, who waits for an answer hears ECONNRESET. */
@@ -210,6 +238,11 @@ export class Slot {
     } else if (nowMs >= closing.untilMs) this.finish(closing.code, closing.reason);
   }
 
+  /** The rest of a message did not come. */
+  late(): void {
+    this.finish('ETIMEDOUT', 'the rest of a message did not come');
+  }
+
   /**
    * Gives the slot up: the peer hears ECONNRESET, or that nobody waits; after CLOSE what is in the ring arrives. Whatever its last
    * events show stays as it is.
@@ -221,6 +254,7 @@ export class Slot {
     this.writer.drop();
     this.sent();
     this.give();
+    this.account.end();
     this.carrier.ended(this, code, reason);
     if (!this.touched) this.letGo();
   }

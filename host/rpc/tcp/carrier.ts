@@ -4,6 +4,7 @@
  *
  *   begin ─▶ Link ─ Sender ─▶ send ring            receive ring ─▶ Receiver ─ Link ─▶ events
  */
+import { Accounts } from '../accounts.js';
 import type { Call } from '../calls.js';
 import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
 import { codeOf } from '../errors.js';
@@ -29,13 +30,16 @@ export class TcpCarrier implements Carrier {
   readonly name = 'tcp';
   readonly links = new Set<Link>();
   readonly list = new ReadyList<Link>();
+  readonly accounts: Accounts;
 
   constructor(
     readonly index: number,
     readonly home: CarrierHome,
     readonly calls: TcpCalls,
     readonly limits: CarrierLimits,
-  ) {}
+  ) {
+    this.accounts = new Accounts(limits);
+  }
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -101,12 +105,11 @@ export class TcpCarrier implements Carrier {
 
   reply(asked: Asked, kind: FrameKind, body: Uint8Array | Outgoing, own: boolean): boolean {
     const link = asked.link as Link;
-    const known = link.open.get(asked.call);
-    if (known === undefined || (typeof known === 'number' ? known : known.turn) !== asked.turn) return false;
+    if (!link.account.waits(asked)) return false;
     if (body.length > MOST_MESSAGE) throw new RangeError(`a response of ${body.length} bytes`);
-    link.open.delete(asked.call);
+    // Whoever waits for room hears of it when the answer is on its way.
     link.sender.send(kind, asked.call, asked.turn, body, own);
-    link.goOn();
+    link.account.close(asked.call, true);
     this.home.stir();
     return true;
   }
@@ -119,9 +122,7 @@ export class TcpCarrier implements Carrier {
   }
 
   keep(kept: KeptRequest): void {
-    const link = kept.link as Link;
-    if (link.open.get(kept.call) === kept.turn) link.open.set(kept.call, kept);
-    else kept.over = true;
+    (kept.link as Link).account.keep(kept);
   }
 
   remote(asked: Asked): { address: string; port: number } {
@@ -148,7 +149,7 @@ export class TcpCarrier implements Carrier {
   }
 
   private accept(connection: ConnectionNews['connection'], served: Served): void {
-    if (this.links.size >= this.limits.connections) return connection.abort();
+    if (this.links.size + this.accounts.ghosts >= this.limits.connections) return connection.abort();
     const link = new Link(this, undefined);
     this.links.add(link);
     served.links.add(link);

@@ -1,19 +1,17 @@
 /** One connection that carries calls: a client's, or one that came to a server. */
+import { Account } from '../accounts.js';
 import type { Call } from '../calls.js';
-import { SETTLE_MS, TICK_MS } from '../carrier.js';
+import { LOOK_MS, SETTLE_MS, TICK_MS } from '../carrier.js';
 import { whyFailed } from '../errors.js';
-import type { Events, KeptRequest } from '../event.js';
+import type { Events } from '../event.js';
 import { FrameKind } from '../frame.js';
 import type { RpcPeer } from '../peer.js';
 import type { TcpCarrier } from './carrier.js';
 import type { LinkToBe, RpcConnection } from './connection.js';
-import { Found, Receiver } from './receiver.js';
+import { Found, type Inbox, Receiver } from './receiver.js';
 import { Sender } from './sender.js';
 
-/** Time between two looks that counts as waiting, at most, ms. */
-const LOOK_MS = 1000;
-
-export class Link implements LinkToBe {
+export class Link implements LinkToBe, Inbox {
   connection: RpcConnection | undefined;
   readonly sender = new Sender();
   receiver: Receiver | undefined;
@@ -21,8 +19,8 @@ export class Link implements LinkToBe {
   ready = false;
   /** Its last events have bytes in the ring. */
   touched = false;
-  /** A server's: requests that were not answered, by call: the turn, or who keeps it. */
-  readonly open = new Map<number, number | KeptRequest>();
+  /** A server's: requests that are to be answered. */
+  readonly account: Account;
   /** A client's: calls in flight. */
   calls = 0;
   over = false;
@@ -40,7 +38,7 @@ export class Link implements LinkToBe {
   private seenOut = 0;
   private seenInFrame = false;
   private seenStuck = false;
-  /** For how long a frame, or the next part of a message, was waited for, ms. */
+  /** For how long the rest of a frame was waited for, ms. */
   private inMs = 0;
   private outSinceMs: number;
   private idleSinceMs: number;
@@ -51,6 +49,7 @@ export class Link implements LinkToBe {
     readonly carrier: TcpCarrier,
     readonly peer: RpcPeer | undefined,
   ) {
+    this.account = new Account(carrier.accounts, carrier.limits.unanswered, true, () => this.goOn());
     this.outSinceMs = this.idleSinceMs = this.tickedMs = carrier.home.nowMs();
   }
 
@@ -59,7 +58,8 @@ export class Link implements LinkToBe {
     this.connection = connection;
     connection.data = this;
     const { arena } = connection.end.app;
-    this.receiver = new Receiver(connection.end, arena.u8, arena.dv, this.carrier.home.pool);
+    const inbox = this.peer === undefined ? this : undefined;
+    this.receiver = new Receiver(connection.end, arena.u8, arena.dv, this.carrier.home.pool, inbox);
     this.sender.opened(connection);
     this.sender.pump();
   }
@@ -78,13 +78,13 @@ export class Link implements LinkToBe {
     }
     while (!this.over && this.ending === undefined) {
       if (events.full) return true;
-      if (this.isFull) {
+      const found = receiver.next();
+      if (found === Found.NOTHING) break;
+      if (found === Found.FULL) {
         if (this.connection?.closed) break;
         this.paused = true;
         return false;
       }
-      const found = receiver.next();
-      if (found === Found.NOTHING) break;
       if (!this.touched) this.carrier.list.touch(this);
       if (found === Found.WHOLE) this.heard(events, receiver);
       else if (found === Found.BAD) this.finish('EPROTO', receiver.wrong, true);
@@ -99,9 +99,10 @@ export class Link implements LinkToBe {
     return !this.over && this.ending !== undefined;
   }
 
-  private get isFull(): boolean {
-    const { limits } = this.carrier;
-    return this.open.size >= limits.unanswered || this.sender.waiting > limits.unsent;
+  admits(length: number): boolean {
+    if (this.sender.waiting <= this.carrier.limits.unsent) return this.account.take(length);
+    this.account.leave();
+    return false;
   }
 
   private heard(events: Events, receiver: Receiver): void {
@@ -110,8 +111,11 @@ export class Link implements LinkToBe {
       if (kind === FrameKind.RESPONSE || kind === FrameKind.ERROR) this.answered(events, receiver);
       else this.finish('EPROTO', 'a server that calls', true);
     } else if (kind === FrameKind.REQUEST) {
-      if (this.open.has(call)) return this.finish('EPROTO', 'a call that was made twice', true);
-      this.open.set(call, turn);
+      if (this.account.open.has(call)) {
+        this.account.give(receiver.head.length);
+        return this.finish('EPROTO', 'a call that was made twice', true);
+      }
+      this.account.asked(call, turn, receiver.head.length);
       const event = events.next();
       event.kind = 'request';
       event.tag = undefined;
@@ -119,10 +123,9 @@ export class Link implements LinkToBe {
     } else if (kind === FrameKind.CANCEL) {
       receiver.forget(call, turn);
       this.sender.dropOf(call, turn);
-      const kept = this.open.get(call);
-      if (kept === undefined || (typeof kept === 'number' ? kept : kept.turn) !== turn) return;
-      this.open.delete(call);
-      if (typeof kept !== 'number') this.carrier.home.cancelled(kept);
+      if (!this.account.waits(receiver.head)) return;
+      const kept = this.account.close(call, false);
+      if (kept !== undefined) this.carrier.home.cancelled(kept);
     } else this.finish('EPROTO', 'a client that answers', true);
   }
 
@@ -187,7 +190,7 @@ export class Link implements LinkToBe {
 
   /** Something was answered, or sent: perhaps it goes on. */
   goOn(): void {
-    if (!this.paused || this.isFull || this.over) return;
+    if (!this.paused || this.over) return;
     this.paused = false;
     this.carrier.list.add(this);
   }
@@ -212,13 +215,15 @@ export class Link implements LinkToBe {
     const waits = inFrame || receiver?.inMessage === true;
     const came = frames !== this.seenIn;
     const left = sender.moved !== this.seenOut;
-    // A frame must come to its end: bytes of it alone do not count. When nobody looked, it may have come long ago.
-    this.inMs += Math.min(nowMs - this.tickedMs, LOOK_MS);
-    if (!waits || this.paused || came || inFrame !== this.seenInFrame) this.inMs = 0;
+    const passedMs = Math.min(nowMs - this.tickedMs, LOOK_MS);
+    // A frame must come to its end: bytes of it alone do not count. Others do not count for the message that waits for its next.
+    this.inMs = inFrame && this.seenInFrame && !came && !this.paused ? this.inMs + passedMs : 0;
+    let inLeftMs = receiver?.wait(this.paused ? 0 : passedMs, limits.partMs) ?? limits.partMs;
+    if (inFrame) inLeftMs = Math.min(inLeftMs, limits.frameMs - this.inMs);
     const stuck = sender.stuck;
     if (!stuck || !this.seenStuck || left) this.outSinceMs = nowMs;
     this.seenStuck = stuck;
-    const asked = this.peer === undefined ? this.open.size : this.calls;
+    const asked = this.peer === undefined ? this.account.count : this.calls;
     if (waits || came || left || asked > 0 || this.ready || !sender.empty) this.idleSinceMs = nowMs;
     this.tickedMs = nowMs;
     this.seenIn = frames;
@@ -226,7 +231,6 @@ export class Link implements LinkToBe {
     this.seenOut = sender.moved;
     // Clients end first: a server that did might just be called.
     const idleMs = limits.idleMs + (this.peer === undefined ? limits.frameMs : 0);
-    const inLeftMs = (inFrame ? limits.frameMs : limits.partMs) - this.inMs;
     const stalls = stuck && connection?.connected === true;
     if (inLeftMs < 0) this.finish('ETIMEDOUT', 'the rest of a message did not come', true);
     else if (stalls && nowMs - this.outSinceMs > limits.stallMs)
@@ -275,8 +279,11 @@ export class Link implements LinkToBe {
 
   /** Nobody answers what it has asked. */
   private drop(): void {
-    for (const kept of this.open.values()) if (typeof kept !== 'number') this.carrier.home.cancelled(kept);
-    this.open.clear();
+    const { account, carrier } = this;
+    for (const call of [...account.open.keys()]) {
+      const kept = account.close(call, false);
+      if (kept !== undefined) carrier.home.cancelled(kept);
+    }
   }
 
   /** Ends it when all has arrived, or nothing more does. Returns when to look again, ms. */
@@ -317,6 +324,7 @@ export class Link implements LinkToBe {
     }
     this.receiver?.drop();
     this.drop();
+    this.account.end();
     this.served?.delete(this);
     carrier.ended(this, code, reason);
   }

@@ -2,6 +2,7 @@
  * Takes the frames of a connection apart, in place: a message that lies whole in the ring is told of where it lies. What comes
  * in several frames, or is too long for the ring, is gathered. Whatever a peer sends, it takes no more memory than what came.
  */
+import type { Account } from '../accounts.js';
 import { FRAME_HEAD, FrameKind, newHead, readHead } from '../frame.js';
 import { Part, type PartPool } from '../parts.js';
 
@@ -23,11 +24,18 @@ export interface ByteSource {
   consume(n: number): void;
 }
 
-/** What `next` found. */
-export const Found = { NOTHING: 0, WHOLE: 1, PART: 2, BAD: 3 } as const;
+/** Who takes requests in: a server's link. */
+export interface Inbox {
+  readonly account: Account;
+  /** Whether there is room for one of so many bytes: then it counts. */
+  admits(length: number): boolean;
+}
+
+/** What `next` found. FULL: a request for which there is no room, which stays where it is. */
+export const Found = { NOTHING: 0, WHOLE: 1, PART: 2, BAD: 3, FULL: 4 } as const;
 export type Found = (typeof Found)[keyof typeof Found];
 /** A frame that nobody wants was passed over: the next is looked at. */
-const PASSED = 4;
+const PASSED = 5;
 
 /** Messages in parts that a peer may have under way: its own senders have at most half as many. */
 export const MOST_PARTS = 16;
@@ -65,6 +73,8 @@ export class Receiver implements Lie {
     readonly u8: Uint8Array,
     readonly dv: DataView,
     readonly pool: PartPool,
+    /** Of a server's. */
+    readonly inbox?: Inbox,
   ) {}
 
   /** Whether part of a frame came, and the rest did not. */
@@ -75,6 +85,13 @@ export class Receiver implements Lie {
   /** Whether part of a message came, and the rest did not. */
   get inMessage(): boolean {
     return this.parts.size > 0;
+  }
+
+  /** Time passes. Returns how much of it is left for the next part of one of these messages, ms. */
+  wait(ms: number, mostMs: number): number {
+    let leftMs = mostMs;
+    for (const part of this.parts.values()) leftMs = Math.min(leftMs, part.wait(ms, mostMs));
+    return leftMs;
   }
 
   next(): Found {
@@ -102,6 +119,7 @@ export class Receiver implements Lie {
     if (bytes === head.length && known === undefined) {
       const end = FRAME_HEAD + bytes;
       if (have >= end && source.look(this.parsed + FRAME_HEAD, bytes, this)) {
+        if (!this.admits(bytes)) return Found.FULL;
         this.memory = this.u8;
         this.part = undefined;
         this.parsed += end;
@@ -114,6 +132,11 @@ export class Receiver implements Lie {
     return this.begin(known, have);
   }
 
+  /** Whether what begins here may be taken in. */
+  private admits(length: number): boolean {
+    return this.inbox === undefined || this.head.kind !== FrameKind.REQUEST || this.inbox.admits(length);
+  }
+
   private bad(why: string): Found {
     this.wrong = why;
     return Found.BAD;
@@ -122,6 +145,9 @@ export class Receiver implements Lie {
   /** A frame whose bytes are to be gathered. */
   private begin(known: Part | undefined, have: number): Found | typeof PASSED {
     const { head } = this;
+    const answers = head.kind === FrameKind.RESPONSE || head.kind === FrameKind.ERROR;
+    // Also when only part of it came: what nobody waits for counts nowhere.
+    if (this.inbox !== undefined && answers) return this.bad('a client that answers');
     this.part = known;
     if (head.offset === 0) {
       // An error, or a cancellation, ends what was half said.
@@ -129,7 +155,9 @@ export class Receiver implements Lie {
         return this.bad('a message that begins twice');
       if (known) this.forget(known.call, known.turn);
       if (this.parts.size >= MOST_PARTS) return this.bad(`more than ${MOST_PARTS} messages in parts`);
-      this.part = new Part(this.pool, head.call, head.turn, head.kind, head.length);
+      if (!this.admits(head.length)) return Found.FULL;
+      const account = head.kind === FrameKind.REQUEST ? this.inbox?.account : undefined;
+      this.part = new Part(this.pool, head.call, head.turn, head.kind, head.length, account);
       this.parts.set(head.call, this.part);
     } else if (known) {
       const same = known.turn === head.turn && known.kind === head.kind && known.length === head.length;
@@ -150,7 +178,10 @@ export class Receiver implements Lie {
     }
     this.parsed += n;
     this.left -= n;
-    if (this.left === 0) this.frames = (this.frames + 1) | 0;
+    if (this.left === 0) {
+      this.frames = (this.frames + 1) | 0;
+      if (part !== undefined) part.pieces++;
+    }
     if (part === undefined) {
       // Nobody is told of it, who would say when it can be given back.
       if (!this.holds) this.giveBack();
@@ -158,6 +189,7 @@ export class Receiver implements Lie {
     }
     if (this.left > 0 || !part.whole) return Found.PART;
     this.parts.delete(part.call);
+    part.end();
     this.whole.push(part);
     this.memory = part.bytes;
     this.at = 0;

@@ -159,9 +159,14 @@ export class Sender {
         this.dead--;
       } else i++;
     const n = Math.min(queue.length, AT_ONCE);
+    // Of long requests one is begun when there is nothing of those before it: a server that has no room for it reads on when
+    // they are answered, for which it must have had them.
+    let begun = false;
+    for (let i = 0; i < n; i++) begun ||= queue[i].sent > 0 && queue[i].waiting > 0;
     for (let i = 0; i < n; i++) {
       const out = queue[(this.turn + i) % n];
       if (out.waiting === 0 && out.length > 0) continue;
+      if (begun && out.sent === 0 && out.length > FRAME_BYTES && out.kind === FrameKind.REQUEST) continue;
       this.turn = (this.turn + i) % n;
       return out;
     }
