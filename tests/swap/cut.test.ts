@@ -1,4 +1,5 @@
 /** Probations that end before their time, and objects that none can be had with. */
+import { loadElf } from '../../host/bpf/elf/load.js';
 import { Engine } from '../../host/engine/engine.js';
 import type { UpgradeReport } from '../../host/engine/transports.js';
 import type { EtherloomError } from '../../host/errors.js';
@@ -82,6 +83,52 @@ for (const [what, needs] of [
       ),
     { missing: needs, timeoutMs: 180_000 },
   );
+
+test(
+  'nor does one that is refused when it is loaded: timers call what it has not, or there is no memory',
+  async () => {
+    const nic = new HostNic({ name: 'p' });
+    const engine = await Engine.create({ nics: [nic], inline: true, clock: 'virtual', warmMs: 0 });
+    const live = await LiveObject.load(
+      { engine, apps: undefined as never, table: 300, stack: 'here' },
+      {
+        ...{ name: 'small', object: small(1), sizes: {}, globals: { '.rodata': { setting: 77 } } },
+        ...{ counters: 'small_counters', errors: ['Seen'] },
+      },
+    );
+    const attachment = engine.attach(live.program('small').placed, 'p');
+    await engine.start();
+    const armed = new Uint8Array(64);
+    armed[1] = 1;
+    assert.ok(nic.send(armed));
+    engine.run({ untilNs: engine.now() });
+    const first = live.upgrade(small(1), { probationMs: HOUR, baselineMs: 20 });
+    while (live.generation < 2) await new Promise(done => setTimeout(done, 5));
+    const large = loadElf(small(2), 'large');
+    large.maps.small_extra.maxEntries = 1 << 24;
+    const used = engine.arena.maps.usedBytes;
+    for (const [object, code] of [
+      [small(3), 'ERR_SUPERSEDE'],
+      [large, 'ERR_ARENA_FULL'],
+    ] as const)
+      for (const options of [{}, { probationMs: 50, baselineMs: 20 }]) {
+        assert.is(await codeOf(live.upgrade(object, options)), code);
+        assert.equal([live.generation, engine.arena.maps.usedBytes], [2, used]);
+        const over = await Promise.race([first, new Promise(done => setTimeout(done, 30))]);
+        assert.is(over, undefined, 'the probation goes on');
+      }
+    await live.upgrade(small(2));
+    assert.match((await first).probation!.cutShort!, /another upgrade of small came/);
+    assert.is(live.generation, 3);
+    await engine.detach(attachment);
+    live.map('small_clocks').cancelTimers();
+    engine.run({ untilNs: engine.now() + 1_000_000n });
+    await live.close();
+    assert.is(engine.arena.maps.usedBytes, 0);
+    await engine.stop();
+  },
+  { missing: missingClang, timeoutMs: 180_000 },
+);
 
 test(
   'an object that does not count errors, or under other names, takes no probation',

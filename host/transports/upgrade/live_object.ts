@@ -11,9 +11,7 @@ import { type CollectedProgram, Collection } from '../../bpf/collection.js';
 import type { BpfMap } from '../../bpf/maps/index.js';
 import type { KeyedMap } from '../../bpf/maps/keyed.js';
 import { isRunnable } from '../../bpf/program_types.js';
-import type { ProgramSpec } from '../../bpf/spec.js';
 import type { LoadedProgram } from '../../engine/program.js';
-import { Stops } from '../../engine/stops.js';
 import { UnheardError } from '../../engine/supersede.js';
 import type { LiveTransport, ObjectSource, UpgradeOptions, UpgradeReport } from '../../engine/transports.js';
 import { EtherloomError } from '../../errors.js';
@@ -22,10 +20,11 @@ import { counterNames, namedCounters, type Records, recordsOf } from '../records
 import { closeCell, freeCell, newCell, openCell } from '../records_cell.js';
 import { emptyEntries, emptyKeys } from './entries.js';
 import { type LiveMaps, planMaps } from './map_plan.js';
-import { Migration } from './migration.js';
+import type { Migration } from './migration.js';
 import { type ObjectSettings, PreparedObject } from './prepared.js';
 import { probation, requireTimes } from './probation.js';
 import { type OpenedSource, openSource } from './source.js';
+import { type Loaded, Staged } from './staged.js';
 
 export interface LivePlan extends ObjectSettings {
   /** What it is called in `Engine.transports`. */
@@ -36,8 +35,6 @@ export interface LivePlan extends ObjectSettings {
   /** Those that tell of errors: what a probation looks at. */
   errors: readonly string[];
 }
-
-type Loaded = Collection<LoadedProgram>;
 
 /** Objects whose code is kept: the one at work, the one before, and some that are tried in turn. */
 const MOST_PREPARED = 4;
@@ -69,6 +66,8 @@ export class LiveObject implements LiveTransport {
   #still: Promise<unknown> = Promise.resolve();
   /** Ends the probation of the last upgrade. */
   #probation = new AbortController();
+  /** That go on: one, or none. */
+  #probations = 0;
   #closing = false;
   readonly #unlist: () => void;
 
@@ -152,22 +151,39 @@ export class LiveObject implements LiveTransport {
     try {
       // What those before it leave behind is what it must fit.
       await earlier;
-      const [done] = await this.#alone(() => [this.#admit(source, options, begun)]);
-      return await done;
+      // What is refused leaves the probation before it as it was.
+      const next = await this.#alone(() => this.#admit(source, options));
+      return await this.#begin(next, options, begun);
     } finally {
       begun();
     }
   }
 
-  /** Looks whether it can be, and only then ends the probation before it. @param begun it rests, counting errors */
-  #admit(source: OpenedSource, options: UpgradeOptions, begun: () => void): Promise<UpgradeReport> {
+  /** @throws EtherloomError for what cannot be: all that can be known before the lanes change, while a probation goes on */
+  async #admit(source: OpenedSource, options: UpgradeOptions): Promise<PreparedObject> {
     if (this.#closing) throw this.#closed();
     const next = this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan, this.plan);
     this.#require(next, options);
     next.verify();
+    if (this.#probations === 0) return next;
+    // Whether there is memory, and somebody for every timer's function, is known when it is loaded.
+    const { fresh = [] } = options;
+    const plan = planMaps(this.#live, next, fresh);
+    const staged = await Staged.load(this.env.engine, next, plan, this.#collection, this.#maps);
+    try {
+      staged.requireHeirs();
+    } finally {
+      await staged.discard();
+    }
+    return next;
+  }
+
+  /** Ends the probation before it. @param begun it rests, counting errors */
+  #begin(next: PreparedObject, options: UpgradeOptions, begun: () => void): Promise<UpgradeReport> {
+    if (this.#closing) throw this.#closed();
     this.#probation.abort(
       new EtherloomError('ERR_UPGRADE_ENDED', `another upgrade of ${this.name} came`, {
-        ...{ file: source.label, expected: 'one probation at a time' },
+        ...{ file: next.label, expected: 'one probation at a time' },
       }),
     );
     this.#probation = new AbortController();
@@ -185,7 +201,8 @@ export class LiveObject implements LiveTransport {
         back: () => this.#alone(() => this.#change(before, options)),
       };
       begun();
-      return probation(watched, options);
+      this.#probations++;
+      return probation(watched, options).finally(() => this.#probations--);
     });
     this.#turn = done.catch(() => {});
     return done;
@@ -223,47 +240,24 @@ export class LiveObject implements LiveTransport {
     const plan = planMaps(this.#live, next, fresh);
     this.#requireHeirs(next);
     const old = this.#collection;
-    const collection = await Collection.load(next.spec, engine, {
-      ...{ maps: plan.given, compile: next.compile, keepEntries: true },
-    });
-    const made = collection.disown();
-    const migrations: Migration[] = [];
-    const migrators: LoadedProgram[] = [];
-    const endMigrations = async (): Promise<void> => {
-      for (const m of migrations) m.free();
-      for (const program of migrators.splice(0)) await engine.unload(program);
-    };
-    const heirs = new Map<LoadedProgram, LoadedProgram>();
-    for (const [name, { placed }] of Object.entries(old.programs))
-      if (Object.hasOwn(collection.programs, name)) heirs.set(placed, collection.programs[name].placed);
+    const staged = await Staged.load(engine, next, plan, old, this.#maps);
+    const { collection, made, migrations, stops } = staged;
     let unheard: UnheardError | undefined;
-    const stops = new Stops();
-    for (const { placed } of Object.values(collection.programs)) stops.join(placed.stops.take());
     try {
-      for (const name of plan.migrated) {
-        const program = next.migrations.get(name)!;
-        const compiled = next.compile(program, boundTo(program, collection));
-        const placed = await engine.load(compiled);
-        migrators.push(placed);
-        stops.join(placed.stops.take());
-        migrations.push(new Migration(engine, placed, this.#maps[name], collection.map(name)));
-      }
       const moves = plan.migrated.length + plan.fresh.length > 0;
-      stops.join(await engine.supersede(heirs, moves ? () => this.#move(migrations, collection) : undefined));
+      stops.join(
+        await engine.supersede(staged.heirs, moves ? () => this.#move(migrations, collection) : undefined),
+      );
     } catch (error) {
       if (error instanceof UnheardError) unheard = error;
       else {
-        await endMigrations();
-        emptyEntries(plan.given, collection);
-        collection.adopt(made);
-        await collection.close();
+        await staged.discard();
         throw error;
       }
     }
     changed();
     // Where lanes are not heard of nothing can be unloaded, either.
-    if (unheard) for (const m of migrations) m.free();
-    else await endMigrations();
+    await staged.endMigrations(!unheard);
     collection.fillEntries();
     // Entries of programs, or by keys, that the new object does not have.
     emptyEntries(plan.given, old);
@@ -431,6 +425,8 @@ export class LiveObject implements LiveTransport {
     this.#closing = true;
     this.#probation.abort(this.#closed());
     await this.#turn;
+    // One that is looked at yet is refused, and leaves nothing.
+    await this.#still;
     if (this.#leftover.length) {
       for (const map of this.#owned) map.releasePrograms();
       await this.#endLeftover();
@@ -449,7 +445,3 @@ export class LiveObject implements LiveTransport {
     this.#unlist();
   }
 }
-
-/** Maps that a program uses, by the keys that it has for them. @throws EtherloomError ERR_COLLECTION_MAP */
-const boundTo = ({ maps }: ProgramSpec, collection: Loaded): Record<string, BpfMap> =>
-  Object.fromEntries(Object.entries(maps).map(([key, map]) => [key, collection.map(map.name)]));
