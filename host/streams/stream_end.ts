@@ -117,6 +117,11 @@ export class StreamEnd {
     return { send: this.sndBytes, receive: this.rcvBytes };
   }
 
+  /** Size of the receive ring as `readable` last saw it, bytes. */
+  get receiveBytes(): number {
+    return this.rcvBytes;
+  }
+
   /** Size up to which the send ring may grow, bytes. */
   get sendMost(): number {
     return this.word(L.sndMost);

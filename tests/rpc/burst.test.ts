@@ -77,6 +77,40 @@ for (const { name: carrier, options, tellsCancel } of CARRIERS) {
       assert.is(client.inFlight, 0);
     }));
 
+  if (carrier === 'homa')
+    test('long messages are told of where they lie in the ring, once it is as long as they are', () =>
+      hosts(async w => {
+        const client = w.caller.burst;
+        const server = w.callee.burst;
+        const place = await server.listen({ port: 700 });
+        const peer = client.peer(SERVER, place.port);
+        const body = pattern(300_000, 5);
+        const inRing: boolean[] = [];
+        const heard = (e: RpcEvent): void => {
+          assert.equal(Buffer.from(e.bytes), body);
+          inRing.push(e.part === undefined);
+        };
+        for (let call = 1; call <= 4; call++) {
+          assert.ok(client.begin(peer, body) > 0);
+          await until(
+            w,
+            new Map([
+              [
+                server,
+                (e: RpcEvent) => {
+                  heard(e);
+                  e.reply(e.bytes);
+                },
+              ],
+              [client, heard],
+            ]),
+            () => inRing.length === 2 * call,
+          );
+        }
+        // The first is what made the rings grow.
+        assert.equal(inRing.slice(-4), [true, true, true, true]);
+      }));
+
   test('bytes of a call may be changed as soon as it has begun, however much of them waits for room', () =>
     hosts(async w => {
       const client = w.caller.burst;

@@ -1,6 +1,7 @@
 /**
  * Messages out of a slot's receive ring: a record of 32 bytes, then the message, filled up to a multiple of 32. One that lies
- * whole in the ring is told of where it lies; a longer one is gathered as it comes. One at a time: the next after `done`.
+ * whole in the ring is told of where it lies, and waited for; one that the ring has no room for, or whose parts are wanted, is
+ * gathered as it comes. One at a time: the next after `done`.
  */
 import type { StreamEnd } from '../../streams/stream_end.js';
 import { MOST_MESSAGE } from '../frame.js';
@@ -9,7 +10,7 @@ import { Found, type Inbox, type Lie } from '../tcp/receiver.js';
 import { ENVELOPE, isMarked } from './envelope.js';
 
 export const RECORD = 32;
-/** A message of up to so many bytes is waited for; of a longer one what is there is taken at once. */
+/** A message of up to so many bytes is waited for even where parts are wanted. */
 const WAIT_BYTES = 1024;
 const AF_INET = 2;
 const NOTHING = new Uint8Array(0);
@@ -48,11 +49,15 @@ export class SlotReader implements Lie {
 
   private readonly envelopes: boolean;
 
-  /** @param inbox of a server's; a client's messages may be enveloped */
+  /**
+   * @param inbox of a server's; a client's messages may be enveloped
+   * @param inParts whether what came of a long one is told of before all did
+   */
   constructor(
     readonly end: StreamEnd,
     readonly pool: PartPool,
     readonly inbox: Inbox | undefined,
+    readonly inParts: boolean,
   ) {
     this.envelopes = inbox === undefined;
     this.u8 = end.app.arena.u8;
@@ -80,7 +85,8 @@ export class SlotReader implements Lie {
     if (length > MOST_MESSAGE) return Found.BAD;
     const all = roomOf(length);
     const whole = have >= all;
-    if (!whole && (length <= WAIT_BYTES || have < RECORD + ENVELOPE)) return Found.NOTHING;
+    if (!whole && (length <= WAIT_BYTES || have < RECORD + ENVELOPE || this.awaits(have, all)))
+      return Found.NOTHING;
     if (this.inbox !== undefined && !this.inbox.admits(length)) return Found.FULL;
     const skip = this.envelope();
     if (whole && this.end.look(RECORD + skip, length - skip, this)) {
@@ -96,6 +102,12 @@ export class SlotReader implements Lie {
     // What fills it up comes with its last bytes.
     this.held = all - RECORD - length;
     return this.gather(have - RECORD - skip);
+  }
+
+  /** Whether all of it will lie in the ring, which may still grow: until half of it is full, its memory may come. */
+  private awaits(have: number, all: number): boolean {
+    const { receiveBytes } = this.end;
+    return !this.inParts && (all <= receiveBytes || have < receiveBytes >> 1);
   }
 
   /** A message that lies whole and in one piece in the ring, as almost all do, and is not enveloped. */

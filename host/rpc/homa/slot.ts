@@ -47,7 +47,12 @@ export class Slot implements Inbox {
     readonly service: unknown,
   ) {
     this.account = new Account(carrier.accounts, 1, true, () => this.goOn());
-    this.reader = new SlotReader(end, carrier.home.pool, pool === undefined ? this : undefined);
+    this.reader = new SlotReader(
+      end,
+      carrier.home.pool,
+      pool === undefined ? this : undefined,
+      carrier.home.inParts,
+    );
     this.writer = new SlotWriter(end);
     end.hearer = this;
   }
