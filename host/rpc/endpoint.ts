@@ -6,7 +6,7 @@
  */
 import { type Call, Calls, checkDeadline } from './calls.js';
 import { type Carrier, type CarrierHome, type ListenWish, type ServePlace, TICK_MS } from './carrier.js';
-import { codeOf, RpcError } from './errors.js';
+import { codeOf, RpcError, whyFailed } from './errors.js';
 import { Events, type KeptRequest, type RpcEvent } from './event.js';
 import { MOST_MESSAGE } from './frame.js';
 import type { Outgoing } from './outgoing.js';
@@ -342,8 +342,13 @@ export class Endpoint implements CarrierHome {
 
   #lateCalls(nowMs: number): void {
     for (const call of this.#calls.late(nowMs)) {
-      call.carrier.cancel(call);
-      this.fail(call, 'ETIMEDOUT', 'no answer before the deadline');
+      const { peer, carrier } = call;
+      carrier.cancel(call);
+      this.fail(
+        call,
+        'ETIMEDOUT',
+        whyFailed(peer, carrier.name, 'ETIMEDOUT', 'no answer before the deadline'),
+      );
     }
   }
 

@@ -34,13 +34,13 @@ const MEANING: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'the peer does not answer',
 };
 
-/** Why a call to a peer failed, in words: whom it was for, by which carrier, and what happened. */
+/** Why a call to a peer failed, in words: whom it was for, by which carrier, and what happened, where that is not what the code says. */
 export const whyFailed = (
   to: { address: string; port: number } | undefined,
   carrier: string,
   code: string,
+  what = MEANING[code] ?? 'the connection ended',
 ): string => {
-  const what = MEANING[code] ?? 'the connection ended';
   if (to === undefined) return what;
   const host = to.address.includes(':') ? `[${to.address}]` : to.address;
   return `${host}:${to.port} over ${carrier}: ${what}`;

@@ -68,6 +68,22 @@ for (const { name: carrier, options } of CARRIERS) {
     }));
 }
 
+for (const { name: carrier, options, refused } of CARRIERS.slice(1))
+  suite(`rpc: misuse over ${carrier}`)('a failure names address, port and carrier', () =>
+    world({ carrier, ...options }, async ({ caller }) => {
+      const said = await caller.call({ address: SERVER, port: 701 }, 'x').then(
+        () => 'none',
+        ({ code, message }) => `${code} ${message}`,
+      );
+      assert.ok(said.startsWith(`${refused} ${SERVER}:701 over ${carrier}: `), said);
+      const late = await caller.call({ address: '10.0.0.77', port: 701 }, 'x', { deadline: 1 }).then(
+        () => 'none',
+        ({ message }) => message,
+      );
+      assert.is(late, `10.0.0.77:701 over ${carrier}: no answer before the deadline`);
+    }),
+  );
+
 suite('rpc: misuse over tcp')(
   'who is not there, and where nobody listens, is said with address, port and carrier',
   () =>

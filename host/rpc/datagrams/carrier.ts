@@ -6,7 +6,7 @@
 import { Accounts, turnOf } from '../accounts.js';
 import type { Call } from '../calls.js';
 import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
-import { codeOf, errorBody, RpcError } from '../errors.js';
+import { codeOf, errorBody, RpcError, whyFailed } from '../errors.js';
 import type { Events, KeptRequest, RpcEvent } from '../event.js';
 import { type FrameHead, FrameKind, isNewer, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
@@ -60,8 +60,10 @@ export class DatagramCarrier implements Carrier {
     } catch (error) {
       if (call.link instanceof Correspondence) this.ended(call.link);
       call.link = undefined;
+      const code = codeOf(error);
       queueMicrotask(() => {
-        if (call.turn === turn) this.home.fail(call, codeOf(error), (error as Error).message);
+        if (call.turn === turn)
+          this.home.fail(call, code, whyFailed(peer, this.name, code, (error as Error).message));
       });
     }
     return true;
@@ -90,7 +92,11 @@ export class DatagramCarrier implements Carrier {
     // Only who was asked for as long, and said nothing, is no more: a call that is given up says nothing of the others.
     if (nowMs - Math.max(who.heardMs, call.begunMs) >= PATIENCE_MS - ROUNDED_MS) {
       this.giveUp(who);
-      this.home.failAll(other => other.link === who && other !== call, 'ETIMEDOUT', SILENT);
+      this.home.failAll(
+        other => other.link === who && other !== call,
+        'ETIMEDOUT',
+        this.why(who, 'ETIMEDOUT'),
+      );
       return;
     }
     this.withdraw(who, call);
@@ -183,7 +189,11 @@ export class DatagramCarrier implements Carrier {
     const { server } = post;
     if (server === undefined) return;
     this.giveUp(server);
-    this.home.failAll(call => call.link === server, code, SILENT);
+    this.home.failAll(call => call.link === server, code, this.why(server, code));
+  }
+
+  private why({ address, to }: Correspondence, code: string): string {
+    return whyFailed({ address, port: to.port }, this.name, code, SILENT);
   }
 
   /** The server may be another by now, to whom numbers of the old socket say nothing: the next call has a new one. */

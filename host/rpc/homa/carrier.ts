@@ -18,7 +18,7 @@ import {
   type ServePlace,
   TICK_MS,
 } from '../carrier.js';
-import { codeOf, RpcError } from '../errors.js';
+import { codeOf, RpcError, whyFailed } from '../errors.js';
 import type { Events, KeptRequest } from '../event.js';
 import { FrameKind, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
@@ -65,8 +65,10 @@ export class HomaCarrier implements Carrier {
     } catch (error) {
       // No way there: the call fails as those do whose server is not there.
       const { turn } = call;
+      const code = codeOf(error);
       queueMicrotask(() => {
-        if (call.turn === turn) this.home.fail(call, codeOf(error), (error as Error).message);
+        if (call.turn === turn)
+          this.home.fail(call, code, whyFailed(peer, this.name, code, (error as Error).message));
       });
       return true;
     }

@@ -6,7 +6,7 @@
  *   Share ───────────────────────────┴─▶ Pool: free slots ─▶ Slot ─▶ back, or lost
  */
 import type { Call } from '../calls.js';
-import { codeOf } from '../errors.js';
+import { codeOf, whyFailed } from '../errors.js';
 import { Outgoing } from '../outgoing.js';
 import type { Way } from './calls.js';
 import type { HomaCarrier } from './carrier.js';
@@ -80,7 +80,7 @@ export class Share {
     this.waiting = [];
     for (const each of waiting) {
       this.leave(each);
-      this.pool.carrier.home.fail(each.call, code, reason);
+      this.pool.carrier.home.fail(each.call, code, whyFailed(each.call.peer, 'homa', code, reason));
     }
   }
 

@@ -5,6 +5,7 @@ import { formatIp } from '../../wire/address.js';
 import { Account } from '../accounts.js';
 import type { Call } from '../calls.js';
 import { SETTLE_MS } from '../carrier.js';
+import { whyFailed } from '../errors.js';
 import type { Events, KeptRequest } from '../event.js';
 import type { Outgoing } from '../outgoing.js';
 import { Found, type Inbox } from '../tcp/receiver.js';
@@ -102,7 +103,7 @@ export class Slot implements Inbox {
 
   /** The transport has ended it: what came before is still told. */
   ends(code: string): void {
-    this.ending ??= { code, reason: REASONS[code] ?? 'the transport ended it' };
+    this.ending ??= { code, reason: this.why(code, REASONS[code] ?? 'the transport ended it') };
   }
 
   admits(length: number): boolean {
@@ -245,7 +246,11 @@ export class Slot implements Inbox {
 
   /** The rest of a message did not come. */
   late(): void {
-    this.finish('ETIMEDOUT', 'the rest of a message did not come');
+    this.finish('ETIMEDOUT', this.why('ETIMEDOUT', 'the rest of a message did not come'));
+  }
+
+  private why(code: string, what: string): string {
+    return whyFailed(this.current?.peer, 'homa', code, what);
   }
 
   /**
