@@ -106,3 +106,64 @@ test('a place that a slot lost with its lane is its peer’s again', () =>
     assert.is(s.sent, s.bytes);
     assert.is(f.word('homa_receivers', 0, 'count').get(), 0);
   }));
+
+/** One is granted to, these wait behind it, and half of what is granted is the oldest's. */
+const waiting = (f: Forged, bytes: number[]): { first: Sender; others: Sender[] } => {
+  const first = new Sender(f, 0, 150_000);
+  first.send(10_000);
+  const others = bytes.map((n, i) => new Sender(f, 1 + i, n));
+  for (const s of others) s.send(UNASKED);
+  return { first, others };
+};
+const OLDEST = { overcommit: 1, window: 5000, maxIncoming: 2 ** 30, fifoGrant: 500, fifoGrantStep: 20_000 };
+
+test('the oldest has its share when there is no memory for objects', () =>
+  forged({ homa: OLDEST, answer: () => new Uint8Array(8), objectBytes: 512 }, f => {
+    const { first, others } = waiting(
+      f,
+      Array.from({ length: 8 }, () => 300_000),
+    );
+    first.send();
+    assert.is(first.sent, first.bytes);
+    assert.ok((f.counters.FifoGrants ?? 0) > 0);
+    for (const s of others) s.hears();
+    assert.ok(others[0].granted > UNASKED, String(others[0].granted));
+  }));
+
+test('one that a lane left in the trees when it died takes nobody’s turn as the oldest', () =>
+  forged({ homa: OLDEST, answer: () => new Uint8Array(8) }, f => {
+    const { first, others } = waiting(f, [300_000, 300_000]);
+    const [, lost] = f.served;
+    // Its slot knows nothing of it, nor that it waits.
+    const { dv, at } = f.bytes('homa_places', 'grant', lost);
+    dv.setBigUint64(at, 0n, true);
+    const granting = f.bytes('homa_rpcs', 'granting', lost);
+    assert.is(dv.getUint8(granting.at), 2);
+    dv.setUint8(granting.at, 0);
+    first.send(100_000);
+    for (const s of others) s.hears();
+    assert.is(others[0].granted, UNASKED);
+    assert.ok(others[1].granted > UNASKED, String(others[1].granted));
+    exchange(f, [first, ...others], 100);
+    assert.equal(
+      [first, ...others].map(s => s.sent),
+      [150_000, 300_000, 300_000],
+    );
+  }));
+
+test('of those that wait the one with the fewest bytes left is next, by what came while it waited', () =>
+  forged({ homa: { overcommit: 1, window: 5000, fifoGrant: 0 }, answer: () => new Uint8Array(8) }, f => {
+    const first = new Sender(f, 0, 60_000);
+    first.send();
+    // Their first packets say that the first of them has more left than the second; then all that is unasked of it comes.
+    const [long, short] = [new Sender(f, 1, 100_000), new Sender(f, 2, 90_000)];
+    const ahead = new Sender(f, 3, 70_000);
+    ahead.send(UNASKED);
+    short.send(1400);
+    long.send(UNASKED);
+    ahead.send();
+    for (const s of [long, short]) s.hears();
+    assert.is(ahead.sent, ahead.bytes);
+    assert.ok(long.granted > UNASKED, String(long.granted));
+    assert.is(short.granted, UNASKED);
+  }));

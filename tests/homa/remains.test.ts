@@ -70,7 +70,7 @@ test('an ACK that comes again when the lane died at the first one moves nothing 
     assert.equal(answers, ['re: call 6', 're: call 7', 're: call 8', 're: call 9']);
   }));
 
-test('a pacer that counted one too many sleeps all the same', () =>
+test('a pacer that believes that somebody waits sleeps all the same', () =>
   inWorld({ rate: 10e9, delayNs: 10_000, homa: { linkMbps: 10_000 } }, w => {
     w.call(new Uint8Array(100_000));
     w.run(() => false, 50);
@@ -80,7 +80,7 @@ test('a pacer that counted one too many sleeps all the same', () =>
       }
     ).live;
     const { at, fields } = live.records('homa_pacers');
-    w.engine.arena.dv.setUint32(at + fields.count.at, 1, true);
+    w.engine.arena.dv.setUint32(at + fields.waits.at, 1, true);
     w.call(new Uint8Array(1_000_000));
     w.run(() => false, 3000);
     let turns = 0;

@@ -3,8 +3,7 @@
  * tree of those that wait for one (waiting.h).
  */
 #pragma once
-#include "objects.h"
-#include "slot.h"
+#include "want.h"
 
 #define OVERCOMMIT 8
 #define ONE_PACKET 1500
@@ -27,34 +26,6 @@ static inline __u32 max_sched(void)
 	return own && own->version ? own->max_sched : homa_max_sched;
 }
 
-/* A slot that waits in a tree: for a grant, or for the NIC (pace.h). */
-struct homa_want {
-	__u32 left; /* bytes */
-	__u32 id;
-	__u32 peer;
-	__u32 born; /* the lower came first */
-	struct bpf_rb_node node;
-	struct bpf_refcount refs;
-};
-#define want_of(n) container_of(n, struct homa_want, node)
-
-static bool by_left(struct bpf_rb_node *a, const struct bpf_rb_node *b)
-{
-	return want_of(a)->left < want_of(b)->left;
-}
-
-static bool by_age(struct bpf_rb_node *a, const struct bpf_rb_node *b)
-{
-	return (__s32)(want_of(a)->born - want_of(b)->born) < 0;
-}
-
-/* Where slots are in trees, so that they can be taken out. */
-struct homa_place {
-	struct homa_want __kptr *grant;
-	struct homa_want __kptr *pace;
-};
-HOMA_MAP(homa_places, ARRAY, 1024, __u32, struct homa_place);
-
 struct homa_active {
 	__u32 id;
 	__u32 peer; /* 0: nobody's place */
@@ -65,6 +36,7 @@ struct homa_receiver {
 	struct bpf_spin_lock lock;
 	__u32 count; /* of active */
 	struct bpf_rb_root waiting __contains(homa_want, node);
+	struct bpf_rb_root aged __contains(homa_want, aged);
 	struct homa_active active[OVERCOMMIT];
 	__u32 needy;  /* bits of the places whose messages were granted less than their part, for others have not come (incoming.h) */
 	__u32 incoming; /* bytes that are under way to this lane, */

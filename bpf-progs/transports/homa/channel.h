@@ -131,7 +131,7 @@ noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 	if (r->state == SLOT_SERVER)
 		homa_forget(r);
 	homa_ungrant(r, id);
-	if (r->pacing == PACING_WAITS)
+	if (r->pacing)
 		unthrottle(id);
 	r->pacing = PACING_NOT;
 	r->state = SLOT_FREE;

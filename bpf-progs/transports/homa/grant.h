@@ -69,7 +69,13 @@ static inline void grant_oldest(struct homa_receiver *v, __u32 more)
 		return;
 	old = oldest_waiting();
 	o = old ? rpc_of(old) : 0;
-	if (o && o->granting == GRANTING_WAITS && o->in_granted < in_received(o) + homa_fifo_step) {
+	if (o && o->granting != GRANTING_WAITS) {
+		/* A lane that died left it in the trees. The next one has its turn soon. */
+		drop_oldest();
+		v->fewest = 0;
+		return;
+	}
+	if (o && o->in_granted < in_received(o) + homa_fifo_step) {
 		m.to = in_received(o) + homa_fifo_step;
 		m.most = incoming_room(v);
 		m.priority = max_sched();
@@ -122,9 +128,12 @@ noinline int promote(void)
 	/* Until one keeps the place: of some all is granted by now, as the oldest, or at once. */
 	for (i = 0; at < OVERCOMMIT && i < LOOK_AT && can_loop; i++) {
 		id = take_best();
-		r = id ? rpc_of(id) : 0;
-		if (!r)
+		if (!id)
 			return 0;
+		r = rpc_of(id);
+		/* A lane that died left it in the tree. */
+		if (!r || r->granting != GRANTING_WAITS)
+			continue;
 		r->granting = GRANTING_NOT;
 		if (r->phase != PHASE_IN || r->in_granted >= r->in_len)
 			continue;
@@ -228,8 +237,15 @@ noinline int homa_consider(struct homa_rpc *r NONNULL, __u32 id, __u32 waited)
 
 	if (!v)
 		return 0;
-	if (r->granting == GRANTING_WAITS)
+	if (r->granting == GRANTING_WAITS) {
+		if ((v->count >= homa_overcommit || is_active(v, peer)) && whom_to_displace(peer, left) >= OVERCOMMIT) {
+			still_wants(r, id, left);
+			if (v->needy)
+				serve_needy();
+			return 0;
+		}
 		unwant_grant(id);
+	}
 	if (r->granting != GRANTING_ACTIVE) {
 		r->granting = GRANTING_NOT;
 		if (!r->in_born)

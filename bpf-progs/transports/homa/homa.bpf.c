@@ -169,7 +169,7 @@ int homa_gen(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	}
 	if (verdict != XDP_TX)
-		homa_turn_over(r);
+		homa_turn_over(r, id);
 	return verdict;
 }
 

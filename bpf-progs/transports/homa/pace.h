@@ -1,6 +1,6 @@
 /*
  * The pacer: how much waits in the NIC is estimated from what was given to it and its rate. A packet that would find more
- * than 5 µs waits in a tree here instead, where one with fewer bytes left may pass it; of every twenty turns one is the oldest's.
+ * than 5 µs waits in a tree here instead (want.h), where one with fewer bytes left may pass it; of every twenty turns one is the oldest's.
  *
  *   homa_may_send ─ queue short ─▶ NIC        ─ else: tree, by bytes left ─ timer, when the queue is short again ─▶ el_ready
  */
@@ -29,8 +29,9 @@ struct {
 
 struct homa_pacer {
 	struct bpf_spin_lock lock;
-	__u32 count; /* in the tree */
+	__u32 waits; /* somebody is in the trees, perhaps: who finds them empty says so */
 	struct bpf_rb_root throttled __contains(homa_want, node);
+	struct bpf_rb_root aged __contains(homa_want, aged);
 	__s32 turns; /* thousandths, before the oldest has one */
 	__u32 born;
 	__u32 armed;
@@ -47,75 +48,57 @@ static inline struct homa_pacer *pacer_here(void)
 	return bpf_map_lookup_elem(&homa_pacers, &lane);
 }
 
-/* Takes a slot out of the tree, wherever it is. */
+/* Takes a slot out of the trees, wherever it is, and forgets its object. */
 noinline int unthrottle(__u32 id)
 {
 	struct homa_place *place = bpf_map_lookup_elem(&homa_places, &id);
 	struct homa_pacer *v = pacer_here();
-	struct bpf_rb_node *n;
 	struct homa_want *w;
 
 	if (!place || !v)
 		return 0;
 	w = bpf_kptr_xchg(&place->pace, 0);
-	if (!w)
-		return 0;
-	bpf_spin_lock(&v->lock);
-	n = bpf_rbtree_remove(&v->throttled, &w->node);
-	if (n && v->count)
-		v->count--;
-	bpf_spin_unlock(&v->lock);
-	if (n)
-		bpf_obj_drop(want_of(n));
-	bpf_obj_drop(w);
+	if (w)
+		step_out(&v->lock, &v->throttled, &v->aged, w);
 	return 0;
 }
 
-/* Who has its turn: the one with the fewest bytes left, now and then the oldest. It leaves the tree; 0: nobody waits. */
+/* Who has its turn: the one with the fewest bytes left, now and then the oldest. It leaves the trees; 0: nobody waits. */
 noinline __u32 take_turn(void)
 {
 	struct homa_pacer *v = pacer_here();
-	struct homa_want *youngest = 0;
-	struct bpf_rb_node *n, *taken = 0;
-	__u32 id;
+	struct bpf_rb_node *n, *taken = 0, *aged = 0;
+	__u32 id = 0;
 
 	if (!v)
 		return 0;
 	v->turns -= homa_fifo_pace;
+	bpf_spin_lock(&v->lock);
 	if (v->turns < 0) {
 		v->turns += 1000;
-		youngest = bpf_obj_new(struct homa_want);
-	}
-	if (youngest) {
-		youngest->born = v->born + 1;
-		bpf_spin_lock(&v->lock);
-		n = bpf_rbtree_search_less(&v->throttled, &youngest->node, by_age);
+		n = bpf_rbtree_first(&v->aged);
 		if (n)
-			taken = bpf_rbtree_remove(&v->throttled, n);
-		/* An empty tree says so itself: what was counted may have died with the lane. */
-		if (!n)
-			v->count = 0;
-		else if (taken && v->count)
-			v->count--;
-		bpf_spin_unlock(&v->lock);
-		bpf_obj_drop(youngest);
+			aged = bpf_rbtree_remove(&v->aged, n);
+		if (aged)
+			taken = bpf_rbtree_remove(&v->throttled, &aged_of(aged)->node);
 	} else {
-		bpf_spin_lock(&v->lock);
 		n = bpf_rbtree_first(&v->throttled);
 		if (n)
 			taken = bpf_rbtree_remove(&v->throttled, n);
-		/* An empty tree says so itself: what was counted may have died with the lane. */
-		if (!n)
-			v->count = 0;
-		else if (taken && v->count)
-			v->count--;
-		bpf_spin_unlock(&v->lock);
+		if (taken)
+			aged = bpf_rbtree_remove(&v->aged, &want_of(taken)->aged);
 	}
-	if (!taken)
-		return 0;
-	id = want_of(taken)->id;
-	bpf_obj_drop(want_of(taken));
-	unthrottle(id);
+	v->waits = bpf_rbtree_first(&v->throttled) || bpf_rbtree_first(&v->aged);
+	bpf_spin_unlock(&v->lock);
+	/* One that a lane put into one of them when it died is in that only. */
+	if (taken) {
+		id = want_of(taken)->id;
+		bpf_obj_drop(want_of(taken));
+	}
+	if (aged) {
+		id = aged_of(aged)->id;
+		bpf_obj_drop(aged_of(aged));
+	}
 	return id;
 }
 
@@ -156,7 +139,7 @@ static int on_turn(void *map, __u32 *lane, struct homa_clock *clock)
 		el_ready(id);
 	}
 	/* Should that one make nothing of it, the next is not to wait long. */
-	if (v->count)
+	if (v->waits)
 		arm_turn(v, bpf_ktime_get_ns() + homa_nic_queue_hard_ns);
 	return 0;
 }
@@ -171,7 +154,10 @@ noinline int throttle(struct homa_rpc *r NONNULL, __u32 id, __u64 at)
 	if (!place || !v)
 		return -1;
 	if (r->pacing != PACING_WAITS) {
-		w = bpf_obj_new(struct homa_want);
+		/* That of its last turn. */
+		w = bpf_kptr_xchg(&place->pace, 0);
+		if (!w)
+			w = bpf_obj_new(struct homa_want);
 		if (!w)
 			return -1;
 		w->left = r->out_len - r->out_next;
@@ -182,10 +168,8 @@ noinline int throttle(struct homa_rpc *r NONNULL, __u32 id, __u64 at)
 		kept = bpf_kptr_xchg(&place->pace, bpf_refcount_acquire(w));
 		if (kept)
 			bpf_obj_drop(kept);
-		bpf_spin_lock(&v->lock);
-		bpf_rbtree_add(&v->throttled, &w->node, by_left);
-		v->count++;
-		bpf_spin_unlock(&v->lock);
+		v->waits = 1;
+		line_up(&v->lock, &v->throttled, &v->aged, w);
 		r->pacing = PACING_WAITS;
 		count(Throttled);
 	}
@@ -241,7 +225,7 @@ static inline int homa_may_send(struct xdp_md *ctx, struct homa_rpc *r, __u32 id
 				at = now + homa_nic_queue_hard_ns;
 			if (!throttle(r, id, at))
 				return 0;
-		} else if (r->pacing != PACING_TURN && v->count) {
+		} else if (r->pacing != PACING_TURN && v->waits) {
 			/* Others wait already. */
 			if (!throttle(r, id, now))
 				return 0;
@@ -252,14 +236,21 @@ static inline int homa_may_send(struct xdp_md *ctx, struct homa_rpc *r, __u32 id
 }
 
 /* The slot has nothing more to send for now: the next one's turn, if others wait. */
-static inline void homa_turn_over(struct homa_rpc *r)
+static inline void homa_turn_over(struct homa_rpc *r, __u32 id)
 {
+	struct homa_place *place;
+	struct homa_want *w;
 	struct homa_pacer *v;
 
 	if (r->pacing != PACING_TURN)
 		return;
 	r->pacing = PACING_NOT;
+	/* Who rests keeps nothing. */
+	place = bpf_map_lookup_elem(&homa_places, &id);
+	w = place ? bpf_kptr_xchg(&place->pace, 0) : 0;
+	if (w)
+		bpf_obj_drop(w);
 	v = pacer_here();
-	if (v && v->count)
+	if (v && v->waits)
 		arm_turn(v, bpf_ktime_get_ns());
 }

@@ -119,6 +119,7 @@ struct homa_rpc {
 	__u32 received;    /* position that the application was told */
 	__u32 in_seen;     /* bytes that had come when the clock looked last */
 	__u32 in_born;     /* order of messages that want grants; 0: it does not yet */
+	__u32 in_wanted;   /* bytes left by which it is in the tree of these (waiting.h) */
 	__u32 out_born;    /* the same of messages that wait for the NIC */
 	__u32 ask;         /* up to where a round of RESENDs has asked */
 	/* PHASE_IN: ranges that came ahead of in_next. PHASE_OUT: ranges that are to be sent again. Bytes of the message. */
