@@ -16,16 +16,11 @@ const volatile __u32 homa_fifo_pace = 50; /* thousandths of the turns for the ol
 /* Bytes on the wire beyond a frame: preamble, CRC, gap. */
 #define WIRE_BYTES 24
 
-/* One a port: when it will have sent all that it was given. */
+/* One a port: when it will have sent all that lanes gave it, who add to it atomically. */
 struct homa_nic {
 	__u64 idle_ns;
 };
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, ETHERLOOM_MAX_PORTS);
-	__type(key, __u32);
-	__type(value, struct homa_nic);
-} homa_nics SEC(".maps");
+HOMA_MAP(homa_nics, ARRAY, ETHERLOOM_MAX_PORTS, __u32, struct homa_nic);
 
 struct homa_pacer {
 	struct bpf_spin_lock lock;
@@ -177,10 +172,22 @@ noinline int throttle(struct homa_rpc *r NONNULL, __u32 id, __u64 at)
 	return 0;
 }
 
+/* When the NIC will have sent all; one that rests, now. */
+static inline __u64 nic_idle(struct homa_nic *nic, __u64 now)
+{
+	__u64 idle = nic->idle_ns;
+
+	if (idle >= now)
+		return idle;
+	/* Another lane may have said so, and given it something: that stays. */
+	__sync_val_compare_and_swap(&nic->idle_ns, idle, now);
+	return now;
+}
+
 /* The NIC is given a packet of so many bytes. */
 static inline void nic_takes(struct homa_nic *nic, __u32 bytes)
 {
-	nic->idle_ns += (__u64)(bytes + WIRE_BYTES) * homa_ps_per_byte / 1000;
+	__sync_fetch_and_add(&nic->idle_ns, (__u64)(bytes + WIRE_BYTES) * homa_ps_per_byte / 1000);
 }
 
 /*
@@ -190,13 +197,10 @@ static inline void nic_takes(struct homa_nic *nic, __u32 bytes)
 static inline void homa_goes(__u32 port, __u32 bytes)
 {
 	struct homa_nic *nic = homa_ps_per_byte ? bpf_map_lookup_elem(&homa_nics, &port) : 0;
-	__u64 now;
 
 	if (!nic)
 		return;
-	now = bpf_ktime_get_ns();
-	if (nic->idle_ns < now)
-		nic->idle_ns = now;
+	nic_idle(nic, bpf_ktime_get_ns());
 	nic_takes(nic, bytes);
 }
 
@@ -206,7 +210,7 @@ static inline int homa_may_send(struct xdp_md *ctx, struct homa_rpc *r, __u32 id
 	__u32 port = ctx->egress_ifindex;
 	struct homa_pacer *v;
 	struct homa_nic *nic;
-	__u64 now, at;
+	__u64 now, idle, at;
 
 	if (!homa_ps_per_byte)
 		return 1;
@@ -215,11 +219,10 @@ static inline int homa_may_send(struct xdp_md *ctx, struct homa_rpc *r, __u32 id
 	if (!nic || !v)
 		return 1;
 	now = bpf_ktime_get_ns();
-	if (nic->idle_ns < now)
-		nic->idle_ns = now;
+	idle = nic_idle(nic, now);
 	if (bytes >= homa_throttle_min) {
-		at = nic->idle_ns - homa_nic_queue_ns;
-		if (nic->idle_ns > now + homa_nic_queue_ns) {
+		at = idle - homa_nic_queue_ns;
+		if (idle > now + homa_nic_queue_ns) {
 			/* The estimate may be wrong, and is not to stop anybody for long. */
 			if (at > now + homa_nic_queue_hard_ns)
 				at = now + homa_nic_queue_hard_ns;
