@@ -50,7 +50,12 @@ export class Forged {
     const nic = new HostNic({ name: 'eth', mac: parseMac('02:00:00:00:00:02'), queues: lanes });
     const engine = await Engine.create({
       ...{ nics: [nic], inline: true, clock: 'virtual', warmMs: 0, frames: 8192, mapBytes: 64 << 20 },
-      ...{ objectBytes: o.objectBytes, seed: 1, lanes, streams: { count: streams, bytes: 128 << 20, apps: 8 } },
+      ...{
+        objectBytes: o.objectBytes,
+        seed: 1,
+        lanes,
+        streams: { count: streams, bytes: 128 << 20, apps: 8 },
+      },
     });
     const apps = StreamApps.of(engine);
     const known = [PEER, 'fd00::1', ...Array.from({ length: 60 }, (_, i) => `10.0.0.${10 + i}`)];

@@ -167,3 +167,38 @@ test('of those that wait the one with the fewest bytes left is next, by what cam
     assert.ok(long.granted > UNASKED, String(long.granted));
     assert.is(short.granted, UNASKED);
   }));
+
+test('who is granted to the end keeps its rank until its bytes are here: longer ones do not pass them', () =>
+  forged(
+    { homa: { window: 20_000, maxIncoming: 2 ** 30, fifoGrant: 0 }, answer: () => new Uint8Array(8) },
+    f => {
+      const [short, middle, long] = [60_000, 100_000, 200_000].map((n, i) => new Sender(f, i, n));
+      const priorities = (s: Sender) =>
+        f.out.flatMap(({ packet: p, to }) => (p.type === 'GRANT' && to === s.src ? [p.priority] : []));
+      short.send(UNASKED);
+      assert.is(short.granted, short.bytes);
+      // Alone it had the lowest.
+      assert.equal([...new Set(priorities(short))], [0]);
+      for (const s of [long, middle]) s.send(UNASKED);
+      assert.equal([...new Set([...priorities(middle), ...priorities(long)])], [0]);
+      f.out.length = 0;
+      short.send();
+      middle.send(60_000);
+      assert.is(priorities(middle).at(-1), 1);
+    },
+  ));
+
+test('a rank that a slot lost with its lane is nobody’s for long', () =>
+  forged(
+    { homa: { window: 20_000, maxIncoming: 2 ** 30, fifoGrant: 0 }, answer: () => new Uint8Array(8) },
+    f => {
+      const { dv, at } = f.bytes('homa_receivers', 'done');
+      // As a lane leaves it that dies in homa_ungrant: { id, peer, left, priority }.
+      for (const [i, n] of [63, 1, 1, 0].entries()) dv.setUint32(at + 4 * i, n, true);
+      const two = [60_000, 100_000].map((n, i) => new Sender(f, i, n));
+      two[1].send(1400);
+      two[0].send();
+      const grants = f.out.flatMap(({ packet: p }) => (p.type === 'GRANT' ? [p.priority] : []));
+      assert.ok(grants.includes(1), String(grants));
+    },
+  ));

@@ -30,6 +30,7 @@ struct homa_active {
 	__u32 id;
 	__u32 peer; /* 0: nobody's place */
 	__u32 left;
+	__u32 priority; /* of its last grant */
 };
 
 struct homa_receiver {
@@ -38,6 +39,7 @@ struct homa_receiver {
 	struct bpf_rb_root waiting __contains(homa_want, node);
 	struct bpf_rb_root aged __contains(homa_want, aged);
 	struct homa_active active[OVERCOMMIT];
+	struct homa_active done[OVERCOMMIT]; /* granted to their ends: they have their ranks until their bytes are here */
 	__u32 needy;  /* bits of the places whose messages were granted less than their part, for others have not come (incoming.h) */
 	__u32 incoming; /* bytes that are under way to this lane, */
 	__u32 moving;   /* the slot whose part of that changes just now, */
@@ -91,21 +93,87 @@ static inline void set_count(struct homa_receiver *v, __u32 count)
 		((__u8 *)all->lanes)[lane] = count != 0;
 }
 
-/* Priority of an active one: the fewer have less left, the higher; of few that are active the lowest, so that one with less left finds a higher.
+#define NO_CAP HOMA_PRIORITIES
+
+/*
+ * Priority of an active one: the fewer have less left, the higher; of few the lowest, so that one with less left finds a higher. Who
+ * is granted to the end counts until all has come, and nobody with more left gets a higher one than the bytes of who has less are
+ * on their way with: they would pass these in the switches.
  * A packet more or less makes no difference: what is granted to a message that is behind by its last packet only would wait at the
- * switch for all of the others. */
+ * switch for all of the others.
+ */
 noinline __u32 sched_priority(__u32 left)
 {
 	struct homa_receiver *v = receiver_here();
-	__u32 rank = 0, i, top = max_sched();
+	__u32 rank = 0, n = 0, cap = NO_CAP, top = max_sched(), i;
 
 	if (!v)
 		return 0;
-	for (i = 0; i < OVERCOMMIT; i++)
-		rank += v->active[i].peer && v->active[i].left + ONE_PACKET < left;
-	if (v->count <= top)
-		top = v->count ? v->count - 1 : 0;
-	return rank >= top ? 0 : top - rank;
+	for (i = 0; i < 2 * OVERCOMMIT; i++) {
+		const struct homa_active *a = i < OVERCOMMIT ? &v->active[i] : &v->done[i - OVERCOMMIT];
+
+		if (!a->peer)
+			continue;
+		n++;
+		if (a->left + ONE_PACKET < left) {
+			rank++;
+			if (a->priority < cap)
+				cap = a->priority;
+		}
+	}
+	if (n <= top)
+		top = n ? n - 1 : 0;
+	top = rank >= top ? 0 : top - rank;
+	return top < cap ? top : cap;
+}
+
+/* All of an active one is granted: somebody else's place, but its rank. Of more than there is room for, those with the most left go. */
+noinline int keep_rank(__u32 id, __u32 priority)
+{
+	struct homa_receiver *v = receiver_here();
+	struct homa_rpc *r = rpc_of(id);
+	__u32 left, most, at = 0, i;
+
+	if (!v || !r)
+		return 0;
+	left = r->in_len - in_received(r);
+	most = 0;
+	for (i = 0; i < OVERCOMMIT; i++) {
+		if (!v->done[i].peer || v->done[i].id == id) {
+			at = i;
+			most = ~0U;
+			break;
+		}
+		if (v->done[i].left > most) {
+			most = v->done[i].left;
+			at = i;
+		}
+	}
+	if (most < left)
+		return 0;
+	v->done[at].id = id;
+	v->done[at].left = left;
+	v->done[at].priority = priority;
+	v->done[at].peer = peer_number(r->remote);
+	return 0;
+}
+
+/* So few bytes are left of one that is granted to its end; 0: its rank is free. */
+noinline int rank_left(__u32 id, __u32 left)
+{
+	struct homa_receiver *v = receiver_here();
+	__u32 i;
+
+	if (!v)
+		return 0;
+	for (i = 0; i < OVERCOMMIT; i++) {
+		if (v->done[i].id == id) {
+			v->done[i].left = left;
+			if (!left)
+				v->done[i].peer = 0;
+		}
+	}
+	return 0;
 }
 
 /* Gives back the place of one that needs no more, or is no more. */
@@ -136,6 +204,7 @@ static inline void enter_active(struct homa_receiver *v, struct homa_rpc *r, __u
 	v->active[at].id = id;
 	v->active[at].peer = peer_number(r->remote);
 	v->active[at].left = r->in_len - in_received(r);
+	v->active[at].priority = NO_CAP;
 	v->needy &= ~(1U << at);
 	set_count(v, v->count + 1);
 	r->granting = GRANTING_ACTIVE;
@@ -162,6 +231,14 @@ noinline __u32 free_place(void)
 		}
 		if (i < homa_overcommit)
 			free = i;
+	}
+	for (i = 0; i < OVERCOMMIT; i++) {
+		if (v->done[i].peer) {
+			struct homa_rpc *r = rpc_of(v->done[i].id);
+
+			if (!r || r->granting != GRANTING_DONE || r->phase != PHASE_IN)
+				v->done[i].peer = 0;
+		}
 	}
 	set_count(v, n);
 	return free;

@@ -52,6 +52,8 @@ static inline void homa_regrant(struct homa_rpc *r, __u32 id)
 	/* Its sender is granted more and sends nothing, whatever it says: others are not to wait for it. DATA brings it back. */
 	if (silent) {
 		r->quiet = 1;
+		if (r->granting == GRANTING_DONE)
+			homa_ungrant(r, id);
 		homa_uncount(r, id);
 	}
 	r->in_seen = got;

@@ -47,7 +47,8 @@ noinline __u32 grant_to(struct homa_rpc *r NONNULL, __u32 id, struct homa_measur
 	r->in_granted += more;
 	r->grant_priority = m->priority;
 	r->due |= DUE_GRANT;
-	homa_recount(r, id);
+	/* Not a function more: so deep are they called here. */
+	recount(r, id);
 	el_ready(id);
 	return more;
 }
@@ -107,6 +108,8 @@ noinline int grant_active(struct homa_rpc *r NONNULL, __u32 id, __u32 at, __u32 
 	m.priority = sched_priority(r->in_len - got);
 	more = grant_to(r, id, &m);
 	at &= OVERCOMMIT - 1;
+	if (more)
+		v->active[at].priority = m.priority;
 	if (m.cut)
 		v->needy |= 1U << at;
 	else
@@ -116,34 +119,46 @@ noinline int grant_active(struct homa_rpc *r NONNULL, __u32 id, __u32 at, __u32 
 	return 0;
 }
 
-/* Whoever is best of those that wait takes the place that is free. */
-noinline int promote(void)
+/* The message is granted to its end: its place is free, and its rank its own until its bytes are here. */
+static inline void granted_all(struct homa_rpc *r, __u32 id)
+{
+	r->granting = GRANTING_DONE;
+	leave_active(id);
+	keep_rank(id, r->grant_priority);
+}
+
+/* Whoever is best of those that wait takes that place, which is free. 0: it is free still, for all is granted to that one. */
+noinline int promote_to(__u32 at)
 {
 	struct homa_receiver *v = receiver_here();
-	__u32 at = free_place(), id, i;
+	__u32 id = take_best();
 	struct homa_rpc *r;
 
-	if (!v)
+	if (!v || !id)
+		return 1;
+	r = rpc_of(id);
+	/* Who does not wait is one that a lane left in the trees when it died; the oldest may be granted to its end by now. */
+	if (!r || r->granting != GRANTING_WAITS)
 		return 0;
-	/* Until one keeps the place: of some all is granted by now, as the oldest, or at once. */
-	for (i = 0; at < OVERCOMMIT && i < LOOK_AT && can_loop; i++) {
-		id = take_best();
-		if (!id)
-			return 0;
-		r = rpc_of(id);
-		/* A lane that died left it in the tree. */
-		if (!r || r->granting != GRANTING_WAITS)
-			continue;
-		r->granting = GRANTING_NOT;
-		if (r->phase != PHASE_IN || r->in_granted >= r->in_len)
-			continue;
-		enter_active(v, r, id, at);
-		grant_active(r, id, at, 0);
-		if (r->in_granted < r->in_len)
-			return 0;
-		r->granting = GRANTING_NOT;
-		leave_active(id);
-	}
+	r->granting = GRANTING_NOT;
+	if (r->phase != PHASE_IN || r->in_granted >= r->in_len)
+		return 0;
+	enter_active(v, r, id, at);
+	grant_active(r, id, at, 0);
+	if (r->in_granted < r->in_len)
+		return 1;
+	granted_all(r, id);
+	return 0;
+}
+
+/* A place may be free: somebody takes it, and keeps it. */
+noinline int promote(void)
+{
+	__u32 at = free_place(), i;
+
+	for (i = 0; at < OVERCOMMIT && i < LOOK_AT && can_loop; i++)
+		if (promote_to(at))
+			break;
 	return 0;
 }
 
@@ -158,7 +173,8 @@ noinline int homa_ungrant(struct homa_rpc *r NONNULL, __u32 id)
 	else if (was == GRANTING_ACTIVE) {
 		leave_active(id);
 		promote();
-	}
+	} else if (was == GRANTING_DONE)
+		rank_left(id, 0);
 	return 0;
 }
 
@@ -204,8 +220,7 @@ noinline int serve_needy(void)
 		if (v->needy & 1U << at)
 			break;
 		if (r->in_granted >= r->in_len) {
-			r->granting = GRANTING_NOT;
-			leave_active(id);
+			granted_all(r, id);
 			ended = 1;
 		}
 	}
@@ -284,8 +299,10 @@ noinline int homa_consider(struct homa_rpc *r NONNULL, __u32 id, __u32 waited)
 		return 0;
 	}
 	grant_active(r, id, at, waited);
-	if (r->in_granted >= r->in_len)
-		homa_ungrant(r, id);
+	if (r->in_granted >= r->in_len) {
+		granted_all(r, id);
+		promote();
+	}
 	return 0;
 }
 
@@ -294,6 +311,8 @@ static inline void homa_arrived(struct homa_rpc *r, __u32 id)
 {
 	r->quiet = 0;
 	if (r->in_granted >= r->in_len) {
+		if (r->granting == GRANTING_DONE)
+			rank_left(id, r->in_len - in_received(r));
 		homa_uncount(r, id);
 		return;
 	}

@@ -41,16 +41,16 @@ static inline __u32 under_way(const struct homa_rpc *r)
 }
 
 /* The sum has this slot's part as it is now. */
-noinline int homa_recount(struct homa_rpc *r NONNULL, __u32 id)
+static inline void recount(struct homa_rpc *r, __u32 id)
 {
 	struct homa_receiver *v = receiver_here();
 	__u32 now = under_way(r);
 
 	if (!v)
-		return 0;
+		return;
 	incoming_settle(v);
 	if (now == r->in_counted)
-		return 0;
+		return;
 	v->others = v->incoming - r->in_counted;
 	in_order();
 	v->moving = id;
@@ -59,6 +59,11 @@ noinline int homa_recount(struct homa_rpc *r NONNULL, __u32 id)
 	v->incoming = v->others + now;
 	in_order();
 	v->moving = 0;
+}
+
+noinline int homa_recount(struct homa_rpc *r NONNULL, __u32 id)
+{
+	recount(r, id);
 	return 0;
 }
 
