@@ -36,7 +36,9 @@ if (wrong.length) {
   console.error(`${wrong.join(', ')}: expected ${[...WORKLOADS, ...Object.keys(MAKE)].join(', ')}`);
   process.exit(2);
 }
-console.log('| load, messages | Gbit/s | seed | transport | half p50 | half p99 | tenth p99 | all p99 | goodput | no answer |');
+console.log(
+  '| load, messages | Gbit/s | seed | transport | half p50 | half p99 | tenth p99 | all p99 | goodput | no answer |',
+);
 console.log('| --- | --: | --: | --- | --: | --: | --: | --: | --: | --: |');
 for (const name of names)
   for (const rate of values.rate)

@@ -17,14 +17,24 @@ export interface HomaOptions {
   peerSlots?: number;
   /** Slots that a port may have for all of its clients. Default seven eighths of the engine's streams. */
   portSlots?: number;
-  /** Bytes of a message that are sent without being asked for. Default 40,000. */
-  unscheduled?: number;
   /**
-   * Bytes that are under way at a time, of all messages together: no more is granted than makes that. Default 16 for each Mbit/s of linkMbps, at most
-   * 400,000, which HomaModule has at 25 Gbit/s: they wait at the receiver's switch, and what is granted later is behind them.
+   * Bytes of a message that are sent without being asked for. Default: what a line of linkMbps sends until the first grant can be
+   * there, two full frames and `rttNs`, at most 40,000, which HomaModule has at any rate; without linkMbps 40,000. More only waits at
+   * the receiver's switch, before shorter messages of less priority.
+   */
+  unscheduled?: number;
+  /** Round trip of a short packet between two hosts that have nothing else to do, ns. Default 11,800, eTran's at 25 Gbit/s. */
+  rttNs?: number;
+  /**
+   * Bytes that are under way at a time, of all messages together: no more is granted than makes that. Default ten times what
+   * `unscheduled` is by default, at most 400,000, HomaModule's: they wait at the receiver's switch, and what is granted later is behind them.
    */
   maxIncoming?: number;
-  /** Of each message that is granted; 0, the default: maxIncoming / (messages that are granted + 1). */
+  /**
+   * Of each message that is granted, how far ahead. Default with linkMbps twice what `unscheduled` is then by default: what waits at a
+   * switch was granted before shorter messages came; hosts whose round trips are longer than twice `rttNs` say so. Without linkMbps 0:
+   * maxIncoming / (messages that are granted + 1).
+   */
   window?: number;
   /** Messages that are granted at a time, 1 … 8, one of a peer at most. Default 8. */
   overcommit?: number;
@@ -33,7 +43,7 @@ export interface HomaOptions {
   /** Thousandths of granted bytes for the message that waits longest, `fifoGrantStep` bytes at a time. Default 50 and 50,000. */
   fifoGrant?: number;
   fifoGrantStep?: number;
-  /** Rate of the ports, Mbit/s, for the pacer; 0, the default: no pacer. */
+  /** Rate of the ports, Mbit/s, for the pacer, `unscheduled` and `maxIncoming`; 0, the default: no pacer. */
   linkMbps?: number;
   /** What may wait in the NIC, ns. Default 5000; nobody is kept for longer than `nicQueueHardNs` at a time, default 40,000. */
   nicQueueNs?: number;
@@ -65,8 +75,16 @@ const VARIABLES = {
   fifoPace: ['homa_fifo_pace', 50, 0, 500],
 } as const;
 const PS_PER_S_BYTE = 8e12;
-/** HomaModule's 400,000 B at 25 Gbit/s. */
-const INCOMING_PER_MBPS = 16;
+/** Frame of 1500 B with preamble, CRC and gap: a packet, and the GRANT for it, wait for one each at most where nothing queues. */
+const FULL_FRAME = 1538;
+const RTT_NS = 11_800;
+/** HomaModule's maxIncoming by its unscheduled bytes. */
+const INCOMING_BY_UNSCHEDULED = 10;
+/** W5's shorter half waits no longer than with one, and hosts that need twice as long still fill the line. */
+const WINDOW_BY_UNSCHEDULED = 2;
+
+/** Bytes that a line sends in a round trip. */
+const rttBytes = (mbps: number, rttNs: number): number => 2 * FULL_FRAME + Math.round((mbps * rttNs) / 8000);
 
 function whole(name: string, n: unknown, least: number, most: number): number {
   if (Number.isInteger(n) && (n as number) >= least && (n as number) <= most) return n as number;
@@ -85,12 +103,18 @@ class Homa implements MessageTransport {
     const mbps = whole('linkMbps', o.linkMbps ?? 0, 0, 1_000_000);
     for (const [name, [variable, usual, least, most]] of Object.entries(VARIABLES))
       globals[variable] = whole(name, o[name as keyof typeof VARIABLES] ?? usual, least, most);
-    // A slow line has twice what comes unasked of a message at least.
-    if (o.maxIncoming === undefined && mbps > 0)
-      globals.homa_max_incoming = Math.max(
-        2 * globals.homa_unscheduled,
-        Math.min(globals.homa_max_incoming, INCOMING_PER_MBPS * mbps),
-      );
+    const rttNs = whole('rttNs', o.rttNs ?? RTT_NS, 0, 10_000_000);
+    if (mbps > 0) {
+      const unasked = Math.min(VARIABLES.unscheduled[1], rttBytes(mbps, rttNs));
+      if (o.unscheduled === undefined) globals.homa_unscheduled = unasked;
+      if (o.window === undefined) globals.homa_window = WINDOW_BY_UNSCHEDULED * unasked;
+      // Twice what comes unasked of a message at least, whatever was said of that.
+      if (o.maxIncoming === undefined)
+        globals.homa_max_incoming = Math.max(
+          2 * globals.homa_unscheduled,
+          Math.min(VARIABLES.maxIncoming[1], INCOMING_BY_UNSCHEDULED * unasked),
+        );
+    }
     globals.homa_ps_per_byte = mbps === 0 ? 0 : Math.round(PS_PER_S_BYTE / (mbps * 1e6));
     this.#settings = {
       listeners: whole('listeners', o.listeners ?? 64, 1, 32768),
