@@ -168,6 +168,21 @@ test('of those that wait the one with the fewest bytes left is next, by what cam
     assert.is(short.granted, UNASKED);
   }));
 
+test('one that was granted to its end as the oldest, and is silent, leaves the next turn to the next', () =>
+  forged({ homa: { ...OLDEST, fifoGrantStep: 150_000 }, answer: () => new Uint8Array(8) }, f => {
+    const { first, others } = waiting(f, [190_000, 400_000]);
+    for (const [sent, s] of [
+      [60_000, others[0]],
+      [80_000, others[1]],
+    ] as const) {
+      f.word('homa_receivers', 0, 'fewest').set(0);
+      first.send(sent);
+      for (const o of others) o.hears();
+      assert.ok(s.granted > UNASKED, `${sent}: ${s.granted}`);
+    }
+    assert.is(others[0].granted, others[0].bytes);
+  }));
+
 test('who is granted to the end keeps its rank until its bytes are here: longer ones do not pass them', () =>
   forged(
     { homa: { window: 20_000, maxIncoming: 2 ** 30, fifoGrant: 0 }, answer: () => new Uint8Array(8) },

@@ -80,9 +80,14 @@ static inline void grant_oldest(struct homa_receiver *v, __u32 more)
 		m.to = in_received(o) + homa_fifo_step;
 		m.most = incoming_room(v);
 		m.priority = max_sched();
-		if (grant_to(o, old, &m))
+		if (grant_to(o, old, &m)) {
 			count(FifoGrants);
-		else if (m.cut) {
+			/* Whether its bytes come or not, somebody else is the oldest. */
+			if (o->in_granted >= o->in_len) {
+				o->granting = GRANTING_NOT;
+				unwant_grant(old);
+			}
+		} else if (m.cut) {
 			/* When there is room for it. */
 			v->fewest = 0;
 			return;
