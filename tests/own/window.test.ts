@@ -1,10 +1,21 @@
 /** The tutorial's transport: every datagram once and in order, whatever the wire does; a window; peers that are dead. */
+import type { Datagram } from '../../host/net/burst/datagram.js';
 import type { DatagramNews } from '../../host/net/burst/datagrams.js';
 import type { LinkSettings } from '../../host/nic/index.js';
 import { AT, type Host, until, wired } from '../stack/rig.js';
 import { assert, suite } from '../support/suite.js';
 import { bench, OURS, THEIRS } from '../udp/rig.js';
-import { ack, HEADERS, Kind, Receiver, readWindow, Sender, transfer, windowTransport } from './rig.js';
+import {
+  ack,
+  HEADERS,
+  Kind,
+  Receiver,
+  readWindow,
+  Sender,
+  transfer,
+  windowFrame,
+  windowTransport,
+} from './rig.js';
 
 const test = suite('own: window');
 
@@ -133,6 +144,27 @@ test('what is not acknowledged goes again after 20 ms, then 40, 80 …; after 5 
     }
     assert.is(handle.counters().GivenUp, 1);
     assert.is(socket.queued, 0);
+  }));
+
+test('who sends and acknowledges nothing is dead as well', () =>
+  bench(async b => {
+    const handle = await b.stack.load(windowTransport());
+    const socket = b.stack.burst.bind({ port: 7, transport: 'window' });
+    new Sender(socket, { address: THEIRS[4], port: 9 }, 1).more();
+    const batch: Datagram[] = [];
+    let number = 0;
+    let deadMs = 0;
+    for (let ms = 0; ms < 20_000 && deadMs === 0; ms += 100) {
+      b.later(100);
+      b.sent();
+      const data = { src: THEIRS[4], dst: OURS[4], sport: 9, dport: 7, kind: Kind.DATA, epoch: 77 };
+      b.arrive(windowFrame({ ...data, number, payload: Buffer.alloc(8) }, b.mac));
+      number += socket.receive(batch);
+      if (handle.counters().GivenUp) deadMs = ms;
+    }
+    assert.ok(number > 40, `${number} came`);
+    assert.ok(deadMs >= 4500 && deadMs <= 6000, `${deadMs} ms`);
+    socket.close();
   }));
 
 test('of two peers one is dead: the other has all of its own meanwhile, and who comes to life begins anew', () =>

@@ -32,7 +32,7 @@ enum window_count {
 DATAGRAM_COUNTERS(enum window_count, WINDOW_COUNTS);
 
 struct window_peer {
-	__u64 alive_ns;       /* when it was last heard, or began to be waited for */
+	__u64 alive_ns;       /* when its last ACK came, or it began to be waited for */
 	__u32 epoch, next;    /* ours, and the next number in it, */
 	__u32 acked, same;    /* the first that the peer does not have, and how often it said so again */
 	__u32 known;          /* whether these are: */
@@ -104,7 +104,7 @@ static inline int window_input(struct xdp_md *ctx, struct datagram *d, struct da
 		p->known = 1, p->theirs = ntohl(h.epoch), p->waited = 0;
 	if (h.kind != htonl(DATA) || s->state != SOCKET_OPEN || !p->known || ntohl(h.epoch) != p->theirs)
 		return count(InStale), XDP_DROP;
-	p->alive_ns = now;
+	p->alive_ns = p->next == p->acked ? now : p->alive_ns;
 	if (number != p->waited)
 		count((__s32)(number - p->waited) < 0 ? InDuplicates : InAhead);
 	else if (datagram_deliver(ctx, s, id, d))
