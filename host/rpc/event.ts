@@ -64,6 +64,11 @@ export class RpcEvent implements Asked {
     return this.first === this.length ? copyOf(this.memory, this.at, this.length) : Buffer.from(this.bytes);
   }
 
+  /** The same of what is behind the first `from` bytes. */
+  rest(from: number): Uint8Array {
+    return from === 0 && this.part === undefined ? this.take() : this.part!.bytes.slice(from, this.length);
+  }
+
   /** Who called. */
   get from(): { address: string; port: number } {
     return this.carrier.remote(this);

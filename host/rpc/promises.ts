@@ -1,15 +1,15 @@
 /** An endpoint whose calls are promises and whose requests go to handlers: polled in the event loop. */
 import { type Driven, type Turns, turnsOf } from '../engine/turns.js';
-import { endSource, feed, gathered, outgoingOf, type Pieces, RpcBody, Streamed, wholeBody } from './body.js';
+import { endSource, feed, gathered, type Pieces, RpcBody, type Streamed } from './body.js';
 import type { Endpoint } from './endpoint.js';
-import { errorBody, RpcError } from './errors.js';
-import type { KeptRequest, RpcEvent } from './event.js';
-import { FrameKind } from './frame.js';
+import { RpcError } from './errors.js';
+import type { RpcEvent } from './event.js';
+import { Handling } from './handling.js';
 import type { Outgoing } from './outgoing.js';
 import type { Part } from './parts.js';
 import type { RpcPeer } from './peer.js';
 import type { Entered } from './place.js';
-import { Request } from './request.js';
+import type { Request } from './request.js';
 import type { RpcServer } from './server.js';
 import { leaveSettled } from './settling.js';
 
@@ -55,6 +55,7 @@ export class PromiseCalls implements Driven {
   #lateMs = Number.POSITIVE_INFINITY;
   readonly #pending = new Set<Pending>();
   readonly #servers = new Set<RpcServer>();
+  readonly #handling = new Handling(() => this.#touch());
   #driven = false;
   #held = false;
   #flushing = false;
@@ -80,8 +81,6 @@ export class PromiseCalls implements Driven {
     }
     this.#hold();
   }
-
-  readonly #wake = (): void => this.#touch();
 
   readonly #flush = (): void => {
     this.#flushing = false;
@@ -302,7 +301,7 @@ export class PromiseCalls implements Driven {
   // ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #tell(event: RpcEvent): void {
-    if (event.kind === 'request') this.#serve(event);
+    if (event.kind === 'request') this.#handling.serve(event);
     else if (event.kind === 'response') this.#answered(event, event.tag as Pending);
     else if (event.kind === 'failed') {
       const pending = event.tag as Pending;
@@ -316,150 +315,19 @@ export class PromiseCalls implements Driven {
     this.#over(pending);
     if (pending.wish.stream !== true) return pending.resolve(event.take() as never);
     const body = (pending.body ??= new RpcBody(event.length));
-    body.push(rest(event, body));
+    body.push(event.rest(body.received));
     pending.resolve(body as never);
   }
 
   #part(event: RpcEvent, part: Part): void {
     // Given up behind what this tells of, in the same batch: its memory may be another's.
     if (part.dropped) return;
-    if (event.tag === undefined) return this.#requestPart(event, part);
+    if (event.tag === undefined) return this.#handling.part(event, part);
     const pending = event.tag as Pending;
     if (pending.done || pending.wish.stream !== true) return;
     pending.body ??= new RpcBody(event.length);
     pending.body.push(part.bytes.slice(pending.body.received, part.received));
     pending.resolve(pending.body as never);
-  }
-
-  #requestPart(event: RpcEvent, part: Part): void {
-    const server = event.service as RpcServer;
-    if (server.options.stream !== true) return;
-    let request = part.tag as Request | undefined;
-    if (request === undefined) {
-      request = new Request(event.from, new RpcBody(event.length), this.#wake);
-      request.hold(part.hold());
-      part.tag = request;
-      const reading = request;
-      part.onDrop = () => reading.lose(new RpcError('ECONNRESET', 'the rest of the request did not come'));
-      this.#handle(server, request, request.body);
-    }
-    request.body!.push(part.bytes.slice(request.body!.received, part.received));
-  }
-
-  #serve(event: RpcEvent): void {
-    const server = event.service as RpcServer;
-    const begun = event.part?.tag as Request | undefined;
-    if (begun !== undefined) {
-      begun.body!.push(rest(event, begun.body!));
-      const kept = event.keep(begun);
-      if (!kept.over) return begun.keep(kept);
-      event.part!.linger();
-      begun.cancel();
-      return;
-    }
-    const request = new Request(undefined, undefined, this.#wake);
-    let body: Buffer | RpcBody;
-    if (server.options.stream === true) {
-      body = new RpcBody(event.length);
-      body.push(event.take());
-    } else body = event.take();
-    const kept = event.keep(request);
-    // It was given up in the meantime.
-    if (kept.over) return;
-    request.keep(kept);
-    this.#handle(server, request, body);
-  }
-
-  /** Nothing that a handler does, or gives, may throw out of here: the turn is that of every call and server. */
-  #handle(server: RpcServer, request: Request, body: unknown): void {
-    let answer: unknown;
-    try {
-      answer = server.handler(body, request);
-      if (typeof (answer as Promise<unknown> | undefined)?.then === 'function') {
-        // Promise.resolve calls `then` of what is no promise of ours in a turn of its own.
-        Promise.resolve(answer).then(
-          a => this.#answer(request, a),
-          e => this.#refuse(request, e),
-        );
-        return;
-      }
-    } catch (error) {
-      return this.#refuse(request, error);
-    }
-    this.#answer(request, answer);
-  }
-
-  #answer(request: Request, answer: unknown): void {
-    try {
-      const whole = wholeBody(answer);
-      if (whole !== undefined) this.#reply(request, whole);
-      else if (!request.answersWith(answer as Pieces | Streamed)) return;
-      else if (answer instanceof Streamed && answer.length > 0) this.#replyStreamed(request, answer);
-      else
-        gathered(answer as Pieces | Streamed).then(
-          bytes => this.#reply(request, bytes),
-          e => this.#refuse(request, e),
-        );
-    } catch (error) {
-      this.#refuse(request, error);
-    }
-  }
-
-  #refuse(request: Request, error: unknown): void {
-    request.answer(kept => {
-      request.letGo();
-      this.#refuseKept(kept, error);
-    });
-  }
-
-  /** The caller is told why; one that cannot be told has its deadline, or hears that the server is gone. */
-  #refuseKept(kept: KeptRequest, error: unknown): void {
-    try {
-      kept.carrier.reply(kept, FrameKind.ERROR, errorBody(error), true);
-    } catch {
-      return;
-    }
-    this.#touch();
-  }
-
-  #reply(request: Request, body: Uint8Array): void {
-    request.answer(kept => {
-      request.letGo();
-      try {
-        kept.carrier.reply(kept, FrameKind.RESPONSE, body, true);
-        this.#touch();
-      } catch (error) {
-        // A carrier may have no room for what others have: that of Homa for marked messages.
-        this.#refuseKept(kept, error);
-      }
-    });
-  }
-
-  #replyStreamed(request: Request, body: Streamed): void {
-    request.answer(kept => {
-      const { carrier, link } = kept;
-      const out = outgoingOf(body)!;
-      try {
-        if (!carrier.reply(kept, FrameKind.RESPONSE, out, true)) {
-          request.letGo();
-          return endSource(body);
-        }
-        this.#touch();
-      } catch (error) {
-        request.letGo();
-        endSource(body);
-        return this.#refuseKept(kept, error);
-      }
-      feed(body, out, () => {
-        carrier.goOn(link);
-        this.#touch();
-      })
-        .catch(error => carrier.breakOff(kept, out, errorBody(error)))
-        .finally(() => {
-          request.letGo();
-          this.#touch();
-        });
-    });
   }
 
   // ── serving, and the end ──────────────────────────────────────────────────────────────────────────────────────
@@ -504,9 +372,3 @@ export class PromiseCalls implements Driven {
 
 const aborted = (signal: AbortSignal): RpcError =>
   new RpcError('ABORT_ERR', 'the call was aborted', { cause: signal.reason });
-
-/** What of a message its reader does not have yet. */
-function rest(event: RpcEvent, body: RpcBody): Uint8Array {
-  if (body.received === 0 && event.part === undefined) return event.take();
-  return event.part!.bytes.slice(body.received, event.length);
-}
