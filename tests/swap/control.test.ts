@@ -1,6 +1,6 @@
 /** The control socket of an engine, and `etherloom swap` at its other end. */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,6 +91,68 @@ test('who asks before the socket is there waits for it', () =>
     await new Promise(next => setTimeout(next, 100));
     await engine.openControl({ path });
     assert.is((await asked).transports.length, 4);
+  }));
+
+test(
+  'what is at the path and no engine, or does not answer as one, is said',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'etherloom-strange-'));
+    const messageOf = async (path: string, ms?: number): Promise<string> => {
+      const error = await ask(path, 'list', {}, ms).then(
+        () => assert.unreachable(),
+        (e: EtherloomError) => e,
+      );
+      return `${error!.code}: ${error!.message}`;
+    };
+    try {
+      for (const [says, wanted, ms] of [
+        ['HTTP/1.1 400 Bad\r\n\r\n', /^ERR_CONTROL_ANSWER: an answer that is no JSON/, undefined],
+        ['null\n', /^ERR_CONTROL_ANSWER: an answer to about without pid/, undefined],
+        ['{"id":0}\n', /^ERR_CONTROL_ANSWER: an answer to about without pid/, undefined],
+        [
+          '{"id":0,"result":{"pid":1}}\n{"id":1}\n',
+          /^ERR_CONTROL_ANSWER: .* list without transports/,
+          undefined,
+        ],
+        ['{', /^ERR_CONTROL_ANSWER: it was closed before/, undefined],
+        [undefined, /^ERR_CONTROL_ANSWER: no answer in 0\.1 s/, 100],
+      ] as const) {
+        const path = join(folder, 'strange.sock');
+        const server = createServer(socket => {
+          socket.on('error', () => {}).resume();
+          if (says !== undefined) socket.end(says);
+        });
+        await new Promise<void>(done => server.listen(path, done));
+        assert.match(await messageOf(path, ms), wanted);
+        await new Promise(done => server.close(done));
+      }
+      const file = join(folder, 'file');
+      writeFileSync(file, 'x');
+      assert.match(await messageOf(file), /^ERR_CONTROL_CONNECT: it is no socket/);
+      assert.match(await messageOf(folder), /^ERR_CONTROL_CONNECT: it is no socket/);
+      assert.match(
+        await messageOf(join(folder, 'x'.repeat(200))),
+        /^ERR_CONTROL_CONNECT: a path of \d+ bytes/,
+      );
+      assert.is(etherloom('swap', '--control', '', '--list').code, 2);
+      assert.is(etherloom('swap', '--control', file, 'tcp', '').code, 2);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+  { timeoutMs: 180_000 },
+);
+
+test('a copy of an object that was used before is called by its own name', () =>
+  controlled(async ({ engine }, _, folder) => {
+    const copy = join(folder, 'copy.o');
+    writeFileSync(copy, readFileSync(TCP_OBJECT));
+    const label = (): string =>
+      engine.transports.list().find(t => t.stack === 'a' && t.name === 'tcp')!.object;
+    assert.is((await engine.transports.upgrade('a/tcp', copy)).object, copy);
+    assert.is(label(), copy);
+    await engine.transports.upgrade('a/tcp', TCP_OBJECT);
+    assert.is(label(), TCP_OBJECT);
   }));
 
 const WRONG: readonly [line: string, code: string, id: unknown][] = [

@@ -19,6 +19,10 @@ export async function swap(
   object: string | undefined,
   options: SwapOptions,
 ): Promise<number> {
+  if (options.control === '')
+    throw new EtherloomError('ERR_USAGE_VALUE', '--control without a path', {
+      expected: 'the path of the control socket of an engine',
+    });
   if (options.list) {
     if (transport !== undefined)
       throw new EtherloomError('ERR_USAGE_ARGUMENT', `${transport} beside --list`, {
@@ -26,7 +30,7 @@ export async function swap(
       });
     return list(options);
   }
-  if (transport === undefined || object === undefined)
+  if (!transport || !object)
     throw new EtherloomError('ERR_USAGE_MISSING', `no ${transport ? 'object' : 'transport'}`, {
       expected: 'etherloom swap --control PATH TRANSPORT OBJECT.bpf.o, or --list',
     });

@@ -162,7 +162,8 @@ export class LiveObject implements LiveTransport {
   /** @throws EtherloomError for what cannot be: all that can be known before the lanes change, while a probation goes on */
   async #admit(source: OpenedSource, options: UpgradeOptions): Promise<PreparedObject> {
     if (this.#closing) throw this.#closed();
-    const next = this.#prepared.get(source.key) ?? PreparedObject.of(source, this.plan, this.plan);
+    const known = this.#prepared.get(source.key)?.named(source.label);
+    const next = known ?? PreparedObject.of(source, this.plan, this.plan);
     this.#require(next, options);
     next.verify();
     if (this.#probations === 0) return next;

@@ -28,16 +28,27 @@ interface Made {
 
 export class PreparedObject {
   /** By map: who rewrites its values. */
-  readonly migrations = new Map<string, ProgramSpec>();
+  readonly migrations: Map<string, ProgramSpec>;
   /** Maps of constants that its code was compiled for. */
-  readonly constants = new Set<BpfMap>();
-  readonly #code = new Map<string, Made>();
+  readonly constants: Set<BpfMap>;
+  readonly #code: Map<string, Made>;
 
+  /** @param same what it shares all but its label with */
   private constructor(
     readonly key: string,
     readonly label: string,
     readonly spec: CollectionSpec,
-  ) {}
+    same?: PreparedObject,
+  ) {
+    this.migrations = same?.migrations ?? new Map();
+    this.constants = same?.constants ?? new Set();
+    this.#code = same ? same.#code : new Map();
+  }
+
+  /** The same for who calls it otherwise: a file may be a copy of one that was used before. */
+  named(label: string): PreparedObject {
+    return label === this.label ? this : new PreparedObject(this.key, label, this.spec, this);
+  }
 
   /**
    * @param whose the transport that it is to be another object of
