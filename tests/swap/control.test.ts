@@ -4,7 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { words } from '../../host/cli/commands/swap.js';
 import { ask } from '../../host/cli/control_client.js';
+import type { UpgradeReport } from '../../host/engine/transports.js';
 import type { EtherloomError } from '../../host/errors.js';
 import { TCP_OBJECT } from '../../host/transports/tcp/control.js';
 import { type Wired, wired } from '../stack/rig.js';
@@ -142,6 +144,19 @@ test(
   },
   { timeoutMs: 180_000 },
 );
+
+test('a report of a roll-back says which programs are at work, and which errors were too many', () => {
+  const report: UpgradeReport = {
+    ...{ transport: 'near/tcp', object: '/o/bad.o', generation: 3, pausesNs: [], ranNs: [], stops: [] },
+    ...{ newMaps: [], migrated: [], tookMs: 1 },
+    probation: { ms: 400, counters: { InErrs: { risen: 12, expected: 0 } }, rolledBack: ['InErrs'] },
+  };
+  assert.is(
+    words(report),
+    'near/tcp: the programs of before were put back (generation 3), /o/bad.o is not in use\n' +
+      'probation of 400 ms: errors\n  InErrs 12, 0 expected: too many',
+  );
+});
 
 test('a copy of an object that was used before is called by its own name', () =>
   controlled(async ({ engine }, _, folder) => {

@@ -69,10 +69,14 @@ async function list({ control, json }: SwapOptions): Promise<number> {
 
 const us = (ns: number): string => `${(ns / 1000).toFixed(1)} µs`;
 
-function words(report: UpgradeReport): string {
+/** A report for people. */
+export function words(report: UpgradeReport): string {
   const { transport, object, pausesNs, probation, newMaps, migrated } = report;
   const lines: string[] = [];
-  if (probation?.rolledBack) lines.push(`${transport}: ${object} was put back by the programs of before`);
+  if (probation?.rolledBack)
+    lines.push(
+      `${transport}: the programs of before were put back (generation ${report.generation}), ${object} is not in use`,
+    );
   else
     lines.push(`${transport}: ${object}, generation ${report.generation}, in ${report.tookMs.toFixed(1)} ms`);
   if (pausesNs.length)
