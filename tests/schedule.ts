@@ -57,6 +57,7 @@ const PATIENT = [
   'progs/filters',
   'progs/objects',
   'progs/xsk_redirect',
+  'rpc/contract',
   'stack/connections',
   'stack/errors',
   'stack/listeners',

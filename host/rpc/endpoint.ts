@@ -376,6 +376,11 @@ export class Endpoint implements CarrierHome {
     }
   }
 
+  /** Tags of requests that nobody waits for, of which no poll will tell: it is closed. */
+  takeCancelled(): unknown[] {
+    return this.#cancelled.splice(0).map(({ tag }) => tag);
+  }
+
   /** Whether the next poll has something without any news. */
   get ready(): boolean {
     return this.#failures.length > 0 || this.#cancelled.length > 0 || this.carriers.some(c => c.ready);
@@ -399,7 +404,12 @@ export class Endpoint implements CarrierHome {
     this.#closed = true;
     for (const { places } of [...this.#served]) for (const place of places) place.close();
     this.#served.clear();
-    this.failAll(() => true, 'ERR_RPC_CLOSED', 'the RPC was closed');
+    for (const call of this.#calls.table) {
+      if (!call.live) continue;
+      // Not every carrier has something that ends with it: the server is told that nobody waits.
+      call.carrier.cancel(call);
+      this.fail(call, 'ERR_RPC_CLOSED', 'the RPC was closed');
+    }
     for (const carrier of this.carriers) carrier.close();
     // The memory that events show is the application's, which goes.
     this.done();

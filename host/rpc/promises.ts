@@ -364,6 +364,7 @@ export class PromiseCalls implements Driven {
     if (this.#closed) return;
     for (const server of [...this.#servers]) server.close();
     this.endpoint.close();
+    for (const request of this.endpoint.takeCancelled()) (request as Request).cancel();
     this.#end(new RpcError('ERR_RPC_CLOSED', 'the RPC was closed'));
     this.#turns.wake();
     await leaveSettled(this.entered);

@@ -5,7 +5,15 @@
  *   await rpc.serve({ port: 7 }, async request => request);
  *   const response = await rpc.call({ address: '10.0.0.1', port: 7 }, 'hello', { deadline: 100 });
  */
-import { outgoingOf, type Pieces, type RpcBody, type RpcBodyInput, Streamed, wholeBody } from './body.js';
+import {
+  endSource,
+  outgoingOf,
+  type Pieces,
+  type RpcBody,
+  type RpcBodyInput,
+  Streamed,
+  wholeBody,
+} from './body.js';
 import { RpcBurst } from './burst.js';
 import { checkDeadline } from './calls.js';
 import { type CarrierLimits, limitsOf } from './carrier.js';
@@ -134,6 +142,8 @@ export class Rpc {
       if (out !== undefined) return calls.callStreamed(peer, body as Streamed, out, deadline, options);
       return calls.callGathered(peer, body as Pieces, deadline, options);
     } catch (error) {
+      // A call that is none ends its source, too.
+      if (typeof body === 'object' && body !== null) endSource(body as Pieces);
       return Promise.reject(error);
     }
   }
