@@ -3,27 +3,11 @@ import { takeStreamLedger } from '../../host/mem/streams.js';
 import { StreamApps } from '../../host/streams/stream_apps.js';
 import { pattern, sha } from '../support/pattern.js';
 import { assert, suite } from '../support/suite.js';
-import type { TcpEngine } from '../tcp/engine.js';
-import { MortalLanes } from '../tcp/mortal.js';
-import { ADDRESS, backwards, PORT, World, type WorldOptions } from './world.js';
+import { mortal } from './mortal.js';
+import { ADDRESS, backwards, PORT, type World, type WorldOptions } from './world.js';
 
 const test = suite('homa: deaths');
 const LIMIT = { timeoutMs: 240_000 };
-
-async function mortal(options: WorldOptions): Promise<{ w: World; lanes: MortalLanes }> {
-  let lanes: MortalLanes | undefined;
-  const w = await World.create({
-    ...options,
-    rounds: (engine, hosts) => {
-      // What it needs of a host: programs that a new lane is to have.
-      const programs = hosts.map(h => ({ entrance: h.stack.entrance, collection: collectionOf(h.messages) }));
-      lanes = new MortalLanes(engine, programs as unknown as TcpEngine[]);
-      return lanes;
-    },
-  });
-  return { w, lanes: lanes! };
-}
-const collectionOf = (of: unknown): unknown => (of as { collection: unknown }).collection;
 
 /** Calls of these lengths on a slot each; how many were answered, and how many failed. */
 function round(w: World, sizes: readonly number[], seed: number): { answered: number; failed: string[] } {

@@ -11,11 +11,11 @@ test('calls of a channel whose lane is given up end in ECONNRESET, and are not m
     slot.call({ address: ADDRESS[4][1], port: PORT }, pattern(40));
     assert.ok(w.run(() => w.server.requests.length === 1, 100));
     // As the engine says it to transports: the lane that has the channel is no more.
-    const { channels, gone } = tables(w.b.messages);
+    const { channels, past } = tables(w.b.messages);
     assert.is([...channels].length, 1);
     w.b.messages.laneLost(0);
     assert.is([...channels].length, 0);
-    assert.is([...gone].length, 1);
+    assert.is([...past].length, 1);
     assert.ok(w.run(() => slot.failed, 100));
     assert.is(w.a.view.error(slot.end.id), 'ECONNRESET');
     assert.is(w.server.requests.length, 1);
@@ -23,7 +23,7 @@ test('calls of a channel whose lane is given up end in ECONNRESET, and are not m
     assert.is(w.b.view.error(id), 'ENETDOWN');
   }));
 
-function tables(of: unknown): { channels: Iterable<unknown>; gone: Iterable<unknown> } {
+function tables(of: unknown): { channels: Iterable<unknown>; past: Iterable<unknown> } {
   const { maps } = (of as { collection: { maps: Record<string, Iterable<unknown>> } }).collection;
-  return { channels: maps.homa_channels, gone: maps.homa_gone };
+  return { channels: maps.homa_channels, past: maps.homa_past };
 }

@@ -27,7 +27,7 @@ noinline __u32 homa_acknowledge(const struct homa_packet *p NONNULL, __u64 clien
 	struct homa_rpc *r;
 	__u32 *found, entry, id;
 
-	channel_address(&k, p->src, p->family);
+	mapped(k.address, p->src, p->family);
 	found = bpf_map_lookup_elem(&homa_channels, &k);
 	if (!found)
 		return 0;

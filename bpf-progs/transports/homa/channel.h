@@ -3,10 +3,8 @@
  * that tells new ones from old: a newer one is begun, an older one is dropped, and none is ever executed twice.
  */
 #pragma once
-#include "clock.h"
 #include "pace.h"
-#include "parse.h"
-#include "share.h"
+#include "past.h"
 
 struct homa_channel_key {
 	__be32 address[4]; /* the client's; IPv4 mapped (RFC 4291 §2.5.5.2) */
@@ -21,20 +19,6 @@ struct homa_channel_key {
 
 /* The loader sets max_entries to the number of streams. */
 HOMA_MAP(homa_channels, HASH, 1024, struct homa_channel_key, __u32);
-
-/*
- * What was the last call of channels that are no more, for as long as packets live: none of those is executed a second time,
- * and who asks for one is told that it is over. The oldest are forgotten for new ones.
- */
-#define GONE 4096
-struct homa_past {
-	__u64 id; /* as the client has it */
-	__u64 until_ns;
-};
-HOMA_MAP(homa_gone, LRU_HASH, GONE, struct homa_channel_key, struct homa_past);
-
-/* The same of acknowledged calls of HomaModule's clients: so many that they would push out all others. */
-HOMA_MAP(homa_done, LRU_HASH, GONE, struct homa_channel_key, struct homa_past);
 
 struct homa_listener {
 	__be32 address[4]; /* zeros: any of the host's */
@@ -63,16 +47,6 @@ HOMA_MAP(homa_serving, ARRAY, 1, __u32, __u32);
 #define UNPROVEN_RING 65536
 #define PROVEN_BYTES 8192
 
-static inline void channel_address(struct homa_channel_key *k, const __be32 *address, __u32 family)
-{
-	if (family == AF_INET) {
-		k->address[0] = k->address[1] = 0;
-		k->address[2] = htonl(0xffff);
-		k->address[3] = address[0];
-	} else
-		memcpy(k->address, address, sizeof(k->address));
-}
-
 static inline int hand_over(__u32 lane)
 {
 	count(OtherLane);
@@ -90,46 +64,41 @@ static inline __u32 channel_of(const struct homa_packet *p)
 	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
 	__u32 *entry;
 
-	channel_address(&k, p->src, p->family);
+	mapped(k.address, p->src, p->family);
 	entry = bpf_map_lookup_elem(&homa_channels, &k);
 	return entry ? *entry : 0;
 }
 
-/* The end of a channel, whatever ends it: packets find it no more; of its last call is known that it was. */
-noinline int homa_forget(struct homa_rpc *r NONNULL)
+/* Takes the channel's entry away, if it is of this slot: it may be another's by now. Entries of this lane change in this lane only. */
+static inline void channel_close(const struct homa_rpc *r, __u32 id)
 {
 	struct homa_channel_key k = { .port = r->rport, .served = r->port, .slot = ID_SLOT(r->id) };
-	struct homa_past past = { .id = r->id ^ 1, .until_ns = bpf_ktime_get_ns() + LIFE_NS };
+	__u32 *entry;
 
-	channel_address(&k, r->remote, r->family);
-	if (r->foreign && r->phase == PHASE_REST)
-		bpf_map_update_elem(&homa_done, &k, &past, BPF_ANY);
-	else
-		bpf_map_update_elem(&homa_gone, &k, &past, BPF_ANY);
-	bpf_map_delete_elem(&homa_channels, &k);
-	share_move(r, -1);
-	return 0;
+	mapped(k.address, r->remote, r->family);
+	entry = bpf_map_lookup_elem(&homa_channels, &k);
+	if (entry && *entry == (bpf_get_smp_processor_id() << ENTRY_LANE_SHIFT | id))
+		bpf_map_delete_elem(&homa_channels, &k);
 }
 
-/* Whether the call that a packet is of was one of a channel that is no more. */
-static inline int is_past(const struct homa_packet *p)
+/*
+ * The end of a channel, whatever ends it: of its last call is known that it was, and then packets find it no more. Its slot is SLOT_GONE
+ * by then: no call begins on it that nobody would remember. Said again after a death, it changes nothing.
+ */
+noinline int homa_forget(struct homa_rpc *r NONNULL, __u32 id)
 {
-	struct homa_channel_key k = { .port = p->h.common.sport, .served = p->h.common.dport, .slot = ID_SLOT(p->id) };
-	struct homa_past *past;
-
-	channel_address(&k, p->src, p->family);
-	past = bpf_map_lookup_elem(&homa_gone, &k);
-	if (!past && !is_marked(p))
-		past = bpf_map_lookup_elem(&homa_done, &k);
-	return past && homa_after(p->id, past->id) <= 0 && (__u64)bpf_ktime_get_ns() < past->until_ns;
+	past_keep(r, id);
+	channel_close(r, id);
+	return 0;
 }
 
 /* The slot is over: its stream's memory goes when the application lets go of it, too. */
 noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 {
-	/* Of one that is gone the channel may be another's by now. */
 	if (r->state == SLOT_SERVER)
-		homa_forget(r);
+		r->state = SLOT_GONE;
+	if (r->state != SLOT_CLIENT)
+		homa_forget(r, id);
 	homa_ungrant(r, id);
 	if (r->pacing)
 		unthrottle(id);
@@ -145,9 +114,9 @@ noinline int homa_end(struct homa_rpc *r NONNULL, __u32 id, __u32 error)
 /* The server gives up a call that its client waits for: GEN tells that, and ends the slot. */
 static inline void homa_reset(struct homa_rpc *r, __u32 id, __u32 error)
 {
-	homa_forget(r);
-	homa_ungrant(r, id);
 	r->state = SLOT_GONE;
+	homa_forget(r, id);
+	homa_ungrant(r, id);
 	homa_uncount(r, id);
 	r->error = error;
 	r->due = DUE_UNKNOWN;
@@ -223,6 +192,7 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 	struct homa_rpc *r;
 	int id;
 
+	past_reap();
 	if (share_full(p)) {
 		count(NoStreams);
 		return 0;
@@ -254,21 +224,25 @@ static noinline __u32 homa_open(struct xdp_md *ctx, const struct homa_packet *p 
 	r->lane = lane;
 	memcpy(r->local, p->dst, sizeof(r->local));
 	memcpy(r->remote, p->src, sizeof(r->remote));
-	/* Of no call yet: that of the packet is newer. */
-	r->id = (p->id ^ 1) - (1ULL << ID_SEQ_SHIFT);
+	/* As if the call were over, until it is known that it is not. */
+	r->id = p->id ^ 1;
 	r->serving = serving_now();
+	share_count(r, id, 1);
 	r->state = SLOT_SERVER;
-	channel_address(&k, p->src, p->family);
+	mapped(k.address, p->src, p->family);
 	entry = lane << ENTRY_LANE_SHIFT | id;
-	/* Two lanes may have found that there is none. */
-	if (bpf_map_update_elem(&homa_channels, &k, &entry, BPF_NOEXIST)) {
+	/* Two lanes may have found that there is none. And in the other one the call may have begun and ended since this one looked. */
+	if (bpf_map_update_elem(&homa_channels, &k, &entry, BPF_NOEXIST) || is_past(p)) {
 		r->state = SLOT_FREE;
+		channel_close(r, id);
+		share_count(r, id, -1);
 		el_stream_free(id);
 		if (!bpf_map_lookup_elem(&homa_channels, &k))
 			count(NoStreams);
 		return 0;
 	}
-	share_move(r, 1);
+	/* Of no call yet: that of the packet is newer. */
+	r->id -= 1ULL << ID_SEQ_SHIFT;
 	count(Opened);
 	return id;
 }

@@ -182,6 +182,8 @@ noinline int server_stranger(struct xdp_md *ctx, const struct homa_packet *p NON
 		id = channel_of(p);
 		if (id)
 			return id >> ENTRY_LANE_SHIFT != bpf_get_smp_processor_id() ? hand_over(id >> ENTRY_LANE_SHIFT) : XDP_DROP;
+		if (is_past(p))
+			return homa_turn(ctx, p, HOMA_RPC_UNKNOWN, UNKNOWN_RESET);
 		/* Once for each time that it is tried: not for all packets of it. */
 		return d.offset ? XDP_DROP : homa_turn(ctx, p, HOMA_BUSY, BUSY_NO_ROOM);
 	}

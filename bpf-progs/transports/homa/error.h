@@ -100,7 +100,7 @@ noinline __u32 quoted_entry(const struct homa_packet *p NONNULL)
 	__u32 *entry;
 
 	if (p->id & 1) {
-		channel_address(&k, p->dst, p->family);
+		mapped(k.address, p->dst, p->family);
 		entry = bpf_map_lookup_elem(&homa_channels, &k);
 		return entry ? *entry : 0;
 	}

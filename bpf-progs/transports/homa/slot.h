@@ -99,7 +99,7 @@ struct homa_rpc {
 	__u8 told;     /* clients: errno of an ICMP error about the call; what it ends with when it times out */
 	__u16 cut_to;  /* an MTU that was told of what goes out: what is larger was lost, and sent again; 0: none */
 	__u8 foreign;  /* servers: the client is not of our kind, and has a channel for each call */
-	__u8 pad;
+	__u8 counted;  /* servers: in the shares (ledger.h) */
 	__u32 serving; /* servers: homa_serving when it was looked whether the port is served */
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */

@@ -63,6 +63,26 @@ const SERVER_PORTS = { first: 1024, last: HOMA_CLIENT_PORTS - 1 };
 /** Packets live less long: LIFE_NS of clock.h. */
 const LIFE_NS = 2_000_000_000n;
 
+/** Places for past calls of a lane: homa_past_places of share.h. */
+const LEAST_PLACES = 4096;
+
+/**
+ * A power of two: as many as there are streams and no fewer than LEAST_PLACES; of many lanes each twice what would be its part, for
+ * their clients are not dealt evenly.
+ */
+function pastPlaces(streams: number, lanes: number): number {
+  const part = (2 * Math.max(LEAST_PLACES, streams)) / Math.max(2, lanes);
+  return 2 ** Math.ceil(Math.log2(Math.max(LEAST_PLACES / 4, part)));
+}
+
+interface ChannelKey {
+  address: number[];
+  port: number;
+  served: number;
+  slot: number;
+}
+type PastKey = Omit<ChannelKey, 'slot'> & { lane: number; what: bigint };
+
 export interface HomaSettings {
   /** Ports that can be served at a time. */
   listeners: number;
@@ -131,13 +151,17 @@ export class HomaControl implements LoadedMessages {
       ...{ homa_addresses: settings.addresses, homa_listeners: settings.listeners },
     };
     for (const name of PER_STREAM) sizes[name] = streamCount;
-    sizes.homa_shares = 2 * streamCount + MAX_LANES;
+    const { laneCount } = env.engine;
+    const places = pastPlaces(streamCount, laneCount);
+    sizes.homa_past = sizes.homa_queue = places * laneCount;
+    sizes.homa_shares = sizes.homa_past + streamCount + MAX_LANES;
     const most = Math.max(1, streamCount - (streamCount >> 3));
     const shares = {
       homa_peer_slots: settings.peerSlots || Math.max(1, streamCount >> 1),
       homa_port_slots: settings.portSlots || most,
       // The rest is for the host's own clients.
       homa_all_slots: Math.max(settings.portSlots, most),
+      homa_past_places: places,
     };
     const live = await LiveObject.load(env, {
       ...{ name: transport.name, object: HOMA_OBJECT, sizes },
@@ -306,19 +330,26 @@ export class HomaControl implements LoadedMessages {
       // The lane is no more: its words are ours.
       this.#records.set(id, 'state', SLOT_FREE);
       this.#records.set(id, 'error', ERRNO.ENETDOWN);
+      this.#records.set(id, 'counted', 0);
     }
     // Nothing is under way to it, and its part of what may be is the others'.
     arena.dv.setUint8(recordsOf(this.live.map('homa_granters')).at + lane, 0);
     const shares = this.#map<{ lane: number }, number>('homa_shares');
     for (const [key] of [...shares]) if (key.lane === lane) shares.delete(key);
     // Clients of its channels are told that it is over, and make no call of theirs a second time.
-    const channels = this.#map<unknown, number>('homa_channels');
-    const gone = this.#map<unknown, { id: bigint; until_ns: bigint }>('homa_gone');
+    const channels = this.#map<ChannelKey, number>('homa_channels');
+    const past = this.#map<PastKey, { calls: bigint; until_ns: bigint }>('homa_past');
     const untilNs = this.env.engine.now() + LIFE_NS;
     for (const [key, entry] of [...channels]) {
       if (entry >>> 24 !== lane) continue;
-      const id = arena.dv.getBigUint64(this.#records.at(entry & 0xffffff, 'id'), true) ^ 1n;
-      gone.set(key, { id, until_ns: untilNs });
+      const stream = entry & 0xffffff;
+      const id = arena.dv.getBigUint64(this.#records.at(stream, 'id'), true) ^ 1n;
+      const { slot, ...rest } = key;
+      // As past_key of past.h has it.
+      const foreign = this.#records.get(stream, 'foreign') !== 0;
+      const at = { ...rest, lane, what: foreign ? (id >> 7n) | (1n << 63n) : BigInt(slot) };
+      const calls = foreign ? (past.get(at)?.calls ?? 0n) | (1n << ((id >> 1n) & 63n)) : id;
+      past.set(at, { calls, until_ns: untilNs });
       channels.delete(key);
     }
   }
