@@ -38,6 +38,16 @@ function empty(sl: StreamLane): void {
   }
 }
 
+/**
+ * Whether a program opened it and its lane died before el_stream_route: no transport is asked about it, and no application
+ * knows of it.
+ */
+// @ts-ignore: decorator
+@inline function isNobodys(s: Stream): bool {
+  return (s.flags & StreamFlag.OPEN) != 0 && (s.ifindex | s.transport | s.told) == 0 &&
+    atomic.load<u32>(changetype<usize>(s), offsetof<Stream>("events")) == 0;
+}
+
 /** Puts every free number into the depot: the lowest come out first. */
 function freeRecords(dead: u32): void {
   const p = pool();
@@ -46,7 +56,7 @@ function freeRecords(dead: u32): void {
   let count: u32 = 0;
   for (let id = header().streamCount - 1; id != 0; id--) {
     const s = recordAt(id);
-    if ((s.flags & StreamFlag.LINKED) != 0 && s.lane == dead) s.flags = 0;
+    if (s.lane == dead && ((s.flags & StreamFlag.LINKED) != 0 || isNobodys(s))) s.flags = 0;
     if (s.flags != 0) continue;
     // It may have been free by half: doorbells and events of its former life must not find the next.
     s.generation++;

@@ -292,6 +292,7 @@ test(
     for (let fuse = 1; ; fuse++) {
       const rig = new StreamRig({ count: 20, bytes: 256 * KIB });
       const id = rig.lane().el_stream_draft(0, 64 * KIB, 64 * KIB);
+      rig.lane().el_stream_route(id, 1, 146);
       let left = fuse;
       let died = false;
       rig.cores[0] = await steppedCore(rig.arena, 0, store => {

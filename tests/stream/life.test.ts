@@ -187,3 +187,19 @@ test('a number freed while its stream is in the ready list is not given out befo
   rig.lane().loop_run(1, 0);
   assert.is(rig.open(), first);
 });
+
+test('what a lane opened and had not routed when it died is free; others, and what an application opened, stay', () => {
+  const rig = new StreamRig({ lanes: 2 });
+  const [x, host] = [rig.lane(), rig.lane(2)];
+  const app = rig.apps.open();
+  const half = [x.el_stream_draft(app.number, 4 * KIB, 4 * KIB), rig.open(app.number), rig.open()];
+  const routed = rig.open(app.number);
+  assert.is(x.el_stream_route(routed, 1, 146), 0);
+  const told = rig.apps.stream(app, { send: 4 * KIB }).id;
+  const elsewhere = rig.open(0, 4 * KIB, 4 * KIB, 1);
+  host.stream_rebuild(0);
+  const isOpen = (id: number): boolean => (rig.record(id).flags & StreamFlag.OPEN) !== 0;
+  assert.equal([...half, routed, told, elsewhere].map(isOpen), [false, false, false, true, true, true]);
+  const { open, freeIds } = rig.conserved();
+  assert.equal([open, freeIds], [3, 60]);
+});

@@ -126,6 +126,7 @@ test('an application whose send ring found no memory gets it when some came back
 test('a lane that dies between any two stores loses nothing', () => {
   const rig = new StreamRig({ count: 100, bytes: 256 * KIB, lanes: 2 });
   const ids = Array.from({ length: 60 }, (_, i) => rig.open(0, 0, 4 * KIB, i & 1));
+  for (const [i, id] of ids.entries()) rig.lane(i & 1).el_stream_route(id, 1, 146);
   for (const [i, id] of ids.entries()) if (i % 3) rig.deliver(id, pattern(i, 100, i), i & 1);
   for (let i = 0; i < 20; i++) rig.lane(i & 1).el_stream_free(ids[i]);
   // In the middle of the lists, with the lock, a record half free, a batch in no list.
