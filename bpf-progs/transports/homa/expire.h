@@ -21,6 +21,48 @@ static inline int homa_waits(const struct homa_rpc *r, __u32 id)
 	}
 }
 
+/*
+ * How far the call is: another number when anything of it comes or goes, whatever is said meanwhile. BUSY and RESEND of a peer put off
+ * when it is given up, and nothing says that it ever does more.
+ */
+const volatile __u32 homa_busy_ms = 300000;
+
+static inline __u64 homa_far(const struct homa_rpc *r)
+{
+	__u32 bytes = r->phase == PHASE_IN ? in_received(r) : r->out_next + r->out_granted + r->out_freed;
+
+	/* Three lengths of messages are less than 2^22. */
+	return r->id >> ID_SEQ_SHIFT << ID_SEQ_SHIFT | r->phase << 23 | bytes;
+}
+
+static inline int homa_stands(struct homa_rpc *r, __u32 id)
+{
+	__u64 far = homa_far(r), now = bpf_ktime_get_ns();
+
+	if (far != r->moved || !homa_waits(r, id)) {
+		r->moved = far;
+		r->moved_ns = now;
+		return 0;
+	}
+	return now - r->moved_ns >= homa_busy_ms * NS_PER_MS;
+}
+
+/*
+ * Whether it is time to ask a client that is silent. Nobody knows whether it is the one who sends: its address may be forged, and who
+ * has it never asked. So it is asked at twice the distance each time, and not for ever. Clients ask whom they chose themselves.
+ */
+#define MOST_ASKS 4
+
+static inline int homa_asks(struct homa_rpc *r)
+{
+	if (r->state == SLOT_CLIENT)
+		return 1;
+	if (r->asks >= MOST_ASKS || r->silent < (__u32)TICK_MS << r->asks)
+		return 0;
+	r->asks++;
+	return 1;
+}
+
 static inline void homa_late(struct homa_rpc *r, __u32 id)
 {
 	__u32 grantless = r->phase == PHASE_OUT ? r->out_granted < r->out_len : !homa_waits(r, id);
@@ -36,9 +78,9 @@ static inline void homa_late(struct homa_rpc *r, __u32 id)
 		return;
 	}
 	if (r->state == SLOT_SERVER && r->phase == PHASE_OUT) {
-		if (r->out_granted >= r->out_len)
+		if (r->out_granted >= r->out_len && homa_asks(r))
 			r->due |= DUE_NEED_ACK;
-	} else if (r->silent >= RESEND_TICKS && homa_waits(r, id)) {
+	} else if (r->silent >= RESEND_TICKS && homa_waits(r, id) && homa_asks(r)) {
 		r->ask = 0;
 		r->due |= DUE_RESEND;
 	}
@@ -98,9 +140,15 @@ noinline int homa_expire(struct homa_rpc *r NONNULL, __u32 id)
 	r->unresolved_ns = 0;
 	if (r->phase == PHASE_IN && r->in_len != LEN_UNKNOWN)
 		homa_regrant(r, id);
+	if (homa_stands(r, id)) {
+		count(Timeouts);
+		homa_fail(r, id, ETIMEDOUT);
+		return 0;
+	}
 	/* A client that waits for a grant asks whether its request is there: who does not is no more, and its channel need not be. */
 	if (r->heard || (!homa_waits(r, id) && (r->state != SLOT_SERVER || r->phase != PHASE_IN))) {
 		r->silent = 0;
+		r->asks = 0;
 		if (r->state == SLOT_SERVER && r->phase == PHASE_OUT)
 			ms = NEED_ACK_MS;
 	} else {

@@ -80,6 +80,8 @@ struct homa_rpc {
 	__u64 id;    /* of the RPC, as our packets have it */
 	__be32 local[4];
 	__be32 remote[4];
+	__u64 moved;    /* how far the call was when the clock looked (homa_far), */
+	__u64 moved_ns; /* and since when it is no further */
 	__u64 unresolved_ns; /* since when the neighbour does not answer; 0: it does */
 	__u8 armed;  /* enum homa_armed */
 	__u8 ticked; /* the timer fired, armed so: the slot is to look what is due */
@@ -100,6 +102,8 @@ struct homa_rpc {
 	__u16 cut_to;  /* an MTU that was told of what goes out: what is larger was lost, and sent again; 0: none */
 	__u8 foreign;  /* servers: the client is not of our kind, and has a channel for each call */
 	__u8 counted;  /* servers: in the shares (ledger.h) */
+	__u8 asks;     /* servers: times that the client was asked since something of it was heard */
+	__u8 pad[3];
 	__u32 serving; /* servers: homa_serving when it was looked whether the port is served */
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */

@@ -52,6 +52,11 @@ export interface HomaOptions {
   throttleMinBytes?: number;
   /** Thousandths of the pacer's turns for the message that waits longest. Default 50. */
   fifoPace?: number;
+  /**
+   * A call whose peer says that it is busy, or asks again, and nothing else for so long ends in ETIMEDOUT, ms. Handlers take no longer;
+   * deadlines are the application's. Default 300,000.
+   */
+  busyMs?: number;
   /** Unscheduled priorities are made of traffic so often, ms; 0: never. Default 1000. In virtual time: never by themselves. */
   adaptMs?: number;
   /** Makes the choice of ports repeat: for tests. */
@@ -73,6 +78,7 @@ const VARIABLES = {
   nicQueueHardNs: ['homa_nic_queue_hard_ns', 40_000, 1, 10_000_000],
   throttleMinBytes: ['homa_throttle_min', 1000, 0, 65535],
   fifoPace: ['homa_fifo_pace', 50, 0, 500],
+  busyMs: ['homa_busy_ms', 300_000, 100, 2 ** 31],
 } as const;
 const PS_PER_S_BYTE = 8e12;
 /** Frame of 1500 B with preamble, CRC and gap: a packet, and the GRANT for it, wait for one each at most where nothing queues. */
