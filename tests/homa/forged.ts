@@ -9,6 +9,7 @@ import type { LoadedMessages, MessageView } from '../../host/transports/messages
 import { recordsOf } from '../../host/transports/records.js';
 import { parseMac } from '../../host/wire/address.js';
 import { HOMA_RESEND_ALL, type HomaPacket, type HomaTypeName, parseHoma } from '../../host/wire/homa.js';
+import type { Rounds } from '../tcp/pair.js';
 import { homaFrame } from './packets.js';
 import { ClientSlot, type Message, Server, workClient } from './slots.js';
 
@@ -28,6 +29,8 @@ export interface ForgedOptions {
   alone?: boolean;
   /** Memory for objects of programs. */
   objectBytes?: number;
+  /** Makes the rounds instead of the engine, which is not started then. */
+  rounds?: (engine: Engine, host: { stack: Stack; messages: LoadedMessages }) => Rounds;
 }
 
 export class Forged {
@@ -43,6 +46,7 @@ export class Forged {
     readonly view: MessageView,
     readonly server: Server,
     readonly caller: StreamApp,
+    readonly rounds: Rounds,
   ) {}
 
   static async create(o: ForgedOptions = {}): Promise<Forged> {
@@ -73,9 +77,10 @@ export class Forged {
     const messages = stack.messages!;
     const app = apps.open();
     messages.serve({ app: app.number, port: PORT });
-    await engine.start();
+    if (!o.rounds) await engine.start();
+    const rounds = o.rounds?.(engine, { stack, messages }) ?? engine;
     const view = messages.transport.view(engine.arena, messages.shared);
-    return new Forged(engine, nic, stack, messages, view, new Server(app, answer), apps.open());
+    return new Forged(engine, nic, stack, messages, view, new Server(app, answer), apps.open(), rounds);
   }
 
   // ── packets ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +133,7 @@ export class Forged {
     for (let quiet = 0; quiet < 3; quiet++) {
       this.server.work();
       workClient(this.caller, this.slots);
-      while (this.engine.step() !== 0) turns++;
+      while (this.rounds.step() !== 0) turns++;
       for (let list = this.nic.receive(); list.length > 0; list = this.nic.receive()) {
         quiet = 0;
         for (const { data } of list) this.#left(data);
@@ -152,7 +157,7 @@ export class Forged {
     const until = engine.now() + BigInt(Math.round(ms * 1e6));
     for (let due = 0; ; due++) {
       this.step();
-      const next = engine.nextDueNs();
+      const next = this.rounds.nextDueNs();
       if (next === undefined || next > until) {
         if (until > engine.now()) engine.advance(until - engine.now());
         this.step();

@@ -24,6 +24,7 @@ export class MortalLanes implements Rounds {
   /** Calls that are left to the next death, of all or of those of this name. */
   #left = Number.POSITIVE_INFINITY;
   #name = '';
+  #meanwhile: (() => void) | undefined;
   readonly #lanes: Lane[];
 
   constructor(
@@ -37,6 +38,17 @@ export class MortalLanes implements Rounds {
   dieIn(n: number, name = ''): void {
     this.#left = n;
     this.#name = name;
+  }
+
+  /** Nobody dies, but before that call `work` is done: as if it were another lane's at that time. */
+  meanwhile(n: number, name: string, work: () => void): void {
+    this.dieIn(n, name);
+    this.#meanwhile = work;
+  }
+
+  /** A step of one lane, the others stand. */
+  stepOf(i: number): number {
+    return this.#lanes[i].step(1, this.engine.now());
   }
 
   #make(i: number): Lane {
@@ -67,7 +79,10 @@ export class MortalLanes implements Rounds {
       this.calls++;
       if ((this.#name === '' || this.#name === name) && --this.#left === 0) {
         this.before = name;
-        throw new Death();
+        const work = this.#meanwhile;
+        this.#meanwhile = undefined;
+        if (!work) throw new Death();
+        work();
       }
       return fn(...args);
     };
