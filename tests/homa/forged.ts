@@ -22,6 +22,8 @@ const SPORT = 0x8123;
 
 export interface ForgedOptions {
   streams?: number;
+  /** Of their rings. */
+  bytes?: number;
   lanes?: number;
   homa?: HomaOptions;
   answer?: (request: Message) => Uint8Array | undefined;
@@ -50,7 +52,7 @@ export class Forged {
   ) {}
 
   static async create(o: ForgedOptions = {}): Promise<Forged> {
-    const { streams = 64, lanes = 1, answer = (m: Message) => m.bytes } = o;
+    const { streams = 64, bytes = 128 << 20, lanes = 1, answer = (m: Message) => m.bytes } = o;
     const nic = new HostNic({ name: 'eth', mac: parseMac('02:00:00:00:00:02'), queues: lanes });
     const engine = await Engine.create({
       ...{ nics: [nic], inline: true, clock: 'virtual', warmMs: 0, frames: 8192, mapBytes: 64 << 20 },
@@ -58,7 +60,7 @@ export class Forged {
         objectBytes: o.objectBytes,
         seed: 1,
         lanes,
-        streams: { count: streams, bytes: 128 << 20, apps: 8 },
+        streams: { count: streams, bytes, apps: 8 },
       },
     });
     const apps = StreamApps.of(engine);

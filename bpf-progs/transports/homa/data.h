@@ -37,6 +37,35 @@ static inline __u32 homa_ring(struct homa_rpc *r, __u32 id, const struct homa_pa
 	return el_stream_rcv_limit(id) - r->in_at;
 }
 
+/* Bytes of a message that is begun are dropped: when there is room they are asked for (homa_room_again). */
+static inline void homa_lacks(struct homa_rpc *r, const struct homa_part *d, __u32 room)
+{
+	if (d->fresh)
+		return;
+	r->lacking = 1;
+	r->lacked = room;
+}
+
+/* The application has read, or others have given memory back: what found no room is asked for, without waiting for silence. */
+static inline void homa_room_again(struct homa_rpc *r, __u32 id)
+{
+	struct homa_part rest = { .total = r->in_len };
+	__u32 room, need;
+
+	if (r->phase != PHASE_IN || r->in_len == LEN_UNKNOWN) {
+		r->lacking = 0;
+		return;
+	}
+	room = homa_ring(r, id, &rest);
+	need = homa_room(r->in_len);
+	/* For a packet, or the rest. */
+	if ((__s32)room < 0 || (room < need && room - r->lacked < ONE_PACKET))
+		return;
+	r->lacking = 0;
+	r->ask = 0;
+	r->due |= DUE_RESEND;
+}
+
 static inline void homa_long(struct homa_rpc *r, __u32 total)
 {
 	r->in_end = r->in_at + homa_room(total);
@@ -61,6 +90,7 @@ static inline void homa_begin(struct homa_rpc *r, __u32 id, const struct homa_pa
 	if (r->in_granted > d->total)
 		r->in_granted = d->total;
 	r->in_born = 0;
+	r->lacking = 0;
 	count_length(d->total, r->in_granted);
 	r->ask = 0;
 	r->phase = PHASE_IN;
@@ -123,6 +153,7 @@ noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id
 	/* Further than 2^31 is none: the application reads slowly, and all that there was is full. */
 	if ((__s32)room < 0 || HOMA_ALIGN + (end == d->total ? homa_room(end) - HOMA_ALIGN : end) > room) {
 		count(NoRoom);
+		homa_lacks(r, d, room);
 		return -1;
 	}
 	if (once && sum_wanted)
@@ -144,6 +175,7 @@ noinline int homa_place(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id
 		sum = el_stream_place(ctx, at, id, r->in_at + HOMA_ALIGN + from, end - from);
 	if (sum < 0) {
 		count(sum == -ENOMEM ? NoMemory : NoRoom);
+		homa_lacks(r, d, 0);
 		return -1;
 	}
 	if (once && sum_wanted &&
@@ -215,7 +247,12 @@ static inline int homa_take_data(struct xdp_md *ctx, struct homa_rpc *r, __u32 i
 		r->due |= DUE_CUTOFFS;
 		el_ready(id);
 	}
-	if (!homa_place(ctx, r, id, p, d))
+	if (!homa_place(ctx, r, id, p, d)) {
 		homa_tell(r, id);
+		if (p->h.common.flags & HOMA_DATA_TELL && is_marked(p) && r->phase == PHASE_IN) {
+			r->due |= DUE_GRANT;
+			el_ready(id);
+		}
+	}
 	return XDP_DROP;
 }

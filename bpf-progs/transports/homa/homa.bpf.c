@@ -122,6 +122,8 @@ int homa_gen(struct xdp_md *ctx)
 	if (r->state == SLOT_GONE)
 		return homa_last_words(ctx, r, id);
 	homa_release(r, id);
+	if (r->lacking)
+		homa_room_again(r, id);
 	/* The application has read, perhaps. */
 	if (r->stalled && r->phase == PHASE_IN)
 		homa_consider(r, id, 0);

@@ -216,12 +216,15 @@ static inline int homa_head(struct xdp_md *ctx, __u32 at, const word32 *words)
 	return 0;
 }
 
+/* An application that writes little by little is not told of each. */
+#define TELL_BYTES 1024
+
 /* Makes a DATA packet of the first of these bytes of the message, as many as it takes. How many; less than 0: the run ends. */
 noinline int homa_send(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id, const struct homa_peer *p NONNULL,
 			      const struct el_range *part NONNULL)
 {
 	__u32 at = homa_at(r), head = at + sizeof(struct homa_data), most, offset = part->from, bytes = part->to - offset, priority;
-	__u32 again = offset < r->out_next;
+	__u32 again = offset < r->out_next, tell;
 	struct homa_data h = {};
 	word32 *words = (word32 *)&h;
 	__u64 summed = 0;
@@ -240,7 +243,9 @@ noinline int homa_send(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id,
 	if (sum < 0)
 		return -1;
 	priority = again ? r->asked_priority : offset < homa_unscheduled ? unscheduled_priority(p, r->out_len) : r->priority;
-	write_common(&h.common, r->port, r->rport, HOMA_DATA, 0, r->id);
+	/* Who writes no further than this, and may, has no room for more, perhaps. */
+	tell = offset + bytes == part->to && part->to < r->out_len && part->to < r->out_granted && part->to - r->out_freed >= TELL_BYTES;
+	write_common(&h.common, r->port, r->rport, HOMA_DATA, tell ? HOMA_DATA_TELL : 0, r->id);
 	h.common.sequence = htonl(offset);
 	h.message_length = htonl(r->out_len);
 	h.incoming = htonl(r->out_granted);

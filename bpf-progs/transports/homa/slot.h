@@ -103,7 +103,9 @@ struct homa_rpc {
 	__u8 foreign;  /* servers: the client is not of our kind, and has a channel for each call */
 	__u8 counted;  /* servers: in the shares (ledger.h) */
 	__u8 asks;     /* servers: times that the client was asked since something of it was heard */
-	__u8 pad[3];
+	__u8 lacking;  /* bytes that came found no room, and were dropped: */
+	__u8 pad[2];
+	__u32 lacked;  /* there was so much then, from the record on */
 	__u32 serving; /* servers: homa_serving when it was looked whether the port is served */
 	__u32 silent;      /* ticks */
 	__u32 out_at;      /* position of the record that goes out, or will next */

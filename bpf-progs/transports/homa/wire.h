@@ -36,6 +36,12 @@ enum homa_limits {
 #define HOMA_MARK_1 'l'
 #define HOMA_MARK_2 'm'
 
+/*
+ * Of DATA, with the mark: all that the sender has of the message was sent, its ring takes no more before it knows what has arrived, and
+ * it may send more. It is told by a GRANT at once.
+ */
+#define HOMA_DATA_TELL 0x10
+
 /* doff: words before the segment header of DATA; five for all others */
 #define HOMA_DOFF_DATA (13 << 4)
 #define HOMA_DOFF (5 << 4)
