@@ -11,6 +11,7 @@ import type { Rpc } from '../../../host/rpc/rpc.js';
 import { Rng } from '../../support/fuzz.js';
 import { setFaults } from '../faults.js';
 import { CLIENT, closeHosts, comeToRest, EVERY, openHosts, SERVER, type World } from '../rig.js';
+import { watchBegins } from './begun.js';
 import { type Fault, Source } from './bodies.js';
 import { Bursts } from './bursts.js';
 import { Handlers } from './handlers.js';
@@ -49,6 +50,8 @@ export class Driver implements Driven {
   readonly handlers: Handlers;
   readonly bursts: Bursts;
   readonly #open = new Set<Open>();
+  /** Whose signal that is. */
+  readonly #signals = new WeakMap<AbortSignal, Asked>();
   /** Nothing was closed, and the wire is a good one. */
   calm = true;
   #left: number;
@@ -100,8 +103,25 @@ export class Driver implements Driven {
     const over = new Promise<void>(done => {
       this.#done = done;
     });
+    const watched = watchBegins(
+      tag => this.#whose(tag),
+      asked => this.#lookAt(asked),
+    );
     turnsOf(this.world.engine, { advance: () => false }).add(this);
     await over;
+    watched.end();
+  }
+
+  /** Tags of bursts are the calls; those of promises have what they were asked with. */
+  #whose(tag: unknown): Asked | undefined {
+    if (tag instanceof Asked) return tag;
+    const signal = (tag as { wish?: { signal?: AbortSignal } }).wish?.signal;
+    return signal && this.#signals.get(signal);
+  }
+
+  /** What else it may end with as things are. */
+  #lookAt(asked: Asked): void {
+    if (this.#isInDoubt(asked)) for (const code of LOST) asked.may.add(code);
   }
 
   turn(): number | undefined {
@@ -185,7 +205,7 @@ export class Driver implements Driven {
       ends(answer),
     );
     if (deadline !== undefined) asked.may.add('ETIMEDOUT');
-    if (this.#isInDoubt(asked)) for (const code of LOST) asked.may.add(code);
+    this.#lookAt(asked);
     oracle.asked.push(asked);
     return asked;
   }
@@ -206,6 +226,7 @@ export class Driver implements Driven {
     const asked = this.#ask(PORTS[name], rpc.carrier, this.#answer(), deadline);
     const open = { asked, abort: new AbortController() };
     this.#open.add(open);
+    this.#signals.set(open.abort.signal, asked);
     const stream = rng.chance(0.3);
     const to = { address, port: PORTS[name] };
     const end = (code: string, bytes?: Uint8Array): void => {

@@ -33,7 +33,8 @@ export class Asked {
   constructor(
     readonly n: number,
     readonly port: number,
-    readonly carrier: string,
+    /** In use when it was asked; from its begin on the one that it goes by. */
+    public carrier: string,
     readonly answer: Answer,
     length: number,
     readonly answerLength: number,
