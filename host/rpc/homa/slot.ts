@@ -120,7 +120,7 @@ export class Slot implements Inbox {
     const { reader } = this;
     while (!this.over) {
       if (events.full) return true;
-      if (this.pool === undefined && reader.pending) {
+      if ((this.open || this.writer.busy) && this.pool === undefined && reader.pending) {
         // Whoever asks for something else waits for the last one no more: who works on it hears of it now.
         if (this.open) this.give();
         if (this.writer.busy && this.closing === undefined) break;

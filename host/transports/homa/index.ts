@@ -26,8 +26,9 @@ export interface HomaOptions {
   /** Round trip of a short packet between two hosts that have nothing else to do, ns. Default 11,800, eTran's at 25 Gbit/s. */
   rttNs?: number;
   /**
-   * Bytes that are under way at a time, of all messages together: no more is granted than makes that. Default ten times what
-   * `unscheduled` is by default, at most 400,000, HomaModule's: they wait at the receiver's switch, and what is granted later is behind them.
+   * Bytes that are under way at a time, of all messages together: no more is granted than makes that. Default with linkMbps ten times what
+   * `unscheduled` is then by default, at most 400,000, HomaModule's: they wait at the receiver's switch, and what is granted later is behind
+   * them. Without linkMbps 1,600,000: hosts of one machine have no switch, and a lane that writes a long message sends nothing meanwhile.
    */
   maxIncoming?: number;
   /**
@@ -68,7 +69,7 @@ const LONGEST = 1_000_000;
 /** Settings that are variables of the programs: default, least, most. */
 const VARIABLES = {
   unscheduled: ['homa_unscheduled', 40_000, 1, LONGEST],
-  maxIncoming: ['homa_max_incoming', 400_000, 1500, 2 ** 30],
+  maxIncoming: ['homa_max_incoming', 1_600_000, 1500, 2 ** 30],
   window: ['homa_window', 0, 0, LONGEST],
   overcommit: ['homa_overcommit', 8, 1, 8],
   maxSchedPriority: ['homa_max_sched', 3, 0, 6],
@@ -84,7 +85,9 @@ const PS_PER_S_BYTE = 8e12;
 /** Frame of 1500 B with preamble, CRC and gap: a packet, and the GRANT for it, wait for one each at most where nothing queues. */
 const FULL_FRAME = 1538;
 const RTT_NS = 11_800;
-/** HomaModule's maxIncoming by its unscheduled bytes. */
+/** HomaModule's, at 25 Gbit/s. */
+const MOST_INCOMING = 400_000;
+/** The same by its unscheduled bytes. */
 const INCOMING_BY_UNSCHEDULED = 10;
 /** W5's shorter half waits no longer than with one, and hosts that need twice as long still fill the line. */
 const WINDOW_BY_UNSCHEDULED = 2;
@@ -118,7 +121,7 @@ class Homa implements MessageTransport {
       if (o.maxIncoming === undefined)
         globals.homa_max_incoming = Math.max(
           2 * globals.homa_unscheduled,
-          Math.min(VARIABLES.maxIncoming[1], INCOMING_BY_UNSCHEDULED * unasked),
+          Math.min(MOST_INCOMING, INCOMING_BY_UNSCHEDULED * unasked),
         );
     }
     globals.homa_ps_per_byte = mbps === 0 ? 0 : Math.round(PS_PER_S_BYTE / (mbps * 1e6));
