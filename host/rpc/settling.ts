@@ -3,7 +3,7 @@ import { type Driven, turnsOf } from '../engine/turns.js';
 import type { Entered } from './place.js';
 
 /** However much of it there is, ms. */
-const MOST_MS = 10_000;
+export const MOST_MS = 10_000;
 
 class Settling implements Driven {
   readonly waits = true;

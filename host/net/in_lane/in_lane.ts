@@ -11,6 +11,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Engine } from '../../engine/engine.js';
 import { laneModule } from '../../engine/lane_file.js';
 import { EtherloomError } from '../../errors.js';
+import { MOST_MS } from '../../rpc/settling.js';
 import type { StreamApps } from '../../streams/stream_apps.js';
 import type { LoadedTransport } from '../../transports/contract.js';
 import type { ClientPlace, LoadedMessages } from '../../transports/messages.js';
@@ -64,6 +65,8 @@ interface Instance {
   /** Its module was called, in this life or another: who opened it has it. */
   begun: boolean;
   ended: boolean;
+  /** It was asked to end, and sends on what it has answered. */
+  settling: boolean;
   /** Its number may be another's. */
   released: boolean;
   /** Of its calls over a transport of messages. */
@@ -90,6 +93,8 @@ export interface InLaneHome<O extends object> {
 
 /** How long `close` waits for a lane to end its application, ms. */
 const CLOSE_MS = 5000;
+/** How much longer for one that sends on what it has answered, ms: it ends by itself before. */
+const SETTLE_MS = MOST_MS + 1000;
 /** How long a module may take to begin in a lane, ms. */
 const BEGIN_MS = 60_000;
 
@@ -207,7 +212,16 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     const bell = new Int32Array(new SharedArrayBuffer(4));
     this.#instances.set(lane, {
       ...{ lane, number, bell, port: undefined, unseat: undefined, lives: 0, begun: false, ended: false },
-      ...{ released: false, client: undefined, leaving: new AbortController(), began, onBegan, over, onOver },
+      ...{
+        settling: false,
+        released: false,
+        client: undefined,
+        leaving: new AbortController(),
+        began,
+        onBegan,
+        over,
+        onOver,
+      },
     });
   }
 
@@ -268,6 +282,7 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
   #hear(instance: Instance, message: FromLane): void {
     if ('asked' in message) this.#answer(instance, message);
     else if ('told' in message) this.emit('told', message.told, instance.lane);
+    else if ('settling' in message) instance.settling = true;
     else if ('began' in message) {
       instance.begun = true;
       instance.onBegan();
@@ -360,7 +375,10 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
     else if (instance) this.#end(instance, new EtherloomError('ERR_IN_LANE', `lane ${lane} was given up`));
   }
 
-  /** Ends it in all lanes: connections are aborted, listeners close. Again is once. */
+  /**
+   * Ends it in all lanes: connections are aborted, listeners close. What it has answered requests of calls with is delivered
+   * first: to who takes it, 1 s without progress, 10 s in all; where the lane lives as long. Again is once.
+   */
   close(): Promise<void> {
     return (this.#closing ??= this.home.engine.alive.during(this.#close()));
   }
@@ -368,12 +386,37 @@ export class InLane<O extends object = object> extends EventEmitter<InLaneEvents
   async #close(): Promise<void> {
     const { engine } = this.home;
     const left = [...this.#instances.values()].filter(i => !i.ended);
-    const late = new Promise<void>(done => setTimeout(done, CLOSE_MS).unref());
+    // Whatever comes from now on is for nobody.
+    for (const { lane } of left) {
+      this.#listeners.leave(lane);
+      this.#ports?.leave(lane);
+    }
     for (const instance of left) if (engine.state === 'running') this.#say(instance, { end: true });
-    if (engine.state === 'running') await Promise.race([Promise.all(left.map(i => i.over)), late]);
+    await this.#overIn(left, CLOSE_MS);
+    await this.#overIn(
+      left.filter(i => i.settling),
+      SETTLE_MS,
+    );
     // A lane that does not answer is dead, or hangs and soon will be: nothing of it comes again.
     for (const instance of left) this.#end(instance, undefined, engine.state !== 'running');
     this.#unfollow();
+  }
+
+  /** Resolves when it is over in those lanes, after `ms`, or when the engine runs no more. */
+  async #overIn(instances: readonly Instance[], ms: number): Promise<void> {
+    const { engine } = this.home;
+    if (engine.state !== 'running') return;
+    let late: NodeJS.Timeout | undefined;
+    let unfollow = (): void => {};
+    await Promise.race([
+      Promise.all(instances.map(i => i.over)),
+      new Promise<void>(done => {
+        late = setTimeout(done, ms).unref();
+        unfollow = engine.onStopped(done);
+      }),
+    ]);
+    clearTimeout(late);
+    unfollow();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

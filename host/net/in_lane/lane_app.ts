@@ -6,6 +6,7 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { EtherloomError } from '../../errors.js';
 import type { Arena } from '../../mem/arena.js';
 import type { RpcEvent } from '../../rpc/event.js';
+import { MOST_MS } from '../../rpc/settling.js';
 import { StreamApp } from '../../streams/stream_app.js';
 import type { ListenPlace, Made, TransportView } from '../../transports/contract.js';
 import { messagesNamed, transportNamed } from '../../transports/registry.js';
@@ -36,7 +37,10 @@ export interface LaneHandler<O extends object = object> {
   refused?(error: EtherloomError, what: ConnectOptions<O> | ListenOptions<O>): void;
   /** What was said to this lane: InLane.tell. */
   heard?(what: unknown): void;
-  /** The application is to end here; afterwards its connections are aborted. */
+  /**
+   * The application is to end here; afterwards nothing is told, and its connections are aborted. What requests of calls were
+   * answered with, by now, is delivered.
+   */
   close?(): void;
 }
 
@@ -76,6 +80,10 @@ export class LaneApp<O extends object = object> {
   #handler: LaneHandler<O> | undefined;
   #ticked = 0;
   #over = false;
+  /** It was asked to end, and sends on what it has answered: */
+  #settling = false;
+  /** until then at most, ns; 0: it has no time yet. */
+  #settlingNs = 0;
   #nowMs = 0;
   #rpc: LaneRpc<O> | undefined;
   readonly #messages: LaneRpcHome<O>['messages'];
@@ -204,6 +212,7 @@ export class LaneApp<O extends object = object> {
     let work = 0;
     // A plain look: an atomic one is a call in V8. What it misses the next one sees.
     if (this.#bell[0] !== this.#heard) work += this.#hear();
+    if (this.#settling) return work + this.#settle(nowNs);
     const handler = this.#handler;
     if (handler === undefined || this.#listening > 0 || this.#over) return work;
     this.#nowMs = nowNs / 1e6;
@@ -230,12 +239,12 @@ export class LaneApp<O extends object = object> {
     for (let m = receiveMessageOnPort(this.#port); m; m = receiveMessageOnPort(this.#port), n++) {
       const message = m.message as ToLane;
       if ('end' in message) {
-        this.#handler?.close?.();
-        this.end(undefined);
+        this.#close();
         return n;
       }
-      if ('heard' in message) this.#handler?.heard?.(message.heard);
-      else if (!('ended' in message)) this.#answered(message);
+      if ('heard' in message) {
+        if (!this.#settling) this.#handler?.heard?.(message.heard);
+      } else if (!('ended' in message)) this.#answered(message);
       this.#sockets.flush();
     }
     return n;
@@ -262,11 +271,35 @@ export class LaneApp<O extends object = object> {
     }
   }
 
+  /** It was asked to end. */
+  #close(): void {
+    this.#handler?.close?.();
+    const rpc = this.#rpc;
+    if (rpc?.close() !== true) return this.end(undefined);
+    this.#settling = true;
+    const sockets = this.#sockets;
+    for (const listener of [...sockets.listeners]) listener.close();
+    for (const connection of [...sockets.connections]) if (!rpc.has(connection)) connection.abort();
+    sockets.flush();
+    this.#say({ settling: true });
+  }
+
+  /** A round of one that has closed: what was answered goes on. */
+  #settle(nowNs: number): number {
+    this.#nowMs = nowNs / 1e6;
+    this.#settlingNs ||= nowNs + MOST_MS * 1e6;
+    const rpc = this.#rpc!;
+    const n = this.#sockets.poll(this.#events, BATCH);
+    if (n > 0) rpc.news(this.#events, n);
+    if (!rpc.settle() || nowNs >= this.#settlingNs) this.end(undefined);
+    return n;
+  }
+
   /** @internal It is over in this lane: connections are aborted, listeners close. */
   end(error: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.#rpc?.close();
+    this.#rpc?.end();
     this.#sockets.abandon();
     const { message = String(error), stack } = error ?? {};
     this.#say(error === undefined ? { ended: undefined } : { ended: message, ...(stack ? { stack } : {}) });

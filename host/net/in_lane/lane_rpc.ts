@@ -10,6 +10,7 @@ import { HomaCarrier } from '../../rpc/homa/carrier.js';
 import type { RpcPeer } from '../../rpc/peer.js';
 import { TcpCarrier } from '../../rpc/tcp/carrier.js';
 import type { LinkToBe } from '../../rpc/tcp/connection.js';
+import { Link } from '../../rpc/tcp/link.js';
 import type { MessageView } from '../../transports/messages.js';
 import type { Asked, ConnectOptions, ListenOptions, Told } from '../burst/calls.js';
 import type { Connection } from '../burst/connection.js';
@@ -188,8 +189,24 @@ export class LaneRpc<O extends object = object> {
     return n;
   }
 
-  /** @internal The application ends. */
-  close(): void {
+  /** @internal Whether that connection carries its calls. */
+  has({ data }: Connection<O>): boolean {
+    return data instanceof Link && data.carrier === this.#tcp;
+  }
+
+  /** @internal Nothing more is asked, taken or told. Whether there is something that was answered and is not on its way. */
+  close(): boolean {
+    this.#endpoint.close();
+    return this.#endpoint.settling;
+  }
+
+  /** @internal After `close`, with news: goes on with what was answered. Whether some of it is left. */
+  settle(): boolean {
+    return this.#endpoint.settle();
+  }
+
+  /** @internal The application has ended: what is not on its way is not sent any more. */
+  end(): void {
     this.#endpoint.close();
     this.#endpoint.end();
   }

@@ -30,6 +30,8 @@ export type FromLane =
   | { began: true }
   /** Something for whoever opened it. */
   | { told: unknown }
+  /** It was asked to end, and sends on what it has answered: that may take its time. */
+  | { settling: true }
   /** It is no more in that lane; why, when it was not asked to. */
   | { ended: string | undefined; stack?: string };
 
