@@ -40,6 +40,7 @@ export interface ListenWish {
 
 export interface Carrier {
   readonly name: string;
+  readonly home: CarrierHome;
   /** Its place in RpcPeer.places. */
   readonly index: number;
   /** ms after which a call ends with ETIMEDOUT, of one that cannot say otherwise that nobody will answer. */

@@ -298,6 +298,7 @@ export class Endpoint implements CarrierHome {
   done(): void {
     const { carriers } = this;
     for (let i = 0; i < carriers.length; i++) carriers[i].done();
+    this.pool.reclaim();
   }
 
   /** The rest of a poll, when carriers have had the news. */

@@ -41,12 +41,17 @@ export class RpcEvent implements Asked {
   /** @internal Of a message that comes in parts. */
   part: Part | undefined = undefined;
 
-  /** The message: a view of the ring, or a copy where the ring began anew in the midst of it. */
+  /** The message: a view of the ring, or of a copy, made once, where the ring began anew in the midst of it. */
   get bytes(): Uint8Array {
-    if (this.first === this.length) return this.memory.subarray(this.at, this.at + this.length);
-    const copy = new Uint8Array(this.length);
-    this.copy(copy);
-    return copy;
+    const { length } = this;
+    if (this.first !== length) {
+      const copy = this.carrier.home.pool.lend(length);
+      this.copy(copy);
+      this.memory = copy;
+      this.at = 0;
+      this.first = length;
+    }
+    return this.memory.subarray(this.at, this.at + length);
   }
 
   /** Copies as much of the message as fits to `into`. Returns how many bytes. */
@@ -61,7 +66,10 @@ export class RpcEvent implements Asked {
   /** The message in memory of its own. */
   take(): Buffer {
     if (this.part !== undefined) return this.part.take();
-    return this.first === this.length ? copyOf(this.memory, this.at, this.length) : Buffer.from(this.bytes);
+    if (this.first === this.length) return copyOf(this.memory, this.at, this.length);
+    const chunk = Buffer.allocUnsafeSlow(this.length);
+    this.copy(chunk);
+    return chunk;
   }
 
   /** The same of what is behind the first `from` bytes. */

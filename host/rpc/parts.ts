@@ -15,6 +15,7 @@ const MOST_KEPT = 8 << 20;
 export class PartPool {
   readonly #free: Uint8Array[] = [];
   #bytes = 0;
+  readonly #lent: Uint8Array[] = [];
 
   /** What lies about that has room for `length` bytes, or else the largest; new memory is small. */
   take(length: number): Uint8Array {
@@ -34,6 +35,25 @@ export class PartPool {
     if (bytes.length < FIRST_BYTES || this.#bytes + bytes.length > MOST_KEPT) return;
     this.#bytes += bytes.length;
     this.#free.push(bytes);
+  }
+
+  /** Memory for `length` bytes until `reclaim`: of messages that lie in two pieces, and are wanted in one. */
+  lend(length: number): Uint8Array {
+    let bytes = this.take(length);
+    if (bytes.length < length) {
+      this.give(bytes);
+      bytes = memoryOf(length);
+    }
+    this.#lent.push(bytes);
+    return bytes;
+  }
+
+  /** Nobody looks at what was lent any more. */
+  reclaim(): void {
+    const lent = this.#lent;
+    if (lent.length === 0) return;
+    for (const bytes of lent) this.give(bytes);
+    lent.length = 0;
   }
 }
 
