@@ -183,6 +183,27 @@ test('of two peers one is dead: the other has all of its own meanwhile, and who 
     assert.equal([...late.got], [[2, 50]]);
   }));
 
+test('all that waits for a peer that is dead is lost at once, not a window of it each time', () =>
+  wired(async w => {
+    const { at, hosts } = await both(w);
+    const alive = new Receiver(w.b.stack.burst.bind({ port: 7, transport: 'window' }));
+    const socket = w.a.stack.burst.bind({ transport: 'window' });
+    const dead = new Sender(socket, { address: AT.b[4], port: 8 }, 200, 100, 1);
+    dead.more();
+    assert.is(dead.sent, 200);
+    const { engine } = w.a.stack;
+    const beganNs = engine.now();
+    await transfer(hosts, [new Sender(socket, { address: AT.b[4], port: 7 }, 20)], [alive], 60_000);
+    assert.ok(engine.now() - beganNs < 6_000_000_000n, `${engine.now() - beganNs} ns`);
+    await pass(hosts, 100);
+    assert.is(at.counters().GivenUp, 1);
+    assert.is(socket.queued, 0);
+    // What is sent to it from now on is tried again.
+    const late = new Receiver(w.b.stack.burst.bind({ port: 8, transport: 'window' }));
+    await transfer(hosts, [new Sender(socket, { address: AT.b[4], port: 8 }, 50, 100, 2)], [late]);
+    assert.equal([...late.got], [[2, 50]]);
+  }));
+
 test('two peers at once, each in order, and one socket that hears both', () =>
   wired(
     async w => {

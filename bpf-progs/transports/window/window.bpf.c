@@ -35,6 +35,7 @@ struct window_peer {
 	__u64 alive_ns;       /* when its last ACK came, or it began to be waited for */
 	__u32 epoch, next;    /* ours, and the next number in it, */
 	__u32 acked, same;    /* the first that the peer does not have, and how often it said so again */
+	__u32 gone, upto;     /* it was given up: what waits for it before that position of the send ring is lost */
 	__u32 known;          /* whether these are: */
 	__u32 theirs, waited; /* the peer's epoch, and the number in it that we wait for */
 };
@@ -135,8 +136,9 @@ static noinline void window_next(struct xdp_md *ctx, struct datagram_socket *s, 
 	if (!(p = peer_of(&fl->to, now)))
 		return;
 	p->alive_ns = p->next == p->acked ? now : p->alive_ns;
-	fl->number = p->next, fl->at = at, fl->room = room, fl->due_ns = now, fl->tries = fl->done = 0;
-	f->end++, p->next = fl->number + 1;
+	fl->done = p->gone = p->gone && (__s32)(at - p->upto) < 0;
+	fl->number = p->next, fl->at = at, fl->room = room, fl->due_ns = now, fl->tries = 0, f->end++, p->next += !fl->done;
+	if (fl->done) el_ready(id); /* for the next one */
 }
 
 /* The first flight that is due; WINDOW: none is. */
@@ -165,9 +167,9 @@ static inline int window_send(struct xdp_md *ctx, struct datagram_socket *s, str
 		fl->tries += fl->tries < MOST_DOUBLINGS;
 	} else if (result == XDP_DROP) { /* its neighbour is asked for; others may go */
 		fl->due_ns = now + TICK_NS, el_ready(id);
-	} else if (result < 0) { /* what is under way to the peer is lost, and numbers begin anew */
+	} else if (result < 0) { /* what was sent to the peer is lost, and numbers begin anew */
 		window_mark(f, &fl->to, p->next, 0);
-		p->epoch = (now >> 10) + 1, p->next = p->acked = p->same = 0;
+		p->epoch = (now >> 10) + 1, p->next = p->acked = p->same = 0, p->gone = 1, p->upto = el_stream_snd_end(id);
 		count(GivenUp), socket_fail(s, id, -result), el_ready(id);
 	}
 	return result == XDP_TX ? XDP_TX : XDP_ABORTED;
