@@ -5,6 +5,7 @@ import type { Datagram } from '../../host/net/burst/datagram.js';
 import { Stack } from '../../host/net/stack.js';
 import { HostNic } from '../../host/nic/index.js';
 import { streamed } from '../../host/rpc/body.js';
+import { POST_HEAD } from '../../host/rpc/datagrams/post.js';
 import type { RpcEvent } from '../../host/rpc/event.js';
 import { FRAME_HEAD, FrameKind, writeHead } from '../../host/rpc/frame.js';
 import type { Rpc } from '../../host/rpc/rpc.js';
@@ -13,6 +14,7 @@ import { parseMac } from '../../host/wire/address.js';
 import { homaFrame } from '../homa/packets.js';
 import { windowTransport } from '../own/rig.js';
 import { assert, suite } from '../support/suite.js';
+import { datagramFrame } from './datagrams.js';
 import { SERVER, type World, world } from './rig.js';
 
 const test = suite('rpc: calls that are given up');
@@ -278,13 +280,16 @@ test('over datagrams a request too many is not executed, and its caller is told 
     const batch: Datagram[] = [];
     const codes: string[] = [];
     for (let i = 0; i < 60; i++) {
-      socket.send(frame(i & 1 ? FrameKind.CANCEL : FrameKind.REQUEST, i >> 1, 1, i & 1 ? 0 : BODY), to);
+      socket.send(
+        datagramFrame(i & 1 ? FrameKind.CANCEL : FrameKind.REQUEST, i >> 1, 1, i & 1 ? 0 : BODY),
+        to,
+      );
       await pass(w);
       const n = socket.receive(batch);
       for (const { data } of batch.slice(0, n)) {
         const bytes = Buffer.from(data);
         assert.is(bytes[2], FrameKind.ERROR);
-        codes.push(bytes.subarray(FRAME_HEAD).toString().split('\n')[0]);
+        codes.push(bytes.subarray(POST_HEAD).toString().split('\n')[0]);
       }
     }
     assert.is(busy.most, MOST);
@@ -294,7 +299,7 @@ test('over datagrams a request too many is not executed, and its caller is told 
     assert.ok(codes.every(code => code === 'ERR_RPC_BUSY'));
     busy.let(100);
     await pass(w);
-    socket.send(frame(FrameKind.REQUEST, 100, 1, BODY), to);
+    socket.send(datagramFrame(FrameKind.REQUEST, 100, 1, BODY), to);
     await pass(w);
     assert.is(busy.begun, MOST + 1);
     busy.let(100);

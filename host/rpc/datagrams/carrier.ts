@@ -3,6 +3,7 @@
  * (docs/own_transport.md). Each datagram is a frame (frame.ts). What the transport cannot say, that a server is no more or has
  * lost an answer, is a call's patience: it ends with ETIMEDOUT.
  */
+import { randomInt } from 'node:crypto';
 import { Accounts, turnOf } from '../accounts.js';
 import type { Call } from '../calls.js';
 import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
@@ -20,6 +21,8 @@ import { Post } from './post.js';
 const PATIENCE_MS = 60_000;
 /** Times are rounded, ms. */
 const ROUNDED_MS = 1;
+/** Epochs of clients are less. */
+const EPOCHS = 2 ** 32;
 const SILENT = 'the request did not arrive, or the server is no more';
 const NOTHING = new Uint8Array(0);
 /** What waits of other things that a peer does not take, when it is not even told that it asks too much, bytes. */
@@ -51,7 +54,8 @@ export class DatagramCarrier implements Carrier {
     const { peer, turn } = call;
     try {
       let who = peer.places[this.index] as Correspondence | undefined;
-      if (who === undefined || who.left || who.post.over) peer.places[this.index] = who = this.server(peer);
+      if (who === undefined || who.left || who.post.over || who.post.closing)
+        peer.places[this.index] = who = this.server(peer);
       if (who.post.waiting > this.limits.unsent) return false;
       call.link = who;
       call.begunMs = this.home.nowMs();
@@ -73,7 +77,7 @@ export class DatagramCarrier implements Carrier {
     const post = this.post({ port: 0 }, undefined);
     const [w0, w1, w2, w3] = peer.words;
     const to = { family: peer.family, port: peer.port, w0, w1, w2, w3 };
-    post.server = new Correspondence(post, to, peer.address);
+    post.server = new Correspondence(post, to, peer.address, randomInt(EPOCHS));
     post.server.sinceMs = this.home.nowMs();
     return post.server;
   }
@@ -114,7 +118,7 @@ export class DatagramCarrier implements Carrier {
   /** A call of a client is over. */
   private ended(who: Correspondence): void {
     who.ends(this.home.nowMs());
-    if (who.left && who.calls === 0) this.giveUp(who);
+    if (who.left && who.calls === 0) who.post.endSent();
     else this.home.stir();
   }
 
@@ -127,7 +131,7 @@ export class DatagramCarrier implements Carrier {
     const post = this.post({ port, ...(address === undefined ? {} : { address }) }, data);
     return {
       port: post.socket.port,
-      close: () => post.endAnswered(),
+      close: () => post.endSent(),
     };
   }
 
@@ -303,7 +307,8 @@ export class DatagramCarrier implements Carrier {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const post of this.posts) {
       const { server } = post;
-      nextMs = Math.min(nextMs, server === undefined ? post.tick(nowMs) : this.rests(server, nowMs));
+      const own = server === undefined || post.closing !== undefined;
+      nextMs = Math.min(nextMs, own ? post.tick(nowMs) : this.rests(server, nowMs));
     }
     return nextMs;
   }
@@ -313,14 +318,12 @@ export class DatagramCarrier implements Carrier {
     if (server.calls > 0) return Number.POSITIVE_INFINITY;
     const overMs = server.sinceMs + this.limits.idleMs;
     if (nowMs <= overMs) return overMs + 1;
-    this.giveUp(server);
-    return Number.POSITIVE_INFINITY;
+    server.post.endSent();
+    return nowMs;
   }
 
   close(): void {
-    for (const post of [...this.posts])
-      if (post.server === undefined) post.endAnswered();
-      else this.leave(post);
+    for (const post of [...this.posts]) post.endSent();
   }
 
   get settling(): boolean {

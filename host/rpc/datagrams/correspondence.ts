@@ -1,4 +1,14 @@
-/** What is known of one peer of a socket: messages of it that came in part, and requests of it that are to be answered. */
+/**
+ * What is known of one peer of a socket: messages of it that came in part, and requests of it that are to be answered. Places
+ * and turns are those of one socket of a client; another one that has its port later begins with them anew. So each of them
+ * chooses an epoch, which stands behind the head of every frame, both ways:
+ *
+ *   ┌──────────────── frame.ts ─┬──────────────────┬─────────────
+ *   │ kind … call, turn    24 B │ epoch        4 B │ bytes …
+ *   └───────────────────────────┴──────────────────┴─────────────
+ *
+ * A server that hears of another epoch has lost the client of the former one: the transport keeps their order.
+ */
 import type { Correspondent } from '../../streams/datagram_end.js';
 import { Account } from '../accounts.js';
 import type { Part } from '../parts.js';
@@ -26,6 +36,8 @@ export class Correspondence {
     readonly post: Post,
     readonly to: Correspondent,
     readonly address: string,
+    /** The client socket's. */
+    readonly epoch: number,
   ) {
     const { accounts, limits } = post.carrier;
     this.account = new Account(accounts, limits.unanswered, false, () => {});

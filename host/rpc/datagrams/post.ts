@@ -1,5 +1,4 @@
 /** A socket that carries calls: of a client, one for each server that it calls; or a server's, for everybody. */
-import type { Correspondent } from '../../streams/datagram_end.js';
 import { LOOK_MS, SETTLE_MS, TICK_MS } from '../carrier.js';
 import type { Events, RpcEvent } from '../event.js';
 import { FRAME_HEAD, FrameKind, isNewer, newHead, readHead, writeHead } from '../frame.js';
@@ -15,8 +14,12 @@ const BATCH = 32;
 /** Messages that take turns. */
 const AT_ONCE = MOST_PARTS / 2;
 
+/** Where a datagram says its epoch (correspondence.ts), and where the bytes of its frame begin. */
+const EPOCH = FRAME_HEAD;
+export const POST_HEAD = EPOCH + 4;
+
 /** What a message that waits takes beside its bytes, bytes: its frame's head, and what is known of it here. */
-const COST = FRAME_HEAD + 256;
+const COST = POST_HEAD + 256;
 
 interface Queued {
   out: Outgoing;
@@ -32,7 +35,7 @@ export class Post {
   server: Correspondence | undefined;
   /** Bytes that wait. */
   waiting = 0;
-  /** A server's: it ends when what was answered was sent. How much is left, and until when it waits for that, ms. */
+  /** It ends when what waits was sent. How much is left, and until when it waits for that, ms. */
   closing: { left: number; untilMs: number } | undefined;
   private readonly clients = new Map<string, Correspondence>();
   private readonly batch: RpcDatagram[] = [];
@@ -69,10 +72,10 @@ export class Post {
     own: boolean,
   ): Outgoing | undefined {
     const short =
-      body instanceof Uint8Array && body.length <= this.carrier.calls.most(who.to.family) - FRAME_HEAD;
+      body instanceof Uint8Array && body.length <= this.carrier.calls.most(who.to.family) - POST_HEAD;
     const list = kind < FrameKind.ERROR ? this.queue : this.urgent;
     const first = list.length === 0 && this.urgent.length === 0;
-    if (short && first && this.put(who.to, kind, body.length, 0, call, turn, body)) return undefined;
+    if (short && first && this.put(who, kind, body.length, 0, call, turn, body)) return undefined;
     const out =
       body instanceof Uint8Array ? Outgoing.of(own ? body : Uint8Array.prototype.slice.call(body)) : body;
     out.kind = kind;
@@ -85,7 +88,7 @@ export class Post {
   }
 
   private put(
-    to: Correspondent,
+    { to, epoch }: Correspondence,
     kind: FrameKind,
     length: number,
     offset: number,
@@ -95,20 +98,20 @@ export class Post {
   ): boolean {
     const n = bytes.length;
     writeHead(this.scratchView, 0, kind, n, length, offset, call, turn);
-    this.scratch.set(bytes, FRAME_HEAD);
-    return this.socket.send(this.scratch.subarray(0, FRAME_HEAD + n), to);
+    this.scratchView.setUint32(EPOCH, epoch);
+    this.scratch.set(bytes, POST_HEAD);
+    return this.socket.send(this.scratch.subarray(0, POST_HEAD + n), to);
   }
 
   pump(): void {
     while (!this.over) {
       const list = this.urgent.length > 0 ? this.urgent : this.queue;
       const at = list === this.urgent ? 0 : this.choose();
-      if (at < 0) return;
+      if (at < 0) break;
       const { out, who } = list[at];
-      const { to } = who;
-      const most = this.carrier.calls.most(to.family) - FRAME_HEAD;
+      const most = this.carrier.calls.most(who.to.family) - POST_HEAD;
       const bytes = out.length === 0 ? NOTHING : out.peek(most);
-      if (!this.put(to, out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
+      if (!this.put(who, out.kind, out.length, out.sent, out.call, out.turn, bytes)) return;
       this.count(who, -bytes.length);
       if (bytes.length > 0) out.took(bytes.length);
       if (out.whole) {
@@ -117,7 +120,11 @@ export class Post {
       }
       if (list === this.queue) this.turn = out.whole ? at : at + 1;
     }
-    if (this.closing !== undefined && !this.over) this.carrier.leave(this);
+    if (this.closing !== undefined && !this.over && this.empty) this.carrier.leave(this);
+  }
+
+  private get empty(): boolean {
+    return this.queue.length === 0 && this.urgent.length === 0;
   }
 
   /** Whose turn it is: of the first in the queue one that has bytes; -1: nobody's. */
@@ -179,36 +186,61 @@ export class Post {
   }
 
   /** Who sent it: servers make a note of everybody, clients know theirs. */
-  private whose(d: RpcDatagram): Correspondence | undefined {
+  private whose(d: RpcDatagram, epoch: number): Correspondence | undefined {
     if (this.server !== undefined) {
       const { to } = this.server;
       const same = to.port === d.port && to.w0 === d.w0 && to.w1 === d.w1 && to.w2 === d.w2 && to.w3 === d.w3;
-      return same ? this.server : undefined;
+      return same && epoch === this.server.epoch ? this.server : undefined;
     }
     const key = `${d.port} ${d.w0} ${d.w1} ${d.w2} ${d.w3}`;
     let known = this.clients.get(key);
+    if (known !== undefined && known.epoch !== epoch) {
+      this.lose(key, known);
+      known = undefined;
+    }
     if (known === undefined) {
       const { accounts, limits } = this.carrier;
       if (this.clients.size + accounts.ghosts >= limits.connections) return undefined;
       const { family, port, w0, w1, w2, w3 } = d;
-      known = new Correspondence(this, { family, port, w0, w1, w2, w3 }, d.address);
+      known = new Correspondence(this, { family, port, w0, w1, w2, w3 }, d.address, epoch);
       this.clients.set(key, known);
     }
     return known;
   }
 
+  /** A client is no more: nobody waits for what it asked. */
+  private lose(key: string, who: Correspondence): void {
+    this.clients.delete(key);
+    this.queue = this.dropAll(this.queue, who);
+    this.urgent = this.dropAll(this.urgent, who);
+    this.carrier.cancelAll(who);
+    who.account.end();
+    who.drop();
+  }
+
+  /** What is left of a list without the messages to somebody. */
+  private dropAll(list: Queued[], who: Correspondence): Queued[] {
+    if (who.waiting === 0) return list;
+    return list.filter(queued => {
+      if (queued.who !== who) return true;
+      this.count(who, queued.out.sent - queued.out.length - COST);
+      queued.out.drop();
+      return false;
+    });
+  }
+
   private take(events: Events, d: RpcDatagram): void {
-    if (d.first < FRAME_HEAD) return;
+    if (d.first < POST_HEAD) return;
     this.dv ??= new DataView(d.memory.buffer);
     const { head } = this;
     // What is no frame is nobody's.
-    if (readHead(this.dv, d.at, head) !== undefined || head.bytes !== d.length - FRAME_HEAD) return;
-    const who = this.whose(d);
+    if (readHead(this.dv, d.at, head) !== undefined || head.bytes !== d.length - POST_HEAD) return;
+    const who = this.whose(d, this.dv.getUint32(d.at + EPOCH));
     if (who === undefined) return;
     who.heard(this.carrier.home.nowMs());
-    d.at += FRAME_HEAD;
-    d.first -= FRAME_HEAD;
-    d.length -= FRAME_HEAD;
+    d.at += POST_HEAD;
+    d.first -= POST_HEAD;
+    d.length -= POST_HEAD;
     // Of the wrong side.
     if (this.server === undefined && (head.kind === FrameKind.RESPONSE || head.kind === FrameKind.ERROR))
       return;
@@ -275,11 +307,11 @@ export class Post {
     return nextMs;
   }
 
-  /** Takes no more, and ends when what was answered was sent. */
-  endAnswered(): void {
+  /** Takes no more, and ends when what was answered, or which calls were given up, was sent. */
+  endSent(): void {
     if (this.over || this.closing !== undefined) return;
     for (const who of this.clients.values()) this.carrier.cancelAll(who);
-    if (this.queue.length === 0) return this.carrier.leave(this);
+    if (this.empty) return this.carrier.leave(this);
     this.closing = { left: -1, untilMs: 0 };
     this.carrier.home.stir();
   }
