@@ -1,7 +1,8 @@
 /**
  * A random life of two hosts in virtual time: calls of every kind in both directions over every carrier, given up, late, with
- * bodies that break off; servers that close and open again, carriers that are changed, an Rpc that is closed, a wire that
- * loses, doubles and overtakes. What must hold all the time is oracle.ts. One seed is one life: the same each time.
+ * bodies that break off; servers that close and open again, carriers that are changed, programs that are upgraded, an Rpc
+ * that is closed, a wire that loses, doubles and overtakes. What must hold all the time is oracle.ts. One seed is one life:
+ * the same each time.
  */
 import { type Driven, turnsOf } from '../../../host/engine/turns.js';
 import { takeStreamLedger } from '../../../host/mem/streams.js';
@@ -17,6 +18,7 @@ import { Bursts } from './bursts.js';
 import { Handlers } from './handlers.js';
 import { leftOf, watchEndpoints } from './left.js';
 import { ANSWERS, type Answer, Asked, Oracle } from './oracle.js';
+import { upgradeOne } from './upgrades.js';
 
 export const CARRIERS = ['tcp', 'homa', 'window'] as const;
 /** Served by whole requests, by requests that are read as they come, by a burst; and by the caller for the callee. */
@@ -35,6 +37,13 @@ export interface Lived {
   /** How many ended how. */
   ends: Record<string, number>;
   virtualMs: number;
+  upgrades: number;
+}
+
+interface FrozenClock {
+  /** Looks at it count no more, or do so again. */
+  stand(on: boolean): void;
+  end(): void;
 }
 
 interface Open {
@@ -58,6 +67,9 @@ export class Driver implements Driven {
   #nextMs = 0;
   #faulty = false;
   #busy = 0;
+  /** Programs are being replaced: time stands, for how long that takes is not the seed's. */
+  #upgrading = false;
+  #upgrades = 0;
   readonly #later: (() => void)[] = [];
   #done: () => void = () => {};
   #over = false;
@@ -71,6 +83,7 @@ export class Driver implements Driven {
     readonly how: string,
     seed: number,
     operations: number,
+    readonly clock: FrozenClock,
   ) {
     this.rng = new Rng(seed, 0xc0a7);
     const { rng } = this;
@@ -89,6 +102,7 @@ export class Driver implements Driven {
       weighed(() => this.#fault(), rng.pick([0, 0.5])),
       weighed(() => this.#reopen(), rng.pick([0, 0.3])),
       weighed(() => this.#anew(), rng.pick([0, 0.3])),
+      weighed(() => this.#upgrade(), rng.pick([0.1, 1])),
     ];
   }
 
@@ -126,6 +140,7 @@ export class Driver implements Driven {
 
   turn(): number | undefined {
     if (this.#over) return undefined;
+    if (this.#upgrading) return 0;
     this.#nextMs = this.nowMs + this.rng.pick([0.01, 0.1, 1, 20]);
     this.bursts.poll();
     for (const again of this.#later.splice(0)) again();
@@ -144,7 +159,7 @@ export class Driver implements Driven {
   }
 
   get nextMs(): number {
-    return this.#nextMs;
+    return this.#upgrading ? this.nowMs : this.#nextMs;
   }
 
   get nowMs(): number {
@@ -359,6 +374,21 @@ export class Driver implements Driven {
       .finally(() => this.#busy--);
   }
 
+  /** Programs of a host are replaced: no call may tell. */
+  #upgrade(): void {
+    this.#busy++;
+    this.#upgrading = true;
+    this.clock.stand(true);
+    upgradeOne(this.world.engine, this.rng)
+      .then(() => this.#upgrades++)
+      .catch(error => this.oracle.note(`upgrade: ${error.stack}`))
+      .finally(() => {
+        this.#busy--;
+        this.#upgrading = false;
+        this.clock.stand(false);
+      });
+  }
+
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What must hold when everything has come to its end. @throws Error that says what does not, and by which seed */
@@ -382,7 +412,7 @@ export class Driver implements Driven {
       const how = end ?? (silent ? 'cancelled' : 'never');
       ends[how] = (ends[how] ?? 0) + 1;
     }
-    return { calls: this.oracle.asked.length, ends, virtualMs: this.nowMs };
+    return { calls: this.oracle.asked.length, ends, virtualMs: this.nowMs, upgrades: this.#upgrades };
   }
 }
 
@@ -408,7 +438,7 @@ export async function live(seed: number, operations = 400): Promise<Lived> {
       await hosts.server.rpc({ carrier: 'tcp' }),
     ];
     const world = { ...hosts, caller, callee };
-    const driver = new Driver(world, how, seed, operations);
+    const driver = new Driver(world, how, seed, operations, clock);
     await driver.run();
     await comeToAnEnd(driver);
     driver.check();
@@ -445,11 +475,15 @@ async function comeToAnEnd({ world: { engine }, bursts, oracle }: Driver): Promi
 }
 
 /** Turns of the event loop are counted by a clock that goes by how often it is looked at: seeds do the same each time. */
-function frozenClock(): { end(): void } {
+function frozenClock(): FrozenClock {
   const { now } = performance;
   let ms = 1e6;
-  performance.now = () => (ms += 0.002);
+  let stands = false;
+  performance.now = () => (stands ? ms : (ms += 0.002));
   return {
+    stand(on) {
+      stands = on;
+    },
     end() {
       performance.now = now;
     },

@@ -6,10 +6,12 @@ const failed: number[] = [];
 for (let seed = Number(from); seed < Number(from) + Number(seeds); seed++) {
   const begun = Date.now();
   try {
-    const { calls, ends, virtualMs } = await live(seed, Number(operations));
+    const { calls, ends, virtualMs, upgrades } = await live(seed, Number(operations));
     const how = Object.entries(ends).map(([code, n]) => `${code} ${n}`);
     const s = ((Date.now() - begun) / 1000).toFixed(1);
-    console.log(`seed ${seed}: ${calls} calls: ${how.join(', ')}; ${virtualMs.toFixed(0)} ms in ${s} s`);
+    console.log(
+      `seed ${seed}: ${calls} calls: ${how.join(', ')}; ${upgrades} upgrades; ${virtualMs.toFixed(0)} ms in ${s} s`,
+    );
   } catch (error) {
     console.log(`seed ${seed}: ${(error as Error).message}`);
     failed.push(seed);
