@@ -21,6 +21,7 @@ export default function begin(app, { carrier, limits, serve, call }) {
   };
   if (call) {
     peer = rpc.peer(call.address, call.port);
+    if (call.before) rpc.begin(rpc.peer(call.before, call.port), bytes, 'before');
     ask();
   }
   return {
@@ -37,7 +38,7 @@ export default function begin(app, { carrier, limits, serve, call }) {
           done();
         } else {
           codes[e.code] = (codes[e.code] ?? 0) + 1;
-          done();
+          if (e.tag !== 'before') done();
         }
       }
       if (call) ask();

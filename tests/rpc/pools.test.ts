@@ -14,20 +14,37 @@ const test = suite('rpc: pools of slots');
 const to = { address: SERVER, port: 700 };
 const SECOND = 1_000_000_000n;
 
-/** A pool whose slots are answered by hand, and to which streams are refused as long as `none`. */
+/** A pool whose slots are answered by hand, and to which streams are refused as long as `none`, or for an address of `noRoute`. */
 class ByHand {
   nowMs = 0;
   none = false;
+  readonly noRoute = new Set<string>();
+  /** Addresses by which slots were asked for. */
+  readonly asked: string[] = [];
+  /** Answers of the stack that are under way, if they do not come at once. */
+  later: (() => void)[] | undefined;
+  readonly failed: { call: Call; code: string }[] = [];
   readonly busy: Slot[] = [];
   readonly pool: Pool;
   readonly share: Share;
   #ids = 0;
 
   constructor() {
-    const home = { nowMs: () => this.nowMs, stir() {}, fail() {} };
-    const open: SlotCalls['open'] = (_way, n, opened, refused) => {
-      if (this.none) refused(Object.assign(new Error('no streams'), { code: 'ENOBUFS' }));
-      else opened(Array.from({ length: n }, () => this.#ids++));
+    const home = {
+      nowMs: () => this.nowMs,
+      stir() {},
+      fail: (call: Call, code: string) => this.failed.push({ call, code }),
+    };
+    const open: SlotCalls['open'] = ({ address }, n, opened, refused) => {
+      this.asked.push(address);
+      const refuse = (code: string): void => refused(Object.assign(new Error(code), { code }));
+      const answer = (): void => {
+        if (this.noRoute.has(address)) refuse('ENETUNREACH');
+        else if (this.none) refuse('ENOBUFS');
+        else opened(Array.from({ length: n }, () => this.#ids++));
+      };
+      if (this.later) this.later.push(answer);
+      else answer();
     };
     const opened = (): object => {
       const slot = {
@@ -41,16 +58,26 @@ class ByHand {
     };
     const carrier = { limits: { unsent: 1 << 22 }, home, calls: { open }, opened };
     this.pool = new Pool(carrier as unknown as HomaCarrier, { lane: 0, ifindex: 1, address: '' });
-    this.share = new Share(this.pool);
+    this.share = this.peer('10.0.0.1');
+  }
+
+  peer(address: string): Share {
+    return new Share(this.pool, address);
   }
 
   /** Calls in flight when so many are made. */
   most(calls: number): number {
-    for (let i = 0; i < calls; i++) this.share.begin({} as Call, new Uint8Array(1), true);
+    for (let i = 0; i < calls; i++) begin(this.share);
     const { length } = this.busy;
     for (let slot = this.busy.shift(); slot !== undefined; slot = this.busy.shift()) this.pool.give(slot);
     return length;
   }
+}
+
+function begin(share: Share): Call {
+  const call = {} as Call;
+  assert.ok(share.begin(call, new Uint8Array(1), true));
+  return call;
 }
 
 test('streams that were refused once are asked for again', () => {
@@ -66,6 +93,49 @@ test('streams that were refused once are asked for again', () => {
   at.nowMs += 600;
   at.pool.tick(at.nowMs);
   assert.ok(at.most(200) >= 100);
+});
+
+for (const later of [false, true]) {
+  const when = later ? 'later' : 'at once';
+
+  test(`no route to one peer, said ${when}: only its calls fail, those to others are made`, () => {
+    const at = new ByHand();
+    if (later) at.later = [];
+    at.noRoute.add('192.0.2.1');
+    const far = at.peer('192.0.2.1');
+    const lost = [begin(far), begin(far)];
+    const good = [begin(at.share), begin(at.share)];
+    for (let answer = at.later?.shift(); answer; answer = at.later?.shift()) answer();
+    assert.equal(
+      at.failed.map(({ call, code }) => [lost.indexOf(call), code]),
+      [
+        [0, 'ENETUNREACH'],
+        [1, 'ENETUNREACH'],
+      ],
+    );
+    assert.is(at.busy.length, good.length);
+    assert.is(at.asked.at(-1), '10.0.0.1');
+    // Nor are others taken to have all that there can be.
+    at.later = undefined;
+    assert.ok(at.most(200) >= 100);
+  });
+}
+
+test('no route to thousands of peers: each hears of it, whoever waits behind them is served', () => {
+  const at = new ByHand();
+  at.later = [];
+  const lost = Array.from({ length: 4000 }, (_, i) => at.peer(`192.0.2.1 ${i}`));
+  for (const each of lost) {
+    at.noRoute.add(each.address);
+    begin(each);
+  }
+  begin(at.share);
+  const [answer] = at.later;
+  // The others at once, one out of the other.
+  at.later = undefined;
+  answer();
+  assert.is(at.failed.length, lost.length);
+  assert.is(at.busy.length, 1);
 });
 
 /** Lets time pass, and endpoints look at it. */

@@ -84,6 +84,9 @@ for (const { name: carrier, alone, refused } of CARRIERS) {
         assert.equal(await run({ calls: 20, inFlight: 4, length: 200_000 }), good);
         const refused = { once: false, codes: { ECONNREFUSED: 8 }, left: 0 };
         assert.equal(await run({ calls: 8, inFlight: 4, length: 32, port: 701 }), refused);
+        // Whoever cannot be reached does not keep others from it.
+        const unreachable = { once: true, codes: { ENETUNREACH: 1 }, left: 0 };
+        assert.equal(await run({ calls: 20, inFlight: 4, length: 32, before: '192.0.2.1' }), unreachable);
         // From the main thread, too.
         const rpc = await client.rpc({ carrier });
         assert.is(String(await rpc.call({ address: SERVER, port: 700 }, 'x')), 'x');

@@ -101,6 +101,7 @@ export class LaneRpc<O extends object = object> {
     return {
       protocol,
       view,
+      // By which port a peer is reached says the stack, for each address by which slots are asked for.
       way: address => ({ lane, ifindex: 0, address }),
       open({ address }, n, opened, refused) {
         ask({ call: 'slots', address, n }, false, ids => opened(ids as number[]), refused);

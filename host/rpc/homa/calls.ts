@@ -18,7 +18,10 @@ export interface SlotCalls {
   readonly view: MessageView;
   /** @throws SocketError ENETUNREACH, EHOSTUNREACH; EtherloomError ERR_ADDRESS */
   way(address: string): Way;
-  /** Tells `opened` numbers of streams, at once or later; or `refused` why there are none: ENOBUFS, ENETDOWN. */
+  /**
+   * Tells `opened` numbers of streams, at once or later; or `refused` why there are none: ENOBUFS, ENETDOWN, and for this
+   * address only ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, ERR_ADDRESS.
+   */
   open(
     way: Way,
     n: number,

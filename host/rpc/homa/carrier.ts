@@ -60,7 +60,7 @@ export class HomaCarrier implements Carrier {
     try {
       let share = peer.places[this.index] as Share | undefined;
       if (share === undefined || share.pool.gone)
-        peer.places[this.index] = share = new Share(this.pool(peer.address));
+        peer.places[this.index] = share = new Share(this.pool(peer.address), peer.address);
       return share.begin(call, body, own);
     } catch (error) {
       // No way there: the call fails as those do whose server is not there.

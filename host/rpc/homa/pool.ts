@@ -22,6 +22,8 @@ const MOST_WAITING = 1024;
 const RETRY_MS = 1000;
 /** Slots that nobody needed for so long are given back, ms. */
 const IDLE_MS = 10_000;
+/** Refusals for which the peer is the reason: others of the pool may be reached all the same. */
+const OF_PEER = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'ERR_ADDRESS']);
 
 interface Waiting {
   call: Call;
@@ -37,7 +39,11 @@ export class Share {
   /** Bytes of requests that are not in their rings yet. */
   unsent = 0;
 
-  constructor(readonly pool: Pool) {}
+  /** @param address of the peer */
+  constructor(
+    readonly pool: Pool,
+    readonly address: string,
+  ) {}
 
   /** False: too many wait. */
   begin(call: Call, body: Uint8Array | Outgoing, own: boolean): boolean {
@@ -98,6 +104,8 @@ export class Pool {
   /** Slots that there can be: what there is when no more are given. */
   private most = MOST_SLOTS;
   private opening = false;
+  private serving = false;
+  private again = false;
   /** When no more were given. */
   private refusedMs = 0;
   /** Slots that were free all the time since then. */
@@ -128,7 +136,7 @@ export class Pool {
   /** Calls of a share wait. */
   wait(share: Share): void {
     if (!this.queue.includes(share)) this.queue.push(share);
-    if (this.mayTake(share)) this.grow();
+    if (this.mayTake(share)) this.grow(share);
   }
 
   /** A slot has carried its call. */
@@ -150,35 +158,49 @@ export class Pool {
     if (this.queue.length > 0) this.serve();
   }
 
-  /** Gives free slots to those that wait, in turn. */
+  /** Gives free slots to those that wait, in turn, and asks for more. */
   private serve(): void {
+    // A refusal that comes at once serves those that are left: not from within.
+    this.again = true;
+    if (this.serving) return;
+    this.serving = true;
+    while (this.again) {
+      this.again = false;
+      this.serveOnce();
+    }
+    this.serving = false;
+  }
+
+  private serveOnce(): void {
     let passed = 0;
-    let wants = false;
+    let wants: Share | undefined;
     while (passed < this.queue.length) {
       const share = this.queue.shift()!;
       if (share.waiting.length === 0) continue;
       const may = this.mayTake(share);
-      wants ||= may;
+      if (may) wants ??= share;
       const slot = may ? this.take() : undefined;
       if (slot !== undefined) {
         share.next(slot);
         passed = 0;
+        wants = undefined;
       } else passed++;
       if (share.waiting.length === 0) continue;
       // Whoever was passed over stays where it stands among those.
       this.queue.push(share);
     }
-    if (wants && this.free.length === 0) this.grow();
+    if (wants !== undefined) this.grow(wants);
   }
 
-  private grow(): void {
+  /** Asks for slots by the address of a share that waits: ports of one pool may reach some peers and not others. */
+  private grow(share: Share): void {
     if (this.opening || this.slots >= MOST_SLOTS) return;
     this.opening = true;
     this.carrier.calls.open(
-      this.way,
+      { ...this.way, address: share.address },
       Math.max(FIRST, Math.min(this.slots, MOST_SLOTS - this.slots)),
       ids => this.opened(ids),
-      error => this.refused(error),
+      error => this.refused(share, error),
     );
   }
 
@@ -191,15 +213,22 @@ export class Pool {
   }
 
   /** There are none: calls wait for those in use, or fail. */
-  private refused(error: unknown): void {
+  private refused(share: Share, error: unknown): void {
     this.opening = false;
+    const code = codeOf(error);
+    const { message } = error as Error;
+    if (OF_PEER.has(code)) {
+      share.fail(code, message);
+      this.carrier.home.stir();
+      return this.serve();
+    }
     this.most = this.slots;
     this.refusedMs = this.carrier.home.nowMs();
     this.carrier.home.stir();
     if (this.slots > 0) return;
     const { queue } = this;
     this.queue = [];
-    for (const share of queue) share.fail(codeOf(error), (error as Error).message);
+    for (const each of queue) each.fail(code, message);
   }
 
   /** Asks again after a refusal, gives back what nobody needs. Returns when to look again, ms. */
