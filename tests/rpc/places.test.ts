@@ -2,6 +2,7 @@
 import { LIMITS } from '../../host/rpc/carrier.js';
 import type { DatagramCalls, RpcDatagram, RpcDatagramSocket } from '../../host/rpc/datagrams/calls.js';
 import { DatagramCarrier } from '../../host/rpc/datagrams/carrier.js';
+import { POST_HEAD } from '../../host/rpc/datagrams/post.js';
 import { Endpoint } from '../../host/rpc/endpoint.js';
 import type { KeptRequest, RpcEvent } from '../../host/rpc/event.js';
 import { FRAME_HEAD, FrameKind, newHead, readHead, writeHead } from '../../host/rpc/frame.js';
@@ -28,6 +29,8 @@ class FakeSocket implements RpcDatagramSocket {
   /** What comes lies in one memory, as it does in rings. */
   private readonly memory = new Uint8Array(65_536);
   private end = 0;
+  /** The client's: what was sent last says it. */
+  private epoch = 1;
 
   get readable(): boolean {
     return this.come.length > 0;
@@ -37,6 +40,7 @@ class FakeSocket implements RpcDatagramSocket {
     const n = Math.min(max, this.come.length);
     this.come.splice(0, n).forEach((bytes, i) => {
       this.memory.set(bytes, this.end);
+      new DataView(this.memory.buffer).setUint32(this.end + FRAME_HEAD, this.epoch);
       const where = { at: this.end, first: bytes.length, length: bytes.length, again: 0 };
       batch[i] = { ...PEER, address: '10.0.0.9', memory: this.memory, ...where } as RpcDatagram;
       this.end += bytes.length;
@@ -48,7 +52,9 @@ class FakeSocket implements RpcDatagramSocket {
     if (this.room <= 0) return false;
     this.room--;
     const head = newHead();
-    assert.is(readHead(new DataView(bytes.buffer, bytes.byteOffset), 0, head), undefined);
+    const dv = new DataView(bytes.buffer, bytes.byteOffset);
+    assert.is(readHead(dv, 0, head), undefined);
+    this.epoch = dv.getUint32(FRAME_HEAD);
     this.sent.push(
       `${KINDS[head.kind]} ${head.call}.${head.turn}${head.offset ? ` from ${head.offset}` : ''}`,
     );
@@ -63,6 +69,9 @@ class FakeSocket implements RpcDatagramSocket {
     return false;
   }
   takeError(): undefined {}
+  takeLost(): [] {
+    return [];
+  }
 }
 
 function frame(
@@ -73,9 +82,9 @@ function frame(
   length = body.length,
   offset = 0,
 ): Uint8Array {
-  const bytes = new Uint8Array(FRAME_HEAD + body.length);
+  const bytes = new Uint8Array(POST_HEAD + body.length);
   writeHead(new DataView(bytes.buffer), 0, kind, body.length, length, offset, call, turn);
-  bytes.set(body, FRAME_HEAD);
+  bytes.set(body, POST_HEAD);
   return bytes;
 }
 
