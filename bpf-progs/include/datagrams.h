@@ -21,6 +21,16 @@
 #include "datagrams/tables.h"
 #include "layout.gen.h"
 
+/* Whom a socket has to do with: a key for what is known of him. */
+struct datagram_peer {
+	__be32 address[4];
+	__be16 port;
+	__u16 pad;
+	__u32 life; /* of the socket */
+};
+
+#define SOCKET_LOST 8 /* peers that are remembered until the application looks */
+
 /* `state` to `local` are the control plane's until the socket is in a table, then nobody writes them but `state`: its lane. */
 struct datagram_socket {
 	__u8 state;      /* enum socket_state */
@@ -34,6 +44,8 @@ struct datagram_socket {
 	__u32 error;     /* the last one, errno */
 	__u32 ip_id;
 	__u32 life;      /* a number that no other socket had: those of streams are used again */
+	__u32 losses;    /* peers that were lost, the last of them in lost[(losses - 1) % SOCKET_LOST] */
+	struct datagram_peer lost[SOCKET_LOST];
 };
 
 /* What stands behind IP. */
@@ -42,14 +54,6 @@ struct datagram_header {
 	__be16 dport;
 	__be16 len;    /* from here to the end of the payload */
 	__sum16 check; /* of pseudo header and these bytes */
-};
-
-/* Whom a socket has to do with: a key for what is known of him. */
-struct datagram_peer {
-	__be32 address[4];
-	__be16 port;
-	__u16 pad;
-	__u32 life; /* of the socket */
 };
 
 struct datagram_clock {
@@ -89,6 +93,14 @@ static inline void socket_fail(struct datagram_socket *s, __u32 id, __u32 error)
 	s->error = error;
 	s->errors++;
 	el_stream_event(id, EL_EV_ERR);
+}
+
+/* The same, of what was sent to that peer, which the application is told: others of the socket are as they were. */
+static inline void socket_lost(struct datagram_socket *s, __u32 id, const struct datagram_peer *who, __u32 error)
+{
+	s->lost[s->losses % SOCKET_LOST] = *who;
+	s->losses++;
+	socket_fail(s, id, error);
 }
 
 /* The stream's memory goes when the application lets go of it, too. */

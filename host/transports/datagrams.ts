@@ -52,6 +52,19 @@ export interface DatagramView {
   error(id: number): string | undefined;
   /** Datagrams for which the receive ring had no room. */
   drops(id: number): number;
+  /** How many peers the socket has lost, modulo 2^32; a transport that does not say which errors are whose has none. */
+  losses?(id: number): number;
+  /** The one that was lost after so many; undefined: it is not remembered any more. */
+  lost?(id: number, after: number): LostPeer | undefined;
+}
+
+/** A peer to whom what was sent did not arrive: as Correspondent. */
+export interface LostPeer {
+  port: number;
+  w0: number;
+  w1: number;
+  w2: number;
+  w3: number;
 }
 
 export interface DatagramTransport extends AnyTransport<LoadedDatagrams> {

@@ -13,11 +13,11 @@ const carrier = 'window';
 const to = { address: SERVER, port: 700 };
 
 /** Lets virtual time pass, and everybody look. */
-async function pass({ engine, client }: World, ms = 20): Promise<void> {
-  for (let i = 0; i < ms; i += 5) {
+async function pass({ engine, client }: World, ms = 20, step = 5): Promise<void> {
+  for (let i = 0; i < ms; i += step) {
     client.burst.poll([]);
     client.burst.flush();
-    engine.run({ untilNs: engine.now() + 5_000_000n });
+    engine.run({ untilNs: engine.now() + BigInt(step) * 1_000_000n });
     // A server that waits for nobody looks every 5 ms of real time.
     await new Promise(next => setTimeout(next, 7));
   }
@@ -113,6 +113,36 @@ test('a client takes no answer of another epoch than its own', () =>
     for (let i = 0; i < 10; i++) heard.push(...step());
     assert.equal(heard, ['1 response x']);
     server.close();
+  }));
+
+test('the requests of a client that is no more are given up: those that wait for long, and those that are answered', () =>
+  world({ carrier, shared: true }, async w => {
+    const signals: AbortSignal[] = [];
+    const ends: (() => void)[] = [];
+    await w.callee.serve({ port: 700 }, async (request, { signal }) => {
+      signals.push(signal);
+      await new Promise<void>(end => ends.push(end));
+      return request;
+    });
+    const [dead, alive] = [await bindAt(w, 9000), await bindAt(w, 9001)];
+    for (const socket of [dead, alive])
+      for (const call of [0, 1])
+        socket.send(datagramFrame(FrameKind.REQUEST, call, 1, 'x', { epoch: 1 }), socket.peer(SERVER, 700));
+    await pass(w);
+    assert.is(signals.length, 4);
+    dead.close();
+    const aborted = (): boolean[] => signals.map(signal => signal.aborted);
+    for (let i = 0; i < 120 && !signals[0].aborted; i++) await pass(w, 250, 250);
+    assert.equal(aborted(), [true, true, false, false]);
+    // Who lives is asked, and keeps what it waits for.
+    for (const end of ends) end();
+    const came: string[] = [];
+    for (let i = 0; i < 20 && came.length < 2; i++) {
+      await pass(w);
+      came.push(...answers(alive).filter(answer => answer !== '4 '));
+    }
+    assert.equal(came, ['2 x', '2 x']);
+    alive.close();
   }));
 
 test('a client that is closed while its server takes nothing tells it of what it gave up when it does', () =>

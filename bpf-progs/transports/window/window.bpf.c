@@ -170,7 +170,7 @@ static inline int window_send(struct xdp_md *ctx, struct datagram_socket *s, str
 	} else if (result < 0) { /* what was sent to the peer is lost, and numbers begin anew */
 		window_mark(f, &fl->to, p->next, 0);
 		p->epoch = (now >> 10) + 1, p->next = p->acked = p->same = 0, p->gone = 1, p->upto = el_stream_snd_end(id);
-		count(GivenUp), socket_fail(s, id, -result), el_ready(id);
+		count(GivenUp), socket_lost(s, id, &fl->to, -result), el_ready(id);
 	}
 	return result == XDP_TX ? XDP_TX : XDP_ABORTED;
 }

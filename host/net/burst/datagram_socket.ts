@@ -7,7 +7,7 @@ import { StreamRequest } from '../../layout/layout.gen.js';
 import { type Correspondent, DatagramEnd, roomOf } from '../../streams/datagram_end.js';
 import { checkBytes, type StreamEnd } from '../../streams/stream_end.js';
 import type { Endpoint } from '../../transports/contract.js';
-import type { BindPlace, DatagramView } from '../../transports/datagrams.js';
+import type { BindPlace, DatagramView, LostPeer } from '../../transports/datagrams.js';
 import { SocketError } from '../../transports/errno.js';
 import { Datagram, Peer } from './datagram.js';
 
@@ -46,6 +46,7 @@ export class DatagramSocket {
   #peer: Peer | undefined;
   #address: string | undefined;
   #seen = 0;
+  #losses = 0;
   #error: string | undefined;
   #closed = false;
   #over = false;
@@ -109,6 +110,19 @@ export class DatagramSocket {
     const error = this.#error;
     this.#error = undefined;
     return error;
+  }
+
+  /** @internal Peers to whom what was sent did not arrive, since it was last asked; some may be missing where they are many. */
+  takeLost(): LostPeer[] {
+    const { view } = this.home;
+    const losses = view.losses?.(this.id) ?? 0;
+    const lost: LostPeer[] = [];
+    for (let n = (losses - this.#losses) >>> 0; n > 0; n--) {
+      const peer = view.lost?.(this.id, (losses - n) >>> 0);
+      if (peer !== undefined) lost.push(peer);
+    }
+    this.#losses = losses;
+    return lost;
   }
 
   /** Somebody to send to. @throws EtherloomError ERR_ADDRESS, ERR_STACK_OPTIONS */

@@ -23,6 +23,8 @@ export interface RpcDatagramSocket {
   /** Whether there is an error that nobody was told of, and which. */
   nowError(): boolean;
   takeError(): string | undefined;
+  /** Whom what was sent did not reach since it was last asked, as far as the transport says so. */
+  takeLost(): Omit<Correspondent, 'family'>[];
   readonly readable: boolean;
 }
 

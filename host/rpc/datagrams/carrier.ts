@@ -188,10 +188,10 @@ export class DatagramCarrier implements Carrier {
     if (!post.ready && socket.readable) this.list.add(post);
   }
 
-  /** What was sent did not arrive: a client's calls are over. Whose call of a server's it was is not known. */
+  /** What was sent did not arrive: a client's calls are over, a server has lost those clients. */
   private failed(post: Post, code: string): void {
     const { server } = post;
-    if (server === undefined) return;
+    if (server === undefined) return post.loseAll(post.socket.takeLost());
     this.giveUp(server);
     this.home.failAll(call => call.link === server, code, this.why(server, code));
   }
@@ -319,7 +319,7 @@ export class DatagramCarrier implements Carrier {
     const overMs = server.sinceMs + this.limits.idleMs;
     if (nowMs <= overMs) return overMs + 1;
     server.post.endSent();
-    return nowMs;
+    return server.post.over ? Number.POSITIVE_INFINITY : nowMs;
   }
 
   close(): void {

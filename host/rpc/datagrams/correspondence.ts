@@ -23,6 +23,8 @@ export class Correspondence {
   waiting = 0;
   /** When something was heard of it, ms. */
   heardMs = 0;
+  /** A server's: when it was asked last whether it is there still, ms. */
+  askedMs = 0;
   /** A client's: calls in flight. */
   calls = 0;
   /** A client's: since when there are calls, or none, or it was heard, ms: what was last. */

@@ -1,4 +1,5 @@
 /** A socket that carries calls: of a client, one for each server that it calls; or a server's, for everybody. */
+import type { Correspondent } from '../../streams/datagram_end.js';
 import { LOOK_MS, SETTLE_MS, TICK_MS } from '../carrier.js';
 import type { Events, RpcEvent } from '../event.js';
 import { FRAME_HEAD, FrameKind, isNewer, newHead, readHead, writeHead } from '../frame.js';
@@ -11,6 +12,10 @@ import { Correspondence } from './correspondence.js';
 
 /** Datagrams taken at a time. */
 const BATCH = 32;
+/** A client that waits for an answer is asked so often whether it is there still, ms. */
+const ASK_MS = 10_000;
+/** A place that no call has. */
+const NO_CALL = 0xffff_ffff;
 /** Messages that take turns. */
 const AT_ONCE = MOST_PARTS / 2;
 
@@ -192,7 +197,7 @@ export class Post {
       const same = to.port === d.port && to.w0 === d.w0 && to.w1 === d.w1 && to.w2 === d.w2 && to.w3 === d.w3;
       return same && epoch === this.server.epoch ? this.server : undefined;
     }
-    const key = `${d.port} ${d.w0} ${d.w1} ${d.w2} ${d.w3}`;
+    const key = keyOf(d);
     let known = this.clients.get(key);
     if (known !== undefined && known.epoch !== epoch) {
       this.lose(key, known);
@@ -206,6 +211,15 @@ export class Post {
       this.clients.set(key, known);
     }
     return known;
+  }
+
+  /** What was sent to these clients did not arrive. */
+  loseAll(peers: Omit<Correspondent, 'family'>[]): void {
+    for (const peer of peers) {
+      const key = keyOf(peer);
+      const who = this.clients.get(key);
+      if (who !== undefined) this.lose(key, who);
+    }
   }
 
   /** A client is no more: nobody waits for what it asked. */
@@ -302,9 +316,23 @@ export class Post {
       if (silentMs > idleMs && who.account.count === 0) this.clients.delete(key);
       // Who has something to be answered is looked at when that was.
       else if (who.account.count === 0) nextMs = Math.min(nextMs, who.heardMs + idleMs + 1);
+      if (who.account.open.size > 0) nextMs = Math.min(nextMs, this.ask(who, nowMs));
       if (who.parts.size > 0) nextMs = Math.min(nextMs, nowMs + Math.min(leftMs, LOOK_MS) + 1);
     }
     return nextMs;
+  }
+
+  /**
+   * Sends something to a client that waits for answers and was silent for long, which means nothing to it: the transport tells
+   * when it does not arrive. Returns when to look again, ms.
+   */
+  private ask(who: Correspondence, nowMs: number): number {
+    const dueMs = Math.max(who.heardMs, who.askedMs) + ASK_MS;
+    if (nowMs < dueMs) return dueMs;
+    who.askedMs = nowMs;
+    // What waits already asks as well.
+    if (who.waiting === 0) this.send(who, FrameKind.CANCEL, NO_CALL, 0, NOTHING, true);
+    return nowMs + ASK_MS;
   }
 
   /** Takes no more, and ends when what was answered, or which calls were given up, was sent. */
@@ -354,6 +382,9 @@ export class Post {
 }
 
 const NOTHING = new Uint8Array(0);
+
+const keyOf = ({ port, w0, w1, w2, w3 }: Omit<Correspondent, 'family'>): string =>
+  `${port} ${w0} ${w1} ${w2} ${w3}`;
 
 function fill(event: RpcEvent, length: number, d: RpcDatagram, part: Part | undefined): void {
   event.length = length;
