@@ -41,7 +41,7 @@ const kfunc = (program: string, name: string): string =>
 const queue = "ERR_KERNEL_TYPE map carousel: Linux has no pkt_queue, eTran's patch adds it";
 const hook = (program: string, type: string): string =>
   `ERR_KERNEL_TYPE ${program} is of type ${type}: Linux has no such hook: it is one of the two that eTran's patch adds`;
-const SEARCHES = ['bpf_rbtree_next'];
+const SEARCHES = ['bpf_rbtree_lower_bound', 'bpf_rbtree_next'];
 
 const VERDICTS: Record<string, Record<string, [verdict: string, theirs: string[]]>> = {
   entrance: {

@@ -1,6 +1,6 @@
 /*
  * The messages that are granted to: up to eight places of a lane, one of a peer at most, with how much is left of each; and the
- * tree of those that wait for one (waiting.h).
+ * trees of those that wait for one (waiting.h).
  */
 #pragma once
 #include "want.h"
@@ -36,8 +36,9 @@ struct homa_active {
 struct homa_receiver {
 	struct bpf_spin_lock lock;
 	__u32 count; /* of active */
-	struct bpf_rb_root waiting __contains(homa_want, node);
+	struct bpf_rb_root best __contains(homa_want, node);
 	struct bpf_rb_root aged __contains(homa_want, aged);
+	struct bpf_rb_root peers __contains(homa_want, mine);
 	struct homa_active active[OVERCOMMIT];
 	struct homa_active done[OVERCOMMIT]; /* granted to their ends: they have their ranks until their bytes are here */
 	__u32 needy;  /* bits of the places whose messages were granted less than their part, for others have not come (incoming.h) */

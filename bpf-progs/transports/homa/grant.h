@@ -1,10 +1,10 @@
 /*
  * Grants: the receiver says who may send. Of the messages that are longer than what comes unasked, the eight with the fewest
- * bytes left are active, one of a peer at most (overcommitment: one of them will not use its turn); the others wait in a
- * tree. An active one may always be sent so far beyond what has come of it as its part of the window is.
+ * bytes left are active, one of a peer at most (overcommitment: one of them will not use its turn); the others wait in
+ * trees. An active one may always be sent so far beyond what has come of it as its part of the window is.
  *
- *   DATA ─▶ homa_consider ─┬─ active[8]: grant to received + window            all of it granted ─▶ the best of the tree
- *                          └─ tree, by bytes left  ◀─ who has more left than it ─┘       5 % of bytes: the oldest of the tree
+ *   DATA ─▶ homa_consider ─┬─ active[8]: grant to received + window            all of it granted ─▶ the best of those that wait
+ *                          └─ trees (waiting.h)    ◀─ who has more left than it ─┘       5 % of bytes: the oldest of them
  *
  * Of all messages together no more is under way than incoming.h allows: who finds too little left of that is served when
  * something has come.
@@ -132,8 +132,8 @@ static inline void granted_all(struct homa_rpc *r, __u32 id)
 	keep_rank(id, r->grant_priority);
 }
 
-/* Whoever is best of those that wait takes that place, which is free. 0: it is free still, for all is granted to that one. */
-noinline int promote_to(__u32 at)
+/* Whoever is best of those that wait takes that place, which is free. 0: it is free still, for all is granted to that one. Not a function more: so deep are they called here. */
+static inline int promote_to(__u32 at)
 {
 	struct homa_receiver *v = receiver_here();
 	__u32 id = take_best();
@@ -141,6 +141,7 @@ noinline int promote_to(__u32 at)
 
 	if (!v || !id)
 		return 1;
+	unwant_grant(id);
 	r = rpc_of(id);
 	/* Who does not wait is one that a lane left in the trees when it died; the oldest may be granted to its end by now. */
 	if (!r || r->granting != GRANTING_WAITS)
@@ -156,12 +157,15 @@ noinline int promote_to(__u32 at)
 	return 0;
 }
 
+/* Messages in turn that are granted to their ends at once, or that a lane left in the trees. */
+#define PROMOTIONS 64
+
 /* A place may be free: somebody takes it, and keeps it. */
 noinline int promote(void)
 {
 	__u32 at = free_place(), i;
 
-	for (i = 0; at < OVERCOMMIT && i < LOOK_AT && can_loop; i++)
+	for (i = 0; at < OVERCOMMIT && i < PROMOTIONS && can_loop; i++)
 		if (promote_to(at))
 			break;
 	return 0;

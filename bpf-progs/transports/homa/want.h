@@ -1,5 +1,6 @@
 /*
- * Slots that wait, for a grant (waiting.h) or for the NIC (pace.h): an object a slot, in two trees at once, by bytes left and by age.
+ * Slots that wait, for a grant (waiting.h) or for the NIC (pace.h): an object a slot, in two trees at once, by bytes left and by age;
+ * those that wait for a grant are in one by peer, too.
  *
  *   homa_places[slot] ─▶ homa_want ─┬─ node ─ tree by bytes left: whose turn it is
  *                                   └─ aged ─ tree by age: the oldest, which has a share
@@ -18,6 +19,7 @@ struct homa_want {
 	__u32 born; /* the lower came first */
 	struct bpf_rb_node node;
 	struct bpf_rb_node aged;
+	struct bpf_rb_node mine; /* waiting.h: among its peer's */
 	struct bpf_refcount refs;
 };
 #define want_of(n) container_of(n, struct homa_want, node)
