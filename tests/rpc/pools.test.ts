@@ -4,7 +4,7 @@ import { takeStreamLedger } from '../../host/mem/streams.js';
 import type { Call } from '../../host/rpc/calls.js';
 import type { SlotCalls } from '../../host/rpc/homa/calls.js';
 import type { HomaCarrier } from '../../host/rpc/homa/carrier.js';
-import { Pool, Share } from '../../host/rpc/homa/pool.js';
+import { Pool, Share, type Waiting } from '../../host/rpc/homa/pool.js';
 import type { Slot } from '../../host/rpc/homa/slot.js';
 import { homa } from '../../host/transports/homa/index.js';
 import { assert, suite } from '../support/suite.js';
@@ -49,8 +49,10 @@ class ByHand {
     const opened = (): object => {
       const slot = {
         share: undefined as Share | undefined,
-        begin: (_call: unknown, _body: unknown, _own: boolean, share: Share): void => {
+        call: undefined as Call | undefined,
+        begin: (call: Call, _body: unknown, _own: boolean, share: Share): void => {
           slot.share = share;
+          slot.call = call;
           this.busy.push(slot as unknown as Slot);
         },
       };
@@ -63,6 +65,30 @@ class ByHand {
 
   peer(address: string): Share {
     return new Share(this.pool, address);
+  }
+
+  /** Streams that were opened so far. */
+  get opened(): number {
+    return this.#ids;
+  }
+
+  /** The call that was begun first is answered. */
+  answer(): { share: Share; call: Call } {
+    const slot = this.busy.shift() as Slot & { share: Share; call: Call };
+    const { share, call } = slot;
+    this.pool.give(slot);
+    return { share, call };
+  }
+
+  /** The same, without steps of its own: calls in use are answered in turn. */
+  taker(): () => Share {
+    let at = 0;
+    return () => {
+      const slot = this.busy[at++];
+      const share = slot.share!;
+      this.pool.give(slot);
+      return share;
+    };
   }
 
   /** Calls in flight when so many are made. */
@@ -136,6 +162,133 @@ test('no route to thousands of peers: each hears of it, whoever waits behind the
   answer();
   assert.is(at.failed.length, lost.length);
   assert.is(at.busy.length, 1);
+});
+
+/** Elements of arrays that were moved or compared in `work`, and shares that were looked at. */
+function stepsOf(pool: Pool, work: () => void): number {
+  let steps = 0;
+  const put: (() => void)[] = [];
+  const count = (of: object, name: string, cost: (its: unknown) => number): void => {
+    const own = Object.getOwnPropertyDescriptor(of, name);
+    const method = (of as Record<string, (...given: unknown[]) => unknown>)[name];
+    const value = function (this: unknown, ...given: unknown[]): unknown {
+      steps += cost(this);
+      return method.apply(this, given);
+    };
+    Object.defineProperty(of, name, { value, configurable: true, writable: true });
+    put.push(() =>
+      own ? Object.defineProperty(of, name, own) : delete (of as Record<string, unknown>)[name],
+    );
+  };
+  for (const name of ['shift', 'splice', 'includes', 'indexOf', 'findIndex'])
+    count(Array.prototype, name, its => (its as unknown[]).length);
+  count(pool, 'mayTake', () => 1);
+  try {
+    work();
+  } finally {
+    for (const back of put) back();
+  }
+  return steps;
+}
+
+/** A pool of which each peer has so many calls that wait, and all slots are in use. */
+function crowd(peers: number, calls: number): { at: ByHand; shares: Share[]; begun: Call[][] } {
+  const at = new ByHand();
+  const shares = Array.from({ length: peers }, (_, i) => at.peer(`peer ${i}`));
+  const begun = shares.map((): Call[] => []);
+  for (let i = 0; i < calls; i++) for (const [k, share] of shares.entries()) begun[k].push(begin(share));
+  return { at, shares, begun };
+}
+
+for (const peers of [1, 10, 300, 4000])
+  test(`peers that wait: ${peers}; a call that ends takes a step or two, and one that is made`, () => {
+    const { at } = crowd(peers, Math.ceil(600 / peers) + 2);
+    const turns = 200;
+    const answer = at.taker();
+    const steps = stepsOf(at.pool, () => {
+      for (let i = 0; i < turns; i++) {
+        const share = answer();
+        share.begin({} as Call, new Uint8Array(1), true);
+      }
+    });
+    assert.ok(steps <= 16 * turns, `${steps} steps for ${turns} calls`);
+  });
+
+test('slots that are lost, calls that are given up: neither costs more for all that wait', () => {
+  const { at, shares, begun } = crowd(4000, 2);
+  const one = shares[3999];
+  for (let i = 0; i < 1000; i++) begun[3999].push(begin(one));
+  const slots = at.busy.splice(0, 100);
+  // As many are opened again.
+  const lost = stepsOf(at.pool, () => {
+    for (const slot of slots) at.pool.lost(slot);
+  });
+  assert.ok(lost <= 16 * slots.length, `${lost} steps for ${slots.length} slots`);
+  const links = begun[3999].slice(-500).map(({ link }) => link as Waiting);
+  const left = stepsOf(at.pool, () => {
+    for (const link of links) one.cancel(link);
+  });
+  assert.ok(left <= links.length, `${left} steps for ${links.length} calls`);
+});
+
+test('peers take turns, whoever has no slot first; calls of one stay in their order, without those given up', () => {
+  const peers = 600;
+  const { at, shares, begun } = crowd(peers, 4);
+  const gone = begun[500][2];
+  shares[500].cancel(gone.link as Waiting);
+  // Twice is once.
+  shares[500].cancel(gone.link as Waiting);
+  // One whose calls are all given up waits for nothing.
+  for (const call of begun[599]) shares[599].cancel(call.link as Waiting);
+  assert.is(shares[599].unsent, 0);
+  const order: number[][] = shares.map(() => []);
+  const places = new Map(shares.map((share, k) => [share, k]));
+  const most = new Map<number, number>();
+  for (let round = 0; at.busy.length > 0; ) {
+    const { share, call } = at.answer();
+    const k = places.get(share)!;
+    order[k].push(begun[k].indexOf(call));
+    if (++round !== 1190) continue;
+    // About half of all: nobody is a round ahead of another.
+    for (const calls of order.slice(0, 599)) most.set(calls.length, (most.get(calls.length) ?? 0) + 1);
+  }
+  for (const [k, calls] of order.entries())
+    assert.equal(calls, k === 599 ? [] : k === 500 ? [0, 1, 3] : [0, 1, 2, 3], `peer ${k}`);
+  assert.ok(Math.max(...most.keys()) - Math.min(...most.keys()) <= 1, JSON.stringify([...most]));
+  assert.is(at.pool.tick(20_000) > 0, true);
+});
+
+test('one peer does not keep a pool from being let go of when its last call is given up', () => {
+  const at = new ByHand();
+  at.later = [];
+  const call = begin(at.share);
+  at.share.cancel(call.link as Waiting);
+  at.none = true;
+  at.later[0]();
+  at.pool.tick(2000);
+  assert.ok(at.pool.gone);
+});
+
+test('after a refusal nobody asks again for a second, however many peers are new', () => {
+  const at = new ByHand();
+  for (let i = 0; i < 16; i++) begin(at.share);
+  at.none = true;
+  const asked = at.asked.length;
+  const news = Array.from({ length: 100 }, (_, i) => at.peer(`peer ${i}`));
+  for (const share of news) begin(share);
+  assert.is(at.asked.length, asked + 1);
+  at.none = false;
+  at.nowMs += 1100;
+  at.pool.tick(at.nowMs);
+  assert.ok(news.every(share => share.held === 1));
+});
+
+test('there are never more slots than 256, also when some were lost', () => {
+  const { at } = crowd(400, 2);
+  assert.is(at.busy.length, 256);
+  for (const slot of at.busy.splice(0, 5)) at.pool.lost(slot);
+  assert.is(at.busy.length, 256);
+  assert.is(at.opened, 261);
 });
 
 /** Lets time pass, and endpoints look at it. */

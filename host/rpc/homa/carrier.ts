@@ -25,7 +25,7 @@ import type { Outgoing } from '../outgoing.js';
 import { ReadyList } from '../ready_list.js';
 import type { ServedPort, SlotCalls } from './calls.js';
 import { ENVELOPE, Enveloped, enveloped, envelopeHead, isMarked } from './envelope.js';
-import { Pool, Share } from './pool.js';
+import { Pool, Share, Waiting } from './pool.js';
 import { Slot } from './slot.js';
 
 /** From here on ports are clients' (HomaModule). */
@@ -94,7 +94,7 @@ export class HomaCarrier implements Carrier {
 
   cancel(call: Call): void {
     const { link } = call;
-    if (link instanceof Share) return link.cancel(call);
+    if (link instanceof Waiting) return link.share.cancel(link);
     if (!(link instanceof Slot)) return;
     const slot = link;
     slot.current = undefined;

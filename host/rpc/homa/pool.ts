@@ -10,6 +10,7 @@ import { codeOf, whyFailed } from '../errors.js';
 import { Outgoing } from '../outgoing.js';
 import type { Way } from './calls.js';
 import type { HomaCarrier } from './carrier.js';
+import { Chain, type Linked } from './chain.js';
 import type { Slot } from './slot.js';
 
 /** Slots of the first batch; each further one is as large as all before. */
@@ -25,15 +26,27 @@ const IDLE_MS = 10_000;
 /** Refusals for which the peer is the reason: others of the pool may be reached all the same. */
 const OF_PEER = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'ERR_ADDRESS']);
 
-interface Waiting {
-  call: Call;
-  body: Uint8Array | Outgoing;
+/** A call that waits for a slot. */
+export class Waiting implements Linked<Waiting> {
+  chain: Chain<Waiting> | undefined = undefined;
+  before: Waiting | undefined = undefined;
+  behind: Waiting | undefined = undefined;
+
+  constructor(
+    readonly share: Share,
+    readonly call: Call,
+    readonly body: Uint8Array | Outgoing,
+  ) {}
 }
 
 /** What one peer has of a pool. */
-export class Share {
+export class Share implements Linked<Share> {
+  /** Where it waits for a slot itself. */
+  chain: Chain<Share> | undefined = undefined;
+  before: Share | undefined = undefined;
+  behind: Share | undefined = undefined;
   /** Calls that wait for a slot. */
-  waiting: Waiting[] = [];
+  readonly waiting = new Chain<Waiting>();
   /** Slots that carry its calls. */
   held = 0;
   /** Bytes of requests that are not in their rings yet. */
@@ -58,10 +71,11 @@ export class Share {
       }
     }
     if (this.waiting.length >= MOST_WAITING) return false;
-    call.link = this;
     const kept = own || !(body instanceof Uint8Array) ? body : Uint8Array.prototype.slice.call(body);
     this.unsent += body.length;
-    this.waiting.push({ call, body: kept });
+    const waiting = new Waiting(this, call, kept);
+    call.link = waiting;
+    this.waiting.push(waiting);
     pool.wait(this);
     return true;
   }
@@ -75,16 +89,20 @@ export class Share {
   }
 
   /** A call that waits is given up. */
-  cancel(call: Call): void {
-    const at = this.waiting.findIndex(w => w.call === call);
-    if (at >= 0) this.leave(this.waiting.splice(at, 1)[0]);
+  cancel(waiting: Waiting): void {
+    // Its last event is still to be told of: it has failed.
+    if (waiting.chain === undefined) return;
+    this.waiting.remove(waiting);
+    this.leave(waiting);
+    if (this.waiting.length === 0) this.chain?.remove(this);
   }
 
   /** None of its calls will have a slot. */
   fail(code: string, reason: string): void {
-    const { waiting } = this;
-    this.waiting = [];
-    for (const each of waiting) {
+    this.chain?.remove(this);
+    // Only those that wait now.
+    for (let n = this.waiting.length; n > 0; n--) {
+      const each = this.waiting.shift()!;
       this.leave(each);
       this.pool.carrier.home.fail(each.call, code, whyFailed(each.call.peer, 'homa', code, reason));
     }
@@ -98,8 +116,9 @@ export class Share {
 
 export class Pool {
   private readonly free: Slot[] = [];
-  /** Shares with calls that wait, the next one first. */
-  private queue: Share[] = [];
+  /** Shares with calls that wait, the next one first: those that hold no slot, and those that do, never more than slots. */
+  private readonly without = new Chain<Share>();
+  private readonly holding = new Chain<Share>();
   private slots = 0;
   /** Slots that there can be: what there is when no more are given. */
   private most = MOST_SLOTS;
@@ -135,27 +154,46 @@ export class Pool {
 
   /** Calls of a share wait. */
   wait(share: Share): void {
-    if (!this.queue.includes(share)) this.queue.push(share);
+    if (share.chain === undefined) this.enqueue(share);
     if (this.mayTake(share)) this.grow(share);
+  }
+
+  /** Last of those that wait. */
+  private enqueue(share: Share): void {
+    const { without, holding } = this;
+    (share.held === 0 ? without : holding).push(share);
+  }
+
+  private get waits(): boolean {
+    return this.without.length + this.holding.length > 0;
   }
 
   /** A slot has carried its call. */
   give(slot: Slot): void {
-    slot.share!.held--;
+    this.drop(slot.share!);
     slot.share = undefined;
     this.free.push(slot);
-    if (this.queue.length > 0) this.serve();
+    if (this.waits) this.serve();
+  }
+
+  /** A share has a slot less. */
+  private drop(share: Share): void {
+    if (--share.held > 0 || share.chain === undefined) return;
+    share.chain.remove(share);
+    this.enqueue(share);
   }
 
   /** A slot is no more. */
   lost(slot: Slot): void {
     this.slots--;
-    if (slot.share) slot.share.held--;
+    if (slot.share !== undefined) this.drop(slot.share);
+    else {
+      const at = this.free.indexOf(slot);
+      if (at >= 0) this.free.splice(at, 1);
+    }
     slot.share = undefined;
-    const at = this.free.indexOf(slot);
-    if (at >= 0) this.free.splice(at, 1);
     this.idle = Math.min(this.idle, this.free.length);
-    if (this.queue.length > 0) this.serve();
+    if (this.waits) this.serve();
   }
 
   /** Gives free slots to those that wait, in turn, and asks for more. */
@@ -171,34 +209,42 @@ export class Pool {
     this.serving = false;
   }
 
+  /** Whoever holds none first: where each slot is one of those, a call that ends costs one step, however many peers wait. */
   private serveOnce(): void {
-    let passed = 0;
-    let wants: Share | undefined;
-    while (passed < this.queue.length) {
-      const share = this.queue.shift()!;
-      if (share.waiting.length === 0) continue;
+    const { without, holding, free } = this;
+    while (free.length > 0 && without.first !== undefined) this.hand(without.first);
+    // Whoever may have none stays where it stands; nor may it after others have had more.
+    for (let share = holding.first; free.length > 0 && share !== undefined; ) {
+      const { behind }: Share = share;
       const may = this.mayTake(share);
-      if (may) wants ??= share;
-      const slot = may ? this.take() : undefined;
-      if (slot !== undefined) {
-        share.next(slot);
-        passed = 0;
-        wants = undefined;
-      } else passed++;
-      if (share.waiting.length === 0) continue;
-      // Whoever was passed over stays where it stands among those.
-      this.queue.push(share);
+      if (may) this.hand(share);
+      share = behind ?? (may && share.chain === holding ? share : undefined);
     }
+    if (free.length > 0 || !this.mayGrow) return;
+    let wants = without.first ?? holding.first;
+    while (wants !== undefined && !this.mayTake(wants)) wants = wants.behind;
     if (wants !== undefined) this.grow(wants);
+  }
+
+  /** A free slot is for the next call of a share, which then stands behind the others. */
+  private hand(share: Share): void {
+    share.chain!.remove(share);
+    share.next(this.take()!);
+    if (share.waiting.length > 0) this.enqueue(share);
+  }
+
+  /** After a refusal those that there are have to do for a while: without any, calls fail at once. */
+  private get mayGrow(): boolean {
+    return !this.opening && (this.slots < this.most || this.slots === 0);
   }
 
   /** Asks for slots by the address of a share that waits: ports of one pool may reach some peers and not others. */
   private grow(share: Share): void {
-    if (this.opening || this.slots >= MOST_SLOTS) return;
+    if (!this.mayGrow) return;
     this.opening = true;
     this.carrier.calls.open(
       { ...this.way, address: share.address },
-      Math.max(FIRST, Math.min(this.slots, MOST_SLOTS - this.slots)),
+      Math.min(Math.max(FIRST, this.slots), MOST_SLOTS - this.slots),
       ids => this.opened(ids),
       error => this.refused(share, error),
     );
@@ -226,9 +272,8 @@ export class Pool {
     this.refusedMs = this.carrier.home.nowMs();
     this.carrier.home.stir();
     if (this.slots > 0) return;
-    const { queue } = this;
-    this.queue = [];
-    for (const each of queue) each.fail(code, message);
+    const { without } = this;
+    for (let n = without.length; n > 0; n--) without.first!.fail(code, message);
   }
 
   /** Asks again after a refusal, gives back what nobody needs. Returns when to look again, ms. */
@@ -237,7 +282,7 @@ export class Pool {
     if (this.most < MOST_SLOTS) {
       if (nowMs - this.refusedMs >= RETRY_MS) {
         this.most = MOST_SLOTS;
-        if (this.queue.length > 0) this.serve();
+        if (this.waits) this.serve();
       } else nextMs = this.refusedMs + RETRY_MS;
     }
     if (nowMs - this.idleSinceMs >= IDLE_MS) {
@@ -247,7 +292,7 @@ export class Pool {
       this.idleSinceMs = nowMs;
     }
     if (this.slots > 0) return Math.min(nextMs, this.idleSinceMs + IDLE_MS);
-    this.gone = !this.opening && this.queue.length === 0;
+    this.gone = !this.opening && !this.waits;
     return nextMs;
   }
 }
