@@ -217,3 +217,20 @@ test('a rank that a slot lost with its lane is nobody’s for long', () =>
       assert.ok(grants.includes(1), String(grants));
     },
   ));
+
+for (const fifoGrant of [300, 400])
+  test(`of a thousand granted bytes ${fifoGrant} are the oldest’s`, () =>
+    forged({ homa: { ...OLDEST, fifoGrant, fifoGrantStep: 4000 }, answer: () => new Uint8Array(8) }, f => {
+      const [first, oldest] = [900_000, 1_000_000].map((n, i) => new Sender(f, i, n));
+      for (const s of [first, oldest]) s.send(UNASKED);
+      while (first.sent < 400_000) {
+        first.send(first.sent + PART);
+        oldest.hears();
+        oldest.send();
+        first.hears();
+        f.out.length = 0;
+      }
+      const [a, b] = [first, oldest].map(s => s.granted - UNASKED);
+      const share = (1000 * b) / (a + b);
+      assert.ok(Math.abs(share - fifoGrant) < 15, `${share} ‰ of ${a + b}`);
+    }));

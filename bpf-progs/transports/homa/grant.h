@@ -16,6 +16,8 @@ const volatile __u32 homa_window = 0; /* bytes; 0: max_incoming / (active + 1) *
 const volatile __u32 homa_fifo_grant = 50; /* thousandths of granted bytes for the oldest, */
 const volatile __u32 homa_fifo_step = 50000; /* so many at a time */
 
+#define MOST_BETWEEN (1U << 30) /* turns of the oldest: the sum is signed */
+
 struct homa_measure {
 	__u32 to;       /* end of the bytes that may be sent */
 	__u32 most;     /* bytes more than may be now, at most */
@@ -63,6 +65,7 @@ static inline void grant_oldest(struct homa_receiver *v, __u32 more)
 {
 	struct homa_measure m = {};
 	struct homa_rpc *o;
+	__u64 turn;
 	__u32 old;
 
 	v->fewest -= more;
@@ -93,7 +96,8 @@ static inline void grant_oldest(struct homa_receiver *v, __u32 more)
 			return;
 		}
 	}
-	v->fewest += homa_fifo_step * (1000 / homa_fifo_grant - 1);
+	turn = (__u64)homa_fifo_step * (1000 - homa_fifo_grant) / homa_fifo_grant;
+	v->fewest += turn < MOST_BETWEEN ? turn : MOST_BETWEEN;
 }
 
 /* The one at that place has its part of the window, as far as others are not under way; one that `waited` in vain a packet. */
