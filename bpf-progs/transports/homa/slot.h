@@ -52,7 +52,7 @@ enum homa_state { SLOT_FREE, SLOT_CLIENT, SLOT_SERVER, SLOT_GONE /* a server's t
 enum homa_phase { PHASE_REST, PHASE_OUT, PHASE_IN, PHASE_SERVE };
 
 /* Control packets that a slot is to make. */
-enum homa_due { DUE_RESEND = 1, DUE_GRANT = 2, DUE_BUSY = 4, DUE_NEED_ACK = 8, DUE_UNKNOWN = 16, DUE_CUTOFFS = 32 };
+enum homa_due { DUE_RESEND = 1, DUE_GRANT = 2, DUE_NEED_ACK = 8, DUE_UNKNOWN = 16, DUE_CUTOFFS = 32 };
 
 enum homa_granting { GRANTING_NOT, GRANTING_ACTIVE, GRANTING_WAITS, GRANTING_DONE /* to its end; bytes are under way */ };
 enum homa_pacing { PACING_NOT, PACING_WAITS, PACING_TURN /* it is the one that may send */ };

@@ -111,7 +111,6 @@ export class HomaControl implements LoadedMessages {
   readonly #records: RecordTable;
   readonly #served = new Map<number, Served>();
   readonly #clients = new Map<number, ClientPlace>();
-  readonly #slots = new Set<number>();
   /** First calls of slots: a record forgets its last one when the stream is a server's in between. */
   readonly #bases = new Map<number, bigint>();
   readonly #ports: LocalPorts;
@@ -309,7 +308,6 @@ export class HomaControl implements LoadedMessages {
     // As if it had made the call before the first.
     dv.setBigUint64(r.at(id, 'id'), idBefore(base), true);
     r.set(id, 'state', SLOT_CLIENT);
-    this.#slots.add(id);
     return id;
   }
 

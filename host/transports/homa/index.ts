@@ -44,7 +44,7 @@ export interface HomaOptions {
   /** Thousandths of granted bytes for the message that waits longest, `fifoGrantStep` bytes at a time. Default 50 and 50,000. */
   fifoGrant?: number;
   fifoGrantStep?: number;
-  /** Rate of the ports, Mbit/s, for the pacer, `unscheduled` and `maxIncoming`; 0, the default: no pacer. */
+  /** Rate of the ports, Mbit/s, for the pacer, and for the defaults of `unscheduled`, `maxIncoming` and `window`; 0, the default: no pacer. */
   linkMbps?: number;
   /** What may wait in the NIC, ns. Default 5000; nobody is kept for longer than `nicQueueHardNs` at a time, default 40,000. */
   nicQueueNs?: number;
