@@ -132,9 +132,9 @@ static inline struct homa_listener *listener_of(const struct homa_packet *p)
 
 	if (!l)
 		return 0;
-	if (!l->any && !same_address(l->address, p->dst))
+	mapped(own.address, p->dst, p->family);
+	if (!l->any && !same_address(l->address, own.address))
 		return 0;
-	memcpy(own.address, p->dst, sizeof(own.address));
 	return bpf_map_lookup_elem(&homa_addresses, &own) ? l : 0;
 }
 
@@ -164,7 +164,7 @@ static inline int is_own(const struct homa_packet *p)
 {
 	struct homa_address own;
 
-	memcpy(own.address, p->dst, sizeof(own.address));
+	mapped(own.address, p->dst, p->family);
 	return bpf_map_lookup_elem(&homa_addresses, &own) != 0;
 }
 
@@ -179,7 +179,7 @@ noinline int from_nobody(const struct homa_packet *p NONNULL)
 			return 1;
 	} else if (top == 255 || (!p->src[0] && !p->src[1] && !p->src[2] && ntohl(p->src[3]) <= 1))
 		return 1;
-	memcpy(own.address, p->src, sizeof(own.address));
+	mapped(own.address, p->src, p->family);
 	return bpf_map_lookup_elem(&homa_addresses, &own) != 0;
 }
 

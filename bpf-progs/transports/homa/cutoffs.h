@@ -66,7 +66,7 @@ static inline int wants_cutoffs(const struct homa_packet *p)
 
 	if (!own || !own->version || own->version == ntohs(p->h.cutoff_version))
 		return 0;
-	peer = peer_of(p->src);
+	peer = peer_of(p->src, p->family);
 	now = bpf_ktime_get_ns();
 	if (!peer || now < peer->told_ns + homa_cutoffs_apart_ms * NS_PER_MS)
 		return 0;
@@ -77,7 +77,7 @@ static inline int wants_cutoffs(const struct homa_packet *p)
 /* The peer says how it wants its messages. */
 noinline int take_cutoffs(struct xdp_md *ctx, const struct homa_packet *p NONNULL)
 {
-	struct homa_peer *peer = peer_of(p->src);
+	struct homa_peer *peer = peer_of(p->src, p->family);
 	struct homa_cutoffs c;
 	__u32 i;
 

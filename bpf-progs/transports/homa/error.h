@@ -127,10 +127,10 @@ noinline int homa_too_big(struct homa_rpc *r NONNULL, __u32 id, const struct hom
 	if (told->len <= mtu)
 		return MTU_NONE;
 	count(ErrorsIn);
-	path_learned(r->remote, mtu, now);
-	peer = peer_of(r->remote);
+	peer = peer_of(r->remote, r->family);
 	if (!peer)
 		return XDP_DROP;
+	path_learned(peer->to, mtu, now);
 	if (!peer->mtu || mtu < peer->mtu)
 		peer->mtu = mtu;
 	if (r->cut_to && mtu >= r->cut_to)

@@ -94,7 +94,7 @@ noinline int homa_requested(struct homa_rpc *r NONNULL, __u32 id, __u32 asked)
 /* The slot failed: its client is told, and it ends. */
 static inline int homa_last_words(struct xdp_md *ctx, struct homa_rpc *r, __u32 id)
 {
-	struct homa_peer *p = r->due & DUE_UNKNOWN ? peer_of(r->remote) : 0;
+	struct homa_peer *p = r->due & DUE_UNKNOWN ? peer_of(r->remote, r->family) : 0;
 
 	if (p && homa_way(ctx, p, r->family) == WAY_KNOWN && homa_due(ctx, r, id, p) == XDP_TX)
 		return XDP_TX;

@@ -113,14 +113,3 @@ static inline void ledger_commit(struct homa_ledger *l)
 	in_order();
 	ledger_apply(l);
 }
-
-/* The mapped form of an address of IPv4 (RFC 4291 §2.5.5.2). */
-static inline void mapped(__be32 *to, const __be32 *address, __u32 family)
-{
-	if (family == AF_INET) {
-		to[0] = to[1] = 0;
-		to[2] = htonl(0xffff);
-		to[3] = address[0];
-	} else
-		memcpy(to, address, 4 * sizeof(*to));
-}

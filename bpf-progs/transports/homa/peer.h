@@ -14,8 +14,8 @@ const volatile __u32 homa_table = 0;
 #define ROUTE_NS (2000 * NS_PER_MS)
 
 struct homa_peer {
-	__be32 to[4];
-	__be32 from[4];
+	__be32 to[4]; /* mapped */
+	__be32 from[4]; /* IPv4 in word 0 */
 	__u64 until_ns;
 	__u32 ifindex;
 	__u32 mtu;
@@ -43,13 +43,16 @@ static inline struct homa_peer *peer_at(const __be32 *address)
 }
 
 /* The peer's place, made its own. */
-static inline struct homa_peer *peer_of(const __be32 *address)
+static noinline struct homa_peer *peer_of(const __be32 *address NONNULL, __u32 family)
 {
-	struct homa_peer *p = peer_at(address);
+	struct homa_peer *p;
+	__be32 to[4];
 
-	if (p && !same_address(p->to, address)) {
+	mapped(to, address, family);
+	p = peer_at(to);
+	if (p && !same_address(p->to, to)) {
 		memset(p, 0, sizeof(*p));
-		memcpy(p->to, address, sizeof(p->to));
+		memcpy(p->to, to, sizeof(p->to));
 	}
 	return p;
 }
@@ -67,7 +70,7 @@ noinline int homa_ask(struct xdp_md *ctx, struct homa_peer *p NONNULL, __u32 fam
 	f.ifindex = ctx->egress_ifindex;
 	f.tbid = homa_table;
 	if (family == AF_INET)
-		f.ipv4_dst = p->to[0];
+		f.ipv4_dst = p->to[3];
 	else
 		memcpy(f.ipv6_dst, p->to, sizeof(f.ipv6_dst));
 	result = bpf_fib_lookup(ctx, &f, sizeof(f), flags);

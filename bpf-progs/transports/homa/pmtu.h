@@ -17,7 +17,7 @@ struct homa_path {
 	__u32 pad;
 };
 
-/* By the peer's address, of all lanes. */
+/* By the peer's address, mapped; of all lanes. */
 HOMA_MAP(homa_paths, LRU_HASH, 1024, struct homa_address, struct homa_path);
 
 /* What the path to the peer takes, by a port that takes `mtu`; 0: nobody knows. */

@@ -35,7 +35,7 @@ static inline int homa_frame(struct xdp_md *ctx, const struct homa_rpc *r, const
 /* The slot's peer and the way there; 0: none now, and `verdict` is what the run returns. */
 static noinline struct homa_peer *homa_towards(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 id)
 {
-	struct homa_peer *p = peer_of(r->remote);
+	struct homa_peer *p = peer_of(r->remote, r->family);
 
 	if (!p)
 		return 0;

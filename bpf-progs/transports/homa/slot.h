@@ -149,7 +149,7 @@ HOMA_MAP(homa_rpcs, ARRAY, 1024, __u32, struct homa_rpc);
 HOMA_MAP(homa_clocks, ARRAY, 1024, __u32, struct homa_clock);
 
 struct homa_address {
-	__be32 address[4]; /* IPv4 in word 0 */
+	__be32 address[4]; /* mapped */
 };
 HOMA_MAP(homa_addresses, HASH, 1024, struct homa_address, __u32); /* the host's own */
 
@@ -168,6 +168,17 @@ struct {
 static inline struct homa_rpc *rpc_of(__u32 id)
 {
 	return bpf_map_lookup_elem(&homa_rpcs, &id);
+}
+
+/* The mapped form of an address of IPv4 (RFC 4291 §2.5.5.2), by which maps know it: no address of IPv6 that is anybody's has it. */
+static inline void mapped(__be32 *to, const __be32 *address, __u32 family)
+{
+	if (family == AF_INET) {
+		to[0] = to[1] = 0;
+		to[2] = htonl(0xffff);
+		to[3] = address[0];
+	} else
+		memcpy(to, address, 4 * sizeof(*to));
 }
 
 static inline __u32 same_address(const __be32 *a, const __be32 *b)

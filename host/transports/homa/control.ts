@@ -75,6 +75,12 @@ function pastPlaces(streams: number, lanes: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(LEAST_PLACES / 4, part)));
 }
 
+/** As the programs' maps know an address: IPv4 as its mapped form (RFC 4291 §2.5.5.2), which is nobody's address of IPv6. */
+function mapped(address: string): Uint8Array {
+  const bytes = parseIp(address);
+  return bytes.length === 16 ? bytes : Uint8Array.of(...new Uint8Array(10), 0xff, 0xff, ...bytes);
+}
+
 interface ChannelKey {
   address: number[];
   port: number;
@@ -193,8 +199,7 @@ export class HomaControl implements LoadedMessages {
   }
 
   own(address: string, on: boolean): void {
-    const key = new Uint8Array(16);
-    key.set(parseIp(address));
+    const key = mapped(address);
     const map = this.#map<Uint8Array, number>('homa_addresses');
     if (on) map.set(key, 1);
     else map.delete(key);
@@ -226,7 +231,7 @@ export class HomaControl implements LoadedMessages {
   /** `struct homa_listener`. */
   #write({ place, app, laneApps, since }: Served): void {
     const value = new Uint8Array(36 + MAX_LANES);
-    if (place.address !== undefined) value.set(parseIp(place.address));
+    if (place.address !== undefined) value.set(mapped(place.address));
     const dv = new DataView(value.buffer);
     dv.setUint32(16, place.address === undefined ? 1 : 0, true);
     dv.setUint32(20, app, true);
