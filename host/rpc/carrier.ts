@@ -97,6 +97,8 @@ export interface CarrierHome {
   over(call: Call): void;
   /** A request that was kept is over: there will be an event. */
   cancelled(kept: KeptRequest): void;
+  /** To be done at the next poll or look, news or not: a call that could not begin fails when its maker knows its number. */
+  later(work: () => void): void;
   /** Somebody is waited for since the last look: the next one is soon, whether there is news by then or not. */
   stir(): void;
   nowMs(): number;

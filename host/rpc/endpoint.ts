@@ -48,6 +48,7 @@ export class Endpoint implements CarrierHome {
   /** What poll is to tell of next. */
   readonly #failures: Failure[] = [];
   readonly #cancelled: KeptRequest[] = [];
+  readonly #later: (() => void)[] = [];
   /** Carriers take turns, too: the place of the one that the next poll asks first. */
   #first = 0;
   /** What comes when it is closed. */
@@ -160,7 +161,7 @@ export class Endpoint implements CarrierHome {
    * @throws RpcError EMSGSIZE, ERR_RPC_OPTIONS, ERR_RPC_CLOSED
    */
   begin(peer: RpcPeer, body: Uint8Array | Outgoing, tag: unknown, deadlineMs?: number, own = false): number {
-    if (this.#closed) throw new RpcError('ERR_RPC_CLOSED', 'the RPC was closed');
+    this.#open();
     if (body.length > MOST_MESSAGE)
       throw new RpcError('EMSGSIZE', `a request of ${body.length} bytes`, {
         expected: `${MOST_MESSAGE} at most`,
@@ -224,6 +225,14 @@ export class Endpoint implements CarrierHome {
     this.#cancelled.push(kept);
   }
 
+  later(work: () => void): void {
+    this.#later.push(work);
+  }
+
+  #catchUp(): void {
+    for (const work of this.#later.splice(0)) work();
+  }
+
   stir(): void {
     if (this.#lookMs > this.#tickedMs + TICK_MS) this.#lookMs = this.#tickedMs + TICK_MS;
   }
@@ -234,8 +243,14 @@ export class Endpoint implements CarrierHome {
 
   // ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Takes requests at a port, on every carrier, or those that are named. */
+  /** @throws RpcError ERR_RPC_CLOSED */
+  #open(): void {
+    if (this.#closed) throw new RpcError('ERR_RPC_CLOSED', 'the RPC was closed');
+  }
+
+  /** Takes requests at a port, on every carrier, or those that are named. @throws RpcError ERR_RPC_CLOSED */
   async listen(wish: ListenWish, carriers?: readonly string[]): Promise<ServePlace> {
+    this.#open();
     const places: ServePlace[] = [];
     const served = { wish, places, every: carriers === undefined };
     const all = [...this.carriers.map(c => c.name), ...(this.home.more?.names() ?? [])];
@@ -252,8 +267,11 @@ export class Endpoint implements CarrierHome {
       const sorted = [...names].sort((a, b) => +(b === 'homa') - +(a === 'homa'));
       while (!(await this.#listenAt(wish, sorted, places, held.length < MOST_HELD)))
         held.push(...places.splice(0));
+      this.#open();
     } catch (error) {
       close();
+      // Whatever else became of it meanwhile.
+      this.#open();
       throw error;
     } finally {
       this.#listening--;
@@ -270,9 +288,11 @@ export class Endpoint implements CarrierHome {
     places: ServePlace[],
     again: boolean,
   ): Promise<boolean> {
+    // A carrier that is new here has servers of its own to find room for: what it finds taken is no other port's fault.
+    const carriers = names.map(name => this.named(name));
     try {
-      for (const name of names)
-        places.push(await this.named(name).listen({ ...wish, port: places[0]?.port ?? wish.port }));
+      for (const carrier of carriers)
+        places.push(await carrier.listen({ ...wish, port: places[0]?.port ?? wish.port }));
       return true;
     } catch (error) {
       if (!again || wish.port !== 0 || places.length === 0) throw error;
@@ -308,6 +328,7 @@ export class Endpoint implements CarrierHome {
     events.n = 0;
     events.most = most;
     const nowMs = this.home.nowMs();
+    if (this.#later.length > 0) this.#catchUp();
     if (nowMs >= this.#lookMs) this.#tick(nowMs);
     if (this.#calls.nextMs <= nowMs) this.#lateCalls(nowMs);
     if (this.#failures.length > 0 || this.#cancelled.length > 0) this.#tell(events);
@@ -327,6 +348,7 @@ export class Endpoint implements CarrierHome {
   /** Ends what is late, as a poll does. Returns `ready`. */
   look(): boolean {
     const nowMs = this.home.nowMs();
+    if (this.#later.length > 0) this.#catchUp();
     if (nowMs >= this.#lookMs) this.#tick(nowMs);
     if (this.#calls.nextMs <= nowMs) this.#lateCalls(nowMs);
     return this.ready;
@@ -357,6 +379,9 @@ export class Endpoint implements CarrierHome {
     while (this.#failures.length > 0 && !events.full) {
       const { call, code, reason } = this.#failures.shift()!;
       const event = events.next();
+      event.carrier = call.carrier;
+      event.link = undefined;
+      event.service = undefined;
       event.kind = 'failed';
       event.tag = call.tag;
       event.code = code;
@@ -384,7 +409,8 @@ export class Endpoint implements CarrierHome {
 
   /** Whether the next poll has something without any news. */
   get ready(): boolean {
-    return this.#failures.length > 0 || this.#cancelled.length > 0 || this.carriers.some(c => c.ready);
+    if (this.#failures.length > 0 || this.#cancelled.length > 0 || this.#later.length > 0) return true;
+    return this.carriers.some(c => c.ready);
   }
 
   /** When somebody may be late next, a call or a peer, ms of its clock: a poll is due then, news or not. */

@@ -167,6 +167,8 @@ export class Events {
   }
 
   next(): RpcEvent {
-    return (this.list[this.n++] ??= new RpcEvent());
+    const event = (this.list[this.n++] ??= new RpcEvent());
+    event.reason = '';
+    return event;
   }
 }

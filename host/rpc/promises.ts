@@ -28,6 +28,8 @@ class Pending {
   /** What is asked; undefined while it is gathered. */
   request: Uint8Array | Outgoing | undefined;
   body: RpcBody | undefined;
+  /** The message that is read while it comes: no other one is the answer, whatever its server sends. */
+  part: Part | undefined;
   /** A streamed request, which is fed. */
   out: Outgoing | undefined;
   /** What its request is gathered from. */
@@ -312,6 +314,7 @@ export class PromiseCalls implements Driven {
 
   #answered(event: RpcEvent, pending: Pending): void {
     if (pending.done) return;
+    if (pending.part !== undefined && pending.part !== event.part) return this.#over(pending, twice());
     this.#over(pending);
     if (pending.wish.stream !== true) return pending.resolve(event.take() as never);
     const body = (pending.body ??= new RpcBody(event.length));
@@ -325,6 +328,7 @@ export class PromiseCalls implements Driven {
     if (event.tag === undefined) return this.#handling.part(event, part);
     const pending = event.tag as Pending;
     if (pending.done || pending.wish.stream !== true) return;
+    if ((pending.part ??= part) !== part) return this.#giveUp(pending, twice());
     pending.body ??= new RpcBody(event.length);
     pending.body.push(part.bytes.slice(pending.body.received, part.received));
     pending.resolve(pending.body as never);
@@ -370,6 +374,8 @@ export class PromiseCalls implements Driven {
     await leaveSettled(this.entered);
   }
 }
+
+const twice = (): RpcError => new RpcError('EPROTO', 'the response began a second time');
 
 const aborted = (signal: AbortSignal): RpcError =>
   new RpcError('ABORT_ERR', 'the call was aborted', { cause: signal.reason });

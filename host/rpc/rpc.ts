@@ -90,9 +90,10 @@ export class Rpc {
 
   /**
    * New calls go by that carrier; those in flight end on theirs. When it throws nothing has changed.
-   * @throws RpcError ERR_RPC_NO_CARRIER; SocketError EADDRINUSE: the port of a server is another's there
+   * @throws RpcError ERR_RPC_NO_CARRIER, ERR_RPC_CLOSED; SocketError EADDRINUSE: the port of a server is another's there
    */
   use(name: string): void {
+    this.#open();
     const used = this.#place.carrier(name);
     this.#promises?.endpoint.use(used);
     try {

@@ -65,7 +65,7 @@ export class DatagramCarrier implements Carrier {
       if (call.link instanceof Correspondence) this.ended(call.link);
       call.link = undefined;
       const code = codeOf(error);
-      queueMicrotask(() => {
+      this.home.later(() => {
         if (call.turn === turn)
           this.home.fail(call, code, whyFailed(peer, this.name, code, (error as Error).message));
       });

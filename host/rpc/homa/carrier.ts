@@ -66,7 +66,7 @@ export class HomaCarrier implements Carrier {
       // No way there: the call fails as those do whose server is not there.
       const { turn } = call;
       const code = codeOf(error);
-      queueMicrotask(() => {
+      this.home.later(() => {
         if (call.turn === turn)
           this.home.fail(call, code, whyFailed(peer, this.name, code, (error as Error).message));
       });
@@ -112,15 +112,15 @@ export class HomaCarrier implements Carrier {
     const { data, ...where } = wish;
     const serving = this.calls.serve(where);
     const place = (served: ServedPort): ServePlace => {
-      this.served.set(served.port, { data });
+      const mine = { data };
+      this.served.set(served.port, mine);
       return {
         port: served.port,
         close: () => {
           served.close();
           this.served.delete(served.port);
           for (const slot of [...this.slots.values()])
-            if (slot.pool === undefined && slot.service === data)
-              slot.endAnswered('ECONNABORTED', 'the server was closed');
+            if (slot.served === mine) slot.endAnswered('ECONNABORTED', 'the server was closed');
         },
       };
     };
@@ -192,7 +192,7 @@ export class HomaCarrier implements Carrier {
   /** A slot that a client's first call made. */
   private accept(end: StreamEnd): Slot {
     const served = this.served.get(this.calls.view.port(end.id));
-    const slot = new Slot(this, end, undefined, served?.data);
+    const slot = new Slot(this, end, undefined, served);
     this.slots.set(end.id, slot);
     if (served === undefined) slot.finish('ECONNABORTED', 'the server was closed');
     else if (this.slots.size + this.accounts.ghosts > this.limits.connections)
@@ -232,9 +232,11 @@ export class HomaCarrier implements Carrier {
     const passedMs = Math.min(nowMs - this.tickedMs, LOOK_MS);
     this.tickedMs = nowMs;
     for (const slot of this.slots.values()) {
-      const leftMs = slot.reader.part?.wait(passedMs, this.limits.partMs) ?? Number.POSITIVE_INFINITY;
-      if (leftMs < 0) slot.late();
-      else nextMs = Math.min(nextMs, nowMs + Math.min(leftMs, LOOK_MS) + 1);
+      const leftMs = slot.reader.part?.wait(passedMs, this.limits.partMs);
+      if (leftMs !== undefined) {
+        if (leftMs < 0) slot.late();
+        else nextMs = Math.min(nextMs, nowMs + Math.min(leftMs, LOOK_MS) + 1);
+      }
       if (!slot.writer.busy) continue;
       // A ring that could not grow when it was asked may by now.
       slot.writable();

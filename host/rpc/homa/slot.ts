@@ -21,7 +21,7 @@ export class Slot implements Inbox {
   ready = false;
   touched = false;
   over = false;
-  /** A client's: the call that it carries, and the number of the next. */
+  /** A client's: the call that it carries, and the number of the next, modulo 2^32. */
   current: Call | undefined = undefined;
   private number = 0;
   /** The same: whose call it is. */
@@ -40,12 +40,12 @@ export class Slot implements Inbox {
   /** A server's: it ends when all of the answer is in the ring: why, and how much was. */
   private closing: { code: string; reason: string; written: number; untilMs: number } | undefined;
 
-  /** @param pool of a client's @param service of a server's: what the port was served with */
+  /** @param pool of a client's @param served of a server's: what serves the port, and what that was made with */
   constructor(
     readonly carrier: HomaCarrier,
     readonly end: StreamEnd,
     readonly pool: Pool | undefined,
-    readonly service: unknown,
+    readonly served: { readonly data: unknown } | undefined,
   ) {
     this.account = new Account(carrier.accounts, 1, true, () => this.goOn());
     this.reader = new SlotReader(
@@ -69,7 +69,8 @@ export class Slot implements Inbox {
     this.current = call;
     this.share = share;
     call.link = this;
-    call.out = this.writer.send(this.number++, call.peer, body, own);
+    call.out = this.writer.send(this.number, call.peer, body, own);
+    this.number = (this.number + 1) >>> 0;
     if (call.out !== undefined) {
       this.unsent = body.length;
       share.unsent += this.unsent;
@@ -157,7 +158,7 @@ export class Slot implements Inbox {
   private answered(events: Events): void {
     const call = this.current;
     // A call that was given up has ended its slot.
-    if (call === undefined || this.reader.call !== this.number - 1) return this.ends('EPROTO');
+    if (call === undefined || this.reader.call !== (this.number - 1) >>> 0) return this.ends('EPROTO');
     const event = events.next();
     const failed = this.reader.enveloped === Enveloped.ERROR;
     event.kind = failed ? 'failed' : 'response';
@@ -174,7 +175,7 @@ export class Slot implements Inbox {
   private fill(event: ReturnType<Events['next']>): void {
     const { reader } = this;
     event.carrier = this.carrier;
-    event.service = this.service;
+    event.service = this.served?.data;
     event.link = this;
     event.call = reader.call;
     event.turn = this.end.generation;

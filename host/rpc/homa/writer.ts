@@ -39,11 +39,6 @@ export class SlotWriter {
     return this.out !== undefined || this.fill > 0;
   }
 
-  /** Whether nothing of the last message was written. */
-  get untouched(): boolean {
-    return this.record !== undefined;
-  }
-
   /** The last message is busy no more. @returns what is left of this one */
   send(
     call: number,

@@ -7,7 +7,7 @@
 import { Accounts } from '../accounts.js';
 import type { Call } from '../calls.js';
 import type { Asked, Carrier, CarrierHome, CarrierLimits, ListenWish, ServePlace } from '../carrier.js';
-import { codeOf } from '../errors.js';
+import { codeOf, RpcError } from '../errors.js';
 import type { Events, KeptRequest } from '../event.js';
 import { FrameKind, MOST_MESSAGE } from '../frame.js';
 import type { Outgoing } from '../outgoing.js';
@@ -62,7 +62,7 @@ export class TcpCarrier implements Carrier {
       if (connection !== undefined) link.opened(connection);
     } catch (error) {
       // The call that wanted it is to fail, too.
-      queueMicrotask(() => this.refused(link, error));
+      this.home.later(() => this.refused(link, error));
     }
     return link;
   }
@@ -106,7 +106,7 @@ export class TcpCarrier implements Carrier {
   reply(asked: Asked, kind: FrameKind, body: Uint8Array | Outgoing, own: boolean): boolean {
     const link = asked.link as Link;
     if (!link.account.waits(asked)) return false;
-    if (body.length > MOST_MESSAGE) throw new RangeError(`a response of ${body.length} bytes`);
+    if (body.length > MOST_MESSAGE) throw new RpcError('EMSGSIZE', `a response of ${body.length} bytes`);
     // Whoever waits for room hears of it when the answer is on its way.
     link.sender.send(kind, asked.call, asked.turn, body, own);
     link.account.close(asked.call, true);

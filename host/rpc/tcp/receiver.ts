@@ -149,6 +149,8 @@ export class Receiver implements Lie {
     // Also when only part of it came: what nobody waits for counts nowhere.
     if (this.inbox !== undefined && answers) return this.bad('a client that answers');
     this.part = known;
+    if (head.offset === 0 && head.kind === FrameKind.REQUEST && this.inbox?.account.open.has(head.call))
+      return this.bad('a call that was made twice');
     if (head.offset === 0) {
       // An error, or a cancellation, ends what was half said.
       if (known && head.turn === known.turn && head.kind <= FrameKind.RESPONSE)
