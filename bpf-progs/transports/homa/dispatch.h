@@ -40,6 +40,15 @@ noinline int client_unknown(struct homa_rpc *r NONNULL, __u32 id, const struct h
 		homa_end(r, id, flags & UNKNOWN_REFUSED ? ECONNREFUSED : r->no_room == NO_ROOM_NOW ? ENOBUFS : ECONNRESET);
 		return XDP_DROP;
 	}
+	/*
+	 * Servers remember what they executed for LIFE_NS. Ticks are not counted while this host stands still, so a call may be older than
+	 * that: it is not begun again.
+	 */
+	if (r->sent_ns && (__u64)bpf_ktime_get_ns() - r->sent_ns > LIFE_NS / 2) {
+		count(Timeouts);
+		homa_end(r, id, ETIMEDOUT);
+		return XDP_DROP;
+	}
 	r->heard = 1;
 	homa_lives(r);
 	spans_clear(r);

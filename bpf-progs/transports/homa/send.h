@@ -293,6 +293,7 @@ static inline enum homa_next client_next(struct homa_rpc *r, __u32 id, const str
 	r->tries = 0;
 	r->no_room = NO_ROOM_NEVER;
 	r->told = 0;
+	r->sent_ns = 0;
 	count(CallsOut);
 	return NEXT_MESSAGE;
 }
@@ -378,6 +379,8 @@ noinline int homa_output(struct xdp_md *ctx, struct homa_rpc *r NONNULL, __u32 i
 		part.to = r->out_granted;
 	if (part.to <= part.from && (r->out_len || r->begun))
 		return XDP_ABORTED;
+	if (!r->sent_ns)
+		r->sent_ns = bpf_ktime_get_ns();
 	n = homa_send(ctx, r, id, p, &part);
 	if (n < 0)
 		return n == SEND_NEVER ? n : XDP_ABORTED;

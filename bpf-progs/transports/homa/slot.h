@@ -82,6 +82,7 @@ struct homa_rpc {
 	__be32 remote[4];
 	__u64 moved;    /* how far the call was when the clock looked (homa_far), */
 	__u64 moved_ns; /* and since when it is no further */
+	__u64 sent_ns; /* a client's: when the request began to leave; 0: it has not */
 	__u64 unresolved_ns; /* since when the neighbour does not answer; 0: it does */
 	__u8 armed;  /* enum homa_armed */
 	__u8 ticked; /* the timer fired, armed so: the slot is to look what is due */
