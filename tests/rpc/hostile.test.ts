@@ -1,4 +1,5 @@
 /** Peers that frame messages by hand: servers whose responses begin twice, clients whose requests do. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RpcBody } from '../../host/rpc/body.js';
 import { RpcEvent } from '../../host/rpc/event.js';
 import { FRAME_HEAD, FrameKind, writeHead } from '../../host/rpc/frame.js';
@@ -10,7 +11,6 @@ import { assert, suite } from '../support/suite.js';
 import { codeOf, SERVER, type World, world } from './rig.js';
 
 const test = suite('rpc: peers that frame by hand');
-const TCP = { carrier: 'tcp', shared: true } as const;
 
 function frame(
   kind: FrameKind,
@@ -107,42 +107,65 @@ for (const what of ['whole', 'in parts'])
     assert.is(calls.turn(), undefined);
   });
 
-test('a request that is made twice begins no second handler', () =>
-  world({ ...TCP }, async w => {
-    let begun = 0;
-    let ended = 0;
-    let aborted = 0;
-    await w.callee.serve({ port: 711, stream: true }, async (body, { signal }) => {
-      begun++;
-      signal.addEventListener('abort', () => aborted++);
-      try {
-        await body.bytes();
-        await new Promise((_, reject) => signal.addEventListener('abort', reject));
-      } finally {
-        ended++;
+for (const carrier of ['tcp', 'window'])
+  test(`a request that is made twice begins no second handler: ${carrier}`, () =>
+    world({ carrier, shared: true }, async w => {
+      const counts = { begun: 0, ended: 0 };
+      let aborted = false;
+      await w.callee.serve({ port: 711, stream: true }, async (body, { signal }) => {
+        counts.begun++;
+        try {
+          await body.bytes();
+          await new Promise(next => signal.addEventListener('abort', next));
+          aborted = true;
+        } finally {
+          counts.ended++;
+        }
+        return undefined;
+      });
+      const { burst } = w.client;
+      const datagrams = carrier === 'window';
+      const socket = datagrams ? burst.bind({ transport: 'window' } as never) : undefined;
+      const to = socket?.peer(SERVER, 711);
+      const connection = datagrams ? undefined : burst.connect({ host: SERVER, port: 711 });
+      const send = (bytes: Buffer): void => {
+        // Behind a frame's head stands the client's epoch.
+        const epoch = Buffer.alloc(4, 9);
+        if (connection === undefined)
+          socket!.send(
+            Buffer.concat([bytes.subarray(0, FRAME_HEAD), epoch, bytes.subarray(FRAME_HEAD)]),
+            to!,
+          );
+        else if (!connection.closed) connection.write(bytes);
+        burst.flush();
+      };
+      const turns = async (n: number): Promise<void> => {
+        for (let i = 0; i < n; i++) {
+          await pass(w, 5);
+          // The server's turns are those of this event loop.
+          await sleep(10);
+          burst.poll([]);
+          burst.flush();
+        }
+      };
+      for (const each of [
+        frame(FrameKind.REQUEST, 1, 1, 40),
+        frame(FrameKind.REQUEST, 1, 1, 1000, 2000),
+        frame(FrameKind.REQUEST, 1, 1, 1000, 2000, 1000),
+      ]) {
+        await turns(2);
+        send(each);
+        for (let i = 0; i < 500 && counts.begun === 0; i++) await turns(1);
       }
-      return undefined;
-    });
-    const { burst } = w.client;
-    const connection = burst.connect({ host: SERVER, port: 711 });
-    const frames = [
-      frame(FrameKind.REQUEST, 1, 1, 40),
-      frame(FrameKind.REQUEST, 1, 1, 1000, 2000),
-      frame(FrameKind.REQUEST, 1, 1, 1000, 2000, 1000),
-    ];
-    for (const each of frames) {
-      await pass(w, 5);
-      burst.poll([]);
-      if (!connection.closed) connection.write(each);
+      await turns(20);
+      assert.is(counts.begun, 1);
+      // Over TCP it ends the connection; a socket's client gives the call up.
+      if (datagrams) send(frame(FrameKind.CANCEL, 1, 1, 0));
+      for (let i = 0; i < 500 && counts.ended === 0; i++) await turns(1);
+      assert.equal(counts, { begun: 1, ended: 1 });
+      assert.is(aborted, true);
+      if (!datagrams) assert.is(connection!.closed, true);
+      connection?.close();
+      socket?.close();
       burst.flush();
-    }
-    for (let i = 0; i < 20; i++) {
-      await pass(w, 5);
-      burst.poll([]);
-      burst.flush();
-    }
-    assert.equal({ begun, ended, aborted }, { begun: 1, ended: 1, aborted: 1 });
-    assert.is(connection.closed, true);
-    connection.close();
-    burst.flush();
-  }));
+    }));

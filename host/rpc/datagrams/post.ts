@@ -1,5 +1,6 @@
 /** A socket that carries calls: of a client, one for each server that it calls; or a server's, for everybody. */
 import type { Correspondent } from '../../streams/datagram_end.js';
+import { turnOf } from '../accounts.js';
 import { LOOK_MS, SETTLE_MS, TICK_MS } from '../carrier.js';
 import type { Events, RpcEvent } from '../event.js';
 import { FRAME_HEAD, FrameKind, isNewer, newHead, readHead, writeHead } from '../frame.js';
@@ -256,8 +257,8 @@ export class Post {
     d.first -= POST_HEAD;
     d.length -= POST_HEAD;
     // Of the wrong side.
-    if (this.server === undefined && (head.kind === FrameKind.RESPONSE || head.kind === FrameKind.ERROR))
-      return;
+    const answers = head.kind === FrameKind.RESPONSE || head.kind === FrameKind.ERROR;
+    if (answers === (this.server === undefined)) return;
     const part = this.gather(who, d);
     if (part === null) return;
     if (part !== undefined && !part.whole) this.carrier.part(events, who, head, part, this.service);
@@ -279,6 +280,9 @@ export class Post {
       if (bytes === length) return undefined;
       if (who.parts.size >= MOST_PARTS) return null;
       const asks = kind === FrameKind.REQUEST;
+      // One that was made before: nobody would hear of its end.
+      const known = asks ? who.account.open.get(call) : undefined;
+      if (known !== undefined && !isNewer(turn, turnOf(known))) return null;
       if (asks && !this.carrier.admits(who, this.head)) return null;
       part = new Part(this.carrier.home.pool, call, turn, kind, length, asks ? who.account : undefined);
       who.parts.set(call, part);
