@@ -94,7 +94,7 @@ for (const abort of [false, true])
         assert.equal(c.living, [1, 1, 1], `before call ${n}, ${lanes.before}: ${JSON.stringify(c)}`);
         assert.equal([c.places, c.queued], [c.past, c.past], `before call ${n}, ${lanes.before}`);
       }
-      // Between the opening of a stream and its place among channels, too: which of these is a call of its own is the compiler's.
+      // Between the opening of a stream and its place among channels, too.
       const opening = places.has('el_stream_promise') || places.has('el_stream_route');
       assert.ok(lanes.deaths > all / 2 && opening, `${lanes.deaths} of ${all}: ${[...places]}`);
       const apps = StreamApps.of(w.engine);
